@@ -1,0 +1,23 @@
+"""The one exception that means "the user can mend this".
+
+Everything that a user may get wrong (a file, a recipe, a flag) raises `CaloforgeError` with a message that
+names the thing, its value and the remedy. The command line prints it as one line and exits with status 2;
+any other exception is a defect of the program and keeps its traceback.
+"""
+
+
+class CaloforgeError(ValueError):
+    """A mistake that the user can mend; the message is one line and says how."""
+
+
+def missing_extra(package: str, extra: str, purpose: str) -> CaloforgeError:
+    """The error for an optional dependency that is absent.
+
+    Args:
+        package: name of the import that failed.
+        extra: name of caloforge's extra that installs it.
+        purpose: what the package is needed for, as in "simulating with Geant4".
+    """
+    return CaloforgeError(
+        f"{purpose} needs the package '{package}', which is not installed: pip install 'caloforge[{extra}]'"
+    )

@@ -1,0 +1,40 @@
+"""Units: energies are MeV, lengths mm, angles rad everywhere; this module reads what a person types."""
+
+from __future__ import annotations
+
+import re
+
+from caloforge.errors import CaloforgeError
+
+MEV = {"ev": 1e-6, "kev": 1e-3, "mev": 1.0, "gev": 1e3, "tev": 1e6}
+
+_QUANTITY = re.compile(r"\s*([0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([a-zA-Z]*)\s*")
+
+
+def parse_energy(text: str) -> float:
+    """Energy in MeV from text such as `512`, `1GeV` or `2.5 TeV`; no unit means MeV.
+
+    Raises:
+        CaloforgeError: the text is no number, the unit is unknown, or the energy is not positive.
+    """
+    match = _QUANTITY.fullmatch(text)
+    try:
+        value = float(match.group(1)) if match else float("nan")
+    except ValueError:
+        value = float("nan")
+    if match is None or value != value:
+        raise CaloforgeError(f"'{text}' is no energy; write a number and a unit, as in 512, 1GeV or 2.5TeV")
+    unit = match.group(2).lower()
+    if unit and unit not in MEV:
+        raise CaloforgeError(f"'{match.group(2)}' in '{text}' is no energy unit; use eV, keV, MeV, GeV or TeV")
+    if not 0 < value < float("inf"):
+        raise CaloforgeError(f"the energy '{text}' must be above zero")
+    return value * MEV.get(unit, 1.0)
+
+
+def format_energy(energy: float) -> str:
+    """`energy` (MeV) with the unit that keeps it between 1 and 1000, as in `16.4 GeV`."""
+    for unit, factor in (("TeV", 1e6), ("GeV", 1e3), ("MeV", 1.0)):
+        if energy >= factor:
+            return f"{energy / factor:.4g} {unit}"
+    return f"{energy / 1e-3:.4g} keV"
