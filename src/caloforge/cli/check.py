@@ -1,0 +1,79 @@
+"""`caloforge check`: is this a shower file, and what is in it?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def check(
+    file: Path = typer.Argument(..., help="HDF5 file of showers (the challenge's layout or CaloGAN's)."),
+    geometry: str | None = typer.Option(
+        None, "--geometry", "-g", help="Built-in geometry or geometry file, where the file does not name its own."
+    ),
+) -> None:
+    """Check a shower file and print what is in it.
+
+    Prints shape, incident energies, deposited energy and the share of zero voxels; or says in one line what is
+    wrong with the file, and where, and exits with status 2.
+
+    Example: caloforge check showers.h5 --geometry ds1-photons
+    """
+    import numpy as np
+
+    from caloforge.cli.console import stderr, stdout
+    from caloforge.showers import ShowerFile
+    from caloforge.units import format_energy
+
+    with ShowerFile(file, geometry) as showers:
+        shape = showers.geometry
+        if geometry is not None and geometry != shape.name and "geometry" in showers.attributes:
+            stderr.print(f"note: the file names its own geometry, '{shape.name}'; --geometry {geometry} is not used")
+        energies = showers.energies()
+        deposited = np.empty(len(showers))
+        layer_sums = np.zeros(shape.n_layers)
+        zeros, largest, above, start = 0, 0.0, 0, 0
+        for chunk in showers.chunks():
+            stop = start + len(chunk)
+            deposited[start:stop] = chunk.deposited
+            layer_sums += [chunk.voxels[:, part].sum(dtype=np.float64) for part in shape.slices]
+            zeros += int(np.count_nonzero(chunk.voxels == 0))
+            above += int(np.count_nonzero(chunk.voxels > shape.threshold))
+            largest = max(largest, float(chunk.voxels.max()))
+            start = stop
+        n_values = len(showers) * shape.n_voxels
+        distinct = np.unique(energies)
+        spectrum = (
+            ", ".join(format_energy(e) for e in distinct)
+            if len(distinct) <= 16
+            else f"{len(distinct)} distinct values"
+        )
+        ratio = deposited / energies
+        rows = [
+            ("file", f"{file} ({showers.layout} layout)"),
+            ("geometry", f"{shape.name}: {shape.n_voxels} voxels in {shape.n_layers} layers {list(shape.layer_ids)}"),
+            ("showers", f"{len(showers)}"),
+            ("incident energy", f"{format_energy(energies.min())} … {format_energy(energies.max())}  ({spectrum})"),
+            ("E_dep / E_inc", f"mean {ratio.mean():.4f}, {ratio.min():.4f} … {ratio.max():.4f}"),
+            (
+                "mean layer energies",
+                ", ".join(
+                    f"{layer.id}: {format_energy(e / len(showers)) if e else '0'}"
+                    for layer, e in zip(shape.layers[:12], layer_sums, strict=False)
+                )
+                + (" …" if shape.n_layers > 12 else ""),
+            ),
+            ("largest voxel", format_energy(largest) if largest else "0"),
+            ("zero voxels", f"{100 * zeros / n_values:.2f} %"),
+            (f"above {shape.threshold:.4g} MeV", f"{100 * above / n_values:.2f} % (the readout threshold)"),
+        ]
+        made_by = showers.attributes.get("source") or showers.attributes.get("recipe")
+        if made_by:
+            rows.append(("made by", str(made_by)))
+        for name, value in rows:
+            stdout.print(f"{name:<20} {value}", markup=False)
+        empty = int(np.count_nonzero(deposited == 0))
+        if empty:
+            stderr.print(f"note: {empty} showers deposit no energy at all")
+        stdout.print("good: every value is finite and in range", markup=False)

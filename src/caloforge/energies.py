@@ -1,0 +1,118 @@
+"""Laws of incident energy: which energies a sample of showers shall have.
+
+A law is written in one word, as in `uniform:1GeV:100GeV`; energies without a unit are MeV.
+
+    like:FILE               the energies of a shower file, each as often as there
+    list:512,1024           these energies in turn
+    discrete:256,512,1024   these energies at random, equally likely
+    uniform:1GeV:100GeV     flat between the two
+    loguniform:1GeV:1TeV    flat in the logarithm between the two
+
+In lists, `256,...,16384` doubles from the first to the last, and `10,30,...,810` goes on with the ratio of the
+first two.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from caloforge.errors import CaloforgeError
+from caloforge.units import parse_energy
+
+LAWS = "like:FILE, list:512,1024, discrete:256,...,16384, uniform:1GeV:100GeV or loguniform:1GeV:1TeV"
+
+
+@dataclass(frozen=True)
+class EnergyLaw:
+    """A law of incident energy.
+
+    Args:
+        text: the law as written, for provenance.
+        natural_count: number of showers it stands for by itself (`like:`, `list:`), None if it needs to be told.
+    """
+
+    text: str
+    natural_count: int | None
+    _draw: Callable[[int, np.random.Generator], np.ndarray]
+
+    def draw(self, n: int | None, rng: np.random.Generator) -> np.ndarray:
+        """(n,) incident energies in MeV, float64.
+
+        Args:
+            n: how many; None takes `natural_count`.
+            rng: source of randomness (unused by `list:`).
+
+        Raises:
+            CaloforgeError: n is missing for a law without a count of its own, or below 1.
+        """
+        n = self.natural_count if n is None else n
+        if n is None:
+            raise CaloforgeError(f"the law '{self.text}' needs the number of showers: add -n N")
+        if n < 1:
+            raise CaloforgeError(f"the number of showers must be at least 1, not {n}")
+        return self._draw(n, rng)
+
+
+def parse_law(text: str) -> EnergyLaw:
+    """Read a law of incident energy (see the module's opening).
+
+    Raises:
+        CaloforgeError: the law is unknown or a value in it is wrong; for `like:`, what `ShowerFile` raises.
+    """
+    kind, _, rest = text.partition(":")
+    if kind == "like" and rest:
+        return _like(text, rest)
+    if kind in ("list", "discrete") and rest:
+        values = np.array(_parse_list(rest, text))
+        if kind == "list":
+            return EnergyLaw(text, len(values), lambda n, rng: np.resize(values, n))
+        return EnergyLaw(text, None, lambda n, rng: rng.choice(values, n))
+    if kind in ("uniform", "loguniform") and rest:
+        low, high = _parse_range(rest, text)
+        if kind == "uniform":
+            return EnergyLaw(text, None, lambda n, rng: rng.uniform(low, high, n))
+        return EnergyLaw(text, None, lambda n, rng: np.exp(rng.uniform(math.log(low), math.log(high), n)))
+    raise CaloforgeError(f"'{text}' is no law of incident energy; write {LAWS}")
+
+
+def _like(text: str, path: str) -> EnergyLaw:
+    from caloforge.showers import ShowerFile
+
+    with ShowerFile(path) as file:
+        energies = file.energies()
+
+    def draw(n: int, rng: np.random.Generator) -> np.ndarray:
+        # Whole copies first, so that the spectrum is the file's own; only the remainder is left to chance.
+        copies, remainder = divmod(n, len(energies))
+        return np.concatenate([np.tile(energies, copies), rng.choice(energies, remainder, replace=False)])
+
+    return EnergyLaw(text, len(energies), draw)
+
+
+def _parse_range(rest: str, text: str) -> tuple[float, float]:
+    parts = rest.split(":")
+    if len(parts) != 2:
+        raise CaloforgeError(f"'{text}' needs a lower and an upper energy, as in {text.split(':')[0]}:1GeV:100GeV")
+    low, high = parse_energy(parts[0]), parse_energy(parts[1])
+    if low >= high:
+        raise CaloforgeError(f"in '{text}' the lower energy must be below the upper one")
+    return low, high
+
+
+def _parse_list(rest: str, text: str) -> list[float]:
+    words = [word.strip() for word in rest.split(",")]
+    dots = [k for k, word in enumerate(words) if word in ("...", "…")]
+    if not dots:
+        return [parse_energy(word) for word in words]
+    if len(dots) > 1 or dots[0] not in (1, 2) or dots[0] != len(words) - 2:
+        raise CaloforgeError(f"in '{text}' write FIRST,...,LAST or FIRST,SECOND,...,LAST")
+    head, last = [parse_energy(word) for word in words[: dots[0]]], parse_energy(words[-1])
+    ratio = head[1] / head[0] if len(head) == 2 else 2.0
+    steps = math.log(last / head[0]) / math.log(ratio) if ratio > 1 else -1.0
+    if steps < 1 or abs(steps - round(steps)) > 1e-6:
+        raise CaloforgeError(f"in '{text}' no whole number of factors {ratio:g} leads from {head[0]:g} to {last:g} MeV")
+    return [head[0] * ratio**k for k in range(round(steps) + 1)]
