@@ -8,7 +8,7 @@ import sys
 import typer
 
 from caloforge import __version__
-from caloforge.cli import check
+from caloforge.cli import check, data, dimension, generate, simulate, train
 from caloforge.errors import CaloforgeError
 
 app = typer.Typer(
@@ -38,6 +38,11 @@ def _options(
 
 
 app.command("check")(check.check)
+app.add_typer(data.app, name="data")
+app.command("dimension")(dimension.dimension)
+app.add_typer(simulate.app, name="simulate")
+app.command("train")(train.train)
+app.command("generate")(generate.generate)
 
 
 def main() -> None:

@@ -1,0 +1,110 @@
+"""`caloforge data`: which public showers there are, and how to get them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+app = typer.Typer(
+    name="data",
+    help="List and fetch public data sets of simulated showers.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+)
+
+
+@app.command("list")
+def list_data() -> None:
+    """List the public data sets: particle, voxels, energies, files and where they are published.
+
+    Needs no network.
+
+    Example: caloforge data list
+    """
+    from caloforge.cli.console import stdout
+    from caloforge.geometry import load_geometry
+    from caloforge.sources.catalog import DATA_SETS
+
+    for data_set in DATA_SETS.values():
+        geometry = load_geometry(data_set.geometry)
+        rows = (
+            ("particle", f"{data_set.particle}, {data_set.energies}"),
+            ("geometry", f"{geometry.name}: {geometry.n_voxels} voxels in {geometry.n_layers} layers"),
+            ("showers", f"{data_set.showers:,} in each file"),
+            ("train", ", ".join(data_set.train)),
+            ("reference", ", ".join(data_set.reference)),
+            ("published", data_set.page),
+        )
+        stdout.print(data_set.name, style="bold", markup=False)
+        for name, value in rows:
+            stdout.print(f"  {name:<10} {value}", markup=False)
+
+
+@app.command("get")
+def get_data(
+    name: str = typer.Argument(..., help="Data set, as `caloforge data list` calls it."),
+    output: Path = typer.Option(
+        Path("data"), "--output", "-o", metavar="DIR", help="Folder to put the files into."
+    ),
+    files: str = typer.Option("all", "--files", "-f", help="train, reference, all, or the name of one file."),
+    records_url: str | None = typer.Option(
+        None,
+        "--records-url",
+        envvar="CALOFORGE_RECORDS_URL",
+        help="Address of the records, for a mirror; Zenodo's unless given.",
+    ),
+) -> None:
+    """Fetch a public data set, and verify it against the checksums of its record.
+
+    A download that breaks off is kept as FILE.part and goes on when the command is given again; files that
+    are there already and whole are left alone. Prints the paths of the files.
+
+    Example: caloforge data get ds1-photons -o data --files train
+    """
+    from rich.progress import TaskID
+
+    from caloforge.cli.console import progress_bar, stderr, stdout
+    from caloforge.sources import catalog
+    from caloforge.sources.download import RemoteFile
+
+    data_set = catalog.find(name)
+    tasks: dict[str, TaskID] = {}
+    bar = progress_bar()
+
+    def show(file: RemoteFile, done: int) -> None:
+        if not tasks:
+            bar.start()
+        if file.name not in tasks:
+            remark = "already here" if done == file.size else "going on" if done else ""
+            tasks[file.name] = bar.add_task(file.name, total=file.size / 1e6, unit="MB", remark=remark)
+        bar.update(tasks[file.name], completed=done / 1e6)
+
+    try:
+        paths = catalog.get(name, output, files, records_url, show)
+    except KeyboardInterrupt:
+        stderr.print("what has come is kept; the same command goes on from there")
+        raise
+    finally:
+        if tasks:
+            bar.stop()
+    for path in paths:
+        stdout.print(str(path), markup=False)
+    stderr.print(f"published at {data_set.page}: please cite it", markup=False)
+    _hint(paths, data_set.train, data_set.reference)
+
+
+def _hint(paths: list[Path], train: tuple[str, ...], reference: tuple[str, ...]) -> None:
+    from caloforge.cli.console import stderr
+
+    to_train = next((path for path in paths if path.name in train), None)
+    to_judge = next((path for path in paths if path.name in reference), None)
+    showers = to_train or to_judge
+    if showers is None:
+        return
+    stderr.print("next:", markup=False)
+    stderr.print(f"  caloforge check {showers}", markup=False)
+    if to_train:
+        stderr.print(f"  caloforge train RECIPE --train {to_train} -o RUN", markup=False)
+    if to_judge:
+        stderr.print(f"  caloforge evaluate GENERATED --reference {to_judge} -o REPORT", markup=False)

@@ -1,0 +1,67 @@
+"""`caloforge train`: from a recipe and a file of showers to a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def train(
+    recipe: str = typer.Argument(..., help="Recipe file, or the name of a shipped one (caloman-ds1-photons)."),
+    train_file: Path = typer.Option(..., "--train", help="HDF5 file of training showers."),
+    out: Path = typer.Option(..., "--out", "-o", help="Folder of the run, created."),
+    valid: Path | None = typer.Option(
+        None, "--valid", help="File of validation showers; by default a part of --train is set aside."
+    ),
+    overrides: list[str] = typer.Option(
+        [], "--set", metavar="KEY=VALUE", help="Override a key of the recipe, as in training.epochs=10. Repeatable."
+    ),
+    exclude_energies: str | None = typer.Option(
+        None, "--exclude-energies", metavar="LIST", help="Incident energies to leave out, as in 512,4096 or 1GeV."
+    ),
+    resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run in the same folder."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier run in the folder."),
+    tensorboard: bool = typer.Option(
+        False, "--tensorboard", help="Write TensorBoard logs into the run (extra: caloforge[tensorboard])."
+    ),
+) -> None:
+    """Train a generator from a recipe.
+
+    Shows losses, rate and time left for each stage, writes a line per epoch to RUN/log.jsonl, and checkpoints. Ctrl-C
+    stops cleanly; the same command with --resume ends with the same weights as an uninterrupted run.
+
+    Example: caloforge train caloman-ds1-photons --train train.h5 -o run --set training.epochs=50
+    """
+    from caloforge.cli.console import stdout
+    from caloforge.cli.watching import TensorBoard, TrainingBars
+    from caloforge.errors import CaloforgeError
+    from caloforge.recipes import find_recipe, load_recipe
+    from caloforge.runs import Training
+    from caloforge.runs import train as run_training
+    from caloforge.units import parse_energy
+
+    job = Training(
+        recipe=load_recipe(recipe, overrides),
+        recipe_folder=find_recipe(recipe).parent,
+        train=train_file,
+        valid=valid,
+        out=out,
+        exclude_energies=[parse_energy(word) for word in (exclude_energies or "").split(",") if word],
+        resume=resume,
+        overwrite=overwrite,
+    )
+    if resume and overwrite:
+        raise CaloforgeError("--resume and --overwrite exclude each other")
+    bars = TensorBoard(out / "tensorboard", TrainingBars()) if tensorboard else TrainingBars()
+    try:
+        with bars:
+            simulator = run_training(job, bars)
+    except KeyboardInterrupt:
+        stdout.print(f"stopped; go on with the same command and --resume (the run is in {out})", markup=False)
+        raise
+    facts = simulator.provenance
+    seconds = ", ".join(f"{stage} {s:.0f} s" for stage, s in facts["training_seconds"].items())
+    stdout.print(f"trained {simulator.n_parameters:,} parameters: {seconds}; peak {facts['peak_memory_mb']} MB")
+    stdout.print(f"run: {out}", markup=False)
+    stdout.print(f"next: caloforge generate {out} --energies like:{train_file} -o generated.h5", markup=False)

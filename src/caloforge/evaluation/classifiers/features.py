@@ -1,0 +1,171 @@
+"""What each classifier test looks at: one row of numbers per shower.
+
+Every function takes `Showers` and gives (N, F) float32. Voxels below the geometry's readout threshold are set to
+zero first, unless a function says otherwise. With E_inc the incident energy, e a voxel and E_l the sum over
+layer l, in MeV:
+
+    relative        log10 E_inc, e / E_inc                                             F = 1 + V
+    normalised      log10 E_inc, e / (E_l + 1e-16), log10(E_l + 1e-8)                  F = 1 + V + L, no threshold
+    high_level      log10 E_inc, log10(E_l + 1e-8), EC/100, widths/100, log10(E_tot + 1e-8), sparsity,
+                    EC_r/100, width_r/100 (mm)
+    caloflow_*      e, log10(E_inc / 10 GeV), log10((E_l + 1 keV) / 100 GeV) + 2       F = V + 1 + L
+    compressed      log10 E_inc, log10(1 + 1e5 e / E_inc), log10(E_l + 1)              F = 1 + V + L
+
+The first three are the CaloChallenge's (arXiv:2410.21611), `caloflow_*` those of arXiv:2106.05285 with e in units
+of 100 GeV (`caloflow_raw`), over E_l (`caloflow_normalised`), or as logit(a + (1 - 2a) e / E_l) / 10 with a = 1e-6
+(`caloflow_logit`, the space in which CaloFlow's density lives).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from caloforge.geometry import Geometry
+from caloforge.showers import Showers
+
+FeatureFunction = Callable[[Showers], np.ndarray]
+
+LOGIT_ALPHA = 1e-6
+CHUNK_VALUES = 16_000_000
+"""Voxels per chunk while features are made: temporary arrays stay near 64 MB each."""
+
+
+def thresholded(showers: Showers) -> np.ndarray:
+    """(N, V) voxels in MeV (float32) with those below the geometry's threshold set to zero."""
+    voxels = showers.voxels.astype(np.float32, copy=False)
+    threshold = showers.geometry.threshold
+    return np.where(voxels < threshold, np.float32(0), voxels) if threshold > 0 else voxels
+
+
+def layer_energies(voxels: np.ndarray, geometry: Geometry) -> np.ndarray:
+    """(N, L) energy per layer in MeV, summed in float64."""
+    sums = [voxels[:, part].sum(axis=1, dtype=np.float64) for part in geometry.slices]
+    return np.stack(sums, axis=1)
+
+
+def _stack(*columns: np.ndarray) -> np.ndarray:
+    blocks = [np.asarray(c, dtype=np.float32) for c in columns]
+    return np.concatenate([b[:, None] if b.ndim == 1 else b for b in blocks], axis=1)
+
+
+def _per_layer(voxels: np.ndarray, energies: np.ndarray, geometry: Geometry) -> np.ndarray:
+    scale = (1.0 / (energies + 1e-16)).astype(np.float32)
+    return voxels * scale[:, geometry.layer_index]
+
+
+def relative(showers: Showers) -> np.ndarray:
+    """(N, 1 + V): log10 of E_inc, and voxels over E_inc."""
+    scale = (1.0 / showers.energies).astype(np.float32)
+    return _stack(np.log10(showers.energies), thresholded(showers) * scale[:, None])
+
+
+def normalised(showers: Showers) -> np.ndarray:
+    """(N, 1 + V + L): log10 of E_inc, voxels (no threshold) over their layer's energy, log10 of those energies."""
+    voxels = showers.voxels.astype(np.float32, copy=False)
+    energies = layer_energies(voxels, showers.geometry)
+    shares = _per_layer(voxels, energies, showers.geometry)
+    return _stack(np.log10(showers.energies), shares, np.log10(energies + 1e-8))
+
+
+def compressed(showers: Showers) -> np.ndarray:
+    """(N, 1 + V + L): logarithms that give faint voxels as much say as bright ones."""
+    voxels = thresholded(showers)
+    energies = layer_energies(voxels, showers.geometry)
+    scale = (1e5 / showers.energies).astype(np.float32)
+    logs = np.log1p(voxels * scale[:, None]) * np.float32(1 / np.log(10))
+    return _stack(np.log10(showers.energies), logs, np.log10(energies + 1))
+
+
+def high_level_names(geometry: Geometry) -> list[tuple[str, ...]]:
+    """Observables of `high_level` as blocks: layer energies, EC, widths, sparsity, EC_r, width_r."""
+    ids = geometry.layer_ids
+    directed = [layer.id for layer in geometry.layers if layer.has_directions]
+    return [
+        tuple(f"e_layer_{i}" for i in ids),
+        tuple(f"ec_{axis}_{i}" for axis in ("eta", "phi") for i in directed),
+        tuple(f"width_{axis}_{i}" for axis in ("eta", "phi") for i in directed),
+        tuple(f"sparsity_{i}" for i in ids),
+        tuple(f"ec_r_{i}" for i in ids),
+        tuple(f"width_r_{i}" for i in ids),
+    ]
+
+
+def high_level(showers: Showers) -> np.ndarray:
+    """(N, 2 + 4 L + 4 D): the challenge's observables, D = number of layers with directions."""
+    from caloforge.evaluation.observables import compute
+
+    blocks = high_level_names(showers.geometry)
+    values = compute(showers, [name for block in blocks for name in block])
+
+    def columns(block: tuple[str, ...]) -> np.ndarray:
+        return np.stack([values[name] for name in block], axis=1) if block else np.empty((len(showers), 0))
+
+    energies, centres, widths, sparsity, centres_r, widths_r = map(columns, blocks)
+    return _stack(
+        np.log10(showers.energies),
+        np.log10(energies + 1e-8),
+        centres / 100,
+        widths / 100,
+        np.log10(energies.sum(axis=1) + 1e-8),
+        sparsity,
+        centres_r / 100,
+        widths_r / 100,
+    )
+
+
+def _caloflow(showers: Showers, voxels: np.ndarray, energies: np.ndarray) -> np.ndarray:
+    return _stack(voxels, np.log10(showers.energies / 1e4), np.log10((energies + 1e-3) / 1e5) + 2)
+
+
+def caloflow_raw(showers: Showers) -> np.ndarray:
+    """(N, V + 1 + L): voxels in units of 100 GeV, and CaloFlow's conditions."""
+    voxels = thresholded(showers)
+    return _caloflow(showers, voxels * np.float32(1e-5), layer_energies(voxels, showers.geometry))
+
+
+def caloflow_normalised(showers: Showers) -> np.ndarray:
+    """(N, V + 1 + L): voxels with each layer summing to 1, and CaloFlow's conditions."""
+    voxels = thresholded(showers)
+    energies = layer_energies(voxels, showers.geometry)
+    return _caloflow(showers, _per_layer(voxels, energies, showers.geometry), energies)
+
+
+def caloflow_logit(showers: Showers) -> np.ndarray:
+    """(N, V + 1 + L): normalised voxels in logit space over 10, and CaloFlow's conditions."""
+    voxels = thresholded(showers)
+    energies = layer_energies(voxels, showers.geometry)
+    # In float32, 1 - a + rounding may reach 1: the logit is taken in float64.
+    shares = np.minimum(_per_layer(voxels, energies, showers.geometry).astype(np.float64), 1.0)
+    shares = LOGIT_ALPHA + (1 - 2 * LOGIT_ALPHA) * shares
+    return _caloflow(showers, np.log(shares / (1 - shares)) / 10, energies)
+
+
+def feature_matrix(function: FeatureFunction, samples: list[Showers], standardise: bool = False) -> np.ndarray:
+    """(sum of N, F) float32 features of all samples one below the other, made chunk by chunk.
+
+    Args:
+        function: one of this module, or the user's own.
+        samples: showers of one geometry.
+        standardise: shift and scale each feature to mean 0 and variance 1 over all samples together (which tells
+            nothing of the labels); a constant feature becomes 0.
+    """
+    total = sum(len(sample) for sample in samples)
+    rows = max(1, CHUNK_VALUES // samples[0].geometry.n_voxels)
+    out: np.ndarray | None = None
+    at = 0
+    for sample in samples:
+        for start in range(0, len(sample), rows):
+            part = function(sample[start : start + rows])
+            if out is None:
+                out = np.empty((total, part.shape[1]), dtype=np.float32)
+            out[at : at + len(part)] = part
+            at += len(part)
+    assert out is not None
+    if standardise:
+        mean = out.mean(axis=0, dtype=np.float64)
+        out -= mean.astype(np.float32)
+        spread = np.sqrt(np.einsum("ij,ij->j", out, out, dtype=np.float64) / total)
+        out /= np.where(spread > 1e-12, spread, 1.0).astype(np.float32)
+    return out

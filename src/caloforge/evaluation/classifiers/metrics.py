@@ -1,0 +1,116 @@
+"""From a classifier's scores to numbers: calibration, AUC, JSD, ROC and weights.
+
+A score is larger the more a shower looks like Geant4; after isotonic calibration it is C, the probability that
+the shower is Geant4 when both kinds are equally common.
+
+- AUC: probability that a Geant4 shower scores above a generated one (ties count half). 0.5 = indistinguishable.
+- JSD in bits = (ln 2 - BCE) / ln 2, BCE the mean binary cross-entropy of C: a lower bound of the Jensen–Shannon
+  divergence of the two samples up to fluctuations; below 0 where C is worse than a constant 1/2.
+- weights w = C / (1 - C): the density ratio Geant4 / generated, mean 1 over generated showers. Their effective
+  sample size is (Σw)² / Σw².
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+MAX_ROC_POINTS = 200
+WEIGHT_EDGES = np.linspace(-4.0, 4.0, 41)
+"""Edges of the histogram of log10 w; what lies beyond is counted in the outermost bins."""
+
+
+class Calibration:
+    """Isotonic calibration: the best non-decreasing map from scores to the probability of label 1.
+
+    Probabilities are kept within [1/(n + 2), (n + 1)/(n + 2)], n the number of showers that it was fitted on: a
+    pure run of labels among them is no ground for certainty, and a single exception would cost the cross-entropy
+    (and the JSD) an infinity. Scores beyond the fitted range take the value at its end.
+
+    Args:
+        scores: (n,) finite scores of the second part.
+        labels: (n,) 1 for Geant4, 0 for generated.
+    """
+
+    def __init__(self, scores: np.ndarray, labels: np.ndarray) -> None:
+        from sklearn.isotonic import IsotonicRegression
+
+        edge = 1 / (len(scores) + 2)
+        self._map = IsotonicRegression(y_min=edge, y_max=1 - edge, out_of_bounds="clip")
+        self._map.fit(np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64))
+
+    def __call__(self, scores: np.ndarray) -> np.ndarray:
+        """(n,) calibrated probabilities C of `scores`."""
+        return np.asarray(self._map.predict(np.asarray(scores, dtype=np.float64)), dtype=np.float64)
+
+
+def auc(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Area under the ROC curve and its standard error (Hanley and McNeil, Radiology 143 (1982) 29).
+
+    Args:
+        scores: (n,) larger for label 1.
+        labels: (n,) 0 or 1, both present.
+    """
+    from scipy.stats import rankdata
+
+    positive = np.asarray(labels) == 1
+    n1, n0 = int(positive.sum()), int((~positive).sum())
+    area = (rankdata(scores)[positive].sum() - n1 * (n1 + 1) / 2) / (n1 * n0)
+    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
+    variance = area * (1 - area) + (n1 - 1) * (q1 - area**2) + (n0 - 1) * (q2 - area**2)
+    return float(area), math.sqrt(max(0.0, variance) / (n1 * n0))
+
+
+def jsd(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Jensen–Shannon divergence in bits from calibrated probabilities, and its standard error.
+
+    Args:
+        probabilities: (n,) of label 1, strictly between 0 and 1.
+        labels: (n,) 0 or 1.
+    """
+    of_truth = np.where(np.asarray(labels) == 1, probabilities, 1 - probabilities)
+    nats = -np.log(of_truth)
+    value = (math.log(2) - nats.mean()) / math.log(2)
+    return float(value), float(nats.std() / math.sqrt(len(nats)) / math.log(2))
+
+
+def roc(scores: np.ndarray, labels: np.ndarray, max_points: int = MAX_ROC_POINTS) -> dict[str, list[float]]:
+    """ROC curve of at most `max_points` points from (0, 0) to (1, 1), spread evenly along the curve.
+
+    `fpr` is the share of generated showers (label 0) above a cut, `tpr` that of Geant4 showers (label 1).
+    """
+    from sklearn.metrics import roc_curve
+
+    fpr, tpr, _ = roc_curve(labels, scores)
+    if len(fpr) > max_points:
+        along = fpr + tpr
+        kept = np.unique(np.searchsorted(along, np.linspace(along[0], along[-1], max_points)))
+        fpr, tpr = fpr[kept], tpr[kept]
+    return {"fpr": fpr.tolist(), "tpr": tpr.tolist()}
+
+
+def weights(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """The weights w = C / (1 - C) of the third part.
+
+    Returns:
+        `mean` (1 for a perfect C), `ess` and `ess_share` = ess / n of the `n` generated showers, `histogram` of
+        log10 w: `log10_edges` (B + 1), counts `generated` and `reference` (B).
+    """
+    generated = np.asarray(labels) == 0
+    w = probabilities / (1 - probabilities)
+    of_generated = w[generated]
+    ess = of_generated.sum() ** 2 / (of_generated**2).sum()
+    logs = np.clip(np.log10(w), WEIGHT_EDGES[0], WEIGHT_EDGES[-1])
+    return {
+        "n": int(generated.sum()),
+        "mean": float(of_generated.mean()),
+        "ess": float(ess),
+        "ess_share": float(ess / generated.sum()),
+        "histogram": {
+            "log10_edges": WEIGHT_EDGES.tolist(),
+            "generated": np.histogram(logs[generated], WEIGHT_EDGES)[0].tolist(),
+            "reference": np.histogram(logs[~generated], WEIGHT_EDGES)[0].tolist(),
+        },
+    }

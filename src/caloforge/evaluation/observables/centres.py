@@ -1,0 +1,72 @@
+"""Centres of energy and first moments.
+
+EC_x = Σ x_i e_i / (E_l + 1e-16) per layer for x = eta, phi, r (CaloChallenge, arXiv:2410.21611); eta and phi
+only on layers that have directions. The first moments take the whole shower.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from caloforge.evaluation.observables.base import FLOOR, View, per_layer, per_shower, with_directions
+
+
+def centre(view: View, position: int, axis: str) -> np.ndarray:
+    """(N,) EC of a layer along `axis` (eta, phi or r) in mm; 0 where the layer is empty."""
+    return view.sums(position, axis) / (view.layer_energy(position) + FLOOR)
+
+
+@per_layer("ec_eta", unit="mm", applies=with_directions)
+def centre_eta(view: View, position: int) -> np.ndarray:
+    """(N,) centre of energy in eta, mm."""
+    return centre(view, position, "eta")
+
+
+@per_layer("ec_phi", unit="mm", applies=with_directions)
+def centre_phi(view: View, position: int) -> np.ndarray:
+    """(N,) centre of energy in phi, mm."""
+    return centre(view, position, "phi")
+
+
+@per_layer("ec_r", unit="mm")
+def centre_r(view: View, position: int) -> np.ndarray:
+    """(N,) centre of energy in r, mm."""
+    return centre(view, position, "r")
+
+
+def _transverse(view: View, axis: str) -> np.ndarray:
+    # A ring of one alpha bin has its centre on the axis: it adds energy, but no moment.
+    total = np.zeros(len(view.energies))
+    for position, layer in enumerate(view.geometry.layers):
+        if layer.has_directions:
+            total += view.sums(position, axis)
+    return total / (view.deposited + FLOOR)
+
+
+def _axis_of_x(view: View) -> tuple[str, str]:
+    # On polar layers eta = r cos(alpha) is x; CaloGAN's Cartesian images have phi along x.
+    return ("phi", "eta") if view.geometry.layers[0].kind == "cartesian" else ("eta", "phi")
+
+
+@per_shower("mean_x", unit="mm")
+def mean_x(view: View) -> np.ndarray:
+    """(N,) first moment in x, mm; rings without alpha bins count as centred on the axis."""
+    return _transverse(view, _axis_of_x(view)[0])
+
+
+@per_shower("mean_y", unit="mm")
+def mean_y(view: View) -> np.ndarray:
+    """(N,) first moment in y, mm; rings without alpha bins count as centred on the axis."""
+    return _transverse(view, _axis_of_x(view)[1])
+
+
+@per_shower("mean_z")
+def mean_z(view: View) -> np.ndarray:
+    """(N,) first moment along the shower axis: mm where every layer knows its depth, else layer indices."""
+    layers = view.geometry.layers
+    known = [layer.z_edges for layer in layers if layer.z_edges is not None]
+    middle = (
+        [(a + b) / 2 for a, b in known] if len(known) == len(layers) else list(map(float, range(len(layers))))
+    )
+    total = np.sum([z * view.layer_energy(k) for k, z in enumerate(middle)], axis=0)
+    return total / (view.deposited + FLOOR)

@@ -1,0 +1,187 @@
+"""Tables of layer pictures: a column per layer, a row per sample or shower, one colour bar per column and scale.
+
+Average showers stand beside the reference's and their ratio; single showers and nearest neighbours stand in rows
+of their own. The nearest neighbour of a shower in the other sample is the one at the smallest Euclidean distance
+d = ‖x − y‖₂ over all voxels (MeV), among the showers kept of the same incident energy. A generator that repeats
+itself (mode collapse) gives different showers of the reference the same neighbour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+
+from caloforge.evaluation.plots.layers import (
+    add_layer_axes,
+    draw_layer,
+    energy_norm,
+    ratio,
+    ratio_norm,
+)
+from caloforge.evaluation.plots.style import ENERGY_MAP, RATIO_MAP, new_figure
+from caloforge.geometry import Geometry
+from caloforge.showers import Showers
+from caloforge.units import format_energy
+
+LEFT, TOP, GAP, ROW_GAP, BAR = 0.5, 0.32, 0.16, 0.08, 0.46
+"""Margins of a gallery in inches."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of pictures: `values` (V,) in MeV, or a ratio; rows of one `scale` share their colours."""
+
+    title: str
+    values: np.ndarray
+    scale: str = ""
+    kind: Literal["energy", "ratio"] = "energy"
+
+
+def gallery(
+    geometry: Geometry, positions: list[int], rows: list[Row], *, unit: str = "MeV", size: float = 1.5
+) -> tuple[Figure, list[list[Any]]]:
+    """Draw `rows` for the layers at `positions`.
+
+    Args:
+        geometry: the voxels.
+        positions: positions of the layers in the geometry, one column each.
+        rows: what to draw, from the top.
+        unit: what the energies' colour bar says.
+        size: inches per picture.
+
+    Returns:
+        (figure, meshes), meshes[row][column].
+    """
+    last = [i for i, row in enumerate(rows) if i + 1 == len(rows) or _scale(rows[i + 1]) != _scale(row)]
+    width = LEFT + len(positions) * (size + GAP)
+    height = TOP + len(rows) * (size + ROW_GAP) + len(last) * BAR
+    figure = new_figure(width, height)
+
+    def box(x: float, y: float, w: float, h: float) -> tuple[float, float, float, float]:
+        return (x / width, y / height, w / width, h / height)
+
+    meshes: list[list[Any]] = []
+    y = height - TOP
+    for index, row in enumerate(rows):
+        y -= size + ROW_GAP
+        figure.text(
+            0.2 / width, (y + size / 2) / height, row.title, rotation=90, ha="center", va="center", fontsize=8
+        )
+        drawn = []
+        for column, position in enumerate(positions):
+            layer, part = geometry.layers[position], geometry.slices[position]
+            x = LEFT + column * (size + GAP)
+            if index == 0:
+                middle = (x + size / 2) / width
+                figure.text(middle, 1 - 0.13 / height, f"layer {layer.id}", ha="center", va="center", fontsize=9)
+            norm = _norm(rows, row, part)
+            ax = add_layer_axes(figure, layer, box(x, y, size, size))
+            cmap = RATIO_MAP if row.kind == "ratio" else ENERGY_MAP
+            drawn.append(draw_layer(layer, row.values[part], ax=ax, norm=norm, cmap=cmap, rings=index == 0))
+            if index in last:
+                bar = figure.add_axes(box(x + 0.08 * size, y - 0.16, 0.84 * size, 0.06))
+                _colour_bar(bar, drawn[-1], "generated / reference" if row.kind == "ratio" else unit)
+        meshes.append(drawn)
+        if index in last:
+            y -= BAR
+    return figure, meshes
+
+
+def _scale(row: Row) -> tuple[str, str]:
+    return row.kind, row.scale
+
+
+def _norm(rows: list[Row], row: Row, part: slice) -> Normalize:
+    if row.kind == "ratio":
+        return ratio_norm()
+    return energy_norm(*(other.values[part] for other in rows if _scale(other) == _scale(row)))
+
+
+def _colour_bar(ax: Axes, mesh: Any, label: str) -> None:
+    assert ax.figure is not None
+    bar = ax.figure.colorbar(mesh, cax=ax, orientation="horizontal")
+    if "/" in label:
+        bar.set_ticks([0.5, 1.0, 2.0], labels=["½", "1", "2"])
+    else:
+        bar.ax.xaxis.set_major_locator(LogLocator(numticks=4))
+    bar.ax.xaxis.set_minor_locator(NullLocator())
+    bar.ax.xaxis.set_minor_formatter(NullFormatter())
+    bar.ax.tick_params(labelsize=6, length=2, pad=1, top=False)
+    bar.set_label(label, fontsize=6, labelpad=0, loc="center")
+    bar.outline.set_linewidth(0.4)
+
+
+def average_showers(
+    geometry: Geometry, positions: list[int], generated: np.ndarray, reference: np.ndarray
+) -> tuple[Figure, list[list[Any]]]:
+    """Mean voxel energies (V,) of both samples and their ratio, layer by layer."""
+    rows = [
+        Row("generated", generated),
+        Row("reference", reference),
+        Row("ratio", ratio(generated, reference), kind="ratio"),
+    ]
+    return gallery(geometry, positions, rows, unit="mean energy [MeV]")
+
+
+def energy_groups(generated: Showers, reference: Showers, n: int) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    """At most `n` incident energies at which both samples have showers, lowest to highest.
+
+    Energies count as equal within 15 %. Returns (energy in MeV, rows of generated, rows of reference) each.
+    """
+    groups = []
+    left = np.unique(reference.energies)
+    while len(left):
+        energy = float(left[0])
+        mine, theirs = (
+            np.nonzero(abs(sample.energies / energy - 1) <= 0.15)[0] for sample in (generated, reference)
+        )
+        left = left[left > 1.15 * energy]
+        if len(mine) and len(theirs):
+            groups.append((energy, mine, theirs))
+    wanted = sorted({round(k) for k in np.linspace(0, len(groups) - 1, min(n, len(groups)))}) if groups else []
+    return [groups[k] for k in wanted]
+
+
+def single_showers(
+    generated: Showers, reference: Showers, positions: list[int], *, n_energies: int = 3
+) -> tuple[Figure, list[list[Any]]] | None:
+    """One shower of each sample at a few incident energies; None if they have no energy in common."""
+    rows = []
+    for energy, mine, theirs in energy_groups(generated, reference, n_energies):
+        name = format_energy(energy)
+        rows.append(Row(f"generated\n{name}", generated.voxels[mine[0]], scale=name))
+        rows.append(Row(f"reference\n{name}", reference.voxels[theirs[0]], scale=name))
+    return gallery(reference.geometry, positions, rows, unit="energy [MeV]", size=1.3) if rows else None
+
+
+def nearest(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) index of and distance to the nearest of `others` (m, V) for each of `points` (n, V)."""
+    index, distance = np.empty(len(points), dtype=int), np.empty(len(points))
+    wide = others.astype(np.float64)
+    for row, point in enumerate(points.astype(np.float64)):
+        # Differences, not dot products: those cancel when two showers are nearly the same.
+        squared = ((wide - point) ** 2).sum(axis=1)
+        index[row] = squared.argmin()
+        distance[row] = np.sqrt(squared[index[row]])
+    return index, distance
+
+
+def nearest_neighbours(
+    generated: Showers, reference: Showers, positions: list[int], *, n_energies: int = 3
+) -> tuple[Figure, list[list[Any]]] | None:
+    """A shower of the reference and its nearest generated one at a few energies; None without common energies."""
+    rows = []
+    for energy, mine, theirs in energy_groups(generated, reference, n_energies):
+        name = format_energy(energy)
+        point = reference.voxels[theirs[:1]]
+        index, distance = nearest(point, generated.voxels[mine])
+        found = generated.voxels[mine[index[0]]]
+        rows.append(Row(f"reference\n{name}", point[0], scale=name))
+        rows.append(Row(f"nearest gen.\nd = {format_energy(distance[0]) if distance[0] else '0'}", found, scale=name))
+    return gallery(reference.geometry, positions, rows, unit="energy [MeV]", size=1.3) if rows else None

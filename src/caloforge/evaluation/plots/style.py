@@ -1,0 +1,79 @@
+"""One look for every figure: mplhep's ROOT style at the size of a report, and figures that pyplot never sees.
+
+A `matplotlib.figure.Figure` made here belongs to nobody but its caller, so a report of many figures keeps only
+one in memory, and needs no display.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib as mpl
+import mplhep
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+GENERATED = "#1f5fbf"
+"""Colour of the generated showers."""
+
+REFERENCE = "#6b7280"
+"""Colour of the reference's line and errors."""
+
+REFERENCE_FILL = "#d9dce1"
+"""Colour of the reference's area."""
+
+FLOOR = "#e08a00"
+"""Colour of the floor (reference against reference)."""
+
+ENERGY_MAP = "viridis"
+"""Colour map of energies."""
+
+RATIO_MAP = "RdBu_r"
+"""Colour map of ratios and differences: white where the samples agree."""
+
+EMPTY = "#eceef1"
+"""Colour of what has no value: a voxel that never sees energy, a ratio with nothing below the line."""
+
+_SIZES: dict[str, Any] = {
+    "font.size": 9,
+    "font.sans-serif": ["TeX Gyre Heros", "Helvetica", "Arial", "DejaVu Sans"],
+    "axes.labelsize": 9,
+    "axes.titlesize": 9,
+    "axes.linewidth": 0.8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.2,
+    "xtick.major.size": 4,
+    "xtick.minor.size": 2,
+    "ytick.major.size": 4,
+    "ytick.minor.size": 2,
+    "xtick.major.pad": 3,
+    "ytick.major.pad": 3,
+    "axes.formatter.limits": (-4, 5),
+    "axes.formatter.use_mathtext": True,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "pdf.fonttype": 42,
+}
+
+
+@contextmanager
+def report_style() -> Iterator[None]:
+    """Draw and save inside this context; the caller's own matplotlib settings come back afterwards."""
+    with mpl.rc_context({**mplhep.style.ROOT, **_SIZES}):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of `width` × `height` inches."""
+    return Figure(figsize=(width, height))
+
+
+def label_legend(figure: Figure, axes: Axes, n_columns: int = 4) -> None:
+    """Put the legend of `axes` once on top of the whole figure, in one row."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="upper center", ncols=n_columns, frameon=False, borderaxespad=0.2)

@@ -1,0 +1,179 @@
+"""Normalizing flows: invertible maps between data and N(0, 1) noise with a tractable Jacobian.
+
+log p(x | c) = log N(f(x; c); 0, 1) + log |det ∂f/∂x|, where f is a chain of steps. Here: coupling with
+rational-quadratic splines (arXiv:1906.04032), random permutations, and LU-decomposed linear maps. All directions
+take the conditions c.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from caloforge.networks import ConditionalResidualNet
+from caloforge.spline import n_spline_parameters, rational_quadratic_spline
+
+
+class FlowStep(nn.Module):
+    """One invertible step, data towards noise."""
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, F), c (B, C) → z (B, F) and log |det ∂z/∂x| (B,)."""
+        raise NotImplementedError
+
+    def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """z (B, F), c (B, C) → x (B, F) and log |det ∂x/∂z| (B,)."""
+        raise NotImplementedError
+
+
+class SplineCoupling(FlowStep):
+    """Half of the features are bent by splines whose parameters depend on the other half and on c.
+
+    Args:
+        features: F, at least 2.
+        conditions: C.
+        even: whether the features at even places are the ones that are bent.
+        bins: K, bins of a spline.
+        bound: splines act on [-bound, bound] and are the identity outside.
+        width, blocks: size of the residual network.
+    """
+
+    def __init__(
+        self, features: int, conditions: int, even: bool, bins: int, bound: float, width: int, blocks: int
+    ) -> None:
+        super().__init__()
+        places = torch.arange(features)
+        bent, kept = places[places % 2 == (0 if even else 1)], places[places % 2 == (1 if even else 0)]
+        self.register_buffer("bent", bent, persistent=False)
+        self.register_buffer("kept", kept, persistent=False)
+        # Where each feature stands in (bent, kept): puts the halves back in order by one index_select.
+        self.register_buffer("order", torch.argsort(torch.cat([bent, kept])), persistent=False)
+        self.bound = bound
+        self.network = ConditionalResidualNet(
+            len(kept), len(bent) * n_spline_parameters(bins), conditions, width, blocks
+        )
+        # The network's last layer sees sums over `width` features; without this scale fresh splines are too wild.
+        self.scale = 1 / math.sqrt(width)
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return self._apply_spline(x, c, inverse=False)
+
+    def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return self._apply_spline(z, c, inverse=True)
+
+    def _apply_spline(self, x: Tensor, c: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        bent, kept = x[:, self.bent], x[:, self.kept]
+        parameters = self.network(kept, c).view(len(x), bent.shape[1], -1) * self.scale
+        bent, log_slope = rational_quadratic_spline(bent, parameters, self.bound, inverse)
+        return torch.cat([bent, kept], dim=1)[:, self.order], log_slope.sum(dim=1)
+
+
+class Permutation(FlowStep):
+    """A fixed random order of the features.
+
+    Args:
+        features: F.
+        generator: chooses the order.
+    """
+
+    def __init__(self, features: int, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.register_buffer("order", torch.randperm(features, generator=generator))
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return x[:, self.order], x.new_zeros(len(x))
+
+    def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return z[:, torch.argsort(self.order)], z.new_zeros(len(z))
+
+
+class LULinear(FlowStep):
+    """x → L U x + b with unit lower-triangular L and upper-triangular U of positive diagonal; starts as identity.
+
+    Args:
+        features: F.
+    """
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.lower = nn.Parameter(torch.zeros(features, features))
+        self.upper = nn.Parameter(torch.zeros(features, features))
+        self.diagonal = nn.Parameter(torch.full((features,), math.log(math.e - 1)))  # softplus gives 1
+        self.bias = nn.Parameter(torch.zeros(features))
+
+    def _factors(self) -> tuple[Tensor, Tensor, Tensor]:
+        diagonal = functional.softplus(self.diagonal) + 1e-3
+        lower = torch.tril(self.lower, diagonal=-1) + torch.eye(len(diagonal), device=diagonal.device).to(diagonal)
+        return lower, torch.triu(self.upper, diagonal=1) + torch.diag(diagonal), diagonal
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        lower, upper, diagonal = self._factors()
+        return x @ (lower @ upper).T + self.bias, torch.log(diagonal).sum().expand(len(x))
+
+    def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        lower, upper, diagonal = self._factors()
+        y = torch.linalg.solve_triangular(lower, (z - self.bias).T, upper=False, unitriangular=True)
+        x = torch.linalg.solve_triangular(upper, y, upper=True).T
+        return x, -torch.log(diagonal).sum().expand(len(z))
+
+
+class Flow(nn.Module):
+    """A chain of steps from data to N(0, 1).
+
+    Args:
+        steps: data side first.
+    """
+
+    def __init__(self, steps: Sequence[FlowStep]) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(steps)
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """x (B, F), c (B, C) → noise z (B, F) and log |det ∂z/∂x| (B,)."""
+        log_det = x.new_zeros(len(x))
+        for step in self.steps:
+            x, change = step(x, c)
+            log_det = log_det + change
+        return x, log_det
+
+    def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """Noise z (B, F), c (B, C) → x (B, F) and log |det ∂x/∂z| (B,)."""
+        log_det = z.new_zeros(len(z))
+        for step in reversed(self.steps):
+            z, change = step.inverse(z, c)  # type: ignore[operator]
+            log_det = log_det + change
+        return z, log_det
+
+    def log_prob(self, x: Tensor, c: Tensor) -> Tensor:
+        """(B,) natural logarithm of the density of x given c."""
+        z, log_det = self(x, c)
+        return log_det - 0.5 * (z**2).sum(dim=1) - 0.5 * z.shape[1] * math.log(2 * math.pi)
+
+
+def spline_coupling_flow(
+    features: int,
+    conditions: int,
+    *,
+    layers: int,
+    bins: int,
+    bound: float,
+    width: int,
+    blocks: int,
+) -> Flow:
+    """The neural spline flow of CaloMan: spline couplings with alternate masks, with a random permutation and an LU
+    map before the first, between, and after the last.
+
+    The outer LU maps matter: splines act on [-bound, bound] only, while the base distribution is N(0, 1), so some
+    step must be able to stretch one into the other.
+    """
+    if features < 2:
+        raise ValueError(f"a coupling flow needs at least 2 features, not {features}")
+    steps: list[FlowStep] = []
+    for k in range(layers):
+        steps += [Permutation(features), LULinear(features)]
+        steps.append(SplineCoupling(features, conditions, k % 2 == 0, bins, bound, width, blocks))
+    return Flow([*steps, Permutation(features), LULinear(features)])

@@ -1,0 +1,36 @@
+"""The manifold that showers lie on: its dimension, and densities on it.
+
+    neighbours   distinct points and their nearest neighbours, exact, in bounded memory
+    dimension    intrinsic dimension: Levina-Bickel (with MacKay-Ghahramani's correction), TwoNN, local PCA
+    density      log density of points that a decoder puts on a manifold
+    plots        the estimates against the number of neighbours
+
+Points are rows of a (n, F) array or tensor; whatever their unit, only ratios of distances matter.
+"""
+
+from caloforge.manifold.density import decoder_jacobian, log_density_on_manifold, manifold_log_prob
+from caloforge.manifold.dimension import (
+    DimensionEstimate,
+    dimension_from_distances,
+    intrinsic_dimension,
+    levina_bickel,
+    local_pca_dimension,
+    two_nn,
+)
+from caloforge.manifold.neighbours import distinct_points, nearest_neighbours
+from caloforge.manifold.plots import plot_dimension
+
+__all__ = [
+    "DimensionEstimate",
+    "decoder_jacobian",
+    "dimension_from_distances",
+    "distinct_points",
+    "intrinsic_dimension",
+    "levina_bickel",
+    "local_pca_dimension",
+    "log_density_on_manifold",
+    "manifold_log_prob",
+    "nearest_neighbours",
+    "plot_dimension",
+    "two_nn",
+]

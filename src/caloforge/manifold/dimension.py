@@ -1,0 +1,246 @@
+"""How many numbers describe a shower: estimators of the intrinsic dimension of a set of points.
+
+Let T_j(x_i) be the distance from point x_i to its j-th nearest neighbour, j = 1 … k, and n the number of points.
+
+*Levina and Bickel* (NIPS 2004): around x_i the number of points within a distance t is a Poisson process whose
+rate grows as t^d; its maximum likelihood gives the inverse of the mean of log(T_k/T_j). MacKay and Ghahramani
+(2005) showed that the inverses must not be averaged: the logarithms are averaged over all points first, and
+inverted once. This is the estimator of CaloMan (arXiv:2211.15380):
+
+    d_k = [ 1/(n (k-1)) Σ_i Σ_{j<k} log(T_k(x_i)/T_j(x_i)) ]^-1
+
+It assumes a density that is constant across the k neighbours. That fails towards the edge of the sample, and
+the more so the higher d: with 8 000 points of a Gaussian it gives about 17 for d = 20 at k = 10.
+
+*TwoNN* (Facco et al., arXiv:1803.06992): the ratio μ = T_2/T_1 has the cumulative F(μ) = 1 - μ^-d, so that
+-log(1 - F) against log μ is a line through the origin with slope d; the largest ratios are left out of the fit.
+
+*Local PCA* (Fukunaga and Olsen, 1971): the number of eigenvalues of the covariance of a neighbourhood that are
+not small against the largest; the mean over neighbourhoods.
+
+The latter two are cross-checks: TwoNN looks at the smallest distances that the sample has, local PCA at larger
+neighbourhoods, where curvature adds directions and unequal variances hide some.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import overload
+
+import numpy as np
+import torch
+
+from caloforge.errors import CaloforgeError
+from caloforge.manifold.neighbours import Points, as_points, distinct_points, nearest_neighbours
+
+N_BOOTSTRAP = 200
+
+
+@dataclass(frozen=True)
+class DimensionEstimate:
+    """The Levina-Bickel estimate for one number of neighbours.
+
+    Args:
+        k: number of neighbours.
+        value: the estimated dimension d_k, above zero.
+        error: its standard deviation over bootstrap samples of the points: statistical only, without the bias.
+        n_points: number of distinct points that it was estimated from.
+        n_duplicates: number of points that were left out as repetitions of another.
+    """
+
+    k: int
+    value: float
+    error: float
+    n_points: int
+    n_duplicates: int = 0
+
+
+@overload
+def intrinsic_dimension(
+    x: Points,
+    k: int = 10,
+    *,
+    n_bootstrap: int = ...,
+    seed: int = ...,
+    max_points: int | None = ...,
+    progress: Callable[[int], None] | None = ...,
+) -> DimensionEstimate: ...
+
+
+@overload
+def intrinsic_dimension(
+    x: Points,
+    k: Sequence[int],
+    *,
+    n_bootstrap: int = ...,
+    seed: int = ...,
+    max_points: int | None = ...,
+    progress: Callable[[int], None] | None = ...,
+) -> list[DimensionEstimate]: ...
+
+
+def intrinsic_dimension(
+    x: Points,
+    k: int | Sequence[int] = 10,
+    *,
+    n_bootstrap: int = N_BOOTSTRAP,
+    seed: int = 0,
+    max_points: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> DimensionEstimate | list[DimensionEstimate]:
+    """Intrinsic dimension d_k of the points `x` (see the module's opening for the estimator and its bias).
+
+    Exact repetitions of a point are left out and counted in the result.
+
+    Args:
+        x: (n, F) points, any unit; constant columns do no harm.
+        k: number of neighbours, at least 2 and below the number of distinct points; or several of them, for
+            which the neighbours are searched once.
+        n_bootstrap: number of bootstrap samples for the error, at least 2.
+        seed: of the subsample and of the bootstrap.
+        max_points: take so many of the points at random, without replacement; None takes all.
+        progress: called with the number of points done since the last call.
+
+    Returns:
+        one estimate for a number `k`, a list of them in the given order for a sequence.
+
+    Raises:
+        CaloforgeError: a wrong argument, points that are not finite, or too few distinct points.
+    """
+    ks = [k] if isinstance(k, int) else list(k)
+    _check_ks(ks)
+    points = as_points(x)
+    if max_points is not None and len(points) > max_points:
+        rows = np.random.default_rng(seed).choice(len(points), max_points, replace=False)
+        points = points[torch.as_tensor(np.sort(rows), device=points.device)]
+    points, n_duplicates = distinct_points(points)
+    distances, _ = nearest_neighbours(points, max(ks), progress)
+    estimates = dimension_from_distances(
+        distances, ks, n_bootstrap=n_bootstrap, seed=seed, n_duplicates=n_duplicates
+    )
+    return estimates[0] if isinstance(k, int) else estimates
+
+
+def dimension_from_distances(
+    distances: torch.Tensor,
+    k: Sequence[int],
+    *,
+    n_bootstrap: int = N_BOOTSTRAP,
+    seed: int = 0,
+    n_duplicates: int = 0,
+) -> list[DimensionEstimate]:
+    """The estimates of `intrinsic_dimension` from distances that are already known.
+
+    Args:
+        distances: (n, K) from `nearest_neighbours`, all above zero.
+        k: numbers of neighbours, each 2 … K.
+        n_bootstrap: number of bootstrap samples for the error, at least 2; all k share them.
+        seed: of the bootstrap.
+        n_duplicates: passed on to the estimates.
+
+    Raises:
+        CaloforgeError: a wrong argument, a distance of zero, or all distances equal.
+    """
+    _check_ks(k)
+    if n_bootstrap < 2:
+        raise CaloforgeError(f"the number of bootstrap samples must be at least 2, not {n_bootstrap}")
+    logs = np.stack([_mean_log_ratios(distances, each).cpu().numpy() for each in k], axis=1)
+    n = len(logs)
+    rng = np.random.default_rng(seed)
+    resampled = np.stack([logs[rng.integers(n, size=n)].mean(axis=0) for _ in range(n_bootstrap)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = (1.0 / resampled).std(axis=0, ddof=1)
+    # A tiny sample may be drawn without any spread of distances: such an error is unknown, not infinite.
+    return [
+        DimensionEstimate(each, _invert(float(mean)), float(error) if math.isfinite(error) else math.nan, n, n_duplicates)
+        for each, mean, error in zip(k, logs.mean(axis=0), errors, strict=True)
+    ]
+
+
+def levina_bickel(distances: torch.Tensor, k: int) -> float:
+    """d_k from `distances` (n, K ≥ k) of `nearest_neighbours`, all above zero.
+
+    Raises:
+        CaloforgeError: k is below 2 or above K, a distance is zero, or all distances are equal.
+    """
+    _check_ks([k])
+    return _invert(float(_mean_log_ratios(distances, k).mean()))
+
+
+def two_nn(distances: torch.Tensor, kept: float = 0.9) -> float:
+    """TwoNN estimate of the dimension.
+
+    Args:
+        distances: (n, K ≥ 2) from `nearest_neighbours`, all above zero.
+        kept: fraction of the points, those with the smallest ratios T_2/T_1, that the line is fitted to;
+            above 0, below 1.
+
+    Raises:
+        CaloforgeError: `kept` out of range, fewer than two neighbours, a distance of zero, or all equal.
+    """
+    if not 0 < kept < 1:
+        raise CaloforgeError(f"the kept fraction must lie between 0 and 1, not {kept}")
+    log_mu = _mean_log_ratios(distances, 2).sort().values
+    n = len(log_mu)
+    n_kept = max(1, math.floor(kept * n))
+    cumulative = torch.arange(1, n_kept + 1, dtype=torch.float64, device=log_mu.device) / n
+    u, v = log_mu[:n_kept], -torch.log1p(-cumulative)
+    return float(u @ v) * _invert(float(u @ u))
+
+
+def local_pca_dimension(
+    x: Points, indices: torch.Tensor, *, threshold: float = 0.05, max_points: int = 500, seed: int = 0
+) -> float:
+    """Mean number of directions in which neighbourhoods extend (Fukunaga and Olsen).
+
+    Args:
+        x: (n, F) points.
+        indices: (n, K) neighbours from `nearest_neighbours`; K bounds the answer, so take it well above the
+            dimension that is expected.
+        threshold: an eigenvalue counts from this fraction of its neighbourhood's largest.
+        max_points: number of neighbourhoods, chosen at random, that enter the mean.
+        seed: of that choice.
+
+    Raises:
+        CaloforgeError: the neighbourhoods have no extent, or as `as_points`.
+    """
+    points = as_points(x)
+    n = len(points)
+    rows = np.sort(np.random.default_rng(seed).choice(n, min(n, max_points), replace=False))
+    total = 0
+    for row in rows:
+        around = points[torch.cat([indices.new_tensor([row]), indices[row]])]
+        around = around - around.mean(dim=0)
+        # The Gram matrix has the covariance's eigenvalues (but for a factor), and is the smaller of the two.
+        eigenvalues = torch.linalg.eigvalsh(around @ around.T if len(around) < points.shape[1] else around.T @ around)
+        if eigenvalues[-1] <= 0:
+            raise CaloforgeError("all neighbours of a point are equal to it; take distinct_points first")
+        total += int((eigenvalues >= threshold * eigenvalues[-1]).sum())
+    return total / len(rows)
+
+
+def _check_ks(ks: Sequence[int]) -> None:
+    if not ks:
+        raise CaloforgeError("at least one number of neighbours k is needed")
+    for k in ks:
+        if k < 2:
+            raise CaloforgeError(f"the number of neighbours k must be at least 2, not {k}")
+
+
+def _mean_log_ratios(distances: torch.Tensor, k: int) -> torch.Tensor:
+    """(n,) the mean of log(T_k/T_j) over j < k for every point."""
+    if distances.ndim != 2 or distances.shape[1] < k:
+        raise CaloforgeError(f"k = {k} needs distances of the shape (n, {k}), not {tuple(distances.shape)}")
+    nearest = distances[:, :k]
+    if not (torch.isfinite(nearest) & (nearest > 0)).all():
+        raise CaloforgeError("a distance is zero or not finite; take distinct_points first")
+    logs = nearest.log()
+    return logs[:, -1] - logs[:, :-1].mean(dim=1)
+
+
+def _invert(mean_log_ratio: float) -> float:
+    if not mean_log_ratio > 0:
+        raise CaloforgeError("all neighbours of every point are equally far, which leaves no finite dimension")
+    return 1.0 / mean_log_ratio

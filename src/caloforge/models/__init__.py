@@ -1,0 +1,14 @@
+"""Shower models, one file per paper. The table below is what a recipe's `model.kind` may say."""
+
+from __future__ import annotations
+
+from caloforge.models.base import ShowerModel
+from caloforge.registry import Registry
+
+MODELS = Registry(
+    "model",
+    ShowerModel,
+    {
+        "caloman": "caloforge.models.caloman.CaloMan",
+    },
+)

@@ -1,0 +1,87 @@
+"""`ShowerModel`: what every generator is, and `Stage`: how its training is described.
+
+A model works in transformed space: features x (B, F), conditions c (B, C). It owns no optimiser, no path and no
+plot. It needs `loss` and `sample`; `log_prob` and `decode` where it can.
+"""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a model's training.
+
+    Args:
+        name: key of the stage's settings in a recipe, as in `training.stages.density`.
+        loss: (view (B, F'), c (B, C)) → (B,) loss per shower.
+        parameters: what the optimiser may change.
+        view: (x (B, F), c (B, C)) → (B, F'): what the stage is trained on, computed once when it begins; None is x.
+        fit: called when the stage begins with the view of the training set (N, F'), to set constants from it (a
+            scale, say); the view is then taken anew.
+    """
+
+    name: str
+    loss: Callable[[Tensor, Tensor], Tensor]
+    parameters: Sequence[nn.Parameter]
+    view: Callable[[Tensor, Tensor], Tensor] | None = None
+    fit: Callable[[Tensor], None] | None = None
+
+
+class ShowerModel(nn.Module, ABC):
+    """A conditional generator of showers in transformed space.
+
+    A subclass takes `features` (F) and `conditions` (C), and its own settings as keyword-only arguments with types
+    and defaults: they are the keys of `model:` in a recipe. An argument `geometry` is supplied where it is asked for.
+    """
+
+    hyperparameters: dict[str, Any]
+    """The constructor's arguments: what a saved run makes the model again from."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        self = super().__new__(cls)
+        bound = inspect.signature(cls).bind_partial(*args, **kwargs)
+        bound.apply_defaults()
+        object.__setattr__(self, "hyperparameters", dict(bound.arguments))
+        return self
+
+    @classmethod
+    def settings_from_data(cls, settings: dict[str, Any], x: Tensor, c: Tensor) -> dict[str, Any]:
+        """Settle the settings that the training set decides (those written `auto`).
+
+        Args:
+            settings: checked settings, complete.
+            x: (N, F) training set in transformed space.
+            c: (N, C) its conditions.
+        """
+        return settings
+
+    def stages(self) -> Sequence[Stage]:
+        """The parts of the training, in order; by default one, named `model`."""
+        return [Stage("model", self.loss, list(self.parameters()))]
+
+    @abstractmethod
+    def loss(self, x: Tensor, c: Tensor) -> Tensor:
+        """(B,) loss per shower, all stages' objectives together where there are several."""
+
+    @abstractmethod
+    def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """(B, F) one sample for each row of conditions c (B, C); randomness from `generator` alone."""
+
+
+def has_method(model: ShowerModel, name: str) -> bool:
+    """Whether a model offers the optional method `name` (`log_prob`, `decode`)."""
+    return callable(getattr(model, name, None))
+
+
+def n_parameters(modules: Iterable[nn.Module]) -> int:
+    """Number of trainable numbers."""
+    return sum(p.numel() for module in modules for p in module.parameters() if p.requires_grad)

@@ -1,0 +1,159 @@
+"""Recipes: one YAML file says how a generator is built and trained.
+
+    name, description    what it is called and what it is
+    geometry             built-in name or geometry file
+    transforms           list of preprocessing steps, the one nearest to physics first
+    model                `kind` (registered name or dotted path of a class of your own) and the model's settings
+    training             epochs, batch_size, learning_rate …, and per stage what differs (`stages`)
+    published            optional: numbers that the source reports, for company
+
+An unknown or missing key is an error that names the key and the file. Any key can be overridden with
+`--set dotted.key=value`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from caloforge.errors import CaloforgeError
+from caloforge.geometry import load_geometry
+from caloforge.models import MODELS
+from caloforge.models.base import ShowerModel
+from caloforge.registry import checked_settings, importable, validation_error
+from caloforge.training import TrainingSettings
+from caloforge.transforms import build_transforms
+
+FOLDERS = (Path(__file__).parent / "_recipes", Path(__file__).parents[2] / "recipes")
+"""Where shipped recipes lie: in an installed package, and in a source checkout."""
+
+
+class Recipe(BaseModel):
+    """A checked recipe (see the module's opening)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    description: str = ""
+    geometry: str
+    transforms: list[dict[str, Any]]
+    model: dict[str, Any]
+    training: TrainingSettings
+    published: dict[str, Any] = {}
+
+    @property
+    def trusted(self) -> list[str]:
+        """Dotted paths of the classes that this recipe, being the user's own, may import."""
+        kinds = [self.model.get("kind"), *(entry.get("kind") for entry in self.transforms)]
+        return [kind for kind in kinds if isinstance(kind, str) and "." in kind]
+
+    def to_yaml(self) -> str:
+        """The resolved recipe as YAML."""
+        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+
+    def model_class(self, folder: Path) -> type[ShowerModel]:
+        """The model's class; a user's own is looked for in `folder` and the current one too."""
+        with importable(Path.cwd(), folder):
+            return MODELS.resolve(str(self.model["kind"]), self.trusted)
+
+
+def list_recipes() -> list[str]:
+    """Names of the shipped recipes."""
+    return sorted({path.stem for folder in FOLDERS for path in folder.glob("*.yaml")})
+
+
+def find_recipe(name: str | os.PathLike[str]) -> Path:
+    """The file of a recipe: a path, or the name of a shipped one.
+
+    Raises:
+        CaloforgeError: neither.
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    for folder in FOLDERS:
+        if (shipped := folder / f"{path}.yaml").is_file():
+            return shipped
+    raise CaloforgeError(f"no such recipe: {name}; give a file, or one of {', '.join(list_recipes())}")
+
+
+def load_recipe(name: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
+    """Read and check a recipe.
+
+    Args:
+        name: path of a YAML file or name of a shipped recipe.
+        overrides: `dotted.key=value` each; the value is YAML.
+
+    Raises:
+        CaloforgeError: the recipe is absent or no YAML, or a key is unknown, missing or of the wrong type.
+    """
+    path = find_recipe(name)
+    try:
+        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CaloforgeError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(plain, dict):
+        raise CaloforgeError(f"{path}: expected a mapping with name, geometry, transforms, model and training")
+    for override in overrides:
+        _override(plain, override)
+    return check_recipe(plain, path)
+
+
+def check_recipe(plain: dict[str, Any], path: Path) -> Recipe:
+    """A recipe from plain data; `path` names it in errors and tells where its own classes may lie."""
+    try:
+        recipe = Recipe(**plain)
+    except ValidationError as error:
+        raise validation_error(error, str(path)) from None
+    except TypeError as error:  # a key that is no string
+        raise CaloforgeError(f"{path}: {error}") from None
+    try:
+        geometry = load_geometry(recipe.geometry)
+        with importable(Path.cwd(), path.parent):
+            build_transforms(recipe.transforms, geometry, recipe.trusted)
+        if "kind" not in recipe.model:
+            raise CaloforgeError("model: missing key 'kind'")
+        model_class = recipe.model_class(path.parent)
+        settings = {k: v for k, v in recipe.model.items() if k != "kind"}
+        checked = checked_settings(model_class, settings, "model")
+        for stage in recipe.training.stages:
+            recipe.training.for_stage(stage)
+    except CaloforgeError as error:
+        raise CaloforgeError(f"{path}: {error}") from None
+    return recipe.model_copy(update={"model": {"kind": recipe.model["kind"], **checked}})
+
+
+def _override(plain: dict[str, Any], text: str) -> None:
+    dotted, equals, value = text.partition("=")
+    keys = dotted.strip().split(".")
+    if not equals or not all(keys):
+        raise CaloforgeError(f"--set takes dotted.key=value, as in training.epochs=10, not '{text}'")
+    place: Any = plain
+    for key in keys[:-1]:
+        place = _step_into(place, key, text)
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise CaloforgeError(f"--set {text}: the value is no YAML") from None
+    if isinstance(place, list):
+        place[_list_index(place, keys[-1], text)] = parsed
+    else:
+        place[keys[-1]] = parsed
+
+
+def _step_into(place: Any, key: str, text: str) -> Any:
+    inner = place[_list_index(place, key, text)] if isinstance(place, list) else place.setdefault(key, {})
+    if not isinstance(inner, dict | list):
+        raise CaloforgeError(f"--set {text}: '{key}' is a single value and has no keys below it")
+    return inner
+
+
+def _list_index(place: list[Any], key: str, text: str) -> int:
+    if not (key.isdigit() and int(key) < len(place)):
+        raise CaloforgeError(f"--set {text}: '{key}' must be a place in a list of {len(place)}, 0 … {len(place) - 1}")
+    return int(key)

@@ -1,0 +1,221 @@
+"""`Simulator`: a trained generator with all it needs to make showers in MeV; what is saved and loaded.
+
+A saved simulator is a folder with `simulator.json` (geometry, transforms, model, provenance) and
+`weights.safetensors` (every weight and fitted constant). Both hold data only: loading never runs code that came with
+them, and a class from outside the package is imported only if the caller names it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from safetensors.torch import save as pack
+
+from caloforge.errors import CaloforgeError
+from caloforge.files import atomic_path, write_json
+from caloforge.geometry import Geometry
+from caloforge.models import MODELS
+from caloforge.models.base import ShowerModel, n_parameters
+from caloforge.registry import checked_settings, wants_geometry
+from caloforge.showers import Showers, ShowerWriter
+from caloforge.transforms import Compose, build_transforms
+
+FORMAT = 1
+"""Version of the saved layout."""
+
+DESCRIPTION, WEIGHTS = "simulator.json", "weights.safetensors"
+
+
+@dataclass
+class Simulator:
+    """Transforms, model and geometry, and where they came from.
+
+    Args:
+        geometry: the voxels.
+        transforms: fitted preprocessing.
+        model: the generator in transformed space.
+        provenance: plain data: recipe, seeds, training file, energy range …, stored and passed on to outputs.
+    """
+
+    geometry: Geometry
+    transforms: Compose
+    model: ShowerModel
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def to(self, where: torch.device | torch.dtype | str) -> Simulator:
+        """Move the weights to a device, or to a precision."""
+        self.transforms.to(where)
+        self.model.to(where)
+        return self
+
+    @property
+    def n_parameters(self) -> int:
+        """Trainable numbers of the model."""
+        return n_parameters([self.model])
+
+    @torch.no_grad()
+    def voxels(self, energies: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        """(B, V) voxel energies in MeV for incident energies (B,) in MeV, on the energies' device."""
+        c = self.transforms.condition(energies[:, None])
+        voxels, _ = self.transforms.inverse(self.model.sample(c, generator), c)
+        return voxels
+
+    def stream(self, energies: np.ndarray, seed: int, batch_size: int = 10_000) -> Iterator[Showers]:
+        """Showers for `energies`, batch by batch.
+
+        Each batch has its own random stream, seeded by (seed, number of the batch): the same seed, batch size and
+        machine give the same showers.
+
+        Args:
+            energies: (N,) incident energies in MeV.
+            seed: not negative.
+            batch_size: showers per pass through the model.
+        """
+        device = next(iter(self.model.state_dict().values())).device
+        self.model.eval()
+        for number, start in enumerate(range(0, len(energies), batch_size)):
+            state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]
+            generator = torch.Generator(device).manual_seed(int(state >> 1))
+            part = np.asarray(energies[start : start + batch_size], dtype=np.float64)
+            dtype = next(self.model.parameters()).dtype
+            made = self.voxels(torch.as_tensor(part, dtype=dtype, device=device), generator)
+            yield Showers(part, made.float().cpu().numpy(), self.geometry, self.provenance)
+
+    def generate(self, energies: np.ndarray, seed: int, batch_size: int = 10_000) -> Showers:
+        """(N,) incident energies in MeV → N showers in memory (see `stream`)."""
+        parts = list(self.stream(energies, seed, batch_size))
+        voxels = np.concatenate([part.voxels for part in parts])
+        return Showers(np.asarray(energies, dtype=np.float64), voxels, self.geometry)
+
+    def save(self, folder: str | os.PathLike[str]) -> None:
+        """Write the simulator into `folder`, which is created if needed."""
+        folder = Path(folder)
+        weights = {f"model.{k}": v.contiguous() for k, v in self.model.state_dict().items()}
+        weights |= {f"transforms.{k}": v.contiguous() for k, v in self.transforms.state_dict().items()}
+        packed = pack(weights)
+        with atomic_path(folder / WEIGHTS) as partial:
+            partial.write_bytes(packed)
+        hyperparameters = {k: v for k, v in self.model.hyperparameters.items() if k != "geometry"}
+        description = {
+            "format": FORMAT,
+            "geometry": self.geometry.to_dict(),
+            "transforms": self.transforms.specification(),
+            "model": {"kind": MODELS.name_of(type(self.model)), **hyperparameters},
+            "n_parameters": self.n_parameters,
+            "weights_sha256": hashlib.sha256(packed).hexdigest(),
+            "provenance": self.provenance,
+        }
+        write_json(folder / DESCRIPTION, description)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], trusted: Collection[str] = ()) -> Simulator:
+        """Read a saved simulator.
+
+        Args:
+            folder: a run's folder.
+            trusted: dotted paths of classes from outside the package that may be imported.
+
+        Raises:
+            CaloforgeError: the folder holds no simulator, a damaged one, or one that needs a class not trusted.
+        """
+        folder = Path(folder)
+        description = _read_description(folder)
+        try:
+            geometry = Geometry.from_dict(description["geometry"])
+            transforms = build_transforms(description["transforms"], geometry, trusted)
+            settings = dict(description["model"])
+            kind, sizes = settings.pop("kind"), {k: settings.pop(k) for k in ("features", "conditions")}
+            model_class = MODELS.resolve(kind, trusted)
+            context = {"geometry": geometry} if wants_geometry(model_class) else {}
+            model = model_class(**sizes, **checked_settings(model_class, settings, "model"), **context)
+            weights = load_file(folder / WEIGHTS)
+            _load_part(model, weights, "model.")
+            _load_part(transforms, weights, "transforms.")
+        except (KeyError, TypeError, RuntimeError, SafetensorError, FileNotFoundError) as error:
+            reason = str(error).splitlines()[0]
+            raise CaloforgeError(f"{folder} holds a damaged simulator ({reason}); train or copy it again") from None
+        except CaloforgeError as error:
+            raise CaloforgeError(f"{folder / DESCRIPTION}: {error}") from None
+        model.eval()
+        provenance = {**description["provenance"], "weights_sha256": description["weights_sha256"]}
+        return cls(geometry, transforms, model, provenance)
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    path = folder / DESCRIPTION
+    if not folder.is_dir():
+        raise CaloforgeError(f"no such run: {folder}")
+    if not path.exists():
+        hint = "its training is not finished, go on with: caloforge train … --resume"
+        if not (folder / "checkpoint.pt").exists():
+            hint = "give the folder that `caloforge train -o` wrote"
+        raise CaloforgeError(f"{folder} holds no trained simulator ({DESCRIPTION} is missing): {hint}")
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CaloforgeError(f"{path} cannot be read: {error}") from None
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise CaloforgeError(f"{path} is not of format {FORMAT}; it was written by another version of caloforge")
+    return description
+
+
+def _load_part(module: torch.nn.Module, weights: dict[str, torch.Tensor], prefix: str) -> None:
+    module.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+
+
+@dataclass(frozen=True)
+class GenerationTiming:
+    """Where the time of `generate` went, in seconds: in the model with its transforms, and in writing."""
+
+    n: int
+    model: float
+    writing: float
+
+
+def generate(
+    simulator: Simulator,
+    energies: np.ndarray,
+    path: str | os.PathLike[str],
+    *,
+    seed: int,
+    batch_size: int = 10_000,
+    compression: int = 1,
+    attributes: dict[str, Any] | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> GenerationTiming:
+    """Make showers and stream them to a challenge HDF5 file; memory does not grow with their number.
+
+    Args:
+        simulator: the generator.
+        energies: (N,) incident energies in MeV.
+        path: file to write, whole or not at all.
+        seed: of the generation; with `batch_size` it decides the showers.
+        batch_size: showers per pass through the model.
+        compression: gzip level, 0 (none) … 9.
+        attributes: more provenance for the file.
+        progress: called with the number of showers of each batch written.
+    """
+    provenance = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in simulator.provenance.items()}
+    own = {"source": "caloforge", "seed": seed, "batch_size": batch_size}
+    in_model = in_writing = 0.0
+    with ShowerWriter(path, simulator.geometry, {**provenance, **own, **(attributes or {})}, compression) as out:
+        mark = time.perf_counter()
+        for part in simulator.stream(energies, seed, batch_size):
+            made = time.perf_counter()
+            out.append(part.energies, part.voxels)
+            in_model, mark = in_model + made - mark, time.perf_counter()
+            in_writing += mark - made
+            if progress is not None:
+                progress(len(part))
+    return GenerationTiming(len(energies), in_model, in_writing)

@@ -1,0 +1,98 @@
+"""Histogram edges of the challenge, and of everything else."""
+
+import numpy as np
+import pytest
+
+from caloforge.evaluation.binning import bin_numbers, challenge_edges, counts
+from caloforge.geometry import CartesianLayer, Geometry, Layer, load_geometry
+
+REFERENCE = np.array([0.0, 2.0, 700.0])
+
+LINEAR = [
+    ("ds1-photons", "ec_eta_1", -100, 100, 100),
+    ("ds1-photons", "ec_phi_2", -100, 100, 100),
+    ("ds1-photons", "width_eta_2", 0, 100, 100),
+    ("ds1-photons", "ec_r_0", 0, 500, 100),
+    ("ds1-photons", "ec_r_12", 0, 1500, 100),
+    ("ds1-photons", "width_r_3", 0, 500, 100),
+    ("ds1-photons", "width_r_12", 0, 1500, 100),
+    ("ds1-photons", "sparsity_12", 0, 1, 20),
+    ("ds1-pions", "ec_eta_1", -100, 100, 100),
+    ("ds1-pions", "ec_eta_12", -500, 500, 100),
+    ("ds1-pions", "ec_phi_13", -500, 500, 100),
+    ("ds1-pions", "width_phi_13", 0, 400, 100),
+    ("ds1-pions", "width_r_14", 0, 1500, 100),
+    ("ds2", "ec_eta_44", -30, 30, 100),
+    ("ds2", "width_phi_12", 0, 30, 100),
+    ("ds3", "ec_r_12", 0, 42, 100),
+    ("ds3", "width_r_0", 0, 20, 100),
+]
+
+
+@pytest.mark.parametrize(("geometry", "name", "low", "high", "bins"), LINEAR)
+def test_challenge_ranges(geometry: str, name: str, low: float, high: float, bins: int) -> None:
+    edges = challenge_edges(load_geometry(geometry), name, REFERENCE, 1.0)
+    np.testing.assert_allclose(edges, low + (high - low) * np.arange(bins + 1) / bins, atol=1e-12)
+
+
+def test_energies_have_logarithmic_bins_to_the_references_maximum() -> None:
+    geometry = load_geometry("ds1-photons")
+    for name, bins in (("e_layer_2", 39), ("voxel_energy", 49)):
+        edges = challenge_edges(geometry, name, REFERENCE, 1.0)
+        assert edges is not None
+        assert len(edges) == bins + 1
+        assert edges[0] == 1.0
+        assert edges[-1] == 700.0  # exactly, or the largest shower would fall outside
+        np.testing.assert_allclose(np.diff(np.log(edges)), np.log(700) / bins)
+
+
+def test_no_histogram_without_energy_above_the_threshold() -> None:
+    geometry = load_geometry("ds1-photons")
+    for largest in (0.0, 0.7, 1.0):
+        assert challenge_edges(geometry, "e_layer_12", np.array([0.0, largest]), 1.0) is None
+        assert challenge_edges(geometry, "voxel_energy", np.array([0.0, largest]), 1.0) is None
+    assert challenge_edges(geometry, "e_layer_12", np.array([1.001]), 1.0) is not None
+
+
+def test_response_range_follows_an_uncalibrated_reference() -> None:
+    geometry = load_geometry("ds2")
+    np.testing.assert_allclose(
+        challenge_edges(geometry, "e_tot_over_e_inc", np.array([0.4, 0.9, 1.0])), np.linspace(0.5, 1.5, 101)
+    )
+    edges = challenge_edges(geometry, "e_tot_over_e_inc", np.array([0.02, 0.03, 0.04]))
+    assert edges is not None
+    assert edges[0] == 0
+    assert edges[-1] == pytest.approx(0.042)
+
+
+def test_own_geometry_takes_its_ranges_from_its_edges() -> None:
+    own = Geometry("own", (Layer(5, (0.0, 4.0, 80.0), 6), CartesianLayer(6, (-30.0, 30.0), (-8.0, 0.0, 8.0))))
+    expected = {
+        "ec_eta_5": (-40, 40),
+        "width_phi_5": (0, 40),
+        "ec_r_5": (0, 80),
+        "width_r_5": (0, 40),
+        "ec_eta_6": (-4, 4),
+        "ec_phi_6": (-15, 15),
+        "ec_r_6": (0, np.hypot(30, 8)),
+    }
+    for name, (low, high) in expected.items():
+        edges = challenge_edges(own, name, REFERENCE)
+        assert edges is not None
+        assert (edges[0], edges[-1]) == pytest.approx((low, high)), name
+
+
+def test_renamed_challenge_geometry_keeps_the_challenges_ranges() -> None:
+    ds2 = load_geometry("ds2")
+    renamed = Geometry("mine", ds2.layers, 0.1)
+    edges = challenge_edges(renamed, "ec_r_3", REFERENCE)
+    assert edges is not None
+    assert edges[-1] == 42
+
+
+def test_counts_keep_what_falls_outside() -> None:
+    edges = np.array([0.0, 1.0, 2.0, 4.0])
+    values = np.array([-1.0, 0.0, 0.5, 1.0, 3.0, 4.0, 4.0001, 9.0])
+    np.testing.assert_array_equal(counts(values, edges), [1, 2, 1, 2, 2])
+    np.testing.assert_array_equal(counts(values, edges)[1:-1], np.histogram(values, edges)[0])
+    assert bin_numbers(values, edges).tolist() == [0, 1, 1, 2, 3, 3, 4, 4]

@@ -1,0 +1,24 @@
+"""Fixtures of the tests of sources: a server that publishes, and pauses that nobody waits for."""
+
+import pytest
+from record_server import publishing
+
+from caloforge.sources import catalog, download
+
+
+@pytest.fixture
+def waits(monkeypatch):
+    """The pauses between tries, in seconds, which a test does not sit through."""
+    recorded = []
+    monkeypatch.setattr(download, "sleep", recorded.append)
+    return recorded
+
+
+@pytest.fixture
+def publisher(monkeypatch, waits):
+    """A server whose record `catalog.get` finds without being told."""
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with publishing() as server:
+        monkeypatch.setenv(catalog.RECORDS_VARIABLE, f"{server.url}/api/records")
+        yield server
