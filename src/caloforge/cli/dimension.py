@@ -34,10 +34,15 @@ class Row:
 def dimension(
     file: Path = typer.Argument(..., help="HDF5 file of showers (the challenge's layout or CaloGAN's)."),
     geometry: str | None = typer.Option(
-        None, "--geometry", "-g", help="Built-in geometry or geometry file, where the file does not name its own."
+        None,
+        "--geometry",
+        "-g",
+        help="Built-in geometry or geometry file, where the file does not name its own.",
     ),
     k: str = typer.Option("5,10,20,30,50", "--k", help="Numbers of neighbours, each at least 2."),
-    points: int = typer.Option(8000, "--points", help="Showers taken at random (per energy with --per-energy)."),
+    points: int = typer.Option(
+        8000, "--points", help="Showers taken at random (per energy with --per-energy)."
+    ),
     per_energy: bool = typer.Option(
         False, "--per-energy", help="Also each incident energy by itself (at most 20 distinct ones)."
     ),
@@ -51,11 +56,12 @@ def dimension(
     Prints the Levina-Bickel estimate d_k (with the MacKay-Ghahramani correction) for several numbers of
     neighbours k, with bootstrap errors, for three representations: raw voxels in MeV; preprocessed as CaloMan
     does (voxels over r_max E_inc, with r_max the largest E_dep/E_inc of the file, and E_dep/(r_max E_inc)
-    appended); and the logit of that (alpha = 1e-6). TwoNN and local PCA stand beside as cross-checks.
+    appended); and the logit of that (alpha = 1e-6). TwoNN and local PCA stand beside as cross-checks; local
+    PCA cannot exceed its number of neighbours.
 
-    All incident energies are mixed unless --per-energy asks for each. The errors are statistical: with a finite
-    number of points the estimate itself runs low, the more so the higher the dimension (8000 points of a
-    20-dimensional Gaussian give about 17 at k = 10).
+    All incident energies are mixed unless --per-energy asks for each. The errors are statistical: with a
+    finite number of points the estimate itself runs low, the more so the higher the dimension (8000 points of
+    a 20-dimensional Gaussian give about 17 at k = 10). Compare estimates from equal numbers of points only.
 
     Example: caloforge dimension showers.h5 --k 5,10,20 -o dimension/
     """
@@ -93,6 +99,7 @@ def dimension(
             "r_max": r_max,
             "points": points,
             "seed": seed,
+            "local_pca_neighbours": PCA_NEIGHBOURS,
         }
 
     rows: list[Row] = []
@@ -101,7 +108,9 @@ def dimension(
         task = bar.add_task("neighbours", total=total, unit="points", remark="")
         for energy, group in groups.items():
             label = "all energies" if energy is None else format_energy(energy)
-            for name, x in _representations(voxels[np.searchsorted(chosen, group)], energies[group], r_max).items():
+            for name, x in _representations(
+                voxels[np.searchsorted(chosen, group)], energies[group], r_max
+            ).items():
                 bar.update(task, remark=f"{label}, {name}")
                 before = bar.tasks[0].completed
                 try:
@@ -125,7 +134,7 @@ def _parse_ks(text: str) -> list[int]:
     try:
         ks = sorted({int(word) for word in text.split(",")})
     except ValueError:
-        raise CaloforgeError(f"--k '{text}' is no list of whole numbers; write it as in --k 5,10,20") from None
+        raise CaloforgeError(f"--k '{text}' is no list of whole numbers; write --k 5,10,20") from None
     if ks[0] < 2:
         raise CaloforgeError(f"--k needs numbers of neighbours of at least 2, not {ks[0]}")
     return ks
@@ -202,7 +211,8 @@ def _table(title: str, n_showers: int, rows: list[Row]) -> Any:
         table.add_row(f"d_k, k = {column[0].k}", *cells)
     table.add_section()
     table.add_row("TwoNN", *(f"{row.two_nn:.2f}" for row in rows))
-    table.add_row("local PCA", *(f"{row.local_pca:.2f}" for row in rows))
+    n_around = min(PCA_NEIGHBOURS, min(row.estimates[0].n_points for row in rows) - 1)
+    table.add_row(f"local PCA, k = {n_around}", *(f"{row.local_pca:.2f}" for row in rows))
     if any(row.estimates[0].n_duplicates for row in rows):
         table.add_row("duplicates left out", *(f"{row.estimates[0].n_duplicates}" for row in rows))
     return table

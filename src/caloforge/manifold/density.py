@@ -1,7 +1,7 @@
 """Density of points that a decoder lays on a manifold (arXiv:2211.15380, section on the density).
 
-A decoder g maps z in R^d to x = g(z) in R^D, d ≤ D. Volumes on the image are those of z times sqrt(det(Jᵀ J)),
-J = ∂g/∂z, so that a density p(z) becomes one per d-dimensional volume on the manifold:
+A decoder g maps z in R^d to x = g(z) in R^D, d ≤ D. Volumes on the image are those of z times
+sqrt(det(Jᵀ J)), J = ∂g/∂z, so that a density p(z) becomes one per d-dimensional volume on the manifold:
 
     log p(x) = log p(z) - 1/2 log det(Jᵀ J)
 
@@ -28,8 +28,8 @@ def log_density_on_manifold(log_p_z: Tensor, jacobian: Tensor) -> Tensor:
         jacobian: (B, D, d) derivative of the decoder at the codes, d ≤ D.
 
     Returns:
-        (B,) log density per d-dimensional volume on the manifold; +inf where the decoder's derivative does not
-        have full rank, because it then squeezes a volume to nothing.
+        (B,) log density per d-dimensional volume on the manifold; +inf where the decoder's derivative lacks
+        full rank, because it then squeezes a volume to nothing.
 
     Raises:
         CaloforgeError: the shapes do not fit, or d > D.
@@ -41,8 +41,8 @@ def log_density_on_manifold(log_p_z: Tensor, jacobian: Tensor) -> Tensor:
         )
     if jacobian.shape[2] > jacobian.shape[1]:
         raise CaloforgeError(
-            f"a decoder from {jacobian.shape[2]} to {jacobian.shape[1]} dimensions has no density on its image; "
-            "the code must not be the larger one"
+            f"a decoder from {jacobian.shape[2]} to {jacobian.shape[1]} dimensions has no density on its "
+            "image; the code must not be the larger one"
         )
     return log_p_z - torch.linalg.svdvals(jacobian).log().sum(dim=-1)
 
@@ -53,7 +53,7 @@ def decoder_jacobian(decoder: Callable[[Tensor], Tensor], z: Tensor, chunk_size:
     Args:
         decoder: maps (B, d) to (B, D), every row by itself (a module in `eval` mode).
         z: (B, d) codes.
-        chunk_size: number of codes done at once, to bound memory; None does all.
+        chunk_size: number of codes differentiated at once, to bound memory; None does all.
 
     Returns:
         (B, D, d) Jacobians, in the dtype of `z`.
@@ -75,13 +75,14 @@ def manifold_log_prob(
     """Log density on the manifold at x = decoder(z).
 
     The density is per d-dimensional volume of the space that `decoder` writes to: with a decoder that ends in
-    preprocessed voxels, put the inverse of the preprocessing into `decoder` to have it in MeV.
+    preprocessed voxels, put the inverse of the preprocessing into `decoder` to have it in MeV. The Jacobians
+    take B · D · d numbers of memory: give a large sample in parts.
 
     Args:
         log_prob_z: maps codes (B, d) to their log density (B,); a conditional one with its condition bound.
         decoder: maps (B, d) to (B, D), every row by itself (a module in `eval` mode).
         z: (B, d) codes.
-        chunk_size: number of codes whose Jacobian is computed at once, to bound memory; None does all.
+        chunk_size: as in `decoder_jacobian`.
 
     Returns:
         (B,) log densities.

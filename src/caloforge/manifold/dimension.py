@@ -1,25 +1,27 @@
 """How many numbers describe a shower: estimators of the intrinsic dimension of a set of points.
 
-Let T_j(x_i) be the distance from point x_i to its j-th nearest neighbour, j = 1 … k, and n the number of points.
+Let T_j(x_i) be the distance from point x_i to its j-th nearest neighbour, j = 1 … k, of n points.
 
-*Levina and Bickel* (NIPS 2004): around x_i the number of points within a distance t is a Poisson process whose
-rate grows as t^d; its maximum likelihood gives the inverse of the mean of log(T_k/T_j). MacKay and Ghahramani
-(2005) showed that the inverses must not be averaged: the logarithms are averaged over all points first, and
-inverted once. This is the estimator of CaloMan (arXiv:2211.15380):
+*Levina and Bickel* (NIPS 2004): around x_i the number of points within a distance t is a Poisson process with
+a rate that grows as t^d; its maximum likelihood gives the inverse of the mean of log(T_k/T_j). MacKay and
+Ghahramani (2005) showed that the inverses must not be averaged: the logarithms are averaged over all points
+first, and inverted once. This is the estimator of CaloMan (arXiv:2211.15380):
 
     d_k = [ 1/(n (k-1)) Σ_i Σ_{j<k} log(T_k(x_i)/T_j(x_i)) ]^-1
 
 It assumes a density that is constant across the k neighbours. That fails towards the edge of the sample, and
-the more so the higher d: with 8 000 points of a Gaussian it gives about 17 for d = 20 at k = 10.
+the more so the higher d: with 8 000 points of a Gaussian it gives about 17 for d = 20 at k = 10. By the same
+token the estimate for showers, which fluctuate in every voxel, rises with the number of points.
 
 *TwoNN* (Facco et al., arXiv:1803.06992): the ratio μ = T_2/T_1 has the cumulative F(μ) = 1 - μ^-d, so that
--log(1 - F) against log μ is a line through the origin with slope d; the largest ratios are left out of the fit.
+-log(1 - F) against log μ is a line through the origin with slope d; its fit leaves the largest ratios out.
 
-*Local PCA* (Fukunaga and Olsen, 1971): the number of eigenvalues of the covariance of a neighbourhood that are
-not small against the largest; the mean over neighbourhoods.
+*Local PCA* (Fukunaga and Olsen, 1971): the number of eigenvalues of a neighbourhood's covariance that are not
+small against the largest; the mean over neighbourhoods.
 
-The latter two are cross-checks: TwoNN looks at the smallest distances that the sample has, local PCA at larger
-neighbourhoods, where curvature adds directions and unequal variances hide some.
+The latter two are cross-checks: TwoNN looks at the smallest distances that the sample has, local PCA at
+larger neighbourhoods, where curvature adds directions, unequal variances hide some, and the number of
+neighbours is an upper bound.
 """
 
 from __future__ import annotations
@@ -45,7 +47,8 @@ class DimensionEstimate:
     Args:
         k: number of neighbours.
         value: the estimated dimension d_k, above zero.
-        error: its standard deviation over bootstrap samples of the points: statistical only, without the bias.
+        error: its standard deviation over bootstrap samples of the points: statistical, without the bias; NaN
+            where a tiny sample can be drawn without any spread of distances.
         n_points: number of distinct points that it was estimated from.
         n_duplicates: number of points that were left out as repetitions of another.
     """
@@ -152,9 +155,14 @@ def dimension_from_distances(
     resampled = np.stack([logs[rng.integers(n, size=n)].mean(axis=0) for _ in range(n_bootstrap)])
     with np.errstate(divide="ignore", invalid="ignore"):
         errors = (1.0 / resampled).std(axis=0, ddof=1)
-    # A tiny sample may be drawn without any spread of distances: such an error is unknown, not infinite.
     return [
-        DimensionEstimate(each, _invert(float(mean)), float(error) if math.isfinite(error) else math.nan, n, n_duplicates)
+        DimensionEstimate(
+            k=each,
+            value=_invert(float(mean)),
+            error=float(error) if math.isfinite(error) else math.nan,
+            n_points=n,
+            n_duplicates=n_duplicates,
+        )
         for each, mean, error in zip(k, logs.mean(axis=0), errors, strict=True)
     ]
 
@@ -191,7 +199,7 @@ def two_nn(distances: torch.Tensor, kept: float = 0.9) -> float:
 
 
 def local_pca_dimension(
-    x: Points, indices: torch.Tensor, *, threshold: float = 0.05, max_points: int = 500, seed: int = 0
+    x: Points, indices: torch.Tensor, *, threshold: float = 0.05, max_points: int = 200, seed: int = 0
 ) -> float:
     """Mean number of directions in which neighbourhoods extend (Fukunaga and Olsen).
 
@@ -213,8 +221,9 @@ def local_pca_dimension(
     for row in rows:
         around = points[torch.cat([indices.new_tensor([row]), indices[row]])]
         around = around - around.mean(dim=0)
-        # The Gram matrix has the covariance's eigenvalues (but for a factor), and is the smaller of the two.
-        eigenvalues = torch.linalg.eigvalsh(around @ around.T if len(around) < points.shape[1] else around.T @ around)
+        # The Gram matrix has the covariance's eigenvalues but for a factor; take the smaller of the two.
+        product = around @ around.T if len(around) < points.shape[1] else around.T @ around
+        eigenvalues = torch.linalg.eigvalsh(product)
         if eigenvalues[-1] <= 0:
             raise CaloforgeError("all neighbours of a point are equal to it; take distinct_points first")
         total += int((eigenvalues >= threshold * eigenvalues[-1]).sum())
@@ -242,5 +251,5 @@ def _mean_log_ratios(distances: torch.Tensor, k: int) -> torch.Tensor:
 
 def _invert(mean_log_ratio: float) -> float:
     if not mean_log_ratio > 0:
-        raise CaloforgeError("all neighbours of every point are equally far, which leaves no finite dimension")
+        raise CaloforgeError("all neighbours of every point are equally far: no finite dimension fits")
     return 1.0 / mean_log_ratio

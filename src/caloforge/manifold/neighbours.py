@@ -16,7 +16,7 @@ from caloforge.errors import CaloforgeError
 
 Points = torch.Tensor | np.ndarray
 
-BLOCK_BYTES = 64 * 2**20
+BLOCK_BYTES = 32 * 2**20
 """Size of the largest temporary of `nearest_neighbours`; about three of them live at once."""
 
 

@@ -1,24 +1,27 @@
 """What each classifier test looks at: one row of numbers per shower.
 
-Every function takes `Showers` and gives (N, F) float32. Voxels below the geometry's readout threshold are set to
-zero first, unless a function says otherwise. With E_inc the incident energy, e a voxel and E_l the sum over
-layer l, in MeV:
+Every function takes `Showers` and gives (N, F) float32. Voxels below the geometry's readout threshold are set
+to zero first, unless a function says otherwise. With E_inc the incident energy, e a voxel and E_l the sum
+over layer l, in MeV:
 
-    relative        log10 E_inc, e / E_inc                                             F = 1 + V
-    normalised      log10 E_inc, e / (E_l + 1e-16), log10(E_l + 1e-8)                  F = 1 + V + L, no threshold
-    high_level      log10 E_inc, log10(E_l + 1e-8), EC/100, widths/100, log10(E_tot + 1e-8), sparsity,
-                    EC_r/100, width_r/100 (mm)
-    caloflow_*      e, log10(E_inc / 10 GeV), log10((E_l + 1 keV) / 100 GeV) + 2       F = V + 1 + L
-    compressed      log10 E_inc, log10(1 + 1e5 e / E_inc), log10(E_l + 1)              F = 1 + V + L
+    relative      log10 E_inc, e / E_inc                                       F = 1 + V
+    normalised    log10 E_inc, e / (E_l + 1e-16), log10(E_l + 1e-8)            F = 1 + V + L, no threshold
+    high_level    log10 E_inc, log10(E_l + 1e-8), EC/100, widths/100,
+                  log10(E_tot + 1e-8), sparsity, EC_r/100, width_r/100 (mm)    F = 2 + 4 L + 4 D
+    caloflow_*    e, log10(E_inc / 10 GeV), log10((E_l + 1 keV) / 100 GeV) + 2  F = V + 1 + L
+    compressed    log10 E_inc, log10(1 + 1e5 e / E_inc), log10(E_l + 1 MeV)    F = 1 + V + L
 
-The first three are the CaloChallenge's (arXiv:2410.21611), `caloflow_*` those of arXiv:2106.05285 with e in units
-of 100 GeV (`caloflow_raw`), over E_l (`caloflow_normalised`), or as logit(a + (1 - 2a) e / E_l) / 10 with a = 1e-6
-(`caloflow_logit`, the space in which CaloFlow's density lives).
+L is the number of layers, D of those with directions (more than one alpha bin).
+The first three are the CaloChallenge's (arXiv:2410.21611), `caloflow_*` those of arXiv:2106.05285 with e in
+units of 100 GeV (`caloflow_raw`), over E_l (`caloflow_normalised`), or as logit(a + (1 - 2a) e / E_l) / 10
+with a = 1e-6 (`caloflow_logit`, the space in which CaloFlow's density lives).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -62,7 +65,7 @@ def relative(showers: Showers) -> np.ndarray:
 
 
 def normalised(showers: Showers) -> np.ndarray:
-    """(N, 1 + V + L): log10 of E_inc, voxels (no threshold) over their layer's energy, log10 of those energies."""
+    """(N, 1 + V + L): log10 of E_inc, voxels (no threshold) over their layer's energy, log10 of that."""
     voxels = showers.voxels.astype(np.float32, copy=False)
     energies = layer_energies(voxels, showers.geometry)
     shares = _per_layer(voxels, energies, showers.geometry)
@@ -142,30 +145,54 @@ def caloflow_logit(showers: Showers) -> np.ndarray:
     return _caloflow(showers, np.log(shares / (1 - shares)) / 10, energies)
 
 
-def feature_matrix(function: FeatureFunction, samples: list[Showers], standardise: bool = False) -> np.ndarray:
+@dataclass(frozen=True)
+class Scaling:
+    """Shift and scale of each feature to mean 0 and variance 1; a constant feature is only shifted.
+
+    Args:
+        mean: (F,) float32.
+        spread: (F,) float32, above zero.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def fit(cls, rows: np.ndarray) -> Scaling:
+        """From (N, F) features of all samples together, which tells nothing of their labels."""
+        mean = rows.mean(axis=0, dtype=np.float64)
+        variance = np.zeros_like(mean)
+        for part in np.array_split(rows, max(1, rows.size // CHUNK_VALUES)):
+            variance += ((part - mean) ** 2).sum(axis=0) / len(rows)
+        spread = np.sqrt(variance)
+        constant = spread <= 1e-6 * np.abs(mean) + 1e-30
+        return cls(mean.astype(np.float32), np.where(constant, 1.0, spread).astype(np.float32))
+
+    def apply(self, rows: np.ndarray) -> None:
+        """Standardise (N, F) float32 features in place."""
+        rows -= self.mean
+        rows /= self.spread
+
+
+def feature_matrix(
+    function: FeatureFunction, samples: Sequence[Showers], scaling: Scaling | None = None
+) -> np.ndarray:
     """(sum of N, F) float32 features of all samples one below the other, made chunk by chunk.
 
     Args:
         function: one of this module, or the user's own.
         samples: showers of one geometry.
-        standardise: shift and scale each feature to mean 0 and variance 1 over all samples together (which tells
-            nothing of the labels); a constant feature becomes 0.
+        scaling: applied to the features, where given.
     """
     total = sum(len(sample) for sample in samples)
     rows = max(1, CHUNK_VALUES // samples[0].geometry.n_voxels)
-    out: np.ndarray | None = None
-    at = 0
-    for sample in samples:
-        for start in range(0, len(sample), rows):
-            part = function(sample[start : start + rows])
-            if out is None:
-                out = np.empty((total, part.shape[1]), dtype=np.float32)
-            out[at : at + len(part)] = part
-            at += len(part)
-    assert out is not None
-    if standardise:
-        mean = out.mean(axis=0, dtype=np.float64)
-        out -= mean.astype(np.float32)
-        spread = np.sqrt(np.einsum("ij,ij->j", out, out, dtype=np.float64) / total)
-        out /= np.where(spread > 1e-12, spread, 1.0).astype(np.float32)
+    chunks = (sample[at : at + rows] for sample in samples for at in range(0, len(sample), rows))
+    first = function(next(chunks))
+    out = np.empty((total, first.shape[1]), dtype=np.float32)
+    end = 0
+    for part in itertools.chain([first], map(function, chunks)):
+        out[end : end + len(part)] = part
+        end += len(part)
+    if scaling is not None:
+        scaling.apply(out)
     return out

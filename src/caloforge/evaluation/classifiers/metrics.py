@@ -1,13 +1,15 @@
 """From a classifier's scores to numbers: calibration, AUC, JSD, ROC and weights.
 
-A score is larger the more a shower looks like Geant4; after isotonic calibration it is C, the probability that
-the shower is Geant4 when both kinds are equally common.
+A score is larger the more a shower looks like Geant4; after isotonic calibration it is C, the probability
+that the shower is Geant4 when both kinds are equally common.
 
-- AUC: probability that a Geant4 shower scores above a generated one (ties count half). 0.5 = indistinguishable.
-- JSD in bits = (ln 2 - BCE) / ln 2, BCE the mean binary cross-entropy of C: a lower bound of the Jensen–Shannon
-  divergence of the two samples up to fluctuations; below 0 where C is worse than a constant 1/2.
-- weights w = C / (1 - C): the density ratio Geant4 / generated, mean 1 over generated showers. Their effective
-  sample size is (Σw)² / Σw².
+- AUC: probability that a Geant4 shower scores above a generated one (ties count half). 0.5 =
+indistinguishable.
+- JSD in bits = (ln 2 - BCE) / ln 2, BCE the mean binary cross-entropy of C: a lower bound of the
+  Jensen–Shannon divergence of the two samples up to fluctuations; below 0 where C is worse than a constant
+  1/2.
+- weights w = C / (1 - C): the density ratio Geant4 / generated, mean 1 over generated showers. Their
+  effective sample size is (Σw)² / Σw².
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ WEIGHT_EDGES = np.linspace(-4.0, 4.0, 41)
 class Calibration:
     """Isotonic calibration: the best non-decreasing map from scores to the probability of label 1.
 
-    Probabilities are kept within [1/(n + 2), (n + 1)/(n + 2)], n the number of showers that it was fitted on: a
-    pure run of labels among them is no ground for certainty, and a single exception would cost the cross-entropy
-    (and the JSD) an infinity. Scores beyond the fitted range take the value at its end.
+    Where the m highest scores all have label 1, the best map says 1: no ground for certainty, and a single
+    exception among new showers would make the cross-entropy and the weight w infinite. It is taken as
+    (m + 1) / (m + 2) (Laplace's rule of succession), or as the highest probability below 1 if that is more; the
+    lowest scores likewise. Scores beyond the fitted range take the value at its end.
 
     Args:
         scores: (n,) finite scores of the second part.
@@ -37,13 +40,16 @@ class Calibration:
     def __init__(self, scores: np.ndarray, labels: np.ndarray) -> None:
         from sklearn.isotonic import IsotonicRegression
 
-        edge = 1 / (len(scores) + 2)
-        self._map = IsotonicRegression(y_min=edge, y_max=1 - edge, out_of_bounds="clip")
-        self._map.fit(np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=np.float64))
+        self._map = IsotonicRegression(out_of_bounds="clip")
+        fitted = self._map.fit_transform(np.asarray(scores, np.float64), np.asarray(labels, np.float64))
+        sure_not, sure = fitted <= 1e-9, fitted >= 1 - 1e-9
+        between = fitted[~(sure_not | sure)]
+        self.lowest = min(1 / (sure_not.sum() + 2), between.min(initial=1.0))
+        self.highest = max(1 - 1 / (sure.sum() + 2), between.max(initial=0.0))
 
     def __call__(self, scores: np.ndarray) -> np.ndarray:
-        """(n,) calibrated probabilities C of `scores`."""
-        return np.asarray(self._map.predict(np.asarray(scores, dtype=np.float64)), dtype=np.float64)
+        """(n,) calibrated probabilities C of `scores`, strictly between 0 and 1."""
+        return np.clip(self._map.predict(np.asarray(scores, np.float64)), self.lowest, self.highest)
 
 
 def auc(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
@@ -95,8 +101,8 @@ def weights(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
     """The weights w = C / (1 - C) of the third part.
 
     Returns:
-        `mean` (1 for a perfect C), `ess` and `ess_share` = ess / n of the `n` generated showers, `histogram` of
-        log10 w: `log10_edges` (B + 1), counts `generated` and `reference` (B).
+        `mean` (1 for a perfect C), `ess` and `ess_share` = ess / n of the `n` generated showers, `histogram`
+        of log10 w: `log10_edges` (B + 1), counts `generated` and `reference` (B).
     """
     generated = np.asarray(labels) == 0
     w = probabilities / (1 - probabilities)

@@ -1,8 +1,8 @@
 """The networks of the classifier tests, each from a flat row of features to logits.
 
 - `mlp`: dense layers with one activation between them.
-- `CaloflowCNN`: CaloFlow's second classifier (arXiv:2106.05285): convolutions per layer image to (64, 2, 2), joined
-  with the conditions, then dense. 1 262 913 parameters on CaloGAN's voxels.
+- `CaloflowCNN`: CaloFlow's second classifier (arXiv:2106.05285): convolutions per layer image to (64, 2, 2),
+  joined with the conditions, then dense. 1 262 913 parameters on CaloGAN's voxels.
 - `ResNet3d`: an 18-layer residual network in three dimensions (arXiv:1512.03385; 3D form and stem of
   arXiv:1711.09577), zero padding everywhere: alpha is not treated as circular, as in the published test.
 """
@@ -16,11 +16,19 @@ from torch import Tensor, nn
 
 from caloforge.geometry import Geometry
 
+
+def channels_last(network: nn.Module, layout: torch.memory_format) -> None:
+    """Lay out convolutions channels fastest: on a CPU three quarters (2D) or half (3D) of the time."""
+    network.to(memory_format=layout)  # type: ignore[call-overload]
+
+
 WIDE_IMAGE = (3, 96)
-"""CaloGAN's first layer: too few rows for 3 × 3 kernels and pooling to 6 × 6, so it has kernels of its own."""
+"""CaloGAN's first layer: too few rows for 3 × 3 kernels and pooling to 6 × 6, hence kernels of its own."""
 
 
-def mlp(n_in: int, hidden: tuple[int, ...], n_out: int, activation: type[nn.Module] = nn.LeakyReLU) -> nn.Sequential:
+def mlp(
+    n_in: int, hidden: tuple[int, ...], n_out: int, activation: type[nn.Module] = nn.LeakyReLU
+) -> nn.Sequential:
     """(N, n_in) → (N, n_out), with `activation` after each hidden layer (LeakyReLU's slope is 0.01)."""
     widths = (n_in, *hidden)
     steps: list[nn.Module] = []
@@ -64,6 +72,7 @@ class CaloflowCNN(nn.Module):
         self.widths = [layer.n_voxels for layer in geometry.layers] + [n_conditions]
         self.branches = nn.ModuleList(_image_branch(shape) for shape in self.shapes)
         self.head = mlp(256 * len(self.shapes) + n_conditions, (512, 512), n_out)
+        channels_last(self, torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:
         *images, conditions = x.split(self.widths, dim=1)
@@ -99,9 +108,9 @@ class ResidualBlock(nn.Module):
 class ResNet3d(nn.Module):
     """3D ResNet-18 on showers as images (layer, alpha, r).
 
-    The published test does not say how E_inc joins an image; here it is a second, constant channel, so that every
-    convolution sees it. Both channels are standardised over the batch, since log10(E_inc) is a thousand times
-    larger than a voxel over E_inc.
+    The published test does not say how E_inc joins an image; here it is a second, constant channel, so that
+    every convolution sees it. Both channels are standardised over the batch, since log10(E_inc) is a thousand
+    times larger than a voxel over E_inc.
 
     Args:
         image: (layers, alpha bins, r bins).
@@ -126,8 +135,7 @@ class ResNet3d(nn.Module):
             blocks += [ResidualBlock(a, b, stride=1 if number == 0 else 2), ResidualBlock(b, b, stride=1)]
         self.blocks = nn.Sequential(*blocks)
         self.head = nn.Linear(512, n_out)
-        # Channels last halves the time of these convolutions on a CPU and leaves their result as it is.
-        self.to(memory_format=torch.channels_last_3d)
+        channels_last(self, torch.channels_last_3d)
 
     def forward(self, x: Tensor) -> Tensor:
         voxels = x[:, 1:].reshape(-1, 1, *self.image)

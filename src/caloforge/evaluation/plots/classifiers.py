@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from caloforge.evaluation.plots.style import REFERENCE
+from caloforge.evaluation.plots.style import REFERENCE, logarithmic
 
 CYCLE = ("#1f5fbf", "#c2410c", "#15803d", "#7e22ce", "#b45309", "#0e7490", "#be123c", "#4d7c0f", "#475569")
 
@@ -35,17 +35,23 @@ def draw_weights(
 
     Generated showers are drawn solid, the reference's dotted in the same colour.
     """
-    steps = {}
+    steps, filled, lowest = {}, [0.0], 1.0
     for colour, (label, (edges, *samples)) in zip(_colours(len(histograms)), histograms.items(), strict=True):
         drawn = []
         for counts, line in zip(samples, ("-", ":"), strict=True):
             shares = np.asarray(counts, dtype=float)
             shares = shares / max(shares.sum(), 1)
+            seen = np.nonzero(shares)[0]
+            if len(seen):
+                lowest = min(lowest, float(shares[seen].min()))
+                filled += [edges[seen[0]], edges[seen[-1] + 1]]
             name = label if line == "-" else None
             drawn.append(ax.stairs(shares, np.asarray(edges, dtype=float), color=colour, linestyle=line, label=name))
         steps[label] = drawn[0]
     ax.axvline(0, linestyle="--", color=REFERENCE, linewidth=0.8)
-    ax.set_yscale("log")
+    logarithmic(ax, "y")
+    ax.set_ylim(min(0.5 * lowest, 0.05), 1.5)
+    ax.set_xlim(min(filled) - 0.2, max(filled) + 0.2)
     ax.set_xlabel(r"log$_{10}$ of the weight $C\,/\,(1-C)$")
     ax.set_ylabel("share of showers (dotted: reference)")
     if histograms:
@@ -61,7 +67,7 @@ def draw_auc_against_size(
     for colour, (label, (sizes, values)) in zip(_colours(len(points)), points.items(), strict=True):
         lines[label] = ax.plot(sizes, values, "o-", markersize=3, color=colour, label=label)[0]
     ax.axhline(0.5, linestyle="--", color=REFERENCE, linewidth=0.8)
-    ax.set_xscale("log")
+    logarithmic(ax, "x")
     ax.set_xlabel("showers a side")
     ax.set_ylabel("AUC")
     if points:

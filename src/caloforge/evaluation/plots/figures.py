@@ -257,7 +257,9 @@ def _correlations(report: Report) -> Iterator[Picture]:
         side = 3.1
         figure = new_figure(3 * side + 1.9, side + 1.25)
         limit = matrices.difference_limit(values["difference"])
-        names = [describe(n) if kind != "layers" else str(split_name(str(n))[1] or n) for n in entry["names"]]
+        names = [describe(str(name)) for name in entry["names"]]
+        if kind == "layers":
+            names = [str(layer) for _, layer in map(split_name, map(str, entry["names"]))]
         for column, (key, matrix) in enumerate(values.items()):
             left = (1.3 + column * (side + 0.1)) / (3 * side + 1.9)
             ax = figure.add_axes((left, 0.95 / (side + 1.25), (side - 0.2) / (3 * side + 1.9), (side - 0.2) / (side + 1.25)))

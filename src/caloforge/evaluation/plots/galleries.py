@@ -25,7 +25,7 @@ from caloforge.evaluation.plots.layers import (
     ratio_norm,
 )
 from caloforge.evaluation.plots.style import ENERGY_MAP, RATIO_MAP, new_figure
-from caloforge.geometry import Geometry
+from caloforge.geometry import AnyLayer, Geometry, Layer
 from caloforge.showers import Showers
 from caloforge.units import format_energy
 
@@ -79,7 +79,7 @@ def gallery(
             x = LEFT + column * (size + GAP)
             if index == 0:
                 middle = (x + size / 2) / width
-                figure.text(middle, 1 - 0.13 / height, f"layer {layer.id}", ha="center", va="center", fontsize=9)
+                figure.text(middle, 1 - 0.13 / height, _heading(layer), ha="center", va="center", fontsize=9)
             norm = _norm(rows, row, part)
             ax = add_layer_axes(figure, layer, box(x, y, size, size))
             cmap = RATIO_MAP if row.kind == "ratio" else ENERGY_MAP
@@ -91,6 +91,12 @@ def gallery(
         if index in last:
             y -= BAR
     return figure, meshes
+
+
+def _heading(layer: AnyLayer) -> str:
+    if isinstance(layer, Layer):
+        return f"layer {layer.id}"
+    return f"layer {layer.id}, {layer.eta_edges[-1] - layer.eta_edges[0]:g} mm wide"
 
 
 def _scale(row: Row) -> tuple[str, str]:

@@ -14,9 +14,8 @@ from typing import Any
 import mplhep
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
 
-from caloforge.evaluation.plots.style import GENERATED, REFERENCE, REFERENCE_FILL
+from caloforge.evaluation.plots.style import GENERATED, REFERENCE, REFERENCE_FILL, logarithmic
 
 RATIO_RANGE = (0.5, 1.5)
 FLOW_WIDTH = 0.06
@@ -122,7 +121,7 @@ def draw_histograms(
     gen, gen_error = _shares(generated, low, high)
     artists: dict[str, Any] = {}
     if log_x:
-        ax.set_xscale("log")
+        logarithmic(ax, "x")
     options: dict[str, Any] = {"bins": edges, "ax": ax, "flow": "none"}
     artists["reference"] = mplhep.histplot(
         ref, histtype="fill", facecolor=REFERENCE_FILL, edgecolor=REFERENCE, linewidth=0.7, label=names[1], **options
@@ -133,7 +132,7 @@ def draw_histograms(
     positive = np.concatenate([ref[ref > 0], gen[gen > 0]])
     if len(positive):
         if log_y:
-            ax.set_yscale("log")
+            logarithmic(ax, "y")
             ax.set_ylim(0.4 * positive.min(), 3 * positive.max())
         else:
             ax.set_ylim(0, 1.15 * positive.max())
@@ -145,12 +144,11 @@ def draw_histograms(
         ax.set_xlabel(label)
     else:
         if log_x:
-            ratio_ax.set_xscale("log")
+            logarithmic(ratio_ax, "x")
         artists["ratio"] = _draw_ratio(ratio_ax, edges, ratio, gen_error, ref, ref_error)
         ratio_ax.set_xlim(edges[0], edges[-1])
         ratio_ax.set_xlabel(label)
-        ax.xaxis.set_major_formatter(NullFormatter())
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.tick_params(axis="x", labelbottom=False)
     return RatioPlot(edges, ref, gen, ratio, artists)
 
 
@@ -202,16 +200,15 @@ def _draw_ratio(
     ax.stairs(1 + band, edges, baseline=1 - band, fill=True, color=REFERENCE_FILL)
     ax.axhline(1, color=REFERENCE, linewidth=0.7)
     low, high = RATIO_RANGE
-    inside = np.isfinite(ratio) & (ratio >= low) & (ratio <= high)
+    finite = np.isfinite(ratio)
     error = np.where(ref > 0, gen_error / safe, 0.0)
     drawn = ax.errorbar(
-        centres[inside], ratio[inside], yerr=error[inside], fmt=".", markersize=3, linewidth=0.7, color=GENERATED
+        centres[finite], ratio[finite], yerr=error[finite], fmt=".", markersize=3, linewidth=0.7, color=GENERATED
     )
-    # Beyond the panel an arrow says where the ratio went.
-    for beyond, marker, y in ((ratio > high, "^", high), (ratio < low, "v", low)):
-        ax.plot(
-            centres[beyond], np.full(beyond.sum(), y), marker, markersize=3, color=GENERATED, clip_on=False, zorder=5
-        )
+    # Beyond the panel an arrow says where the ratio went, where that is more than chance.
+    far = finite & (np.abs(ratio - 1) > 2 * np.hypot(error, band))
+    for beyond, marker, y in ((far & (ratio > high), "^", high), (far & (ratio < low), "v", low)):
+        ax.plot(centres[beyond], np.full(beyond.sum(), y), marker, markersize=3, color=GENERATED, clip_on=False, zorder=5)
     ax.set_ylim(low, high)
     ax.set_yticks([0.75, 1.0, 1.25])
     return drawn

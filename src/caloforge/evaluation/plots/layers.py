@@ -73,8 +73,7 @@ def draw_layer(
     ax.grid(False)
     if not isinstance(layer, Layer):
         mesh = ax.pcolormesh(layer.eta_edges, layer.phi_edges, image, norm=norm, cmap=colours, rasterized=True)
-        ax.tick_params(labelsize=5, length=2, pad=1)
-        ax.set_aspect("auto")
+        ax.tick_params(labelbottom=False, labelleft=False, length=2)
         return mesh
     repeat = math.ceil(FEWEST_SEGMENTS / layer.n_alpha)
     angles = np.linspace(-math.pi, math.pi, layer.n_alpha * repeat + 1)

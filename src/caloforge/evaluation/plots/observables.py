@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from caloforge.evaluation.labels import FAMILY_ORDER, axis_label, split_name
 from caloforge.evaluation.plots.histograms import Histogram, common_range, draw_histograms
-from caloforge.evaluation.plots.style import label_legend, new_figure
+from caloforge.evaluation.plots.style import FLOOR, GENERATED, label_legend, logarithmic, new_figure
 from caloforge.geometry import Geometry
 
 PANEL_WIDTH, PANEL_HEIGHT = 3.2, 2.75
@@ -79,7 +79,7 @@ def automatic_edges(reference: np.ndarray, generated: np.ndarray, bins: int = 50
     return np.linspace(low, high, bins + 1)
 
 
-def panel_grid(n: int, columns: int = 4, ratio: bool = True) -> tuple[Figure, list[tuple[Axes, Axes]]]:
+def panel_grid(n: int, columns: int = 3, ratio: bool = True) -> tuple[Figure, list[tuple[Axes, Axes]]]:
     """A figure of `n` panels, each a pair (histogram, ratio below); the second is the first if `ratio` is false.
 
     Margins are set by hand: an automatic layout of dozens of axes takes longer than drawing them.
@@ -91,9 +91,9 @@ def panel_grid(n: int, columns: int = 4, ratio: bool = True) -> tuple[Figure, li
     pairs = []
     for k in range(n):
         row, column = divmod(k, columns)
-        left = (column * PANEL_WIDTH + 0.55) / width
+        left = (column * PANEL_WIDTH + 0.6) / width
         bottom = (height - 0.3 - (row + 1) * PANEL_HEIGHT + 0.45) / height
-        inner, full = (PANEL_WIDTH - 0.67) / width, PANEL_HEIGHT - 0.55
+        inner, full = (PANEL_WIDTH - 0.72) / width, PANEL_HEIGHT - 0.55
         if not ratio:
             ax = figure.add_axes((left, bottom, inner, full / height))
             pairs.append((ax, ax))
@@ -143,13 +143,17 @@ def separation_by_layer(
     figure, pairs = panel_grid(len(found), ratio=False)
     for (family, points), (ax, _) in zip(found, pairs, strict=True):
         layers = [position for position, _ in points]
-        ax.plot(layers, [p["value"] for _, p in points], ".-", markersize=3, color="#1f5fbf", label="generated")
+        ax.plot(layers, [p["value"] for _, p in points], ".-", markersize=3, color=GENERATED, label="generated")
         with_floor = [(k, p["floor"]) for k, p in points if "floor" in p]
         if with_floor:
-            ax.plot(*zip(*with_floor, strict=True), color="#e08a00", linewidth=1, label="floor")
-        ax.set_yscale("log")
+            ax.plot(*zip(*with_floor, strict=True), color=FLOOR, linewidth=1, label="floor")
+        logarithmic(ax, "y")
+        shown = [v for _, p in points for v in (p["value"], p.get("floor", 0.0)) if v > 0]
+        if shown:
+            # Whole powers of ten, so that at least two carry a label.
+            ax.set_ylim(10 ** np.floor(np.log10(min(shown))), 10 ** np.ceil(np.log10(max(shown)) + 1e-9))
         ax.set_xlabel("layer")
-        ax.set_title(axis_label(family), fontsize=8)
+        ax.set_title(axis_label(family).partition(" [")[0], fontsize=8)
     pairs[0][0].set_ylabel("separation power")
     label_legend(figure, pairs[0][0])
     return figure

@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 
-from caloforge.evaluation.plots.style import ENERGY_MAP, GENERATED, REFERENCE, REFERENCE_FILL
+from caloforge.evaluation.plots.style import ENERGY_MAP, GENERATED, REFERENCE, REFERENCE_FILL, logarithmic
 from caloforge.geometry import AnyLayer, Geometry, Layer
 
 
@@ -73,7 +73,7 @@ def draw_pair(
     artists["generated"] = ax.stairs(
         np.maximum(generated, floor / 10), edges, baseline=floor / 10, color=GENERATED, label="generated"
     )
-    ax.set_yscale("log")
+    logarithmic(ax, "y")
     ax.set_ylim(floor, 2 * positive.max() if len(positive) else 10)
     ax.set_xlim(edges[0], edges[-1])
     ax.tick_params(labelbottom=False)
@@ -131,7 +131,7 @@ def draw_response(
         )
         width_ax.plot(centres, got["width"], marker, markersize=size, color=colour, label=name)
     for panel in (ax, width_ax):
-        panel.set_xscale("log")
+        logarithmic(panel, "x")
         panel.set_xlabel(r"$E_{inc}$ [GeV]")
     ax.set_ylabel(r"mean $E_{dep}\,/\,E_{inc}$")
     width_ax.set_ylabel(r"width / mean of $E_{dep}\,/\,E_{inc}$")
@@ -146,7 +146,7 @@ def deposited_against_incident(
     shares = np.ma.masked_equal(counts / max(len(energies), 1), 0)
     norm = LogNorm(shares.min(), shares.max()) if shares.count() and shares.min() < shares.max() else None
     mesh = ax.pcolormesh(edges / 1e3, ratio_edges, shares.T, norm=norm, cmap=ENERGY_MAP, rasterized=True)
-    ax.set_xscale("log")
+    logarithmic(ax, "x")
     ax.set_xlabel(r"$E_{inc}$ [GeV]")
     ax.set_ylabel(r"$E_{dep}\,/\,E_{inc}$")
     return mesh

@@ -1,0 +1,146 @@
+"""`caloforge simulate geant4`: real showers from Geant4, in a detector described in a small file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def geant4(
+    detector: str = typer.Option(
+        ..., "--detector", "-d", help="atlas-like, w-si, calogan, or a .yaml file of slabs (docs/geant4.md)."
+    ),
+    particle: str = typer.Option(
+        ..., "--particle", "-p", help="e-, e+ or gamma; hadrons such as pi+ need further data sets."
+    ),
+    energies: str = typer.Option(
+        ..., "--energies", "-e", metavar="LAW", help="Law of incident energy, as in loguniform:1GeV:16GeV."
+    ),
+    output: Path = typer.Option(..., "--output", "-o", metavar="FILE", help="HDF5 file to write."),
+    n: int | None = typer.Option(
+        None, "-n", metavar="N", help="Number of showers; like:FILE and list:… have one of their own."
+    ),
+    seed: int = typer.Option(0, "--seed", "-s", help="Seed of the energies and of every shower, from 0."),
+    workers: int = typer.Option(
+        1, "--workers", "-w", help="Processes; the showers do not depend on their number."
+    ),
+    angle: str = typer.Option(
+        "0", "--angle", help="Incidence from the shower axis towards +x: rad, or degrees as in 15deg."
+    ),
+    position: str = typer.Option(
+        "0,0", "--position", metavar="X,Y", help="Where the particle meets the front face, mm."
+    ),
+    cut: float = typer.Option(0.7, "--cut", help="Production cut in mm."),
+    geant4_data: Path | None = typer.Option(
+        None, "--geant4-data", metavar="DIR", help="Folder of Geant4's data sets; else its variables say."
+    ),
+    download_geant4_data: bool = typer.Option(
+        False, "--download-geant4-data", help="Fetch the data sets that are missing (hundreds of MB), then run."
+    ),
+    append: bool = typer.Option(False, "--append", help="Add events to a FILE of the same command."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Start anew, whatever is there."),
+) -> None:
+    """Simulate showers with Geant4 itself.
+
+    Finished events go to FILE.partial at once: after Ctrl-C, a kill or a crash the same command goes on from
+    there, and the result is the same as without the break. Each shower has a seed of its own, so it does not
+    depend on --workers either. The file holds the CPU time of each shower (geant4_cpu_seconds).
+
+    Needs the extra caloforge[geant4] and Geant4's data sets; docs/geant4.md says where to get them.
+
+    Example: caloforge simulate geant4 -d w-si -p e- -e loguniform:1GeV:16GeV -n 500 -w 2 -o showers.h5
+    """
+    import shlex
+
+    from caloforge.cli.console import stderr, stdout
+    from caloforge.sources.geant4.datasets import find_data
+    from caloforge.sources.geant4.detector import load_detector
+    from caloforge.sources.geant4.run import Request, binding_version, partial_path, simulate
+
+    binding_version()
+    loaded = load_detector(detector)
+    if download_geant4_data:
+        _download(particle, geant4_data)
+    request = Request(
+        detector=loaded,
+        particle=particle,
+        energies=energies,
+        n=n,
+        seed=seed,
+        data=find_data(geant4_data),
+        cut=cut,
+        angle=_angle(angle),
+        position=_position(position),
+    )
+    words = ["caloforge", "simulate", "geant4", "-d", detector, "-p", particle, "-e", energies]
+    words += [] if n is None else ["-n", str(n)]
+    words += ["--seed", str(seed), "--angle", angle, "--position", position, "--cut", f"{cut:g}", "-o", output.name]
+    try:
+        summary = _with_bar(simulate, request, output, workers, overwrite, append, shlex.join(words))
+    except KeyboardInterrupt:
+        stderr.print(f"finished events are in {partial_path(output)}; the same command goes on from them")
+        raise
+    rate = summary.simulated / summary.wall_seconds
+    stdout.print(
+        f"{output}: {summary.n} showers of {particle} in {loaded.name}; {summary.cpu_ms_per_gev:.1f} ms of CPU per "
+        f"GeV, {1e3 * summary.cpu_seconds / summary.n:.1f} ms per shower; {summary.simulated} made in this run at "
+        f"{rate:.3g} showers/s with {workers} worker{'s' * (workers > 1)}",
+        markup=False,
+    )
+
+
+def _with_bar(simulate, request, output, workers, overwrite, append, command):  # type: ignore[no-untyped-def]
+    """Run under a progress bar that starts with what an earlier run has finished."""
+    from caloforge.cli.console import progress_bar
+
+    with progress_bar() as bar:
+        task = bar.add_task("Geant4", total=None, unit="showers", remark="starting")
+
+        def advance(done: int, of: int) -> None:
+            if bar.tasks[0].total is None:
+                remark = f"({done} from before)" if done else ""
+                bar.reset(task, total=of, completed=done, remark=remark)
+            bar.update(task, completed=done)
+
+        return simulate(request, output, workers, overwrite, append, {"command": command}, advance)
+
+
+def _download(particle: str, folder: Path | None) -> None:
+    """Fetch the data sets that `particle` needs and that are not in `folder` (or where Geant4 looks)."""
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    from caloforge.cli.console import stderr
+    from caloforge.sources.geant4.datasets import USUAL_FOLDER, find_data, physics_list_for
+    from caloforge.sources.geant4.download import download
+
+    target = USUAL_FOLDER.expanduser() if folder is None else folder
+    found = find_data(folder if folder is None or folder.is_dir() else None)
+    missing = found.missing(physics_list_for(particle))
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=stderr) as bar:
+        tasks = {d.archive: bar.add_task(d.archive, total=None) for d in missing}
+        download(missing, target, lambda name, got, size: bar.update(tasks[name], completed=got, total=size))
+
+
+def _angle(text: str) -> float:
+    """Radians from text such as `0.26`, `0.26rad` or `15deg`."""
+    import math
+
+    from caloforge.errors import CaloforgeError
+
+    try:
+        return math.radians(float(text[:-3])) if text.endswith("deg") else float(text.removesuffix("rad"))
+    except ValueError:
+        raise CaloforgeError(f"--angle '{text}' is no angle; write 0.26 (rad) or 15deg") from None
+
+
+def _position(text: str) -> tuple[float, float]:
+    """(x, y) in mm from text such as `3,-1.5`."""
+    from caloforge.errors import CaloforgeError
+
+    try:
+        x, y = (float(word) for word in text.split(","))
+    except ValueError:
+        raise CaloforgeError(f"--position '{text}' is no point; write X,Y in mm, as in 3,-1.5") from None
+    return x, y

@@ -1,0 +1,86 @@
+"""Pearson correlations between layer energies and between observables, and how far they differ.
+
+`difference` is generated minus reference; `rms` its root mean square over the pairs, `floor_rms` that of N
+reference showers against N independent ones, with its spread. A correlation with a constant observable does not
+exist: None, and `constant` names the observable.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from caloforge.evaluation.comparison import Comparison
+from caloforge.evaluation.resampling import estimate
+from caloforge.geometry import Geometry
+
+FEW_LAYERS = 10
+
+
+def correlations(c: Comparison) -> dict[str, Any]:
+    """{"layers": …, "observables": …}, each with names, three matrices, rms, errors and floor."""
+    layers = [f"e_layer_{i}" for i in c.geometry.layer_ids]
+    return {"layers": _section(c, layers), "observables": _section(c, observable_names(c.geometry))}
+
+
+def observable_names(geometry: Geometry) -> list[str]:
+    """Observables of whole showers, and where layers are few the response, centres and widths of each."""
+    names = [
+        "e_tot_over_e_inc",
+        "n_hits",
+        "max_voxel_fraction",
+        "s_d",
+        "sigma_s_d",
+        "mean_x",
+        "mean_y",
+        "mean_z",
+    ]
+    if geometry.n_layers <= FEW_LAYERS:
+        names += [f"{family}_{i}" for family in ("ec_r", "width_r", "sparsity") for i in geometry.layer_ids]
+    return names
+
+
+def _section(c: Comparison, names: list[str]) -> dict[str, Any]:
+    if c.too_few:
+        return c.too_few
+    mine = np.stack([c.generated.observables[name] for name in names], axis=1)
+    pool = c.pool(lambda s: np.stack([s.observables[name] for name in names], axis=1))
+    first, second = pearson(mine), pearson(pool[: c.plan.n_reference])
+    known = np.isfinite(first) & np.isfinite(second)
+    constant = [n for k, n in enumerate(names) if not known[k, k]]
+
+    def distance(a: np.ndarray, b: np.ndarray) -> float:
+        return _rms(pearson(a) - pearson(b))
+
+    [entry] = estimate(distance, mine, pool, c.plan.first(10))
+    renamed = {"rms": entry["value"], "floor_rms": entry["floor"], "floor_rms_error": entry["floor_error"]}
+    return {
+        "names": names,
+        "generated": _plain(first),
+        "reference": _plain(second),
+        "difference": _plain(first - second),
+        **entry,
+        **renamed,
+        "constant": constant,
+    }
+
+
+def pearson(x: np.ndarray) -> np.ndarray:
+    """(K, K) Pearson correlations of the columns of x (N, K); NaN with a constant column."""
+    centred = x - x.mean(axis=0)
+    scale = np.sqrt((centred**2).sum(axis=0))
+    # What rounding leaves of a constant column is no spread.
+    scale = np.where(scale > 1e-12 * np.abs(x).max(axis=0) * np.sqrt(len(x)), scale, np.nan)
+    normed = centred / scale
+    return np.clip(normed.T @ normed, -1.0, 1.0)
+
+
+def _rms(difference: np.ndarray) -> float:
+    above = difference[np.triu_indices(len(difference), 1)]
+    above = above[np.isfinite(above)]
+    return float(np.sqrt((above**2).mean())) if len(above) else 0.0
+
+
+def _plain(matrix: np.ndarray) -> list[list[float | None]]:
+    return [[float(v) if np.isfinite(v) else None for v in row] for row in matrix]

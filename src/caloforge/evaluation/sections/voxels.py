@@ -1,0 +1,112 @@
+"""Voxel by voxel, and summed along depth and radius: voxels that are always zero, and mean profiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from caloforge.evaluation.comparison import Comparison
+from caloforge.evaluation.distances import wasserstein_weighted
+from caloforge.evaluation.resampling import estimate
+from caloforge.evaluation.summary import Summary
+
+CERTAIN = 10.0
+"""Expected hits above which an always-empty voxel is no chance: its probability is below 5e-5."""
+
+
+def always_zero(c: Comparison) -> dict[str, Any]:
+    """Voxels above the threshold in some shower of one sample and in none of the other.
+
+    `only_generated` are those always zero in the generated sample alone, `only_reference` the other way round. Of
+    each: `count`, `expected` by chance (Σ exp(−n q), q the voxel's occupancy in the other sample), `certain`, those
+    expected to be hit at least ten times, by `layers`, whole layers without energy `empty_layers`, and the share
+    of the other sample's energy in them.
+    """
+    return {
+        "only_generated": _missing(c, c.generated, c.reference),
+        "only_reference": _missing(c, c.reference, c.generated),
+        "n_voxels": c.geometry.n_voxels,
+    }
+
+
+def _missing(c: Comparison, empty: Summary, full: Summary) -> dict[str, Any]:
+    lost = (empty.voxel_occupancy == 0) & (full.voxel_occupancy > 0)
+    expected = np.exp(-empty.n * full.voxel_occupancy[full.voxel_occupancy > 0]).sum()
+    certain = lost & (empty.n * full.voxel_occupancy >= CERTAIN)
+    index = c.geometry.layer_index
+    layers = {
+        str(layer.id): int(np.count_nonzero(certain & (index == k)))
+        for k, layer in enumerate(c.geometry.layers)
+    }
+    empty_layers = [
+        layer.id
+        for layer, part in zip(c.geometry.layers, c.geometry.slices, strict=True)
+        if certain[part].any() and not empty.voxel_occupancy[part].any()
+    ]
+    total = float(full.voxel_mean.sum())
+    return {
+        "count": int(np.count_nonzero(lost)),
+        "expected": float(expected),
+        "certain": int(np.count_nonzero(certain)),
+        "layers": {name: count for name, count in layers.items() if count},
+        "empty_layers": empty_layers,
+        "energy_share": float(full.voxel_mean[certain].sum()) / total if total > 0 else 0.0,
+    }
+
+
+def profiles(c: Comparison) -> dict[str, Any]:
+    """Mean energies by layer and by radius (MeV, with standard errors) and the W₁ distance of either profile."""
+    names = [f"e_layer_{i}" for i in c.geometry.layer_ids]
+
+    def by_layer(summary: Summary) -> np.ndarray:
+        return np.stack([summary.observables[name] for name in names], axis=1)
+
+    def by_radius(summary: Summary) -> np.ndarray:
+        return summary.radial
+
+    depth = np.arange(len(names), dtype=np.float64)
+    return {
+        "longitudinal": {"layers": list(c.geometry.layer_ids), **_profile(c, by_layer, depth, "layers")},
+        "radial": {"radii_mm": c.reference.radii.tolist(), **_profile(c, by_radius, c.reference.radii, "mm")},
+    }
+
+
+def _profile(c: Comparison, get: Any, positions: np.ndarray, unit: str) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for label, summary in (("generated", c.generated), ("reference", c.reference)):
+        energies = get(summary)
+        result[label] = energies.mean(axis=0, dtype=np.float64).tolist()
+        result[f"{label}_error"] = (energies.std(axis=0, dtype=np.float64) / np.sqrt(summary.n)).tolist()
+    if c.too_few:
+        return {**result, "wasserstein": c.too_few}
+    sums = [np.sum(result[label]) for label in ("generated", "reference")]
+    if min(sums) <= 0:
+        return {**result, "wasserstein": {"unavailable": "no energy above the threshold"}}
+
+    def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        h, g = (part.sum(axis=0, dtype=np.float64)[None] for part in (a, b))
+        return wasserstein_weighted(positions, h, g)
+
+    [entry] = estimate(distance, get(c.generated), c.pool(get), c.plan)
+    return {**result, "wasserstein": {**entry, "unit": unit}}
+
+
+def response(c: Comparison) -> dict[str, Any]:
+    """Relative differences of the mean and of the spread of E_dep/E_inc, generated over reference minus 1."""
+    name = "e_tot_over_e_inc"
+    mine, pool = c.generated.observables[name], c.pool(lambda s: s.observables[name])
+    theirs = c.reference.observables[name]
+    if c.too_few:
+        return c.too_few
+    if theirs.mean() <= 0 or theirs.std() <= 0:
+        return {"unavailable": "E_dep/E_inc is constant in the reference"}
+
+    def distance(a: np.ndarray, b: np.ndarray) -> list[float]:
+        return [a.mean() / b.mean() - 1, a.std() / b.std() - 1]
+
+    mean, spread = estimate(distance, mine, pool, c.plan)
+    return {
+        "mean": {**mean, "generated": float(mine.mean()), "reference": float(theirs.mean())},
+        "spread": {**spread, "generated": float(mine.std()), "reference": float(theirs.std())},
+    }

@@ -1,0 +1,271 @@
+"""The few sentences on top of a report: what tells the generated showers from the reference, by name.
+
+A metric speaks when it lies above its floor by more than 3 (a note) or 5 (bad) of the errors of both; see `pull`
+in `resampling`. Shares of voxels and of duplicates also have to matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from caloforge.evaluation.comparison import is_available
+
+NOTE, BAD = 3.0, 5.0
+"""Pulls from which a metric is noted, and from which it counts as bad."""
+
+MOST = 6
+"""Layers spelled out before the rest is counted."""
+
+Point = dict[str, str]
+
+
+def verdict(data: dict[str, Any]) -> dict[str, Any]:
+    """{"headline", "points": [{"level": good | note | bad, "metric", "text"}]} of a report's data."""
+    points = [point for find in _FINDERS for point in find(data)]
+    order = {"bad": 0, "note": 1, "good": 2}
+    points.sort(key=lambda point: order[point["level"]])
+    return {"headline": _headline(data, points), "points": points}
+
+
+def _headline(data: dict[str, Any], points: list[Point]) -> str:
+    mean = data.get("mean_separation_power", {}).get("all", {})
+    size = data.get("floor", {}).get("n", 0)
+    numbers = ""
+    if is_available(mean) and "value_at_n" in mean:
+        numbers = (
+            f" Mean separation power {mean['value_at_n']:.4f} against a floor of {mean['floor']:.4f} "
+            f"(N = {size} showers a side)."
+        )
+    for level, words in (
+        ("bad", "Told apart from the reference by "),
+        ("note", "Close to the reference; look at "),
+    ):
+        metrics = list(
+            dict.fromkeys(_METRIC_WORDS.get(p["metric"], p["metric"]) for p in points if p["level"] == level)
+        )
+        if metrics:
+            return words + _listed(metrics) + "." + numbers
+    if not numbers:
+        return "No verdict: there are too few showers to compare."
+    return "At the floor: no metric here tells the generated showers from the reference." + numbers
+
+
+_METRIC_WORDS = {
+    "separation_power": "separation powers",
+    "wasserstein": "Wasserstein distances",
+    "response": "the energy response",
+    "duplicates": "duplicates",
+    "always_zero_voxels": "voxels that are always empty",
+    "fpd": "FPD",
+    "kpd": "KPD",
+    "prdc": "precision and recall",
+    "correlations": "correlations",
+    "classifier": "a classifier",
+    "unavailable": "metrics that could not be had",
+    "spectrum": "the incident energies",
+    "empty": "showers without energy",
+}
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _level(pull: float) -> str | None:
+    return "bad" if pull > BAD else "note" if pull > NOTE else None
+
+
+def _point(level: str, metric: str, text: str) -> Point:
+    return {"level": level, "metric": metric, "text": text}
+
+
+def _separations(data: dict[str, Any]) -> Iterator[Point]:
+    powers = {k: v for k, v in data.get("separation_power", {}).items() if is_available(v)}
+    if not powers:
+        return
+    groups: dict[str, list[str]] = {}
+    for name, entry in powers.items():
+        if _level(entry["pull"]):
+            last = name.rpartition("_")[2]
+            groups.setdefault(f"layer {last}" if last.lstrip("-").isdigit() else name, []).append(name)
+    ranked = sorted(groups.items(), key=lambda item: -max(powers[n]["pull"] for n in item[1]))
+    for where, names in ranked[:MOST]:
+        names.sort(key=lambda n: -powers[n]["pull"])
+        level = _level(powers[names[0]]["pull"]) or "note"
+        shown = ", ".join(
+            f"{n} {powers[n]['value_at_n']:.4f} (floor {powers[n]['floor']:.4f})" for n in names[:4]
+        )
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        yield _point(level, "separation_power", f"{where}: separation powers {shown}{more}")
+    if len(ranked) > MOST:
+        worst = max(_level(powers[names[0]]["pull"]) == "bad" for _, names in ranked[MOST:])
+        yield _point(
+            "bad" if worst else "note",
+            "separation_power",
+            f"separation powers above the floor in {len(ranked) - MOST} more layers",
+        )
+    if not ranked:
+        yield _point("good", "separation_power", f"all {len(powers)} separation powers lie at the floor")
+    for name, entry in powers.items():
+        lost = entry["outside"]["generated"] - entry["outside"]["reference"]
+        if lost > 0.05:
+            yield _point(
+                "note",
+                "separation_power",
+                f"{name}: {100 * entry['outside']['generated']:.1f} % of the generated lie outside the histogram "
+                f"({100 * entry['outside']['reference']:.1f} % of the reference)",
+            )
+
+
+def _response(data: dict[str, Any]) -> Iterator[Point]:
+    entry = data.get("response", {})
+    if not is_available(entry) or "mean" not in entry:
+        return
+    for key, what in (("mean", "mean E_dep/E_inc"), ("spread", "spread of E_dep/E_inc")):
+        level = _level(abs(entry[key]["pull"]))
+        value = entry[key]["value"]
+        if level:
+            direction = "high" if value > 0 else "low"
+            errors = f"± {100 * entry[key]['error']:.2f} %"
+            yield _point(level, "response", f"{what} is {100 * abs(value):.2f} % too {direction} ({errors})")
+
+
+def _duplicates(data: dict[str, Any]) -> Iterator[Point]:
+    entries = data.get("duplicates", {})
+    if not is_available(entries):
+        return
+    texts = {
+        "within": "of the generated showers repeat another generated one exactly",
+        "of_reference": "of the generated showers are exact copies of reference showers",
+        "of_training": "of the generated showers are exact copies of training showers: the generator memorised",
+        "near": "of the generated showers have a near-duplicate among the generated",
+        "near_training": "of the generated showers come suspiciously near a training shower",
+    }
+    found = False
+    for key, text in texts.items():
+        entry = entries.get(key)
+        if not is_available(entry):
+            continue
+        level = _level(entry["pull"])
+        if level:
+            found = True
+            floor = f"(reference: {100 * entry['floor']:.2f} %)"
+            yield _point(level, "duplicates", f"{100 * entry['value']:.2f} % {text} {floor}")
+    empty = entries.get("empty")
+    if is_available(empty) and _level(abs(empty["pull"])):
+        shares = (
+            f"{100 * empty['value']:.2f} % of the generated, {100 * empty['floor']:.2f} % of the reference"
+        )
+        yield _point(
+            "bad" if empty["value"] > 0.01 else "note", "empty", f"showers without any energy: {shares}"
+        )
+    if not found and "within" in entries:
+        yield _point("good", "duplicates", "no more duplicates or near-duplicates than in the reference")
+
+
+def _always_zero(data: dict[str, Any]) -> Iterator[Point]:
+    entry = data.get("always_zero_voxels", {})
+    if not is_available(entry):
+        return
+    for key, words, other in (
+        ("only_generated", "are always empty in the generated showers", "reference"),
+        ("only_reference", "are always empty in the reference, not in the generated showers", "generated"),
+    ):
+        found = entry.get(key, {})
+        if not found.get("certain"):
+            continue
+        layers = ", ".join(f"{count} in layer {name}" for name, count in list(found["layers"].items())[:MOST])
+        share = f"they hold {100 * found['energy_share']:.2g} % of the {other} energy"
+        bad = found["empty_layers"] or found["energy_share"] > 1e-3
+        yield _point(
+            "bad" if bad else "note",
+            "always_zero_voxels",
+            f"{found['certain']} voxels {words} ({layers}); {share}",
+        )
+        for layer in found["empty_layers"]:
+            sample = "generated" if key == "only_generated" else "reference"
+            yield _point("bad", "always_zero_voxels", f"layer {layer} has no energy in any {sample} shower")
+
+
+def _multivariate(data: dict[str, Any]) -> Iterator[Point]:
+    for key, name in (("fpd", "FPD"), ("kpd", "KPD")):
+        entry = data.get(key)
+        if not is_available(entry):
+            continue
+        level = _level(entry["pull"])
+        value, floor = entry.get("value_at_n", entry["value"]), entry["floor"]
+        numbers = (
+            f"{value:.2f} ± {entry['error']:.2f}, floor {floor:.2f} ± {entry['floor_error']:.2f} (× 10⁻³)"
+        )
+        yield _point(
+            level or "good", key, f"{name} {numbers}" if level else f"{name} lies at the floor: {numbers}"
+        )
+    prdc = data.get("prdc", {})
+    if is_available(prdc):
+        for name in ("precision", "recall", "coverage"):
+            entry = prdc.get(name)
+            if is_available(entry) and (level := _level(-entry["pull"])):
+                yield _point(level, "prdc", f"{name} {entry['value']:.3f}, floor {entry['floor']:.3f}")
+    for key, entry in data.get("correlations", {}).items():
+        if is_available(entry) and (level := _level(entry["pull"])):
+            text = f"correlations between {key.replace('layers', 'layer energies')} differ"
+            numbers = f"root mean square {entry['value_at_n']:.4f}, floor {entry['floor']:.4f}"
+            yield _point(level, "correlations", f"{text}: {numbers}")
+
+
+def _wasserstein(data: dict[str, Any]) -> Iterator[Point]:
+    entries = {k: v for k, v in data.get("wasserstein", {}).items() if is_available(v)}
+    above = sorted((k for k, v in entries.items() if _level(v["pull"])), key=lambda k: -entries[k]["pull"])
+    if above:
+        level = _level(entries[above[0]]["pull"]) or "note"
+        numbers = ", ".join(
+            f"{k} {entries[k]['value_at_n']:.4g} (floor {entries[k]['floor']:.2g})" for k in above[:4]
+        )
+        more = f" and {len(above) - 4} more" if len(above) > 4 else ""
+        yield _point(level, "wasserstein", f"1-Wasserstein distances above the floor: {numbers}{more}")
+    elif entries:
+        yield _point("good", "wasserstein", f"all {len(entries)} 1-Wasserstein distances lie at the floor")
+
+
+def _classifiers(data: dict[str, Any]) -> Iterator[Point]:
+    for name, entry in data.get("classifier", {}).items():
+        if not is_available(entry) or "auc" not in entry:
+            continue
+        auc, floor = entry["auc"], entry.get("floor_auc", 0.5)
+        error = max(1e-3, (entry.get("auc_std", 0.0) ** 2 + entry.get("floor_auc_std", 0.0) ** 2) ** 0.5)
+        level = _level((auc - floor) / error)
+        numbers = f"AUC {auc:.3f}, floor {floor:.3f}"
+        text = (
+            f"the classifier {name} tells them apart: {numbers}"
+            if level
+            else f"classifier {name} at the floor: {numbers}"
+        )
+        yield _point(level or "good", "classifier", text)
+
+
+def _unavailable(data: dict[str, Any]) -> Iterator[Point]:
+    for key in ("fpd", "prdc", "response"):
+        entry = data.get(key)
+        if isinstance(entry, dict) and "unavailable" in entry and "left out" not in entry["unavailable"]:
+            yield _point("note", "unavailable", f"{key}: {entry['unavailable']}")
+    missing = [k for k, v in data.get("separation_power", {}).items() if not is_available(v)]
+    if missing:
+        reason = data["separation_power"][missing[0]]["unavailable"]
+        yield _point("note", "unavailable", f"no separation power for {', '.join(missing[:MOST])}: {reason}")
+    spectrum = data.get("spectrum", {})
+    if spectrum.get("matched"):
+        kept = f"{spectrum['generated_kept']} generated and {spectrum['reference_kept']} reference showers"
+        yield _point("note", "spectrum", f"incident-energy spectra were matched, which left {kept}")
+
+
+_FINDERS = (
+    _response,
+    _separations,
+    _always_zero,
+    _duplicates,
+    _classifiers,
+    _multivariate,
+    _wasserstein,
+    _unavailable,
+)

@@ -1,0 +1,1 @@
+"""Real showers on demand: Geant4 as an engine (`detector`, `datasets`, `download`, `application`, `workers`, `run`)."""

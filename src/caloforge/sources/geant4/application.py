@@ -1,0 +1,298 @@
+"""Geant4 itself, in this process: the detector, the particle gun, the scoring; events in, rows of voxels out.
+
+There can be one `Application` per process (Geant4 is made of singletons), and its environment must be set before
+the first import of geant4-pybind (see `datasets`).
+
+What was learnt about the bindings:
+
+- Geant4 owns what it is given, but pybind11 does not always know: every object is kept alive in `_keep`.
+- A call into Python costs some microseconds, an own wrapper object for each argument a good part of it. The step
+  and its two points are one and the same C++ object for a whole run, so wrappers held here are found again
+  instead of made anew.
+- A position costs most. In one volume a charged particle's step begins where its last one ended, so that only the
+  end is read, except in the first step of a volume.
+- Most steps in active material are photons that leave nothing: C++ filters keep those out of Python. Charged
+  particles have one scorer, neutral ones another, which may be limited to low-energy photons.
+- `HepRandom.setTheSeeds` wants a list that ends with 0.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import geant4_pybind as g4
+import numpy as np
+
+from caloforge.errors import CaloforgeError
+from caloforge.sources.geant4.detector import Detector, Slab
+from caloforge.sources.geant4.voxels import fill
+
+
+@dataclass(frozen=True)
+class Beam:
+    """What is shot, and how.
+
+    Args:
+        particle: Geant4's name of it.
+        physics_list: `G4EmStandardPhysics` or `FTFP_BERT`.
+        cut: production cut in mm.
+        angle: of incidence from the shower axis in rad, in the x-z plane, 0 … pi/2.
+        position: (x, y) in mm on the front face.
+    """
+
+    particle: str
+    physics_list: str
+    cut: float = 0.7
+    angle: float = 0.0
+    position: tuple[float, float] = (0.0, 0.0)
+
+
+def event_seeds(seed: int, event: int) -> list[int]:
+    """The engine's seeds for one event: they depend on the run's seed and the event's number alone."""
+    words = np.random.SeedSequence(seed, spawn_key=(1, event)).generate_state(2)
+    # 0 ends a list of seeds, so neither of the two may be 0.
+    return [int(word) % (2**31 - 1) + 1 for word in words] + [0]
+
+
+class _Charged(g4.G4VPrimitiveScorer):
+    """Energy and twice the middle of each step of a charged particle, appended to `deposits`."""
+
+    def __init__(self, name: str, deposits: array[float]) -> None:
+        super().__init__(name)
+        self._extend = deposits.extend
+        self._held: Any = None
+
+    def ProcessHits(self, step: Any, history: Any) -> bool:
+        if self._held is None:
+            self._held = step, step.GetPreStepPoint(), step.GetPostStepPoint()
+            self._energy, self._is_first = step.GetTotalEnergyDeposit, step.IsFirstStepInVolume
+            self._front, self._back = self._held[1].GetPosition, self._held[2].GetPosition
+        if self._is_first():
+            front = self._front()
+            x, y = front.x, front.y
+        else:
+            x, y = self._last
+        back = self._back()
+        self._last = u, v = back.x, back.y
+        self._extend((self._energy(), x + u, y + v))
+        return True
+
+
+class _Neutral(g4.G4VPrimitiveScorer):
+    """The same for neutral particles, most of whose steps leave nothing."""
+
+    def __init__(self, name: str, deposits: array[float]) -> None:
+        super().__init__(name)
+        self._extend = deposits.extend
+        self._held: Any = None
+
+    def ProcessHits(self, step: Any, history: Any) -> bool:
+        if self._held is None:
+            self._held = step, step.GetPreStepPoint(), step.GetPostStepPoint()
+            self._energy = step.GetTotalEnergyDeposit
+        energy = self._energy()
+        if energy:
+            front, back = self._held[1].GetPosition(), self._held[2].GetPosition()
+            self._extend((energy, front.x + back.x, front.y + back.y))
+        return True
+
+
+class _Construction(g4.G4VUserDetectorConstruction):
+    """The slabs, one logical volume per kind; one sensitive detector per layer."""
+
+    def __init__(self, detector: Detector, beam: Beam, deposits: list[array[float]]) -> None:
+        super().__init__()
+        self.detector, self.deposits = detector, deposits
+        # Photons are the only neutral particles where there are no hadrons.
+        electromagnetic = beam.physics_list == "G4EmStandardPhysics"
+        self.photons_below = detector.score_photons_below if electromagnetic else math.inf
+        self._keep: list[Any] = []
+        self._volumes: dict[tuple[str, float, int | None], Any] = {}
+
+    def Construct(self) -> Any:
+        half, depth = self.detector.half_width, self.detector.depth
+        box = g4.G4Box("world", half + 10, half + 10, depth + 100)
+        material = g4.G4NistManager.Instance().FindOrBuildMaterial("G4_Galactic")
+        logical = g4.G4LogicalVolume(box, material, "world")
+        world = g4.G4PVPlacement(None, g4.G4ThreeVector(), logical, "world", None, False, 0, False)
+        self._keep += [box, logical, world]
+        for number, slab in enumerate(self.detector.slabs):
+            place = g4.G4ThreeVector(0, 0, slab.z + slab.thickness / 2)
+            volume = self._volume(slab)
+            self._keep.append(
+                g4.G4PVPlacement(None, place, volume, f"slab{number}", logical, False, number, False)
+            )
+        return world
+
+    def _volume(self, slab: Slab) -> Any:
+        key = slab.material, slab.thickness, slab.layer
+        if key not in self._volumes:
+            name = f"{slab.material}-{slab.thickness}-{slab.layer}"
+            half = self.detector.half_width
+            box = g4.G4Box(name, half, half, slab.thickness / 2)
+            material = g4.G4NistManager.Instance().FindOrBuildMaterial(slab.material)
+            self._volumes[key] = g4.G4LogicalVolume(box, material, name)
+            self._keep.append(box)
+        return self._volumes[key]
+
+    def ConstructSDandField(self) -> None:
+        for position, layer in enumerate(self.detector.geometry.layer_ids):
+            scorer = self._scorer(layer, self.deposits[position])
+            g4.G4SDManager.GetSDMpointer().AddNewDetector(scorer)
+            for (_, _, counted), volume in self._volumes.items():
+                if counted == layer:
+                    self.SetSensitiveDetector(volume, scorer)
+
+    def _scorer(self, layer: int, deposits: array[float]) -> Any:
+        scorer = g4.G4MultiFunctionalDetector(f"layer{layer}")
+        charged, neutral = _Charged(f"charged{layer}", deposits), _Neutral(f"neutral{layer}", deposits)
+        only_charged = g4.G4SDChargedFilter(f"charged{layer}")
+        if math.isinf(self.photons_below):
+            only_neutral = g4.G4SDNeutralFilter(f"neutral{layer}")
+        else:
+            only_neutral = g4.G4SDParticleWithEnergyFilter(f"neutral{layer}", 0.0, self.photons_below)
+            only_neutral.add("gamma")
+        charged.SetFilter(only_charged)
+        neutral.SetFilter(only_neutral)
+        scorer.RegisterPrimitive(charged)
+        scorer.RegisterPrimitive(neutral)
+        self._keep += [scorer, charged, neutral, only_charged, only_neutral]
+        return scorer
+
+
+class _Gun(g4.G4VUserPrimaryGeneratorAction):
+    """One primary per event; `begin` is called before anything random happens in it."""
+
+    def __init__(self, beam: Beam, begin: Callable[[], float]) -> None:
+        super().__init__()
+        self._begin = begin
+        self._gun = g4.G4ParticleGun(1)
+        self._gun.SetParticleDefinition(g4.G4ParticleTable.GetParticleTable().FindParticle(beam.particle))
+        x, y = beam.position
+        self._gun.SetParticlePosition(g4.G4ThreeVector(x, y, -0.01))
+        direction = g4.G4ThreeVector(math.sin(beam.angle), 0.0, math.cos(beam.angle))
+        self._gun.SetParticleMomentumDirection(direction)
+
+    def GeneratePrimaries(self, event: Any) -> None:
+        self._gun.SetParticleEnergy(self._begin())
+        self._gun.GeneratePrimaryVertex(event)
+
+
+class _EventEnd(g4.G4UserEventAction):
+    def __init__(self, finish: Callable[[], None]) -> None:
+        super().__init__()
+        self._finish = finish
+
+    def EndOfEventAction(self, event: Any) -> None:
+        self._finish()
+
+
+class _Actions(g4.G4VUserActionInitialization):
+    def __init__(self, beam: Beam, begin: Callable[[], float], finish: Callable[[], None]) -> None:
+        super().__init__()
+        self._make = lambda: (_Gun(beam, begin), _EventEnd(finish))
+
+    def Build(self) -> None:
+        self._keep = self._make()
+        for action in self._keep:
+            self.SetUserAction(action)
+
+
+class _Electromagnetic(g4.G4VModularPhysicsList):
+    def __init__(self) -> None:
+        super().__init__()
+        self._keep = g4.G4EmStandardPhysics()
+        self.RegisterPhysics(self._keep)
+
+
+class Application:
+    """Geant4 with a detector and a beam, ready for events.
+
+    Args:
+        detector: what is hit.
+        beam: what hits it.
+        commands: of Geant4's own language, sent before initialisation.
+        elements: atomic numbers with physics tables; none means that it is not known.
+
+    Raises:
+        CaloforgeError: a material is not in Geant4's table, or holds an element without physics tables.
+    """
+
+    def __init__(
+        self, detector: Detector, beam: Beam, commands: tuple[str, ...], elements: frozenset[int]
+    ) -> None:
+        self.detector = detector
+        self._deposits: list[array[float]] = [array("d") for _ in detector.geometry.layers]
+        self._block: tuple[int, int, np.ndarray] = (0, 0, np.empty(0))
+        self._rows = np.empty((0, detector.geometry.n_voxels), dtype=np.float32)
+        self._cpu = np.empty(0)
+        self._event = 0
+        manager = g4.G4RunManager()
+        _check_materials(detector, elements)
+        construction = _Construction(detector, beam, self._deposits)
+        physics = _Electromagnetic() if beam.physics_list == "G4EmStandardPhysics" else g4.FTFP_BERT()
+        physics.SetDefaultCutValue(beam.cut)
+        actions = _Actions(beam, self._begin, self._finish)
+        for part in (construction, physics, actions):
+            manager.SetUserInitialization(part)
+        interface = g4.G4UImanager.GetUIpointer()
+        for command in commands:
+            interface.ApplyCommand(command)
+        manager.Initialize()
+        # A run without events builds the physics tables, so that no event's CPU time contains that.
+        manager.BeamOn(0)
+        self._keep = (manager, construction, physics, actions)
+
+    @property
+    def version(self) -> str:
+        """Geant4's version, as in 11.4.1."""
+        number = g4.G4VERSION_NUMBER
+        return f"{number // 100}.{number // 10 % 10}.{number % 10}"
+
+    def simulate(self, seed: int, start: int, energies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Voxels (n, V) float32 in MeV and CPU seconds (n,) of the events start … start + n - 1.
+
+        Args:
+            seed: of the whole run.
+            start: number of the first event.
+            energies: (n,) incident energies in MeV.
+        """
+        n = len(energies)
+        self._block = (seed, start, energies)
+        self._rows, self._cpu, self._event = np.zeros((n, self._rows.shape[1]), np.float32), np.zeros(n), 0
+        self._keep[0].BeamOn(n)
+        return self._rows, self._cpu
+
+    def _begin(self) -> float:
+        self._clock = time.process_time()
+        seed, start, energies = self._block
+        g4.HepRandom.setTheSeeds(event_seeds(seed, start + self._event))
+        return float(energies[self._event])
+
+    def _finish(self) -> None:
+        geometry, row = self.detector.geometry, self._rows[self._event]
+        for position, (deposits, part) in enumerate(zip(self._deposits, geometry.slices, strict=True)):
+            if deposits:
+                row[part] = fill(self.detector, position, np.array(deposits).reshape(-1, 3))
+                del deposits[:]
+        self._cpu[self._event] = time.process_time() - self._clock
+        self._event += 1
+
+
+def _check_materials(detector: Detector, elements: frozenset[int]) -> None:
+    for name in detector.materials:
+        material = g4.G4NistManager.Instance().FindOrBuildMaterial(name)
+        if material is None:
+            raise CaloforgeError(f"detector '{detector.name}': Geant4's NIST table has no material '{name}'")
+        for k in range(material.GetNumberOfElements()):
+            element = material.GetElement(k)
+            if elements and element.GetZasInt() not in elements:
+                raise CaloforgeError(
+                    f"detector '{detector.name}': {name} holds {element.GetName()} (Z = {element.GetZasInt()}), for "
+                    "which the data set G4EMLOW has no tables: use the full data sets (--download-geant4-data)"
+                )

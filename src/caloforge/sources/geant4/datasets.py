@@ -1,0 +1,188 @@
+"""Geant4's data sets: which a run needs, where they are, and what to tell Geant4 about them.
+
+Geant4 finds its physics tables through one environment variable per data set. geant4-pybind asks on standard
+input whether to download those that are missing *when it is imported*; so the data are looked for here first,
+and a process that imports it has every variable set: a data set that is not needed and not there becomes an
+empty folder.
+
+A folder given by hand may be a full installation's (with a sub-folder per data set, or with those under
+`share/Geant4/data`) or a reduced one. Since release 11.4 Geant4 reads photoelectric and Rayleigh tables of EPICS 2017;
+data sets that hold only the older Livermore tables need a command before initialisation.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from caloforge.errors import CaloforgeError
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One of Geant4's data sets: folder `name` + `version`, archive, its variable, the archive's MD5 checksum."""
+
+    name: str
+    version: str
+    variable: str
+    md5: str
+
+    @property
+    def folder(self) -> str:
+        return self.name + self.version
+
+    @property
+    def archive(self) -> str:
+        stem = self.name if self.name.startswith("G4") else f"G4{self.name}"
+        return f"{stem}.{self.version}.tar.gz"
+
+
+DATA_SETS = (
+    DataSet("G4NDL", "4.7.1", "G4NEUTRONHPDATA", "54f0ed3995856f02433d42ec96d70bc6"),
+    DataSet("G4EMLOW", "8.8", "G4LEDATA", "328330009df633f7e9b3a9f445745298"),
+    DataSet("PhotonEvaporation", "6.1.2", "G4LEVELGAMMADATA", "d80ba9bdefcf9e23487a26adfa273304"),
+    DataSet("RadioactiveDecay", "6.1.2", "G4RADIOACTIVEDATA", "20d494f73d4bddabd7fab5c06a58895c"),
+    DataSet("G4PARTICLEXS", "4.2", "G4PARTICLEXSDATA", "b63341cc97a472b04ff607b094493174"),
+    DataSet("G4PII", "1.3", "G4PIIDATA", "05f2471dbcdf1a2b17cbff84e8e83b37"),
+    DataSet("RealSurface", "2.2", "G4REALSURFACEDATA", "ea8f1cfa8d8aafd64b71fb30b3e8a6d9"),
+    DataSet("G4SAIDDATA", "2.0", "G4SAIDXSDATA", "d5d4e9541120c274aeed038c621d39da"),
+    DataSet("G4ABLA", "3.3", "G4ABLADATA", "b25d093339e1e4532e31038653580ca6"),
+    DataSet("G4INCL", "1.3", "G4INCLDATA", "72c3ff5f7f1e6f727f2ebf3b11ce784f"),
+    DataSet("G4ENSDFSTATE", "3.0", "G4ENSDFSTATEDATA", "c500728534ce3e9fb2fefa0112eb3a74"),
+    DataSet("G4CHANNELING", "2.0", "G4CHANNELINGDATA", "e853fbcba1e8640f7c3a437253955482"),
+)
+"""The data sets of Geant4 11.4 (as in geant4-pybind 0.1.3), with the checksums that Geant4 publishes."""
+
+ELECTROMAGNETIC = ("e-", "e+", "gamma")
+HADRONS = ("pi+", "pi-", "kaon+", "kaon-", "proton", "anti_proton", "neutron")
+
+_NEEDED = {
+    "G4EmStandardPhysics": ("G4LEDATA", "G4ENSDFSTATEDATA"),
+    "FTFP_BERT": ("G4LEDATA", "G4ENSDFSTATEDATA", "G4PARTICLEXSDATA", "G4LEVELGAMMADATA"),
+}
+
+USUAL_FOLDER = Path("~/.geant4_pybind")
+"""Where geant4-pybind itself keeps its data sets."""
+
+
+def physics_list_for(particle: str) -> str:
+    """`G4EmStandardPhysics` for e-, e+ and gamma, `FTFP_BERT` for hadrons.
+
+    Raises:
+        CaloforgeError: another particle.
+    """
+    if particle in ELECTROMAGNETIC:
+        return "G4EmStandardPhysics"
+    if particle in HADRONS:
+        return "FTFP_BERT"
+    raise CaloforgeError(f"unknown particle '{particle}'; known are {', '.join(ELECTROMAGNETIC + HADRONS)}")
+
+
+@dataclass(frozen=True)
+class FoundData:
+    """Data sets that were found: variable → folder; `origin` says where they were looked for."""
+
+    folders: Mapping[str, str]
+    origin: str
+
+    def missing(self, physics_list: str) -> tuple[DataSet, ...]:
+        """The data sets that `physics_list` needs and that are not there."""
+        needed = _NEEDED[physics_list]
+        return tuple(d for d in DATA_SETS if d.variable in needed and d.variable not in self.folders)
+
+    def require(self, physics_list: str) -> None:
+        """Raise a `CaloforgeError` that names every missing data set and how to get it."""
+        missing = self.missing(physics_list)
+        if missing:
+            names = ", ".join(f"{d.folder} ({d.variable})" for d in missing)
+            raise CaloforgeError(
+                f"{physics_list} needs Geant4's data set{'s' * (len(missing) > 1)} {names}, not found in "
+                f"{self.origin}: name their folder with --geant4-data DIR or add --download-geant4-data"
+            )
+        self.em_commands()
+
+    @property
+    def _em(self) -> Path:
+        return Path(self.folders["G4LEDATA"])
+
+    @property
+    def em_model(self) -> str:
+        """Which photoelectric and Rayleigh tables G4EMLOW holds: `epics_2017` (the default) or `livermore`."""
+        if _filled(self._em / "epics2017" / "phot") and _filled(self._em / "epics2017" / "rayl"):
+            return "epics_2017"
+        if _filled(self._em / "livermore" / "phot_epics2014") and _filled(self._em / "livermore" / "rayl"):
+            return "livermore"
+        raise CaloforgeError(
+            f"{self._em} has neither epics2017/phot and rayl nor livermore/phot_epics2014 and rayl: it is no "
+            "G4EMLOW that Geant4 11.4 can use"
+        )
+
+    def em_commands(self) -> tuple[str, ...]:
+        """Commands to send before initialisation, so that Geant4 reads the tables that are there."""
+        return ("/process/em/LivermoreData livermore",) if self.em_model == "livermore" else ()
+
+    @property
+    def elements(self) -> frozenset[int]:
+        """Atomic numbers of the elements with bremsstrahlung tables."""
+        found = (re.fullmatch(r"br(\d+)", path.name) for path in (self._em / "brem_SB").glob("br*"))
+        return frozenset(int(match.group(1)) for match in found if match)
+
+    def environment(self, empty: str) -> dict[str, str]:
+        """A value for every one of Geant4's variables; `empty` is an empty folder for what is not there."""
+        return {d.variable: self.folders.get(d.variable, empty) for d in DATA_SETS}
+
+    def describe(self) -> str:
+        """One line for an output's attributes: names and versions, which tables, how many elements."""
+        names = ", ".join(sorted(Path(folder).name for folder in self.folders.values()))
+        extent = f"{len(self.elements)} elements" + (" only (reduced)" if len(self.elements) < 92 else "")
+        return f"{names}; photoelectric and Rayleigh tables {self.em_model}; {extent}"
+
+
+def find_data(folder: Path | None = None, environment: Mapping[str, str] | None = None) -> FoundData:
+    """Look for Geant4's data sets.
+
+    Args:
+        folder: where to look, and nowhere else; None looks at Geant4's variables, then at `GEANT4_DATA_DIR`, then
+            in geant4-pybind's own folder.
+        environment: the variables; None takes the process's.
+
+    Raises:
+        CaloforgeError: `folder` is not a folder.
+    """
+    environment = os.environ if environment is None else environment
+    if folder is not None:
+        if not folder.is_dir():
+            raise CaloforgeError(f"--geant4-data: {folder} is no folder")
+        return FoundData(_search(folder), str(folder))
+    home = USUAL_FOLDER.expanduser()
+    places = [Path(environment["GEANT4_DATA_DIR"])] if environment.get("GEANT4_DATA_DIR") else []
+    folders: dict[str, str] = {}
+    for place in [home, *reversed(places)]:
+        folders |= _search(place)
+    for data_set in DATA_SETS:
+        value = environment.get(data_set.variable)
+        if value and _filled(Path(value)):
+            folders[data_set.variable] = str(Path(value).resolve())
+    return FoundData(folders, ", ".join(["Geant4's environment variables", *map(str, places), str(USUAL_FOLDER)]))
+
+
+def _search(folder: Path) -> dict[str, str]:
+    """Variable → sub-folder of each data set in `folder`, or under share/Geant4*/data of an installation."""
+    folders: dict[str, str] = {}
+    roots = [folder, folder / "data", *sorted(folder.glob("share/Geant4*/data"))]
+    for data_set in DATA_SETS:
+        candidates = [root / data_set.folder for root in roots]
+        for root in roots:
+            # Another version than expected may do; Geant4 itself refuses one that is too old.
+            candidates += sorted(root.glob(f"{data_set.name}[0-9]*"), reverse=True)
+        found = next((path for path in candidates if _filled(path)), None)
+        if found is not None:
+            folders[data_set.variable] = str(found.resolve())
+    return folders
+
+
+def _filled(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())

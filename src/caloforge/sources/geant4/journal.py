@@ -1,0 +1,157 @@
+"""The finished events of a run, in a file that survives being killed at any moment.
+
+`FILE.partial` stands beside the target and only grows. Its first line is the run's configuration as JSON; then
+come blocks of consecutive events, each a header
+
+    magic (4 bytes), first event, number of events, length of the payload, CRC-32 of the payload
+
+and a zlib payload: CPU seconds (n,) float64, then voxels (n, V) float32, little-endian. A block counts once it
+is whole and its checksum agrees: what a kill left behind it is cut off at the next start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from caloforge.errors import CaloforgeError
+from caloforge.files import prepare_parent
+
+_HEADER = struct.Struct("<4sQQQI")
+_MAGIC = b"CFG4"
+
+
+def encode(voxels: np.ndarray, cpu_seconds: np.ndarray) -> bytes:
+    """The payload of a block of events: voxels (n, V) in MeV and CPU seconds (n,)."""
+    return zlib.compress(cpu_seconds.astype("<f8").tobytes() + voxels.astype("<f4").tobytes(), 1)
+
+
+def decode(payload: bytes, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Voxels (count, V) float32 and CPU seconds (count,) float64 of a payload."""
+    raw = zlib.decompress(payload)
+    return np.frombuffer(raw, "<f4", offset=8 * count).reshape(count, -1), np.frombuffer(raw, "<f8", count)
+
+
+class Journal(AbstractContextManager["Journal"]):
+    """Open the journal at `path`, or begin it.
+
+    Args:
+        path: the partial file.
+        config: everything that decides what the events are; compared with that of the file.
+        n: number of events of the whole run.
+
+    Raises:
+        CaloforgeError: the file was begun with another configuration, is no journal, is being written by another
+            process, or cannot be written.
+    """
+
+    def __init__(self, path: Path, config: dict[str, Any], n: int) -> None:
+        self.path = path
+        self.done = np.zeros(n, dtype=bool)
+        self._places: dict[int, tuple[int, int, int]] = {}
+        prepare_parent(path)
+        try:
+            self._file: BinaryIO = path.open("r+b" if path.exists() else "x+b")
+        except OSError as error:
+            raise CaloforgeError(f"cannot write {path}: {error.strerror}") from None
+        try:
+            _lock(self._file, path)
+            self._end = self._begin(config) if path.stat().st_size == 0 else self._resume(config)
+            self._file.truncate(self._end)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _begin(self, config: dict[str, Any]) -> int:
+        self._file.write(json.dumps(config, sort_keys=True).encode() + b"\n")
+        self._file.flush()
+        return self._file.tell()
+
+    def _resume(self, config: dict[str, Any]) -> int:
+        line = self._file.readline()
+        try:
+            begun = json.loads(line)
+        except ValueError:
+            raise CaloforgeError(f"{self.path} is no journal of a simulation: rename or remove it") from None
+        check_same(begun, json.loads(json.dumps(config)), str(self.path))
+        end = self._file.tell()
+        while True:
+            header = self._file.read(_HEADER.size)
+            if len(header) < _HEADER.size:
+                return end
+            magic, start, count, length, crc = _HEADER.unpack(header)
+            payload = self._file.read(length) if magic == _MAGIC else b""
+            if len(payload) < length or zlib.crc32(payload) != crc or start + count > len(self.done):
+                return end
+            self._note(start, count, end + _HEADER.size, length)
+            end = self._file.tell()
+
+    def _note(self, start: int, count: int, place: int, length: int) -> None:
+        self.done[start : start + count] = True
+        self._places[start] = (count, place, length)
+
+    def append(self, start: int, count: int, payload: bytes) -> None:
+        """Add the block of events start … start + count - 1 (see `encode`); on return it is on disk."""
+        self._file.seek(self._end)
+        self._file.write(_HEADER.pack(_MAGIC, start, count, len(payload), zlib.crc32(payload)) + payload)
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._note(start, count, self._end + _HEADER.size, len(payload))
+        self._end = self._file.tell()
+
+    def blocks(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """(first event, voxels, CPU seconds) of each block, in the order of events."""
+        for start in sorted(self._places):
+            count, place, length = self._places[start]
+            self._file.seek(place)
+            yield start, *decode(self._file.read(length), count)
+
+    def remove(self) -> None:
+        """Close the journal and delete its file: the target is written."""
+        self._file.close()
+        self.path.unlink()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+
+def check_same(begun: Any, wanted: dict[str, Any], path: str, ignore: tuple[str, ...] = ()) -> None:
+    """Raise a `CaloforgeError` that names the first setting in which two runs differ."""
+    for key in sorted({*begun, *wanted} - {*ignore}):
+        old, new = begun.get(key), wanted.get(key)
+        if old != new:
+            raise CaloforgeError(
+                f"{path} was made with {key} = {_short(old)}, this command has {_short(new)}: repeat its own "
+                "command to go on, or add --overwrite to start anew"
+            )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _lock(file: BinaryIO, path: Path) -> None:
+    """One writer at a time; where the system has no such locks, the user is trusted."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise CaloforgeError(f"{path} is being written by another process: wait for it, or end it") from None

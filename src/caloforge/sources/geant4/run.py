@@ -1,0 +1,272 @@
+"""A simulation from request to file: energies, blocks of events, workers, journal, HDF5.
+
+Event i has the i-th energy of the law and the seeds of (seed, i), whoever simulates it and when. So the arrays are
+the same for one worker or many, and for a run that was killed and resumed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import math
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caloforge.energies import parse_law
+from caloforge.errors import CaloforgeError, missing_extra
+from caloforge.showers import ShowerFile, ShowerWriter
+from caloforge.sources.geant4.datasets import FoundData, physics_list_for
+from caloforge.sources.geant4.detector import Detector
+from caloforge.sources.geant4.journal import Journal, check_same, encode
+from caloforge.sources.geant4.workers import Block, Setup, run_blocks
+
+BLOCK_ENERGY = 40e3
+"""MeV in a block of events: about a second of work, which is what a kill may cost each worker."""
+BLOCK_EVENTS = 64
+CPU_COLUMN = "geant4_cpu_seconds"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What shall be simulated.
+
+    Args:
+        detector: from `load_detector`.
+        particle: Geant4's name: e-, e+, gamma, or a hadron.
+        energies: a law of incident energy (`caloforge.energies`).
+        n: number of events; None where the law has a number of its own.
+        seed: of energies and events, from 0.
+        data: from `find_data`.
+        cut: production cut in mm.
+        angle: of incidence from the shower axis in rad, towards +x, from 0 to below pi/2.
+        position: (x, y) in mm where the particle meets the front face.
+
+    Raises:
+        CaloforgeError: a value is out of range, the particle unknown, or a data set missing.
+    """
+
+    detector: Detector
+    particle: str
+    energies: str
+    n: int | None
+    seed: int
+    data: FoundData
+    cut: float = 0.7
+    angle: float = 0.0
+    position: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise CaloforgeError(f"the seed must be at least 0, not {self.seed}")
+        if not (math.isfinite(self.cut) and self.cut > 0):
+            raise CaloforgeError(f"the production cut must be above 0 mm, not {self.cut}")
+        if not 0 <= self.angle < math.pi / 2:
+            raise CaloforgeError(f"the angle of incidence must be from 0 to below pi/2 rad, not {self.angle}")
+        if not all(abs(v) < self.detector.half_width for v in self.position):
+            raise CaloforgeError(f"the position {self.position} mm is not on the detector's front face")
+        self.data.require(self.physics_list)
+
+    @property
+    def physics_list(self) -> str:
+        return physics_list_for(self.particle)
+
+    def beam(self) -> dict[str, Any]:
+        """The arguments of `application.Beam`."""
+        return {
+            "particle": self.particle,
+            "physics_list": self.physics_list,
+            "cut": self.cut,
+            "angle": self.angle,
+            "position": self.position,
+        }
+
+    def draw(self) -> np.ndarray:
+        """(n,) incident energies in MeV."""
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0,)))
+        return parse_law(self.energies).draw(self.n, rng)
+
+    def config(self, energies: np.ndarray) -> dict[str, Any]:
+        """Everything that decides what the events are."""
+        return {
+            "n": len(energies),
+            "energies": self.energies,
+            "energies_sha256": hashlib.sha256(energies.tobytes()).hexdigest(),
+            "seed": self.seed,
+            **{**self.beam(), "position": list(self.position)},
+            "detector": self.detector.source,
+            "geometry": self.detector.geometry.to_dict(),
+            "geant4_pybind": binding_version(),
+            "data_sets": self.data.describe(),
+        }
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a run cost: events and CPU seconds of the file, events and wall seconds of this call."""
+
+    n: int
+    cpu_seconds: float
+    cpu_ms_per_gev: float
+    simulated: int
+    wall_seconds: float
+
+
+def binding_version() -> str:
+    """Version of geant4-pybind, without importing it.
+
+    Raises:
+        CaloforgeError: it is not installed.
+    """
+    if importlib.util.find_spec("geant4_pybind") is None:
+        raise missing_extra("geant4-pybind", "geant4", "simulating with Geant4")
+    return importlib.metadata.version("geant4-pybind")
+
+
+def partial_path(output: Path) -> Path:
+    """The journal beside `output`."""
+    return output.with_name(output.name + ".partial")
+
+
+def simulate(
+    request: Request,
+    output: Path,
+    workers: int = 1,
+    overwrite: bool = False,
+    append: bool = False,
+    attributes: Mapping[str, Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Summary:
+    """Simulate and write challenge HDF5 with the CPU time of each event; go on from a partial file.
+
+    Args:
+        request: what.
+        output: the file, which appears when all is done; until then `output`.partial grows beside it.
+        workers: processes, at least 1; the arrays do not depend on it.
+        overwrite: start anew, whatever is there.
+        append: take the events of an existing `output` of the same request with fewer events.
+        attributes: further attributes of the file.
+        progress: called with (events done, of n) at the start and after each block.
+
+    Raises:
+        CaloforgeError: geant4-pybind is not installed; `output` exists; what is there was made by another
+            request; a worker died.
+    """
+    if workers < 1:
+        raise CaloforgeError(f"the number of workers must be at least 1, not {workers}")
+    energies = request.draw()
+    config = request.config(energies)
+    partial = partial_path(output)
+    if overwrite:
+        partial.unlink(missing_ok=True)
+    elif output.exists() and not append:
+        raise CaloforgeError(f"{output} exists: add --append for more events of it, or --overwrite to start anew")
+    with Journal(partial, config, len(energies)) as journal:
+        if append and not overwrite and output.exists() and not journal.done.any():
+            _take_over(output, config, energies, journal)
+        before, clock = int(journal.done.sum()), time.perf_counter()
+        version = _fill(request, energies, journal, workers, progress)
+        wall = time.perf_counter() - clock
+        provenance = {**_provenance(request, config, version), **(attributes or {})}
+        cpu = _write(output, request, energies, journal, provenance)
+        journal.remove()
+    return Summary(len(energies), cpu, 1e6 * cpu / float(energies.sum()), len(energies) - before, wall)
+
+
+def _fill(
+    request: Request,
+    energies: np.ndarray,
+    journal: Journal,
+    workers: int,
+    progress: Callable[[int, int], None] | None,
+) -> str:
+    """Simulate what the journal lacks; the version of Geant4, or "" if nothing was lacking."""
+    data, version = request.data, ""
+    with ExitStack() as stack:
+        scratch = Path(tempfile.mkdtemp(prefix="caloforge-geant4-"))
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        empty = scratch / "no-data"
+        empty.mkdir()
+        environment, elements = data.environment(str(empty)), data.elements
+        setup = Setup(
+            request.detector, request.beam(), request.seed, environment, data.em_commands(), elements
+        )
+        if progress is not None:
+            progress(int(journal.done.sum()), len(energies))
+        finished = stack.enter_context(closing(run_blocks(setup, _blocks(energies, journal.done), workers, scratch)))
+        for block in finished:
+            journal.append(block.start, block.count, block.payload)
+            version = block.version
+            if progress is not None:
+                progress(int(journal.done.sum()), len(energies))
+    return version
+
+
+def _blocks(energies: np.ndarray, done: np.ndarray) -> Iterator[Block]:
+    """The events that are not done, in consecutive blocks of about BLOCK_ENERGY."""
+    todo, start = np.flatnonzero(~done), 0
+    while start < len(todo):
+        stop, energy = start, 0.0
+        while True:
+            energy += energies[todo[stop]]
+            stop += 1
+            consecutive = stop < len(todo) and todo[stop] == todo[stop - 1] + 1
+            if not consecutive or stop - start == BLOCK_EVENTS or energy >= BLOCK_ENERGY:
+                break
+        yield Block(int(todo[start]), energies[todo[start:stop]])
+        start = stop
+
+
+def _take_over(output: Path, config: dict[str, Any], energies: np.ndarray, journal: Journal) -> None:
+    """Put the events of a finished file of fewer events into the journal."""
+    with ShowerFile(output) as file:
+        begun = json.loads(str(file.attributes.get("geant4_config", "{}")))
+        check_same(begun, json.loads(json.dumps(config)), str(output), ignore=("n", "energies_sha256"))
+        n, cpu = len(file), file.column(CPU_COLUMN)
+        if n > len(energies) or cpu is None or not np.array_equal(file.energies(), energies[:n]):
+            raise CaloforgeError(f"{output} holds {n} events that are not the first of the {len(energies)} asked for")
+        start = 0
+        for chunk in file.chunks(1024):
+            stop = start + len(chunk)
+            journal.append(start, len(chunk), encode(chunk.voxels, cpu[start:stop]))
+            start = stop
+
+
+def _provenance(request: Request, config: dict[str, Any], version: str) -> dict[str, Any]:
+    source = f"Geant4 {version} via geant4-pybind {config['geant4_pybind']}, {request.physics_list}"
+    return {
+        "source": f"{source}, production cuts {request.cut:g} mm",
+        "geant4_version": version,
+        "physics_list": request.physics_list,
+        "production_cut_mm": request.cut,
+        "data_sets": request.data.describe(),
+        "detector": request.detector.name,
+        "detector_file": json.dumps(request.detector.source),
+        "particle": request.particle,
+        "energies": request.energies,
+        "seed": request.seed,
+        "angle_rad": request.angle,
+        "position_mm": list(request.position),
+        "geant4_config": json.dumps(config),
+    }
+
+
+def _write(
+    output: Path, request: Request, energies: np.ndarray, journal: Journal, attributes: Mapping[str, Any]
+) -> float:
+    """The journal's events into `output`; CPU seconds of them all."""
+    total = 0.0
+    with ShowerWriter(output, request.detector.geometry, attributes, columns=(CPU_COLUMN,)) as writer:
+        for start, voxels, cpu_seconds in journal.blocks():
+            writer.append(energies[start : start + len(voxels)], voxels, **{CPU_COLUMN: cpu_seconds})
+            total += float(cpu_seconds.sum())
+    return total

@@ -1,0 +1,50 @@
+"""Shared by all tests: one thread, and the real showers where they are at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from caloforge.geometry import Geometry, Layer
+from caloforge.showers import Showers
+
+REAL = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # small tensors: more threads only get in each other's way
+
+
+@pytest.fixture()
+def small_geometry() -> Geometry:
+    """Three layers, 3 + 8 + 2 = 13 voxels: without, with and again without alpha bins."""
+    layers = (Layer(0, (0, 5, 10, 30), 1), Layer(1, (0, 10, 40), 4), Layer(7, (0, 50, 100), 1))
+    return Geometry("small", layers, threshold=0.5)
+
+
+@pytest.fixture()
+def small_showers(small_geometry: Geometry) -> Showers:
+    """600 made-up showers of three energies: exponential voxels whose mean is a share of the incident energy."""
+    rng = np.random.default_rng(5)
+    energies = np.resize([100.0, 200.0, 400.0], 600)
+    shares = rng.dirichlet(np.full(small_geometry.n_voxels, 2.0), 600)
+    voxels = shares * energies[:, None] * rng.normal(0.9, 0.05, (600, 1)).clip(0.5)
+    return Showers(energies, voxels.astype(np.float32), small_geometry)
+
+
+@pytest.fixture()
+def real() -> Callable[[str], Path]:
+    """name → path of a file of real Geant4 showers below `shared/data`; skips the test where it is absent."""
+
+    def find(name: str) -> Path:
+        path = REAL / name
+        if not path.exists():
+            pytest.skip(f"the Geant4 showers {name} are not at hand")
+        return path
+
+    return find

@@ -1,0 +1,100 @@
+"""CaloMan: its published size, its two steps, and its density on the manifold."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from caloforge.errors import CaloforgeError
+from caloforge.models.base import n_parameters
+from caloforge.models.caloman import VAE, CaloMan
+
+
+def test_published_sizes() -> None:
+    """369 features, d = 20, three layers of 512: counted layer by layer."""
+    model = CaloMan(369, 1, latent_dim=20)
+    encoder = (369 * 512 + 512) + 2 * (512 * 512 + 512) + (512 * 40 + 40)
+    decoder = (20 * 512 + 512) + 2 * (512 * 512 + 512) + (512 * 370 + 370)
+    assert n_parameters([model.autoencoder]) == encoder + decoder
+
+
+def test_vae_loss_is_the_negative_elbo_by_hand() -> None:
+    """With networks that output zero: q = N(0, 1), no divergence, and p(x|z) = N(0, 1)."""
+    vae = VAE(3, 0, 2, [4])
+    torch.nn.init.zeros_(vae.encoder[-1].weight)
+    torch.nn.init.zeros_(vae.encoder[-1].bias)
+    torch.nn.init.zeros_(vae.decoder[-1].weight)
+    torch.nn.init.zeros_(vae.decoder[-1].bias)
+    x = torch.tensor([[1.0, 2.0, 0.0]])
+    expected = 0.5 * 5 + 1.5 * math.log(2 * math.pi)
+    torch.testing.assert_close(vae.loss(x, x[:, :0]), torch.tensor([expected]))
+    vae.encoder[-1].bias.data[:] = torch.tensor([1.0, 0.0, math.log(4.0), 0.0])
+    divergence = 0.5 * (1 + 4 - 1 - math.log(4.0))
+    torch.testing.assert_close(vae.loss(x, x[:, :0]), torch.tensor([expected + divergence]))
+
+
+def test_codes_are_scaled_by_their_largest_element_in_training() -> None:
+    torch.manual_seed(0)
+    model = CaloMan(6, 1, latent_dim=2, hidden=[8])
+    x, c = torch.rand(100, 6), torch.rand(100, 1)
+    stage = model.stages()[1]
+    with torch.no_grad():
+        stage.fit(stage.view(x, c))
+        codes = stage.view(x, c)
+    assert codes.abs().max().item() == pytest.approx(1.0)
+    torch.testing.assert_close(codes * model.scale, model.autoencoder.encode(x, c[:, :0])[0])
+
+
+def test_decoding_is_deterministic_and_the_only_randomness_is_the_noise() -> None:
+    torch.manual_seed(0)
+    model = CaloMan(6, 1, latent_dim=2, hidden=[8]).eval()
+    noise, c = torch.randn(5, 2), torch.rand(5, 1)
+    with torch.no_grad():
+        assert torch.equal(model.decode(noise, c), model.decode(noise, c))
+
+
+def test_density_on_the_manifold_of_a_linear_decoder() -> None:
+    """A linear decoder x = A z has det(AᵀA)^½ everywhere; log p(x) follows from that of the codes."""
+    torch.manual_seed(1)
+    model = CaloMan(5, 1, latent_dim=2, hidden=[]).double().eval()
+    x, c = torch.rand(7, 5, dtype=torch.float64), torch.rand(7, 1, dtype=torch.float64)
+    model.scale.fill_(3.0)
+    weight = model.autoencoder.decoder[-1].weight[:-1] * 3.0
+    volume = 0.5 * torch.logdet(weight.T @ weight)
+    expected = model.density.log_prob(model.codes(x, c), c) - volume
+    torch.testing.assert_close(model.log_prob(x, c), expected)
+
+
+def test_auto_takes_the_intrinsic_dimension_of_the_training_set() -> None:
+    generator = torch.Generator().manual_seed(4)
+    x = torch.randn(2000, 5, generator=generator) @ torch.randn(5, 60, generator=generator)
+    settings = CaloMan.settings_from_data({"latent_dim": "auto"}, x, torch.rand(2000, 1))
+    assert settings["latent_dim"] == 5
+    assert CaloMan.settings_from_data({"latent_dim": 12}, x, x)["latent_dim"] == 12
+
+
+@pytest.mark.parametrize(("latent_dim", "message"), [("auto", "needs the training set"), (1, "2 … 6"), (7, "2 … 6")])
+def test_bad_latent_dim(latent_dim: int, message: str) -> None:
+    with pytest.raises(CaloforgeError, match=message):
+        CaloMan(6, 1, latent_dim=latent_dim)
+
+
+def test_learns_a_circle_without_overfitting_the_manifold() -> None:
+    """Points on a circle in the plane (arXiv:2211.15380, Fig. 1): samples lie on it, all around it."""
+    from caloforge.training import TrainingSettings, fit
+
+    torch.manual_seed(0)
+    angle = 2 * math.pi * torch.rand(2000, 1)
+    x = 0.5 + 0.4 * torch.cat([angle.cos(), angle.sin(), angle.cos() * 0.5], dim=1)
+    c = torch.rand(2000, 1)
+    model = CaloMan(3, 1, latent_dim=2, hidden=[64, 64], flow_layers=4, flow_width=32, flow_blocks=1)
+    settings = TrainingSettings(epochs=30, batch_size=128, learning_rate=3e-3, schedule="cosine", clip_norm=10)
+    fit(model, x[:1600], c[:1600], x[1600:], c[1600:], settings)
+    with torch.no_grad():
+        made = model.sample(torch.rand(2000, 1), torch.Generator().manual_seed(1))
+    radius = (made[:, :2] - 0.5).norm(dim=1)
+    assert (radius - 0.4).abs().median().item() < 0.03
+    octants = ((torch.atan2(made[:, 1] - 0.5, made[:, 0] - 0.5) + math.pi) / (math.pi / 4)).long().clamp(0, 7)
+    assert torch.bincount(octants, minlength=8).min().item() > 100

@@ -1,0 +1,124 @@
+"""What every registered model must do, whatever it is: shapes, gradients, seeds, saving, and its optional methods."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from caloforge.geometry import Geometry
+from caloforge.models import MODELS
+from caloforge.models.base import ShowerModel, has_method
+from caloforge.registry import settings_schema, wants_geometry
+from caloforge.simulator import Simulator
+from caloforge.training import TrainingSettings, fit
+from caloforge.transforms import build_transforms
+
+FEATURES, CONDITIONS, BATCH = 14, 1, 32
+SMALL: dict[str, dict[str, Any]] = {
+    "caloman": {"latent_dim": 3, "hidden": [16, 16], "flow_layers": 2, "flow_width": 8, "flow_blocks": 1},
+}
+"""Settings that make each model small; a registered model without an entry fails the first test."""
+
+
+@pytest.fixture(params=list(MODELS))
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def _make(kind: str, geometry: Geometry) -> ShowerModel:
+    torch.manual_seed(0)
+    cls = MODELS.resolve(kind)
+    context = {"geometry": geometry} if wants_geometry(cls) else {}
+    return cls(FEATURES, CONDITIONS, **SMALL[kind], **context)
+
+
+def _batch() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.rand(BATCH, FEATURES, generator=generator), torch.rand(BATCH, CONDITIONS, generator=generator)
+
+
+def test_has_small_settings_and_a_docstring(kind: str) -> None:
+    assert kind in SMALL
+    cls = MODELS.resolve(kind)
+    assert cls.__doc__
+    for name in settings_schema(cls).model_fields:
+        assert f"{name}:" in cls.__doc__, f"the docstring of {kind} does not explain {name}"
+
+
+def test_loss_is_one_finite_number_per_shower(kind: str, small_geometry: Geometry) -> None:
+    loss = _make(kind, small_geometry).loss(*_batch())
+    assert loss.shape == (BATCH,)
+    assert torch.isfinite(loss).all()
+
+
+def test_gradient_reaches_every_parameter(kind: str, small_geometry: Geometry) -> None:
+    model = _make(kind, small_geometry)
+    x, c = _batch()
+    reached: set[int] = set()
+    for stage in model.stages():
+        view = x if stage.view is None else stage.view(x, c).detach()
+        model.zero_grad()
+        stage.loss(view, c).sum().backward()
+        reached |= {id(p) for p in stage.parameters if p.grad is not None and p.grad.abs().max() > 0}
+    missed = [name for name, p in model.named_parameters() if id(p) not in reached]
+    assert not missed
+
+
+def test_sample_shape_seed_and_finiteness(kind: str, small_geometry: Geometry) -> None:
+    model = _make(kind, small_geometry).eval()
+    _, c = _batch()
+    with torch.no_grad():
+        first, again, other = (model.sample(c, torch.Generator().manual_seed(s)) for s in (7, 7, 8))
+    assert first.shape == (BATCH, FEATURES)
+    assert torch.isfinite(first).all()
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_sample_leaves_the_global_random_state_alone(kind: str, small_geometry: Geometry) -> None:
+    model = _make(kind, small_geometry).eval()
+    before = torch.get_rng_state()
+    with torch.no_grad():
+        model.sample(_batch()[1], torch.Generator().manual_seed(1))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_saved_and_loaded_gives_the_same_showers(kind: str, small_geometry: Geometry, tmp_path: Path) -> None:
+    model = _make(kind, small_geometry).eval()
+    chain = [{"kind": "incident_energy_fraction", "maximum": 2.0}, {"kind": "append_deposited_energy"}]
+    transforms = build_transforms(chain, small_geometry)
+    saved = Simulator(small_geometry, transforms, model, {"recipe": "test"})
+    saved.save(tmp_path / "run")
+    loaded = Simulator.load(tmp_path / "run")
+    energies = _batch()[1][:, 0].numpy() * 1000 + 1
+    a, b = saved.generate(energies, seed=3), loaded.generate(energies, seed=3)
+    assert (a.voxels == b.voxels).all()
+    assert loaded.provenance["recipe"] == "test"
+
+
+def test_training_lowers_the_loss(kind: str, small_geometry: Geometry) -> None:
+    """Each stage ends its training better on held-out showers than it began."""
+    model = _make(kind, small_geometry)
+    generator = torch.Generator().manual_seed(2)
+    c = torch.rand(512, CONDITIONS, generator=generator)
+    x = 0.2 * c + 0.05 * torch.randn(512, FEATURES, generator=generator)
+    settings = TrainingSettings(epochs=6, batch_size=64, learning_rate=3e-3, clip_norm=10, device="cpu")
+    log = fit(model, x[:400], c[:400], x[400:], c[400:], settings)
+    for stage in model.stages():
+        losses = [record["validation_loss"] for record in log if record["stage"] == stage.name]
+        assert losses[-1] < losses[0]
+
+
+def test_log_prob_and_decode_where_offered(kind: str, small_geometry: Geometry) -> None:
+    model = _make(kind, small_geometry).eval()
+    x, c = _batch()
+    if has_method(model, "log_prob"):
+        log_prob = model.log_prob(x, c)  # type: ignore[attr-defined]
+        assert log_prob.shape == (BATCH,)
+        assert torch.isfinite(log_prob).all()
+    if has_method(model, "decode"):
+        noise = torch.randn(BATCH, model.noise_dim)  # type: ignore[attr-defined]
+        assert model.decode(noise, c).shape == (BATCH, FEATURES)  # type: ignore[attr-defined]
