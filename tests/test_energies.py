@@ -22,7 +22,12 @@ def test_parse_energy(text: str, mev: float) -> None:
 
 
 def test_format_energy() -> None:
-    assert [format_energy(e) for e in (256, 16384, 4.2e6, 0.01)] == ["256 MeV", "16.38 GeV", "4.2 TeV", "10 keV"]
+    assert [format_energy(e) for e in (256, 16384, 4.2e6, 0.01)] == [
+        "256 MeV",
+        "16.38 GeV",
+        "4.2 TeV",
+        "10 keV",
+    ]
 
 
 def test_list_gives_its_values_in_turn() -> None:

@@ -88,9 +88,7 @@ def test_rotation_scale_shift_and_constants_change_nothing():
     rotation, _ = np.linalg.qr(np.random.default_rng(1).normal(size=(30, 30)))
     assert intrinsic_dimension(x @ rotation, 8).value == pytest.approx(expected, rel=1e-10)
     assert intrinsic_dimension(x * 1e-7, 8).value == pytest.approx(expected, rel=1e-10)
-    assert intrinsic_dimension(np.pad(x, [(0, 0), (0, 3)], constant_values=5.0), 8).value == pytest.approx(
-        expected
-    )
+    assert intrinsic_dimension(np.pad(x, [(0, 0), (0, 3)], constant_values=5.0), 8).value == pytest.approx(expected)
     # Without centring, |a|² + |b|² - 2ab would have lost all digits here.
     assert intrinsic_dimension(x + 1e8, 8).value == pytest.approx(expected, rel=1e-5)
 
@@ -119,9 +117,7 @@ def test_repeated_points_are_left_out_and_counted():
 
 
 def test_distinct_points_keep_their_order_and_know_negative_zero():
-    kept, n_duplicates = distinct_points(
-        np.array([[2.0, 0.0], [1.0, 0.0], [2.0, -0.0], [1.0, 3.0], [1.0, 0.0]])
-    )
+    kept, n_duplicates = distinct_points(np.array([[2.0, 0.0], [1.0, 0.0], [2.0, -0.0], [1.0, 3.0], [1.0, 0.0]]))
     assert kept.tolist() == [[2, 0], [1, 0], [1, 3]]
     assert n_duplicates == 2
 
@@ -278,9 +274,7 @@ def test_jacobian_of_a_network_is_autograds():
     torch.testing.assert_close(decoder_jacobian(decoder, z, chunk_size=4), by_row)
     assert torch.equal(decoder_jacobian(lambda code: torch.ones(len(code), 4), z), torch.zeros(6, 4, 3))
     expected = standard_normal(z) - 0.5 * torch.logdet(by_row.mT @ by_row)
-    torch.testing.assert_close(
-        log_density_on_manifold(standard_normal(z), jacobian), expected, rtol=1e-4, atol=1e-4
-    )
+    torch.testing.assert_close(log_density_on_manifold(standard_normal(z), jacobian), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_a_badly_conditioned_jacobian_keeps_its_digits_in_single_precision():

@@ -19,9 +19,7 @@ from caloforge.spline import (
 )
 
 
-def _random(
-    n: int, bins: int, scale: float, seed: int = 0, dtype: torch.dtype = torch.float64
-) -> torch.Tensor:
+def _random(n: int, bins: int, scale: float, seed: int = 0, dtype: torch.dtype = torch.float64) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return scale * torch.randn(n, n_spline_parameters(bins), generator=generator, dtype=dtype)
 

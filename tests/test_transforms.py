@@ -23,10 +23,7 @@ COMPOSITIONS: dict[str, list[dict[str, Any]]] = {
     "caloman": CALOMAN,
     "caloman, rescaled": [*CALOMAN[:2], {"kind": "append_deposited_energy", "rescale": True}, CALOMAN[3]],
     "logit": [{"kind": "incident_energy_fraction", "maximum": 1.5}, {"kind": "logit"}],
-    **{
-        kind: [{"kind": kind}]
-        for kind in ("readout_threshold", "incident_energy_fraction", "linear_condition")
-    },
+    **{kind: [{"kind": kind}] for kind in ("readout_threshold", "incident_energy_fraction", "linear_condition")},
 }
 
 

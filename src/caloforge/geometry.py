@@ -425,9 +425,7 @@ def _polar(rows: Sequence[tuple[int, str, int]]) -> tuple[Layer, ...]:
 
 def _stack(n_layers: int, dr: float, n_r: int, n_alpha: int, dz: float) -> tuple[Layer, ...]:
     edges = tuple(round(dr * k, 6) for k in range(n_r + 1))
-    return tuple(
-        Layer(i, edges, n_alpha, (round(i * dz, 6), round((i + 1) * dz, 6))) for i in range(n_layers)
-    )
+    return tuple(Layer(i, edges, n_alpha, (round(i * dz, 6), round((i + 1) * dz, 6))) for i in range(n_layers))
 
 
 def _ds1_photons() -> Geometry:

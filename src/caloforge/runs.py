@@ -224,4 +224,3 @@ def _provenance(job: Training, training: Showers, log: list[dict[str, Any]]) -> 
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6),
         "n_epochs": len(log),
     }
-

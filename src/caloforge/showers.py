@@ -375,9 +375,7 @@ class ShowerWriter(AbstractContextManager["ShowerWriter"]):
 
             def create(name: str, width: tuple[int, ...], dtype: str) -> h5py.Dataset:
                 shape, chunks = (0, *width), (rows, *width)
-                return self._file.create_dataset(
-                    name, shape, dtype, maxshape=(None, *width), chunks=chunks, **options
-                )
+                return self._file.create_dataset(name, shape, dtype, maxshape=(None, *width), chunks=chunks, **options)
 
             self._energies = create("incident_energies", (1,), "f8")
             self._voxels = create("showers", (geometry.n_voxels,), "f4")

@@ -85,7 +85,7 @@ class Simulator:
         device = next(iter(self.model.state_dict().values())).device
         self.model.eval()
         for number, start in enumerate(range(0, len(energies), batch_size)):
-            state = np.random.SeedSequence([seed, number]).generate_state(1, np.uint64)[0]
+            state = np.random.SeedSequence(seed, spawn_key=(1, number)).generate_state(1, np.uint64)[0]
             generator = torch.Generator(device).manual_seed(int(state >> 1))
             part = np.asarray(energies[start : start + batch_size], dtype=np.float64)
             dtype = next(self.model.parameters()).dtype

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import time
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -123,8 +124,9 @@ def choose_device(name: str) -> torch.device:
 
 def derived_seed(*words: int | str) -> int:
     """A seed made of several numbers and names, independent for each combination."""
-    numbers = [int.from_bytes(w.encode(), "little") % 2**32 if isinstance(w, str) else w for w in words]
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+    numbers = [zlib.crc32(word.encode()) if isinstance(word, str) else word for word in words]
+    # The count goes in too: a seed sequence takes (1,) and (1, 0) for the same.
+    return int(np.random.SeedSequence([len(numbers), *numbers]).generate_state(1, np.uint64)[0] >> 1)
 
 
 def fit(
@@ -328,9 +330,7 @@ class _Training:
 class _Best:
     """The best epoch of a stage so far."""
 
-    def __init__(
-        self, value: float = math.inf, epoch: int = -1, weights: dict[str, Tensor] | None = None
-    ) -> None:
+    def __init__(self, value: float = math.inf, epoch: int = -1, weights: dict[str, Tensor] | None = None) -> None:
         self.value, self.epoch, self.weights = value, epoch, weights
 
 

@@ -124,10 +124,7 @@ def check(name: str, generated: Showers, reference: Showers) -> dict[str, float]
     results = {}
     for key in [*ours[0], "voxel_energy"]:
         if key == "voxel_energy":
-            lists = [
-                [e for row in s.voxels.tolist() for e in row if e >= threshold]
-                for s in (generated, reference)
-            ]
+            lists = [[e for row in s.voxels.tolist() for e in row if e >= threshold] for s in (generated, reference)]
             mine = [np.array(values) for values in lists]
         else:
             lists = [[shower[key] for shower in showers] for showers in hand]

@@ -8,7 +8,7 @@ import sys
 import typer
 
 from caloforge import __version__
-from caloforge.cli import check, data, dimension, generate, simulate, train
+from caloforge.cli import check, compare, data, demo, dimension, evaluate, generate, simulate, train
 from caloforge.errors import CaloforgeError
 
 app = typer.Typer(
@@ -37,12 +37,16 @@ def _options(
     pass
 
 
+# In the order in which a newcomer meets them.
+app.command("demo")(demo.demo)
 app.command("check")(check.check)
 app.add_typer(data.app, name="data")
-app.command("dimension")(dimension.dimension)
 app.add_typer(simulate.app, name="simulate")
+app.command("dimension")(dimension.dimension)
 app.command("train")(train.train)
 app.command("generate")(generate.generate)
+app.command("evaluate")(evaluate.evaluate)
+app.command("compare")(compare.compare)
 
 
 def main() -> None:

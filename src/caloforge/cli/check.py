@@ -45,9 +45,7 @@ def check(
         n_values = len(showers) * shape.n_voxels
         distinct = np.unique(energies)
         spectrum = (
-            ", ".join(format_energy(e) for e in distinct)
-            if len(distinct) <= 16
-            else f"{len(distinct)} distinct values"
+            ", ".join(format_energy(e) for e in distinct) if len(distinct) <= 16 else f"{len(distinct)} distinct values"
         )
         ratio = deposited / energies
         rows = [

@@ -16,9 +16,7 @@ def generate(
         help="like:FILE, list:512,1024, discrete:256,...,16384, uniform:1GeV:100GeV or loguniform:1GeV:1TeV.",
     ),
     out: Path = typer.Option(..., "--out", "-o", help="HDF5 file to write."),
-    n: int | None = typer.Option(
-        None, "-n", min=1, help="Number of showers; like: and list: have one of their own."
-    ),
+    n: int | None = typer.Option(None, "-n", min=1, help="Number of showers; like: and list: have one of their own."),
     seed: int = typer.Option(1, "--seed", min=0, help="The same seed, batch size and machine give the same showers."),
     batch_size: int = typer.Option(10_000, "--batch-size", min=1, help="Showers per pass through the model."),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
@@ -55,7 +53,7 @@ def generate(
     if precision == "float64":
         simulator.to(torch.float64)
     law = parse_law(energies)
-    drawn = law.draw(n, np.random.default_rng([seed, 0]))
+    drawn = law.draw(n, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,))))
     low, high = simulator.provenance.get("energy_range_mev", (0.0, float("inf")))
     outside = float(np.mean((drawn < 0.999 * low) | (drawn > 1.001 * high)))
     if outside > 0:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+from caloforge.cli import simulate_geant4
+
 app = typer.Typer(
     name="simulate",
     help="Make showers: analytic ones (fast, NOT Geant4) for tests, tutorials and load.",
@@ -84,3 +86,6 @@ def parametric(
             out.append(batch.energies, batch.voxels)
             bar.advance(task, len(batch))
     stdout.print(f"{output}: {len(incident)} analytic showers in {shape.name} (NOT Geant4)", markup=False)
+
+
+app.command("geant4")(simulate_geant4.geant4)

@@ -22,9 +22,7 @@ def geant4(
         None, "-n", metavar="N", help="Number of showers; like:FILE and list:… have one of their own."
     ),
     seed: int = typer.Option(0, "--seed", "-s", help="Seed of the energies and of every shower, from 0."),
-    workers: int = typer.Option(
-        1, "--workers", "-w", help="Processes; the showers do not depend on their number."
-    ),
+    workers: int = typer.Option(1, "--workers", "-w", help="Processes; the showers do not depend on their number."),
     angle: str = typer.Option(
         "0", "--angle", help="Incidence from the shower axis towards +x: rad, or degrees as in 15deg."
     ),
@@ -100,7 +98,7 @@ def _with_bar(simulate, request, output, workers, overwrite, append, command):  
         def advance(done: int, of: int) -> None:
             if bar.tasks[0].total is None:
                 remark = f"({done} from before)" if done else ""
-                bar.reset(task, total=of, completed=done, remark=remark)
+                bar.reset(task, total=of, completed=done, unit="showers", remark=remark)
             bar.update(task, completed=done)
 
         return simulate(request, output, workers, overwrite, append, {"command": command}, advance)

@@ -61,9 +61,7 @@ def normalise(reference: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
     return [other / largest for other in others]
 
 
-def frechet(
-    mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray
-) -> float:
+def frechet(mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray) -> float:
     """Squared Fréchet distance of two Gaussians, means (d,) and covariances (d, d)."""
     return float(
         np.sum((mean - other_mean) ** 2)
@@ -84,11 +82,11 @@ class _Moments:
     """Means and covariances of unions of blocks of a sample."""
 
     def __init__(self, x: np.ndarray) -> None:
-        blocks = np.array_split(x, BLOCKS)
-        self.n = np.array([len(block) for block in blocks])
         self.centre = x.mean(axis=0)  # second moments about it do not cancel
-        self.first = np.array([(block - self.centre).sum(axis=0) for block in blocks])
-        self.second = np.array([(block - self.centre).T @ (block - self.centre) for block in blocks])
+        blocks = np.array_split(x - self.centre, BLOCKS)
+        self.n = np.array([len(block) for block in blocks])
+        self.first = np.array([block.sum(axis=0) for block in blocks])
+        self.second = np.array([block.T @ block for block in blocks])
 
     def of(self, blocks: slice) -> tuple[int, np.ndarray, np.ndarray]:
         n = int(self.n[blocks].sum())
@@ -116,7 +114,7 @@ def fpd(x: np.ndarray, y: np.ndarray, seed: int = 1) -> float:
     return 1e3 * float(np.polyfit(inverse, values, 1)[1])
 
 
-def kernel_sum(x: np.ndarray, y: np.ndarray, rows: int = 250) -> float:
+def kernel_sum(x: np.ndarray, y: np.ndarray, rows: int = 64) -> float:
     """Σ_ij (x_i·y_j/d + 1)⁴, some rows at a time; where y is x itself, half of the matrix is computed."""
     scaled, total = x / x.shape[1], 0.0
     for start in range(0, len(x), rows):
@@ -146,9 +144,17 @@ def mmd(x: np.ndarray, y: np.ndarray) -> float:
     return within_x + within_y - 2 * kernel_sum(x, y) / (n * m)
 
 
+def batch_size(n: int, m: int) -> int:
+    """Showers of a KPD batch: at most half of either sample, or all batches would be the same."""
+    return min(BATCH_SIZE, n // 2, m // 2)
+
+
 def kpd(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[float, float]:
-    """(KPD, error) × 10³ of two samples of features: median and half the 16–84 % range over the batches."""
-    size = min(BATCH_SIZE, len(x), len(y))
+    """(KPD, error) × 10³ of two samples of features: median and half the 16–84 % range over the batches.
+
+    Batches hold `batch_size` showers a side.
+    """
+    size = batch_size(len(x), len(y))
     values = [
         mmd(x[rng.choice(len(x), size, replace=False)], y[rng.choice(len(y), size, replace=False)])
         for _ in range(BATCHES)

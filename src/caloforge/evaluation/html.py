@@ -26,15 +26,16 @@ if TYPE_CHECKING:
 DOTS_PER_INCH = 130
 
 SECTIONS = (
-    ("showers", "Showers", ""),
-    ("separation", "Separation powers", ""),
-    ("histograms", "Histograms and profiles", ""),
-    ("classifiers", "Classifiers", ""),
-    ("correlations", "Correlations", ""),
-    ("distances", "Further distances", ""),
-    ("further", "Everything else", ""),
+    ("showers", "Average showers"),
+    ("separation", "Separation powers"),
+    ("histograms", "Histograms and profiles"),
+    ("classifiers", "Classifiers"),
+    ("single", "Single showers"),
+    ("correlations", "Correlations"),
+    ("distances", "Further distances"),
+    ("further", "Everything else"),
 )
-"""Key, title and introduction of the page's parts, in order."""
+"""Key and title of the page's parts, in order."""
 
 SIGNS = {"good": "✓", "note": "!", "bad": "✗"}
 WORDS = {"good": "good:", "note": "note:", "bad": "bad:"}
@@ -105,7 +106,7 @@ def render(report: Report, folder: Path, progress: Callable[[str], None] | None 
     Returns:
         The page's path.
     """
-    items: dict[str, list[PageTable | PageFigure]] = {key: [] for key, _, _ in SECTIONS}
+    items: dict[str, list[PageTable | PageFigure]] = {key: [] for key, _ in SECTIONS}
     (folder / "tables").mkdir(exist_ok=True)
     for table in report_tables(report.data):
         write_csv(table, folder / "tables" / f"{table.name}.csv")
@@ -115,8 +116,8 @@ def render(report: Report, folder: Path, progress: Callable[[str], None] | None 
         items[key].append(figure)
     page = folder / "report.html"
     sections = [
-        {"key": key, "title": title, "intro": intro, "items": items[key]}
-        for key, title, intro in SECTIONS
+        {"key": key, "title": title, "items": items[key]}
+        for key, title in SECTIONS
         if items[key]
     ]
     text = environment().get_template("report.html.j2").render(sections=sections, **summary(report.data))
@@ -160,7 +161,7 @@ def page_table(table: Table) -> PageTable:
     for row in table.rows:
         cells = []
         for column in table.columns:
-            if cells and "unavailable" in row and row.get(column.key) is None:
+            if cells and row.get("unavailable") and row.get(column.key) is None:
                 cells.append(Cell(str(row["unavailable"]), span=len(table.columns) - len(cells)))
                 break
             cells.append(_cell(column, row))
@@ -214,6 +215,7 @@ def summary(data: Mapping[str, Any]) -> dict[str, Any]:
         "words": WORDS,
         "tiles": tiles(data),
         "command": data.get("command", ""),
+        "errors": data.get("errors", ""),
         "version": data.get("caloforge_version", ""),
     }
 
@@ -228,16 +230,16 @@ def _floor_words(source: Any) -> str:
 
 
 def tiles(data: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The key numbers: mean separation powers, AUCs, FPD, coverage, each with its floor."""
+    """The key numbers: mean separation powers, AUCs, FPD, precision and recall, each with its floor."""
     found = []
     means = data.get("mean_separation_power") or {}
     for key, words in (("table1", "mean separation power, Table 1"), ("all", "mean separation power, all")):
-        found.append(_tile(words, means.get(key)))
+        found.append(_tile(words, means.get(key), digits=3))
     for key, entry in (data.get("classifier") or {}).items():
-        found.append(_tile(f"AUC, {key}", _auc_entry(entry)))
-    found.append(_tile("FPD × 10³", data.get("fpd")))
+        found.append(_tile(f"AUC, {key}", _auc_entry(entry), decimals=3))
+    found.append(_tile("FPD × 10³", data.get("fpd"), digits=3))
     for key in ("precision", "recall"):
-        found.append(_tile(key, (data.get("prdc") or {}).get(key)))
+        found.append(_tile(key, (data.get("prdc") or {}).get(key), decimals=3))
     return [tile for tile in found if tile is not None]
 
 
@@ -253,13 +255,17 @@ def _auc_entry(entry: Any) -> Any:
     return renamed
 
 
-def _tile(what: str, entry: Any) -> dict[str, str] | None:
+def _tile(what: str, entry: Any, digits: int = 3, decimals: int | None = None) -> dict[str, str] | None:
+    """A key number beside its floor, both with as many showers a side where the report has it so."""
     if not isinstance(entry, Mapping) or "value" not in entry:
         return None
+    # Against the floor stands the value at the floor's own N: with more showers it would look better than it is.
+    value = entry.get("value_at_n", entry["value"])
     floor = formatting.with_error(entry.get("floor"), entry.get("floor_error"))
     return {
         "what": what,
-        "value": formatting.number(entry["value"], 3),
+        "value": formatting.number(value, digits) if decimals is None else f"{value:.{decimals}f}",
         "floor": f"floor {floor}" if floor else "no floor",
+        "full": f"all showers {formatting.number(entry['value'], digits)}" if "value_at_n" in entry else "",
         "level": formatting.pull_level(entry.get("pull")),
     }

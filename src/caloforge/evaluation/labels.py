@@ -12,27 +12,27 @@ _FAMILIES: dict[str, tuple[str, str, str]] = {
     # family: (plain text, mathtext, unit)
     "e_tot_over_e_inc": ("E_dep / E_inc", r"$E_{dep}\,/\,E_{inc}$", ""),
     "voxel_energy": ("voxel energy", "voxel energy", "MeV"),
-    "e_layer": ("energy", "$E$", "MeV"),
+    "e_layer": ("energy", "E", "MeV"),
     "fraction_layer": ("energy fraction", r"$E\,/\,E_{dep}$", ""),
-    "ec_eta": ("centre of energy in eta", r"centre of energy in $\eta$", "mm"),
-    "ec_phi": ("centre of energy in phi", r"centre of energy in $\phi$", "mm"),
-    "ec_r": ("centre of energy in r", "centre of energy in $r$", "mm"),
-    "width_eta": ("width in eta", r"width in $\eta$", "mm"),
-    "width_phi": ("width in phi", r"width in $\phi$", "mm"),
-    "width_r": ("width in r", "width in $r$", "mm"),
+    "ec_eta": ("centre of energy in eta", "centre of energy in η", "mm"),
+    "ec_phi": ("centre of energy in phi", "centre of energy in φ", "mm"),
+    "ec_r": ("centre of energy in r", "centre of energy in r", "mm"),
+    "width_eta": ("width in eta", "width in η", "mm"),
+    "width_phi": ("width in phi", "width in φ", "mm"),
+    "width_r": ("width in r", "width in r", "mm"),
     "sparsity": ("sparsity", "sparsity", ""),
     "occupancy": ("occupancy", "occupancy", ""),
     "n_hits": ("number of hits", "number of hits", ""),
     "max_voxel_fraction": ("largest voxel / E_dep", r"largest voxel $/\,E_{dep}$", ""),
-    "brightest": ("brightest voxel / E", r"brightest voxel $/\,E$", ""),
-    "second_brightest": ("second-brightest voxel / E", r"second-brightest voxel $/\,E$", ""),
+    "brightest": ("brightest voxel / E", "brightest voxel / E", ""),
+    "second_brightest": ("second-brightest voxel / E", "second-brightest voxel / E", ""),
     "e_ratio": ("E_ratio", "$E_{ratio}$", ""),
     "l_d": ("depth-weighted energy l_d", "$l_d$", "MeV"),
     "s_d": ("shower depth s_d", "$s_d$", ""),
     "sigma_s_d": ("shower depth width", r"$\sigma_{s_d}$", ""),
-    "mean_x": ("mean x", r"$\langle x\rangle$", "mm"),
-    "mean_y": ("mean y", r"$\langle y\rangle$", "mm"),
-    "mean_z": ("mean z", r"$\langle z\rangle$", ""),
+    "mean_x": ("mean x", "mean x", "mm"),
+    "mean_y": ("mean y", "mean y", "mm"),
+    "mean_z": ("mean z", "mean z", ""),
 }
 
 FAMILY_ORDER = tuple(_FAMILIES)
@@ -70,7 +70,7 @@ def describe(name: str) -> str:
 
 
 def axis_label(name: str) -> str:
-    """Label of a figure's axis, with mathtext and the unit, as in `width in $r$, layer 2 [mm]`."""
+    """Label of a figure's axis, with mathtext and the unit, as in `width in r, layer 2 [mm]`."""
     family, layer = split_name(name)
     plain = family.replace("_", " ")
     _, words, unit = _FAMILIES.get(family, (plain, plain, ""))

@@ -28,12 +28,15 @@ from caloforge.evaluation.summary import (
     summarise,
 )
 from caloforge.geometry import Geometry
-from caloforge.showers import Showers
+from caloforge.showers import ShowerFile, Showers
 
 AnySource = str | os.PathLike[str] | Showers
 
 EXAMPLE_ENERGIES, EXAMPLES_EACH, EXAMPLE_VALUES = 5, 200, 8_000_000
 """Single showers for pictures: at so many energies, so many each, and no more voxel values in all."""
+
+KEPT_VALUES = 64_000_000
+"""A reference of up to so many voxel values (256 MB) is read once and kept while it is looked at twice."""
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,7 @@ class Opened:
         rng = np.random.default_rng([self.request.seed, 1])
         if self.request.only_energies is not None:
             for key in self.rows:
-                self.rows[key] = spectra.select(
-                    self.energies[key], self.request.only_energies, self.name(key)
-                )
+                self.rows[key] = spectra.select(self.energies[key], self.request.only_energies, self.name(key))
         if self.request.match_energies:
             pair = spectra.match(self._chosen("generated"), self._chosen("reference"), rng)
             for key, kept in zip(("generated", "reference"), pair, strict=True):
@@ -139,10 +140,9 @@ class Opened:
         floor = self._chosen("floor") if "floor" in self.rows else None
         plan = make_plan(self._chosen("generated"), self._chosen("reference"), floor, rng)
         report = _Reader(progress)
+        self._keep_reference()
         reference = self.sources["reference"]
-        largest = largest_voxel(
-            reference, self.rows["reference"], report("looking at the reference", reference)
-        )
+        largest = largest_voxel(reference, self.rows["reference"], report("looking at the reference", reference))
         edges = challenge_edges(self.geometry, "voxel_energy", np.array([largest]), self.threshold)
         m = sample_size(plan.n, self.geometry)
         wanted = {"generated": m, "reference": m if floor is not None else 2 * m, "floor": m}
@@ -173,14 +173,22 @@ class Opened:
         training = self._training(comparison, report("reading the training showers", self.sources["train"]))
         return Comparison(**{**comparison.__dict__, "training": training})
 
+    def _keep_reference(self) -> None:
+        """Hold the reference in memory if it is small: it is read twice, as its largest voxel sets the bins."""
+        source = self.sources["reference"]
+        if isinstance(source, ShowerFile) and len(source) * self.geometry.n_voxels <= KEPT_VALUES:
+            whole = source.read()
+            self.sources["reference"] = InMemory(
+                Showers(whole.energies, whole.voxels, whole.geometry, source.attributes)
+            )
+            self.sources["reference"].path = str(source.path)
+
     def _example_energies(self) -> np.ndarray:
         """Up to five incident energies of the reference, spread over its spectrum."""
         energies = spectra.rounded(self._chosen("reference"))
         distinct = np.unique(energies)
         if len(distinct) <= spectra.MANY_ENERGIES:
-            picks = (
-                np.linspace(0, len(distinct) - 1, min(EXAMPLE_ENERGIES, len(distinct))).round().astype(int)
-            )
+            picks = np.linspace(0, len(distinct) - 1, min(EXAMPLE_ENERGIES, len(distinct))).round().astype(int)
             return distinct[picks]
         return np.quantile(energies, [0.05, 0.25, 0.5, 0.75, 0.95])
 
@@ -203,9 +211,7 @@ class Opened:
                 search.update(logs)
             if progress is not None:
                 progress(len(chunk))
-        return Training(
-            str(source.path), np.concatenate(prints), searches[0].distances, searches[1].distances
-        )
+        return Training(str(source.path), np.concatenate(prints), searches[0].distances, searches[1].distances)
 
     def load(self, key: str) -> Showers:
         """The chosen showers of one file in memory, raw."""

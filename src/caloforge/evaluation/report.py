@@ -131,9 +131,7 @@ def evaluate(
         c = _timed(timing, "reading", lambda: opened.compare(progress))
         data = _head(c, opened, command)
         data |= _metrics(c, timing, quick, per_energy)
-        data["classifier"] = _timed(
-            timing, "classifiers", lambda: _classifiers(c, opened, tests, repeats, progress)
-        )
+        data["classifier"] = _timed(timing, "classifiers", lambda: _classifiers(c, opened, tests, repeats, progress))
     data["timing"] = timing
     data["verdict"] = verdict(data)
     return Report(plain(data), c.generated, c.reference, c.floor)

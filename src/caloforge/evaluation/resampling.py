@@ -86,10 +86,7 @@ def make_plan(
     pool = reference if floor is None else np.concatenate([reference, floor])
 
     def pairs(size: int) -> list[Rows]:
-        return [
-            (thin(generated, size, rng, stratified), thin(reference, size, rng, stratified))
-            for _ in range(draws)
-        ]
+        return [(thin(generated, size, rng, stratified), thin(reference, size, rng, stratified)) for _ in range(draws)]
 
     m = max(1, min(n_g, n_r) // 2)
     error = pairs(m)

@@ -52,9 +52,7 @@ def share_spectrum(first: np.ndarray, second: np.ndarray) -> bool:
     return d * np.sqrt(len(first) * len(second) / (len(first) + len(second))) < SHARED_DISTANCE
 
 
-def check_same(
-    generated: np.ndarray, reference: np.ndarray, name: str, reference_name: str
-) -> tuple[float, float]:
+def check_same(generated: np.ndarray, reference: np.ndarray, name: str, reference_name: str) -> tuple[float, float]:
     """(D, probability) of two spectra that agree.
 
     Raises:
@@ -103,9 +101,7 @@ def match(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> tu
         rows_a.append(rng.choice(in_a, n, replace=False))
         rows_b.append(rng.choice(in_b, n, replace=False))
     if not rows_a:
-        raise CaloforgeError(
-            f"the files have no incident energy in common ({describe(first)} and {describe(second)})"
-        )
+        raise CaloforgeError(f"the files have no incident energy in common ({describe(first)} and {describe(second)})")
     return np.sort(np.concatenate(rows_a)), np.sort(np.concatenate(rows_b))
 
 
@@ -120,11 +116,7 @@ def select(energies: np.ndarray, wanted: EnergyChoice, name: str) -> np.ndarray:
         low, high = entry if isinstance(entry, tuple) else (0.999 * entry, 1.001 * entry)
         found = (energies >= low) & (energies <= high)
         if not found.any():
-            text = (
-                f"{format_energy(low)} … {format_energy(high)}"
-                if isinstance(entry, tuple)
-                else format_energy(entry)
-            )
+            text = f"{format_energy(low)} … {format_energy(high)}" if isinstance(entry, tuple) else format_energy(entry)
             raise CaloforgeError(f"{name} has no shower at {text}; it has {describe(energies)}")
         chosen |= found
     return np.flatnonzero(chosen)
@@ -137,13 +129,11 @@ def thin(energies: np.ndarray, n: int, rng: np.random.Generator, stratified: boo
     if not stratified:
         return rng.permutation(len(energies))[:n]
     order = np.lexsort((rng.random(len(energies)), energies))
-    edges = np.linspace(0, len(energies), n + 1)
-    return order[(edges[:-1] + rng.random(n) * (edges[1:] - edges[:-1])).astype(int)]
+    edges = np.arange(n + 1) * len(energies) // n
+    return order[edges[:-1] + (rng.random(n) * np.diff(edges)).astype(int)]
 
 
-def halves(
-    energies: np.ndarray, n: int, rng: np.random.Generator, stratified: bool
-) -> tuple[np.ndarray, np.ndarray]:
+def halves(energies: np.ndarray, n: int, rng: np.random.Generator, stratified: bool) -> tuple[np.ndarray, np.ndarray]:
     """Two disjoint sets of n rows each; stratified, they take one each of n pairs of neighbours in energy."""
     rows = thin(energies, 2 * n, rng, stratified)
     order = np.lexsort((rng.random(len(rows)), energies[rows])) if stratified else rng.permutation(len(rows))

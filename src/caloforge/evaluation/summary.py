@@ -136,9 +136,7 @@ def largest_voxel(source: Source, rows: np.ndarray | None = None, progress: Prog
     return largest
 
 
-def _chunks(
-    source: Source, rows: np.ndarray | None, progress: Progress | None
-) -> Iterator[tuple[int, Showers]]:
+def _chunks(source: Source, rows: np.ndarray | None, progress: Progress | None) -> Iterator[tuple[int, Showers]]:
     """(position of the first shower among the wanted ones, showers) for each chunk that holds wanted rows."""
     size = max(1, CHUNK_VALUES // source.geometry.n_voxels)
     start, done = 0, 0

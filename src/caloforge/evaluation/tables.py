@@ -52,7 +52,7 @@ class Table:
 
 _VALUE = Column("value", "value", error="error", hint="on the full samples, with its error")
 _FLOOR = Column("floor", "floor", error="floor_error", hint="reference against an independent reference sample")
-_PULL = Column("pull", "off the floor", "pull", hint="(value at N − floor) in standard errors")
+_PULL = Column("pull", "off floor", "pull", hint="(value at N − floor) in standard errors")
 
 
 def flatten(entry: Mapping[str, Any], prefix: str = "") -> Row:
@@ -89,13 +89,13 @@ def separation_table(data: Mapping[str, Any]) -> Table | None:
         "threshold are the challenge's, which drops what lies outside the range; the shares outside stand beside.",
         (
             Column("description", "observable", "text"),
-            Column("value", "", "bar", hint="10⁻⁵ … 1, logarithmic; the mark is the floor"),
-            _VALUE,
+            Column("value_at_n", "", "bar", hint="value at N, 10⁻⁵ … 1, logarithmic; the mark is the floor"),
             Column("value_at_n", "value at N", hint="with as many showers a side as the floor"),
             _FLOOR,
             _PULL,
-            Column("outside_generated", "outside, gen.", "share", hint="share of generated showers out of range"),
-            Column("outside_reference", "outside, ref.", "share", hint="share of reference showers out of range"),
+            Column("value", "all showers", error="error", hint=_VALUE.hint),
+            Column("outside_generated", "outside gen.", "share", hint="share of generated showers out of range"),
+            Column("outside_reference", "outside ref.", "share", hint="share of reference showers out of range"),
             Column("value_with_overflow", "with overflow", hint="what lies outside counted in a bin on each side"),
         ),
         _named(entries, "observable"),
@@ -271,6 +271,8 @@ _OWN = {
     "generated",
     "reference",
     "command",
+    "errors",
+    "floor",
 }
 
 _TITLES = {
@@ -279,7 +281,24 @@ _TITLES = {
     "always_zero_voxels": "Voxels that are always zero",
     "per_energy": "Per incident energy",
     "timing": "Time of this evaluation, seconds",
+    "response": "Response: E_dep / E_inc, relative to the reference",
+    "spectrum": "Incident energies",
 }
+
+
+def files_table(data: Mapping[str, Any]) -> Table | None:
+    """What was compared: path, number of showers and the files' own attributes."""
+    sides = {side: data[side] for side in ("generated", "reference", "floor") if isinstance(data.get(side), Mapping)}
+    flat = {side: flatten(entry) for side, entry in sides.items()}
+    quantities = dict.fromkeys(key for row in flat.values() for key in row)
+    rows = [
+        {"quantity": key.removeprefix("attributes_"), **{side: row.get(key) for side, row in flat.items()}}
+        for key in quantities
+    ]
+    if not rows:
+        return None
+    columns = (Column("quantity", "", "text"), *(Column(side, side, "text") for side in flat))
+    return Table("files", "further", "Files", "", columns, rows)
 
 
 def further_tables(data: Mapping[str, Any]) -> list[Table]:
@@ -346,7 +365,15 @@ def _quantities(name: str, title: str, rows: list[Row]) -> Table:
 
 def report_tables(data: Mapping[str, Any]) -> list[Table]:
     """All tables of a report; those without columns are for CSV files only."""
-    own = (separation_table, sample_table, classifier_table, lecture_table, wasserstein_table, kl_table)
+    own = (
+        separation_table,
+        sample_table,
+        classifier_table,
+        lecture_table,
+        wasserstein_table,
+        kl_table,
+        files_table,
+    )
     found = [table for make in own if (table := make(data)) is not None]
     return [*found, *correlation_tables(data), *further_tables(data)]
 

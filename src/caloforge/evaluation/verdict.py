@@ -93,9 +93,7 @@ def _separations(data: dict[str, Any]) -> Iterator[Point]:
     for where, names in ranked[:MOST]:
         names.sort(key=lambda n: -powers[n]["pull"])
         level = _level(powers[names[0]]["pull"]) or "note"
-        shown = ", ".join(
-            f"{n} {powers[n]['value_at_n']:.4f} (floor {powers[n]['floor']:.4f})" for n in names[:4]
-        )
+        shown = ", ".join(f"{n} {powers[n]['value_at_n']:.4f} (floor {powers[n]['floor']:.4f})" for n in names[:4])
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
         yield _point(level, "separation_power", f"{where}: separation powers {shown}{more}")
     if len(ranked) > MOST:
@@ -154,12 +152,8 @@ def _duplicates(data: dict[str, Any]) -> Iterator[Point]:
             yield _point(level, "duplicates", f"{100 * entry['value']:.2f} % {text} {floor}")
     empty = entries.get("empty")
     if is_available(empty) and _level(abs(empty["pull"])):
-        shares = (
-            f"{100 * empty['value']:.2f} % of the generated, {100 * empty['floor']:.2f} % of the reference"
-        )
-        yield _point(
-            "bad" if empty["value"] > 0.01 else "note", "empty", f"showers without any energy: {shares}"
-        )
+        shares = f"{100 * empty['value']:.2f} % of the generated, {100 * empty['floor']:.2f} % of the reference"
+        yield _point("bad" if empty["value"] > 0.01 else "note", "empty", f"showers without any energy: {shares}")
     if not found and "within" in entries:
         yield _point("good", "duplicates", "no more duplicates or near-duplicates than in the reference")
 
@@ -195,12 +189,8 @@ def _multivariate(data: dict[str, Any]) -> Iterator[Point]:
             continue
         level = _level(entry["pull"])
         value, floor = entry.get("value_at_n", entry["value"]), entry["floor"]
-        numbers = (
-            f"{value:.2f} ± {entry['error']:.2f}, floor {floor:.2f} ± {entry['floor_error']:.2f} (× 10⁻³)"
-        )
-        yield _point(
-            level or "good", key, f"{name} {numbers}" if level else f"{name} lies at the floor: {numbers}"
-        )
+        numbers = f"{value:.2f} ± {entry['error']:.2f}, floor {floor:.2f} ± {entry['floor_error']:.2f} (× 10⁻³)"
+        yield _point(level or "good", key, f"{name} {numbers}" if level else f"{name} lies at the floor: {numbers}")
     prdc = data.get("prdc", {})
     if is_available(prdc):
         for name in ("precision", "recall", "coverage"):
@@ -219,9 +209,7 @@ def _wasserstein(data: dict[str, Any]) -> Iterator[Point]:
     above = sorted((k for k, v in entries.items() if _level(v["pull"])), key=lambda k: -entries[k]["pull"])
     if above:
         level = _level(entries[above[0]]["pull"]) or "note"
-        numbers = ", ".join(
-            f"{k} {entries[k]['value_at_n']:.4g} (floor {entries[k]['floor']:.2g})" for k in above[:4]
-        )
+        numbers = ", ".join(f"{k} {entries[k]['value_at_n']:.4g} (floor {entries[k]['floor']:.2g})" for k in above[:4])
         more = f" and {len(above) - 4} more" if len(above) > 4 else ""
         yield _point(level, "wasserstein", f"1-Wasserstein distances above the floor: {numbers}{more}")
     elif entries:

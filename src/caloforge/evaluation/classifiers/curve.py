@@ -50,9 +50,7 @@ def learning_curve(
     most = min(len(generated), len(reference), test.max_showers or len(generated))
     wanted = sorted(set(sizes)) if sizes is not None else default_sizes(most)
     if not wanted or wanted[-1] > most or wanted[0] < MIN_SHOWERS:
-        raise CaloforgeError(
-            f"sizes of a learning curve must lie in {MIN_SHOWERS} … {most} showers, not {wanted}"
-        )
+        raise CaloforgeError(f"sizes of a learning curve must lie in {MIN_SHOWERS} … {most} showers, not {wanted}")
     rng = np.random.default_rng([seed, 1])
     orders = [rng.permutation(len(sample)) for sample in (generated, reference)]
     curve: dict[str, list[Any]] = {key: [] for key in ("n", "auc", "auc_std", "jsd", "jsd_std", "seconds")}

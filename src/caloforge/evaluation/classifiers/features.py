@@ -174,9 +174,7 @@ class Scaling:
         rows /= self.spread
 
 
-def feature_matrix(
-    function: FeatureFunction, samples: Sequence[Showers], scaling: Scaling | None = None
-) -> np.ndarray:
+def feature_matrix(function: FeatureFunction, samples: Sequence[Showers], scaling: Scaling | None = None) -> np.ndarray:
     """(sum of N, F) float32 features of all samples one below the other, made chunk by chunk.
 
     Args:

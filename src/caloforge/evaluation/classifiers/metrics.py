@@ -29,8 +29,8 @@ class Calibration:
 
     Where the m highest scores all have label 1, the best map says 1: no ground for certainty, and a single
     exception among new showers would make the cross-entropy and the weight w infinite. It is taken as
-    (m + 1) / (m + 2) (Laplace's rule of succession), or as the highest probability below 1 if that is more; the
-    lowest scores likewise. Scores beyond the fitted range take the value at its end.
+    (m + 1) / (m + 2) (Laplace's rule of succession), or as the highest probability below 1 if that is more;
+    the lowest scores likewise. Scores beyond the fitted range take the value at its end.
 
     Args:
         scores: (n,) finite scores of the second part.

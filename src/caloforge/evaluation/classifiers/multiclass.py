@@ -1,12 +1,10 @@
-"""Which of several generators comes nearest to Geant4? A classifier with one kind per generator, asked about
-it.
+"""Which of several generators comes nearest to Geant4? A classifier with one kind per generator.
 
 It is trained on the generators' showers alone and never sees Geant4 before it is judged. For a Geant4 shower
 x it gives the posterior p(generator | x) at equal odds; the mean of log p over Geant4's showers ranks the
-generators:
-the higher, the likelier Geant4's showers are under that generator rather than under the others. Generators
-that are all alike share log p = -ln K. The confusion matrix on the generators' own third parts says how far
-they can be told apart at all: without that, the ranking means nothing.
+generators: the higher, the likelier Geant4's showers are under that generator rather than under the others.
+Generators that are all alike share log p = -ln K. The confusion matrix on the generators' own third parts says
+how far they can be told apart at all: without that, the ranking means nothing.
 """
 
 from __future__ import annotations

@@ -26,9 +26,7 @@ WIDE_IMAGE = (3, 96)
 """CaloGAN's first layer: too few rows for 3 × 3 kernels and pooling to 6 × 6, hence kernels of its own."""
 
 
-def mlp(
-    n_in: int, hidden: tuple[int, ...], n_out: int, activation: type[nn.Module] = nn.LeakyReLU
-) -> nn.Sequential:
+def mlp(n_in: int, hidden: tuple[int, ...], n_out: int, activation: type[nn.Module] = nn.LeakyReLU) -> nn.Sequential:
     """(N, n_in) → (N, n_out), with `activation` after each hidden layer (LeakyReLU's slope is 0.01)."""
     widths = (n_in, *hidden)
     steps: list[nn.Module] = []
@@ -97,9 +95,7 @@ class ResidualBlock(nn.Module):
         )
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or n_in != n_out:
-            self.shortcut = nn.Sequential(
-                nn.Conv3d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm3d(n_out)
-            )
+            self.shortcut = nn.Sequential(nn.Conv3d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm3d(n_out))
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.relu(self.body(x) + self.shortcut(x))

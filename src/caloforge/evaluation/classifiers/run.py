@@ -85,9 +85,7 @@ def run_test(
     task = prepare(name, [generated, reference], seed)
     runs: list[dict[str, Any]] = []
     first: dict[str, Any] = {}
-    for repeat, fitted, parts in trainings(
-        task, repeats=repeats, seed=seed, progress=progress, device=device
-    ):
+    for repeat, fitted, parts in trainings(task, repeats=repeats, seed=seed, progress=progress, device=device):
         scored = judge(task, fitted, parts)
         first = first or {key: scored[key] for key in ("n_parameters", "roc", "weights")}
         keys = ("auc", "auc_error", "jsd", "jsd_error", "accuracy", "best_epoch", "epochs")
@@ -99,9 +97,7 @@ def run_test(
         result[f"{key}_std"] = float(np.std(values, ddof=1)) if repeats > 1 else runs[0][f"{key}_error"]
     return {
         **result,
-        "error": f"standard deviation of {repeats} trainings"
-        if repeats > 1
-        else "statistics of the third part",
+        "error": f"standard deviation of {repeats} trainings" if repeats > 1 else "statistics of the third part",
         "test": task.test.name,
         "summary": task.test.summary,
         "n": task.n,
@@ -115,9 +111,7 @@ def run_test(
     }
 
 
-def prepare(
-    name: str | ClassifierTest, samples: Sequence[Showers], seed: int, also: Showers | None = None
-) -> Task:
+def prepare(name: str | ClassifierTest, samples: Sequence[Showers], seed: int, also: Showers | None = None) -> Task:
     """Cut samples to one size at random and make their features.
 
     Args:

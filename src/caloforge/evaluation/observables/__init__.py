@@ -83,10 +83,7 @@ def compute(
 
 def _of_layers(geometry: Geometry, families: Collection[str]) -> list[str]:
     return [
-        f"{family}_{layer.id}"
-        for family in families
-        for layer in geometry.layers
-        if REGISTRY[family].applies(layer)
+        f"{family}_{layer.id}" for family in families for layer in geometry.layers if REGISTRY[family].applies(layer)
     ]
 
 
@@ -105,9 +102,7 @@ def table1_names(geometry: Geometry) -> list[str]:
 def all_names(geometry: Geometry) -> list[str]:
     """Every registered observable that the geometry has."""
     families = [name for name, family in REGISTRY.items() if family.of_layers]
-    return [name for name, family in REGISTRY.items() if not family.of_layers] + _of_layers(
-        geometry, families
-    )
+    return [name for name, family in REGISTRY.items() if not family.of_layers] + _of_layers(geometry, families)
 
 
 def summary_names(geometry: Geometry) -> list[str]:

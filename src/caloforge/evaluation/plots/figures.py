@@ -20,10 +20,12 @@ from caloforge.evaluation.plots import classifiers, galleries, matrices, observa
 from caloforge.evaluation.plots.histograms import Histogram, common_range, draw_histograms
 from caloforge.evaluation.plots.layers import choose_layers
 from caloforge.evaluation.plots.style import label_legend, new_figure
+from caloforge.showers import Showers
 from caloforge.units import format_energy
 
 if TYPE_CHECKING:
     from caloforge.evaluation.report import Report
+    from caloforge.evaluation.summary import Summary
 
 MOST_LAYERS = 8
 """Layers in a gallery; a calorimeter of more shows those at equal steps of the deposited energy."""
@@ -87,11 +89,10 @@ def _average_showers(report: Report) -> Iterator[Picture]:
     )
 
 
-def voxel_histogram(summary: Any) -> Histogram:
+def voxel_histogram(summary: Summary) -> Histogram:
     """The voxel energies of a `Summary` as a `Histogram`; n counts the voxels above the threshold."""
-    counts = np.asarray(summary.voxel_counts, dtype=float)
-    under, over = (float(getattr(summary, name, 0)) for name in ("voxel_under", "voxel_over"))
-    return Histogram(np.asarray(summary.voxel_edges), counts, under, over, counts.sum() + under + over)
+    counts, under, over = summary.voxel_counts.astype(float), summary.voxel_under, summary.voxel_over
+    return Histogram(summary.voxel_edges, counts, under, over, float(counts.sum()) + under + over)
 
 
 def _pair(report: Report, name: str) -> tuple[str, Histogram, Histogram] | None:
@@ -130,7 +131,7 @@ def _histograms(report: Report) -> Iterator[Picture]:
     for family in families:
         panels = [_pair(report, name) for name in observables.members(family, names, ids)]
         found = [panel for panel in panels if panel is not None]
-        if "voxel_energy" in family.families and report.reference.voxel_counts.sum() > 0:
+        if "voxel_energy" in family.families and report.reference.voxel_counts.any():
             found.insert(min(1, len(found)), ("voxel_energy", *map(voxel_histogram, (report.generated, report.reference))))
         if found:
             yield Picture(
@@ -207,7 +208,7 @@ def _response(report: Report) -> Iterator[Picture]:
     both = np.concatenate([ratio for _, ratio in samples.values()])
     low, high = np.quantile(both, [0.0005, 0.9995])
     ratio_edges = np.linspace(low, high if high > low else low + 1e-3, 51)
-    figure, pairs = observables.panel_grid(4, ratio=False)
+    figure, pairs = observables.panel_grid(4, columns=2, ratio=False)
     for (label, (energies, ratio)), (ax, _) in zip(samples.items(), pairs[:2], strict=True):
         profiles.deposited_against_incident(energies, ratio, ax=ax, edges=edges, ratio_edges=ratio_edges)
         ax.set_title(label)
@@ -217,7 +218,7 @@ def _response(report: Report) -> Iterator[Picture]:
         "response",
         "histograms",
         "Deposited against incident energy",
-        "Left: share of showers (logarithmic colours). Right: mean response with its error, and relative width.",
+        "Above: share of showers (logarithmic colours). Below: mean response with its error, and relative width.",
         figure,
     )
 
@@ -230,22 +231,29 @@ def _single_showers(report: Report) -> Iterator[Picture]:
     if drawn is not None:
         yield Picture(
             "single-showers",
-            "showers",
+            "single",
             "Single showers",
             "One shower of each sample, picked without looking, at a few incident energies." + _selection(report),
             drawn[0],
         )
-    drawn = galleries.nearest_neighbours(mine, theirs, layers)
+    drawn = galleries.nearest_neighbours(_with_sample(report.generated), theirs, layers)
     if drawn is not None:
         yield Picture(
             "nearest-neighbours",
-            "showers",
+            "single",
             "Nearest neighbours",
             "A reference shower and the generated one nearest to it (Euclidean distance d over all voxels, among the "
             "showers kept of that energy). Look for variety: the same picture again and again is mode collapse."
             + _selection(report),
             drawn[0],
         )
+
+
+def _with_sample(summary: Summary) -> Showers:
+    """All single showers that a summary kept: the examples and the sample for nearest neighbours."""
+    parts = (summary.examples, summary.sample)
+    energies, voxels = (np.concatenate([getattr(part, name) for part in parts]) for name in ("energies", "voxels"))
+    return Showers(energies, voxels, summary.geometry)
 
 
 def _correlations(report: Report) -> Iterator[Picture]:
@@ -293,9 +301,9 @@ def _classifiers(report: Report) -> Iterator[Picture]:
         if "histogram" in entry.get("weights", {})
     }
     sizes = {
-        classifier_title(key): (entry["auc_against_n"]["n"], entry["auc_against_n"]["auc"])
+        classifier_title(key): (entry["learning_curve"]["n"], entry["learning_curve"]["auc"])
         for key, entry in tests.items()
-        if "auc_against_n" in entry
+        if "learning_curve" in entry
     }
     drawers: list[tuple[Callable[..., Any], dict[str, Any]]] = [
         (classifiers.draw_roc, curves),

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 
 from caloforge.evaluation.plots.layers import (
     add_layer_axes,
@@ -24,7 +24,7 @@ from caloforge.evaluation.plots.layers import (
     ratio,
     ratio_norm,
 )
-from caloforge.evaluation.plots.style import ENERGY_MAP, RATIO_MAP, new_figure
+from caloforge.evaluation.plots.style import ENERGY_MAP, RATIO_MAP, new_figure, power_of_ten
 from caloforge.geometry import AnyLayer, Geometry, Layer
 from caloforge.showers import Showers
 from caloforge.units import format_energy
@@ -116,6 +116,7 @@ def _colour_bar(ax: Axes, mesh: Any, label: str) -> None:
         bar.set_ticks([0.5, 1.0, 2.0], labels=["½", "1", "2"])
     else:
         bar.ax.xaxis.set_major_locator(LogLocator(numticks=4))
+        bar.ax.xaxis.set_major_formatter(FuncFormatter(power_of_ten))
     bar.ax.xaxis.set_minor_locator(NullLocator())
     bar.ax.xaxis.set_minor_formatter(NullFormatter())
     bar.ax.tick_params(labelsize=6, length=2, pad=1, top=False)

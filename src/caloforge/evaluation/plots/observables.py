@@ -17,7 +17,7 @@ from caloforge.geometry import Geometry
 PANEL_WIDTH, PANEL_HEIGHT = 3.2, 2.75
 """Size of one panel with its ratio, in inches."""
 
-LINEAR = {"e_tot_over_e_inc", "sparsity", "fraction_layer", "s_d", "sigma_s_d", "n_hits"}
+LINEAR = {"e_tot_over_e_inc", "sparsity", "s_d", "sigma_s_d", "n_hits"}
 """Families whose shares are drawn on a linear scale."""
 
 
@@ -41,7 +41,7 @@ FAMILIES = (
         ("n_hits", "max_voxel_fraction", "l_d", "s_d", "sigma_s_d", "mean_x", "mean_y", "mean_z"),
     ),
     Family("fractions", "Layer fractions", ("fraction_layer",)),
-    Family("brightest", "Brightest voxels", ("brightest", "second_brightest", "e_ratio")),
+    Family("brightest", "Brightest voxels", ("brightest", "e_ratio")),
 )
 
 
@@ -75,7 +75,7 @@ def automatic_edges(reference: np.ndarray, generated: np.ndarray, bins: int = 50
         return np.array([low - width, low + width])
     if np.all(values == np.round(values)):
         step = max(1.0, np.ceil((high - low + 1) / bins))
-        return np.arange(low - 0.5, high + step, step)
+        return np.arange(np.floor(low) - 0.5, high + step, step)
     return np.linspace(low, high, bins + 1)
 
 
@@ -102,6 +102,8 @@ def panel_grid(n: int, columns: int = 3, ratio: bool = True) -> tuple[Figure, li
         ratio_ax = figure.add_axes((left, bottom, inner, low))
         top = figure.add_axes((left, bottom + low + 0.02 / height, inner, full / height - low))
         pairs.append((top, ratio_ax))
+    for axes in {ax for pair in pairs for ax in pair}:
+        axes.locator_params(nbins=5)
     return figure, pairs
 
 

@@ -119,17 +119,18 @@ def response(energies: np.ndarray, ratio: np.ndarray, edges: np.ndarray) -> dict
 def draw_response(
     samples: dict[str, tuple[np.ndarray, np.ndarray]], edges: np.ndarray, *, ax: Axes, width_ax: Axes
 ) -> dict[str, Any]:
-    """Response on `ax` and resolution on `width_ax` for `samples`: name → (energies, E_dep/E_inc)."""
+    """Response on `ax` and resolution on `width_ax` for `samples`: `reference` and `generated` → (energies, E_dep/E_inc)."""
     centres = np.sqrt(edges[1:] * edges[:-1]) / 1e3
     artists = {}
-    looks = {"reference": (REFERENCE, "s", 4.5), "generated": (GENERATED, "o", 3.0)}
-    for name, (energies, ratio) in samples.items():
-        colour, marker, size = looks[name]
-        got = response(energies, ratio, edges)
-        artists[name] = ax.errorbar(
-            centres, got["mean"], got["error"], fmt=marker, markersize=size, color=colour, label=name
-        )
-        width_ax.plot(centres, got["width"], marker, markersize=size, color=colour, label=name)
+    # The reference's open squares leave the generated dots visible where both agree.
+    looks = {
+        "reference": {"color": REFERENCE, "marker": "s", "markersize": 6, "markerfacecolor": "none"},
+        "generated": {"color": GENERATED, "marker": "o", "markersize": 3},
+    }
+    for name, look in looks.items():
+        got = response(*samples[name], edges)
+        artists[name] = ax.errorbar(centres, got["mean"], got["error"], linestyle="", label=name, **look)
+        width_ax.plot(centres, got["width"], linestyle="", label=name, **look)
     for panel in (ax, width_ax):
         logarithmic(panel, "x")
         panel.set_xlabel(r"$E_{inc}$ [GeV]")

@@ -6,6 +6,7 @@ one in memory, and needs no display.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -14,7 +15,7 @@ import matplotlib as mpl
 import mplhep
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 GENERATED = "#1f5fbf"
 """Colour of the generated showers."""
@@ -39,7 +40,8 @@ EMPTY = "#eceef1"
 
 _SIZES: dict[str, Any] = {
     "font.size": 9,
-    "font.sans-serif": ["TeX Gyre Heros", "Helvetica", "Arial", "DejaVu Sans"],
+    # A list of families, not the name of one: glyphs that the first lacks (superscripts, η) come from the second.
+    "font.family": ["TeX Gyre Heros", "DejaVu Sans"],
     "axes.labelsize": 9,
     "axes.titlesize": 9,
     "axes.linewidth": 0.8,
@@ -57,11 +59,13 @@ _SIZES: dict[str, Any] = {
     "xtick.major.pad": 3,
     "ytick.major.pad": 3,
     "axes.formatter.limits": (-4, 5),
-    "axes.formatter.use_mathtext": True,
+    "axes.formatter.use_mathtext": False,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
-    "pdf.fonttype": 42,
 }
+
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @contextmanager
@@ -89,3 +93,14 @@ def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(LogLocator(numticks=6))
     axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(power_of_ten))
+
+
+def power_of_ten(value: float, position: int | None = None) -> str:
+    """`10⁻³` as plain text: matplotlib's own label is set by its TeX parser, which costs more than a whole panel."""
+    if value <= 0:
+        return "0"
+    exponent = math.log10(value)
+    if abs(exponent - round(exponent)) > 1e-6:
+        return f"{value:g}"
+    return {0: "1", 1: "10"}.get(round(exponent), "10" + str(round(exponent)).translate(_SUPERSCRIPTS))

@@ -17,6 +17,9 @@ from caloforge.geometry import Geometry
 
 FEW_LAYERS = 10
 
+DRAWS = 6
+"""Random subsets behind an error and a floor."""
+
 
 def correlations(c: Comparison) -> dict[str, Any]:
     """{"layers": …, "observables": …}, each with names, three matrices, rms, errors and floor."""
@@ -53,7 +56,7 @@ def _section(c: Comparison, names: list[str]) -> dict[str, Any]:
     def distance(a: np.ndarray, b: np.ndarray) -> float:
         return _rms(pearson(a) - pearson(b))
 
-    [entry] = estimate(distance, mine, pool, c.plan.first(10))
+    [entry] = estimate(distance, mine, pool, c.plan.first(DRAWS))
     renamed = {"rms": entry["value"], "floor_rms": entry["floor"], "floor_rms_error": entry["floor_error"]}
     return {
         "names": names,

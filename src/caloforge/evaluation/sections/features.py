@@ -10,7 +10,7 @@ from caloforge.evaluation import fpd
 from caloforge.evaluation.comparison import Comparison, unavailable
 from caloforge.evaluation.resampling import estimate
 
-DRAWS = 8
+DRAWS = 6
 """Subsets behind an error of the FPD, which takes long with many layers."""
 
 
@@ -47,6 +47,6 @@ def physics_distances(c: Comparison) -> tuple[dict[str, Any], dict[str, Any]]:
         "pull": (value - floor) / max(float(np.hypot(error, floor_error)), 1e-12),
         "n": n,
         "batches": fpd.BATCHES,
-        "batch_size": min(fpd.BATCH_SIZE, n),
+        "batch_size": fpd.batch_size(n, n),
     }
     return frechet, kernel

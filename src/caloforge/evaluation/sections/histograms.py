@@ -35,9 +35,7 @@ def separation_of(c: Comparison, name: str) -> tuple[dict[str, Any], dict[str, A
         n_bins = len(c.reference.voxel_edges) - 1
         if not c.reference.voxel_counts.any():
             return (
-                reason := unavailable(
-                    f"no voxel of the reference exceeds the threshold ({c.threshold:g} MeV)"
-                )
+                reason := unavailable(f"no voxel of the reference exceeds the threshold ({c.threshold:g} MeV)")
             ), reason
         x, pool = c.generated.voxel_rows, c.pool(lambda s: s.voxel_rows)
 

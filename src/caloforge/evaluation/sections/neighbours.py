@@ -79,8 +79,6 @@ def _with_errors(x: np.ndarray, real: np.ndarray, rng: np.random.Generator) -> d
     values = {name: float(terms.mean()) for name, terms in prdc(x, real).items()}
     parts = [np.array_split(rng.permutation(len(x)), BATCHES) for _ in range(2)]
     batches = [prdc(x[a], real[b]) for a, b in zip(*parts, strict=True)]
-    errors = {
-        name: np.std([batch[name].mean() for batch in batches], ddof=1) / np.sqrt(BATCHES) for name in values
-    }
+    errors = {name: np.std([batch[name].mean() for batch in batches], ddof=1) / np.sqrt(BATCHES) for name in values}
     # Ten batches may agree by chance, and do where a metric is 0 or 1.
     return {name: (value, max(float(errors[name]), 0.5 / len(x))) for name, value in values.items()}

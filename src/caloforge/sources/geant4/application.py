@@ -6,13 +6,6 @@ the first import of geant4-pybind (see `datasets`).
 What was learnt about the bindings:
 
 - Geant4 owns what it is given, but pybind11 does not always know: every object is kept alive in `_keep`.
-- A call into Python costs some microseconds, an own wrapper object for each argument a good part of it. The step
-  and its two points are one and the same C++ object for a whole run, so wrappers held here are found again
-  instead of made anew.
-- A position costs most. In one volume a charged particle's step begins where its last one ended, so that only the
-  end is read, except in the first step of a volume.
-- Most steps in active material are photons that leave nothing: C++ filters keep those out of Python. Charged
-  particles have one scorer, neutral ones another, which may be limited to low-energy photons.
 - `HepRandom.setTheSeeds` wants a list that ends with 0.
 """
 
@@ -20,7 +13,6 @@ from __future__ import annotations
 
 import math
 import time
-from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +22,7 @@ import numpy as np
 
 from caloforge.errors import CaloforgeError
 from caloforge.sources.geant4.detector import Detector, Slab
+from caloforge.sources.geant4.scoring import Deposits, layer_scorer
 from caloforge.sources.geant4.voxels import fill
 
 
@@ -59,53 +52,10 @@ def event_seeds(seed: int, event: int) -> list[int]:
     return [int(word) % (2**31 - 1) + 1 for word in words] + [0]
 
 
-class _Charged(g4.G4VPrimitiveScorer):
-    """Energy and twice the middle of each step of a charged particle, appended to `deposits`."""
-
-    def __init__(self, name: str, deposits: array[float]) -> None:
-        super().__init__(name)
-        self._extend = deposits.extend
-        self._held: Any = None
-
-    def ProcessHits(self, step: Any, history: Any) -> bool:
-        if self._held is None:
-            self._held = step, step.GetPreStepPoint(), step.GetPostStepPoint()
-            self._energy, self._is_first = step.GetTotalEnergyDeposit, step.IsFirstStepInVolume
-            self._front, self._back = self._held[1].GetPosition, self._held[2].GetPosition
-        if self._is_first():
-            front = self._front()
-            x, y = front.x, front.y
-        else:
-            x, y = self._last
-        back = self._back()
-        self._last = u, v = back.x, back.y
-        self._extend((self._energy(), x + u, y + v))
-        return True
-
-
-class _Neutral(g4.G4VPrimitiveScorer):
-    """The same for neutral particles, most of whose steps leave nothing."""
-
-    def __init__(self, name: str, deposits: array[float]) -> None:
-        super().__init__(name)
-        self._extend = deposits.extend
-        self._held: Any = None
-
-    def ProcessHits(self, step: Any, history: Any) -> bool:
-        if self._held is None:
-            self._held = step, step.GetPreStepPoint(), step.GetPostStepPoint()
-            self._energy = step.GetTotalEnergyDeposit
-        energy = self._energy()
-        if energy:
-            front, back = self._held[1].GetPosition(), self._held[2].GetPosition()
-            self._extend((energy, front.x + back.x, front.y + back.y))
-        return True
-
-
 class _Construction(g4.G4VUserDetectorConstruction):
     """The slabs, one logical volume per kind; one sensitive detector per layer."""
 
-    def __init__(self, detector: Detector, beam: Beam, deposits: list[array[float]]) -> None:
+    def __init__(self, detector: Detector, beam: Beam, deposits: list[Deposits]) -> None:
         super().__init__()
         self.detector, self.deposits = detector, deposits
         # Photons are the only neutral particles where there are no hadrons.
@@ -124,9 +74,7 @@ class _Construction(g4.G4VUserDetectorConstruction):
         for number, slab in enumerate(self.detector.slabs):
             place = g4.G4ThreeVector(0, 0, slab.z + slab.thickness / 2)
             volume = self._volume(slab)
-            self._keep.append(
-                g4.G4PVPlacement(None, place, volume, f"slab{number}", logical, False, number, False)
-            )
+            self._keep.append(g4.G4PVPlacement(None, place, volume, f"slab{number}", logical, False, number, False))
         return world
 
     def _volume(self, slab: Slab) -> Any:
@@ -142,27 +90,12 @@ class _Construction(g4.G4VUserDetectorConstruction):
 
     def ConstructSDandField(self) -> None:
         for position, layer in enumerate(self.detector.geometry.layer_ids):
-            scorer = self._scorer(layer, self.deposits[position])
+            scorer, parts = layer_scorer(layer, self.deposits[position], self.photons_below)
+            self._keep += [scorer, *parts]
             g4.G4SDManager.GetSDMpointer().AddNewDetector(scorer)
             for (_, _, counted), volume in self._volumes.items():
                 if counted == layer:
                     self.SetSensitiveDetector(volume, scorer)
-
-    def _scorer(self, layer: int, deposits: array[float]) -> Any:
-        scorer = g4.G4MultiFunctionalDetector(f"layer{layer}")
-        charged, neutral = _Charged(f"charged{layer}", deposits), _Neutral(f"neutral{layer}", deposits)
-        only_charged = g4.G4SDChargedFilter(f"charged{layer}")
-        if math.isinf(self.photons_below):
-            only_neutral = g4.G4SDNeutralFilter(f"neutral{layer}")
-        else:
-            only_neutral = g4.G4SDParticleWithEnergyFilter(f"neutral{layer}", 0.0, self.photons_below)
-            only_neutral.add("gamma")
-        charged.SetFilter(only_charged)
-        neutral.SetFilter(only_neutral)
-        scorer.RegisterPrimitive(charged)
-        scorer.RegisterPrimitive(neutral)
-        self._keep += [scorer, charged, neutral, only_charged, only_neutral]
-        return scorer
 
 
 class _Gun(g4.G4VUserPrimaryGeneratorAction):
@@ -223,11 +156,9 @@ class Application:
         CaloforgeError: a material is not in Geant4's table, or holds an element without physics tables.
     """
 
-    def __init__(
-        self, detector: Detector, beam: Beam, commands: tuple[str, ...], elements: frozenset[int]
-    ) -> None:
+    def __init__(self, detector: Detector, beam: Beam, commands: tuple[str, ...], elements: frozenset[int]) -> None:
         self.detector = detector
-        self._deposits: list[array[float]] = [array("d") for _ in detector.geometry.layers]
+        self._deposits: list[Deposits] = [[] for _ in detector.geometry.layers]
         self._block: tuple[int, int, np.ndarray] = (0, 0, np.empty(0))
         self._rows = np.empty((0, detector.geometry.n_voxels), dtype=np.float32)
         self._cpu = np.empty(0)
@@ -247,12 +178,6 @@ class Application:
         # A run without events builds the physics tables, so that no event's CPU time contains that.
         manager.BeamOn(0)
         self._keep = (manager, construction, physics, actions)
-
-    @property
-    def version(self) -> str:
-        """Geant4's version, as in 11.4.1."""
-        number = g4.G4VERSION_NUMBER
-        return f"{number // 100}.{number // 10 % 10}.{number % 10}"
 
     def simulate(self, seed: int, start: int, energies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Voxels (n, V) float32 in MeV and CPU seconds (n,) of the events start … start + n - 1.
@@ -279,7 +204,7 @@ class Application:
         for position, (deposits, part) in enumerate(zip(self._deposits, geometry.slices, strict=True)):
             if deposits:
                 row[part] = fill(self.detector, position, np.array(deposits).reshape(-1, 3))
-                del deposits[:]
+                deposits.clear()
         self._cpu[self._event] = time.process_time() - self._clock
         self._event += 1
 

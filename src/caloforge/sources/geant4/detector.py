@@ -145,7 +145,7 @@ def detector_from_plain(plain: Any, origin: str, folder: Path = Path()) -> Detec
     )
 
 
-def _check(plain: Any, required: set[str], optional: set[str], origin: str) -> None:
+def _check(plain: Any, required: set[Any], optional: set[Any], origin: str) -> None:
     if not isinstance(plain, dict):
         raise CaloforgeError(f"{origin}: expected a mapping with {', '.join(sorted(required))}, not {plain!r}")
     for key in sorted(required):
@@ -153,7 +153,7 @@ def _check(plain: Any, required: set[str], optional: set[str], origin: str) -> N
             raise CaloforgeError(f"{origin}: missing key '{key}'")
     for key in plain:
         if key not in required | optional:
-            known = ", ".join(sorted(required | optional))
+            known = ", ".join(sorted(map(str, required | optional)))
             raise CaloforgeError(f"{origin}: unknown key '{key}' (known: {known})")
 
 
@@ -185,7 +185,7 @@ def _fractions(value: Any, geometry: Geometry, origin: str) -> tuple[float, ...]
     what = f"{origin}: sampling_fraction"
     if not isinstance(value, dict):
         return (_number(value, what),) * geometry.n_layers
-    _check(value, set(geometry.layer_ids), set(), what)  # type: ignore[arg-type]
+    _check(value, set(geometry.layer_ids), set(), what)
     return tuple(_number(value[i], f"{what} of layer {i}") for i in geometry.layer_ids)
 
 
@@ -242,6 +242,8 @@ def _placed(entries: Iterator[_Entry], origin: str) -> Iterator[Slab]:
         z = back if entry.z is None else entry.z
         # Positions are sums of thicknesses: a rounding error is no overlap.
         if z < back - 1e-9:
-            raise CaloforgeError(f"{entry.where}: begins at z = {z:g} mm and overlaps the slab that ends at {back:g} mm")
+            raise CaloforgeError(
+                f"{entry.where}: begins at z = {z:g} mm and overlaps the slab that ends at {back:g} mm"
+            )
         yield Slab(entry.material, z, entry.thickness, entry.layer)
         back = z + entry.thickness

@@ -127,11 +127,15 @@ class Journal(AbstractContextManager["Journal"]):
         traceback: TracebackType | None,
     ) -> None:
         self._file.close()
+        if kind is not None and not self.done.any():
+            self.path.unlink(missing_ok=True)  # there is nothing to go on from
 
 
 def check_same(begun: Any, wanted: dict[str, Any], path: str, ignore: tuple[str, ...] = ()) -> None:
     """Raise a `CaloforgeError` that names the first setting in which two runs differ."""
-    for key in sorted({*begun, *wanted} - {*ignore}):
+    for key in dict.fromkeys([*wanted, *begun]):
+        if key in ignore:
+            continue
         old, new = begun.get(key), wanted.get(key)
         if old != new:
             raise CaloforgeError(

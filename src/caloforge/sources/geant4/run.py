@@ -11,7 +11,6 @@ import importlib.metadata
 import importlib.util
 import json
 import math
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +27,7 @@ from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.sources.geant4.datasets import FoundData, physics_list_for
 from caloforge.sources.geant4.detector import Detector
 from caloforge.sources.geant4.journal import Journal, check_same, encode
-from caloforge.sources.geant4.workers import Block, Setup, run_blocks
+from caloforge.sources.geant4.workers import Block, Setup, geant4_version, run_blocks
 
 BLOCK_ENERGY = 40e3
 """MeV in a block of events: about a second of work, which is what a kill may cost each worker."""
@@ -95,18 +94,20 @@ class Request:
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0,)))
         return parse_law(self.energies).draw(self.n, rng)
 
-    def config(self, energies: np.ndarray) -> dict[str, Any]:
+    def config(self, energies: np.ndarray, version: str) -> dict[str, Any]:
         """Everything that decides what the events are."""
         return {
             "n": len(energies),
             "energies": self.energies,
-            "energies_sha256": hashlib.sha256(energies.tobytes()).hexdigest(),
             "seed": self.seed,
-            **{**self.beam(), "position": list(self.position)},
+            **self.beam(),
+            "position": list(self.position),
             "detector": self.detector.source,
             "geometry": self.detector.geometry.to_dict(),
+            "geant4": version,
             "geant4_pybind": binding_version(),
             "data_sets": self.data.describe(),
+            "energies_sha256": hashlib.sha256(energies.tobytes()).hexdigest(),
         }
 
 
@@ -164,51 +165,44 @@ def simulate(
     if workers < 1:
         raise CaloforgeError(f"the number of workers must be at least 1, not {workers}")
     energies = request.draw()
-    config = request.config(energies)
+    binding_version()
     partial = partial_path(output)
-    if overwrite:
-        partial.unlink(missing_ok=True)
-    elif output.exists() and not append:
+    if output.exists() and not (overwrite or append):
         raise CaloforgeError(f"{output} exists: add --append for more events of it, or --overwrite to start anew")
-    with Journal(partial, config, len(energies)) as journal:
+    with tempfile.TemporaryDirectory(prefix="caloforge-geant4-") as folder, ExitStack() as stack:
+        setup = _setup(request, Path(folder))
+        config = request.config(energies, geant4_version(setup.environment))
+        if overwrite:
+            partial.unlink(missing_ok=True)
+        journal = stack.enter_context(Journal(partial, config, len(energies)))
         if append and not overwrite and output.exists() and not journal.done.any():
             _take_over(output, config, energies, journal)
         before, clock = int(journal.done.sum()), time.perf_counter()
-        version = _fill(request, energies, journal, workers, progress)
+        if progress is not None:
+            progress(before, len(energies))
+        todo = _blocks(energies, journal.done)
+        for block in stack.enter_context(closing(run_blocks(setup, todo, workers, Path(folder)))):
+            journal.append(block.start, block.count, block.payload)
+            if progress is not None:
+                progress(int(journal.done.sum()), len(energies))
         wall = time.perf_counter() - clock
-        provenance = {**_provenance(request, config, version), **(attributes or {})}
-        cpu = _write(output, request, energies, journal, provenance)
+        cpu = _write(output, request, energies, journal, {**_provenance(request, config), **(attributes or {})})
         journal.remove()
     return Summary(len(energies), cpu, 1e6 * cpu / float(energies.sum()), len(energies) - before, wall)
 
 
-def _fill(
-    request: Request,
-    energies: np.ndarray,
-    journal: Journal,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
-) -> str:
-    """Simulate what the journal lacks; the version of Geant4, or "" if nothing was lacking."""
-    data, version = request.data, ""
-    with ExitStack() as stack:
-        scratch = Path(tempfile.mkdtemp(prefix="caloforge-geant4-"))
-        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
-        empty = scratch / "no-data"
-        empty.mkdir()
-        environment, elements = data.environment(str(empty)), data.elements
-        setup = Setup(
-            request.detector, request.beam(), request.seed, environment, data.em_commands(), elements
-        )
-        if progress is not None:
-            progress(int(journal.done.sum()), len(energies))
-        finished = stack.enter_context(closing(run_blocks(setup, _blocks(energies, journal.done), workers, scratch)))
-        for block in finished:
-            journal.append(block.start, block.count, block.payload)
-            version = block.version
-            if progress is not None:
-                progress(int(journal.done.sum()), len(energies))
-    return version
+def _setup(request: Request, scratch: Path) -> Setup:
+    empty = scratch / "no-data"
+    empty.mkdir()
+    data = request.data
+    return Setup(
+        detector=request.detector,
+        beam=request.beam(),
+        seed=request.seed,
+        environment=data.environment(str(empty)),
+        commands=data.em_commands(),
+        elements=data.elements,
+    )
 
 
 def _blocks(energies: np.ndarray, done: np.ndarray) -> Iterator[Block]:
@@ -241,7 +235,8 @@ def _take_over(output: Path, config: dict[str, Any], energies: np.ndarray, journ
             start = stop
 
 
-def _provenance(request: Request, config: dict[str, Any], version: str) -> dict[str, Any]:
+def _provenance(request: Request, config: dict[str, Any]) -> dict[str, Any]:
+    version = config["geant4"]
     source = f"Geant4 {version} via geant4-pybind {config['geant4_pybind']}, {request.physics_list}"
     return {
         "source": f"{source}, production cuts {request.cut:g} mm",

@@ -42,7 +42,7 @@ def fill(detector: Detector, position: int, deposits: np.ndarray) -> np.ndarray:
     layer = detector.geometry.layers[position]
     index = voxel_index(layer, deposits[:, 1] / 2, deposits[:, 2] / 2)
     inside = index >= 0
-    energies = np.bincount(index[inside], weights=deposits[inside, 0], minlength=layer.n_voxels)
-    energies /= detector.sampling_fraction[position]
+    sums = np.bincount(index[inside], weights=deposits[inside, 0], minlength=layer.n_voxels)
+    energies = sums / detector.sampling_fraction[position]
     energies[energies < detector.threshold] = 0.0
     return energies

@@ -10,7 +10,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterable, Iterator
+import subprocess
+import sys
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -46,15 +48,32 @@ class Block:
 
 @dataclass(frozen=True)
 class Finished:
-    """A block's answer: first event, number of events, the journal's payload, Geant4's version."""
+    """A block's answer: first event, number of events, the journal's payload."""
 
     start: int
     count: int
     payload: bytes
-    version: str
 
 
-def run_blocks(setup: Setup, blocks: Iterable[Block], n_workers: int, logs: Path) -> Iterator[Finished]:
+def geant4_version(environment: Mapping[str, str]) -> str:
+    """Geant4's version, as in 11.4.1, asked of a process of its own.
+
+    Raises:
+        CaloforgeError: geant4-pybind cannot be imported.
+    """
+    command = [sys.executable, "-c", "import geant4_pybind; print(geant4_pybind.G4VERSION_NUMBER)"]
+    answer = subprocess.run(
+        command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    words = answer.stdout.split()
+    if answer.returncode or not words:
+        said = (answer.stderr.strip() or "no reason given").splitlines()[-1]
+        raise CaloforgeError(f"geant4-pybind does not start: {said}; try pip install --force-reinstall geant4-pybind")
+    number = int(words[-1])
+    return f"{number // 100}.{number // 10 % 10}.{number % 10}"
+
+
+def run_blocks(setup: Setup, blocks: Iterable[Block], n_workers: int, logs: Path) -> Generator[Finished, None, None]:
     """Simulate `blocks` in up to `n_workers` processes; yield each as it is finished, in any order.
 
     Closing the iterator, or an error, ends the workers at once.
@@ -79,7 +98,9 @@ def run_blocks(setup: Setup, blocks: Iterable[Block], n_workers: int, logs: Path
                 break
             ours, theirs = context.Pipe()
             log = logs / f"worker-{number}.log"
-            process = context.Process(target=_serve, args=(theirs, setup, str(log)), name=log.name, daemon=True)
+            process: BaseProcess = context.Process(
+                target=_serve, args=(theirs, setup, str(log)), name=log.name, daemon=True
+            )
             process.start()
             theirs.close()
             workers[ours] = process
@@ -141,7 +162,7 @@ def _serve(connection: Connection, setup: Setup, log: str) -> None:
             block: Block = connection.recv()
             voxels, cpu_seconds = application.simulate(setup.seed, block.start, block.energies)
             payload = encode(voxels, cpu_seconds)
-            connection.send(Finished(block.start, len(block.energies), payload, application.version))
+            connection.send(Finished(block.start, len(block.energies), payload))
     # Geant4's singletons are torn down in no order that it likes: there is nothing left to save.
     os._exit(0)
 

@@ -1,0 +1,199 @@
+"""`caloforge evaluate`: how good are these showers?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+
+def evaluate(
+    generated: Path = typer.Argument(..., help="HDF5 file of generated showers."),
+    reference: Path = typer.Option(..., "--reference", "-r", help="HDF5 file of reference showers (Geant4)."),
+    out: Path | None = typer.Option(
+        None, "--out", "-o", help="Folder of the report (by default NAME-report for a file NAME.h5)."
+    ),
+    floor: Path | None = typer.Option(
+        None, "--floor", help="Independent reference showers for the floors; else the reference is cut in two."
+    ),
+    train: Path | None = typer.Option(
+        None, "--train", help="The file that the generator was trained on: does it repeat showers of it?"
+    ),
+    classifiers: str | None = typer.Option(
+        None,
+        "--classifiers",
+        metavar="NAMES",
+        help="Comma-separated tests, or none. By default caloman; with --quick one small network.",
+    ),
+    repeats: int = typer.Option(1, "--repeats", min=1, help="Trainings of each classifier, for mean ± std."),
+    quick: bool = typer.Option(
+        False, "--quick", help="Separation powers, Wasserstein distances and one small classifier only."
+    ),
+    geometry: str | None = typer.Option(
+        None, "--geometry", "-g", help="Built-in geometry or geometry file, where a file does not name its own."
+    ),
+    only_energies: str | None = typer.Option(
+        None, "--only-energies", metavar="LIST", help="Compare these incident energies only, as in 512,1GeV,4GeV:8GeV."
+    ),
+    match_energies: bool = typer.Option(
+        False, "--match-energies", help="Thin both samples until their incident-energy spectra agree."
+    ),
+    per_energy: bool = typer.Option(False, "--per-energy", help="Also numbers and figures at each incident energy."),
+    seed: int = typer.Option(1, "--seed", min=0, help="Seed of everything random in the evaluation."),
+    overwrite: bool = typer.Option(
+        False, "--overwrite", help="Replace everything in the folder, even if it is no earlier report."
+    ),
+) -> None:
+    """Judge generated showers against a reference, and write a report.
+
+    Every number stands beside its floor: the same metric between two independent reference samples. The folder
+    holds report.html (one file, works offline), report.json with every number, CSV tables, and figures as PNG and
+    PDF. Voxels below the geometry's readout threshold count as zero in both files.
+
+    Classifier tests: caloman, challenge_low, challenge_low_normalised, challenge_high, challenge_resnet,
+    caloflow_dnn, caloflow_dnn_normalised, caloflow_cnn, caloflow_logit, quick.
+
+    Example: caloforge evaluate generated.h5 --reference geant4.h5 -o report --classifiers caloman,challenge_high
+    """
+    import sys
+
+    from caloforge.cli.console import progress_bar, stderr, stdout
+    from caloforge.evaluation.observables import table1_names
+    from caloforge.evaluation.output import check_target
+    from caloforge.evaluation.report import evaluate as run_evaluation
+    from caloforge.evaluation.terminal import verdict_lines, verdict_table
+
+    inputs = [path for path in (generated, reference, floor, train) if path is not None]
+    target = out or Path(f"{generated.stem}-report")
+    folder = check_target(target, inputs, overwrite)
+    tests = parse_names(classifiers)
+    choice = parse_energies(only_energies) if only_energies is not None else None
+    chosen = tests if tests is not None else ["quick"] if quick else ["caloman"]
+    for line in expected_times(chosen, generated, reference, floor, geometry, repeats):
+        stderr.print(line, markup=False)
+    with progress_bar() as bar:
+        tell = Sections(bar)
+
+        report = run_evaluation(
+            generated,
+            reference,
+            floor=floor,
+            train=train,
+            classifiers=tests,
+            repeats=repeats,
+            quick=quick,
+            geometry=geometry,
+            only_energies=choice,
+            match_energies=match_energies,
+            per_energy=per_energy,
+            seed=seed,
+            command=command_line(sys.argv),
+            progress=tell,
+        )
+        tell("figures and page", 0, 1)
+        report.save(folder)
+        tell("figures and page", 1, 1)
+    stdout.print(verdict_table(report.data, table1_names(report.reference.geometry)))
+    for line in verdict_lines(report.data):
+        stdout.print(line)
+    stdout.print(f"report: {target / 'report.html'}", markup=False)
+
+
+class Sections:
+    """One bar per section of an evaluation; a section that stops early is full as soon as the next begins."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._tasks: dict[str, TaskID] = {}
+        self._latest = ""
+
+    def __call__(self, section: str, done: int, total: int) -> None:
+        if section != self._latest and self._latest:
+            task = self._bar.tasks[self._tasks[self._latest]]
+            self._bar.update(task.id, total=max(task.completed, 1), completed=max(task.completed, 1))
+        if section not in self._tasks:
+            self._tasks[section] = self._bar.add_task(section, total=total, unit="", remark="")
+        self._bar.update(self._tasks[section], completed=done, total=total)
+        self._latest = section
+
+
+def command_line(argv: list[str]) -> str:
+    """The command as typed, the program by its name alone."""
+    import shlex
+
+    return shlex.join(["caloforge", *argv[1:]])
+
+
+def parse_names(text: str | None) -> list[str] | None:
+    """Names of classifier tests: None where none were given, empty for `none`.
+
+    Raises:
+        CaloforgeError: an empty name, or `none` beside others.
+    """
+    from caloforge.errors import CaloforgeError
+
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if names == ["none"]:
+        return []
+    if "none" in names or not all(names):
+        raise CaloforgeError(f"--classifiers '{text}': give names separated by commas, or none")
+    return list(dict.fromkeys(names))
+
+
+def parse_energies(text: str) -> list[float | tuple[float, float]]:
+    """Incident energies in MeV and ranges of them from text such as `512,1GeV,4GeV:8GeV`.
+
+    Raises:
+        CaloforgeError: an energy cannot be read, or a range does not rise.
+    """
+    from caloforge.errors import CaloforgeError
+    from caloforge.units import parse_energy
+
+    found: list[float | tuple[float, float]] = []
+    for word in text.split(","):
+        low, colon, high = word.partition(":")
+        if not colon:
+            found.append(parse_energy(low))
+            continue
+        ends = parse_energy(low), parse_energy(high)
+        if ends[0] >= ends[1]:
+            raise CaloforgeError(f"--only-energies: in '{word.strip()}' the lower energy must be below the upper one")
+        found.append(ends)
+    return found
+
+
+def expected_times(
+    tests: list[str], generated: Path, reference: Path, floor: Path | None, geometry: str | None, repeats: int
+) -> list[str]:
+    """How long the classifier tests will take at most on this machine, a line each; tests of a few seconds aside.
+
+    What cannot be estimated (an unknown test, a test that does not suit the geometry) is left to the evaluation.
+    """
+    from caloforge.errors import CaloforgeError
+    from caloforge.showers import ShowerFile
+
+    named = [test for test in tests if test != "quick"]
+    if not named:
+        return []
+    from caloforge.evaluation.classifiers import expected_seconds
+
+    with ShowerFile(generated, geometry) as mine, ShowerFile(reference, geometry) as theirs:
+        n, half, shape = min(len(mine), len(theirs)), len(theirs) // 2, mine.geometry
+        if floor is not None:
+            with ShowerFile(floor, geometry) as others:
+                half = min(len(theirs), len(others))
+    lines = []
+    for test in named:
+        try:
+            seconds = sum(expected_seconds(test, k, shape, repeats=repeats) for k in (n, min(half, n)))
+        except CaloforgeError:
+            continue
+        words = f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
+        lines.append(f"classifier {test}: at most about {words} with its floor")
+    return lines

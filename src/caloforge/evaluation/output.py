@@ -1,0 +1,56 @@
+"""Where a report goes: which folders may be replaced, and which may not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from caloforge.errors import CaloforgeError
+
+REPORT = frozenset({"report.json", "report.html", "tables", "figures"})
+"""What an evaluation writes into its folder."""
+
+COMPARISON = frozenset({"compare.json", "compare.html", "tables"})
+"""What a comparison writes into its folder."""
+
+
+def check_target(folder: Path, inputs: Iterable[Path], overwrite: bool) -> Path:
+    """Make sure that `folder` may be written to, before hours of work go into what shall be put there.
+
+    A new or empty folder may, and one that holds an earlier report (or comparison) and nothing else. Any other is
+    replaced as a whole with `overwrite`, but never one that holds an input.
+
+    Returns:
+        the folder's absolute path.
+
+    Raises:
+        CaloforgeError: it may not.
+    """
+    target = folder.resolve()
+    for path in inputs:
+        if path.resolve().is_relative_to(target):
+            raise CaloforgeError(f"{folder} holds {path}, which is to be read: give another folder with -o")
+    if not target.exists():
+        return target
+    if not target.is_dir():
+        raise CaloforgeError(f"{folder} is a file; give a folder with -o")
+    found = sorted(entry.name for entry in target.iterdir())
+    if not found or overwrite or _is_ours(target, set(found)):
+        return target
+    foreign = next((name for name in found if name not in REPORT | COMPARISON), found[0])
+    raise CaloforgeError(
+        f"{folder} is no earlier report (it holds '{foreign}'): give another folder with -o, or add --overwrite to "
+        "replace everything in it"
+    )
+
+
+def _is_ours(folder: Path, found: set[str]) -> bool:
+    for marker, names in (("report.json", REPORT), ("compare.json", COMPARISON)):
+        if marker in found and found <= names:
+            try:
+                data = json.loads((folder / marker).read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                return False
+            return isinstance(data, dict) and "caloforge_version" in data
+    return False

@@ -1,0 +1,292 @@
+"""`evaluate` on small samples of an analytic kind: floors, corruptions found by name, bad inputs in one line."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from caloforge.errors import CaloforgeError
+from caloforge.evaluation.report import Report, evaluate, plain
+from caloforge.geometry import Geometry, Layer, load_geometry
+from caloforge.showers import Showers
+
+GEOMETRY = Geometry(
+    "toy",
+    (
+        Layer(0, (0.0, 20.0, 60.0), 1),
+        Layer(1, (0.0, 5.0, 10.0, 20.0), 6),
+        Layer(2, (0.0, 5.0, 15.0, 30.0), 6),
+        Layer(12, (0.0, 50.0, 200.0), 1),
+    ),
+    threshold=1.0,
+)
+
+
+def make(n: int, seed: int, geometry: Geometry = GEOMETRY) -> Showers:
+    """Showers that fluctuate in response, depth, position and width, so that no two are alike."""
+    rng = np.random.default_rng(seed)
+    energies = np.resize([1024.0, 4096.0, 16384.0], n)
+    shares = rng.dirichlet(np.linspace(3, 9, geometry.n_layers), n)
+    width = rng.uniform(5, 9, n)
+    x, y = rng.normal(0, 1.5, (2, n))
+    voxels = np.empty((n, geometry.n_voxels))
+    for k, (layer, part) in enumerate(zip(geometry.layers, geometry.slices, strict=True)):
+        d2 = (layer.eta - x[:, None]) ** 2 + (layer.phi - y[:, None]) ** 2
+        weights = np.exp(-np.sqrt(d2) / width[:, None]) * rng.gamma(3.0, 1.0, d2.shape)
+        voxels[:, part] = shares[:, k, None] * weights / weights.sum(axis=1, keepdims=True)
+    response = rng.normal(0.95, 0.03, n)
+    return Showers(energies, (voxels * (response * energies)[:, None]).astype(np.float32), geometry)
+
+
+@pytest.fixture(scope="module")
+def samples() -> tuple[Showers, Showers]:
+    return make(3000, 1), make(3000, 2)
+
+
+@pytest.fixture(scope="module")
+def equal(samples: tuple[Showers, Showers]) -> Report:
+    return evaluate(*samples, classifiers=[], per_energy=True)
+
+
+def judge(samples: tuple[Showers, Showers], change: Any, **options: Any) -> dict[str, Any]:
+    generated, reference = samples
+    voxels, energies = generated.voxels.copy(), generated.energies.copy()
+    change(voxels)
+    return evaluate(Showers(energies, voxels, GEOMETRY), reference, classifiers=[], **options).data
+
+
+def found(data: dict[str, Any], metric: str) -> str:
+    """The verdict's bad points about `metric`, as one text."""
+    points = [p for p in data["verdict"]["points"] if p["level"] == "bad" and p["metric"] == metric]
+    return " | ".join(p["text"] for p in points)
+
+
+def test_equal_samples_lie_at_the_floor(equal: Report) -> None:
+    data = equal.data
+    entries = {**data["separation_power"], **data["wasserstein"], "fpd": data["fpd"], "kpd": data["kpd"]}
+    assert len(entries) > 50
+    for name, entry in entries.items():
+        error = np.hypot(entry["error"], entry["floor_error"])
+        at_n = entry.get("value_at_n", entry["value"])
+        assert abs(at_n - entry["floor"]) < 3.5 * error + 1e-9, name
+    assert not [p for p in data["verdict"]["points"] if p["level"] == "bad"]
+    assert data["floor"] == {"source": "split", "n": 1500, "stratified": True}
+
+
+def test_every_section_is_there_and_plain(equal: Report) -> None:
+    data = equal.data
+    text = json.dumps(data, allow_nan=False)
+    assert json.loads(text) == data
+    challenge = {"value", "error", "floor", "floor_error", "value_at_n", "outside", "value_with_overflow"}
+    assert challenge <= set(data["separation_power"]["e_layer_12"])
+    assert set(data["mean_separation_power"]) == {"all", "table1"}
+    assert set(data["prdc"]) == {"n", "k", "precision", "recall", "density", "coverage"}
+    assert set(data["lecture_w1"]["rows"]) == {"reference", "generated"}
+    assert len(data["lecture_w1"]["rows"]["generated"]) == 8
+    assert np.array(data["correlations"]["layers"]["difference"]).shape == (4, 4)
+    assert set(data["profiles"]) == {"longitudinal", "radial"}
+    assert list(data["per_energy"]) == ["1.024 GeV", "4.096 GeV", "16.38 GeV"]
+    assert data["per_energy"]["1.024 GeV"]["n_reference"] == 1000
+    assert data["classifier"] == {}
+    assert {"reading", "separation_power", "fpd_kpd"} <= set(data["timing"])
+
+
+def test_mean_is_the_mean(equal: Report) -> None:
+    powers = [entry["value"] for entry in equal.data["separation_power"].values()]
+    assert equal.data["mean_separation_power"]["all"]["value"] == pytest.approx(np.mean(powers))
+    assert equal.data["mean_separation_power"]["all"]["observables"] == len(powers)
+
+
+def test_seed_decides_everything(samples: tuple[Showers, Showers]) -> None:
+    first, second = (evaluate(*samples, classifiers=[], quick=True, seed=5).data for _ in range(2))
+    for key in ("separation_power", "wasserstein", "mean_separation_power"):
+        assert first[key] == second[key]
+    assert "left out" in first["fpd"]["unavailable"]
+
+
+def test_voxels_permuted_within_layer_2(samples: tuple[Showers, Showers]) -> None:
+    part = GEOMETRY.slices[2]
+    order = np.random.default_rng(3).permutation(part.stop - part.start)
+
+    def permute(voxels: np.ndarray) -> None:
+        voxels[:, part] = voxels[:, part][:, order]
+
+    data = judge(samples, permute)
+    assert "layer 2" in found(data, "separation_power")
+    assert "ec_r_2" in found(data, "separation_power")
+    assert found(data, "fpd")
+    for name in ("e_layer_2", "ec_r_1", "e_tot_over_e_inc"):
+        assert data["separation_power"][name]["pull"] < 3
+
+
+def test_energies_scaled_by_five_per_cent(samples: tuple[Showers, Showers]) -> None:
+    def scale(voxels: np.ndarray) -> None:
+        voxels *= 1.05
+
+    data = judge(samples, scale, quick=True)
+    assert data["response"]["mean"]["value"] == pytest.approx(0.05, abs=0.005)
+    assert "% too high" in found(data, "response")
+    assert "e_tot_over_e_inc" in found(data, "separation_power")
+    assert "the energy response" in data["verdict"]["headline"]
+
+
+def test_a_tenth_replaced_by_copies(samples: tuple[Showers, Showers]) -> None:
+    def copy(voxels: np.ndarray) -> None:
+        voxels[:300] = voxels[300:600]
+
+    data = judge(samples, copy)
+    assert data["duplicates"]["within"]["value"] == pytest.approx(0.1)
+    assert data["duplicates"]["within"]["floor"] == 0
+    assert "10.00 % of the generated showers repeat another" in found(data, "duplicates")
+    assert "near-duplicate" in found(data, "duplicates")
+    assert not found(data, "separation_power")
+
+
+def test_near_copies_are_found_though_no_byte_agrees(samples: tuple[Showers, Showers]) -> None:
+    def nearly(voxels: np.ndarray) -> None:
+        voxels[:300] = voxels[300:600] * 1.001
+
+    data = judge(samples, nearly)
+    assert data["duplicates"]["within"]["value"] == 0
+    assert data["duplicates"]["near"]["value"] > 0.1
+    assert "near-duplicate" in found(data, "duplicates")
+
+
+def test_layer_12_set_to_zero(samples: tuple[Showers, Showers]) -> None:
+    def clear(voxels: np.ndarray) -> None:
+        voxels[:, GEOMETRY.slices[3]] = 0
+
+    data = judge(samples, clear)
+    assert data["separation_power"]["e_layer_12"]["value"] == 1
+    assert data["separation_power"]["e_layer_12"]["outside"] == {
+        "generated": 1.0,
+        "reference": pytest.approx(0.0, abs=0.01),
+    }
+    assert data["always_zero_voxels"]["only_generated"]["empty_layers"] == [12]
+    assert data["always_zero_voxels"]["only_generated"]["certain"] == 2
+    assert "layer 12 has no energy in any generated shower" in found(data, "always_zero_voxels")
+
+
+def test_memorisation_of_the_training_file(samples: tuple[Showers, Showers]) -> None:
+    training = make(1000, 9)
+
+    def memorise(voxels: np.ndarray) -> None:
+        voxels[:150] = training.voxels[:150]
+        voxels[150:600] = training.voxels[150:600] * 1.0005
+
+    clean = judge(samples, lambda voxels: None, train=training)
+    assert clean["duplicates"]["of_training"]["value"] == 0
+    assert not found(clean, "duplicates")
+    data = judge(samples, memorise, train=training)
+    assert data["duplicates"]["of_training"]["count"] == 150
+    assert data["duplicates"]["near_training"]["value"] > 0.1
+    assert "memorised" in found(data, "duplicates")
+
+
+def test_floor_file(samples: tuple[Showers, Showers]) -> None:
+    data = judge(samples, lambda voxels: None, floor=make(2400, 7), quick=True)
+    assert data["floor"]["n"] == 2400
+    entry = data["separation_power"]["e_layer_1"]
+    assert abs(entry["pull"]) < 4
+    shifted = make(2400, 8)
+    data = judge(samples, lambda voxels: None, floor=replace(shifted, voxels=shifted.voxels * 1.1), quick=True)
+    assert data["separation_power"]["e_tot_over_e_inc"]["floor"] > 0.3
+
+
+def test_files_and_energy_choice(tmp_path: Path, samples: tuple[Showers, Showers]) -> None:
+    for name, sample in zip(("g.h5", "r.h5"), samples, strict=True):
+        sample.write(tmp_path / name)
+    report = evaluate(tmp_path / "g.h5", tmp_path / "r.h5", classifiers=[], quick=True, only_energies=[4096.0])
+    assert report.data["generated"] == {
+        "path": str(tmp_path / "g.h5"),
+        "n": 1000,
+        "attributes": report.data["generated"]["attributes"],
+    }
+    assert set(report.generated.energies) == {4096.0}
+
+
+def test_different_spectra_are_refused_or_matched(samples: tuple[Showers, Showers]) -> None:
+    generated, reference = samples
+    fewer = generated[generated.energies < 10000]
+    with pytest.raises(CaloforgeError, match="--match-energies"):
+        evaluate(fewer, reference, classifiers=[])
+    data = evaluate(fewer, reference, classifiers=[], quick=True, match_energies=True).data
+    assert data["spectrum"]["reference_kept"] == 2000
+    assert data["generated"]["n"] == data["reference"]["n"] == 2000
+    assert any(p["metric"] == "spectrum" for p in data["verdict"]["points"])
+
+
+def test_too_few_showers_give_reasons_and_no_nan(samples: tuple[Showers, Showers]) -> None:
+    data = evaluate(samples[0][:12], samples[1][:12], classifiers=[]).data
+    assert data["separation_power"]["e_layer_0"]["unavailable"] == "needs at least 20 showers a side, there are 6"
+    assert "1000 showers a side" in data["fpd"]["unavailable"]
+    assert "No verdict" in data["verdict"]["headline"] or "could not be had" in data["verdict"]["headline"]
+    json.dumps(data, allow_nan=False)
+    with pytest.raises(CaloforgeError, match="showers to compare"):
+        evaluate(samples[0][:1], samples[1], classifiers=[], match_energies=True)
+
+
+def test_layers_without_energy_and_constant_observables_have_a_word_why() -> None:
+    def dead(seed: int) -> Showers:
+        showers = make(600, seed)
+        showers.voxels[:, GEOMETRY.slices[3]] = 0
+        showers.voxels[:, GEOMETRY.slices[0]] = 5.0
+        return showers
+
+    data = evaluate(dead(1), dead(2), classifiers=[]).data
+    assert "does not exceed the threshold" in data["separation_power"]["e_layer_12"]["unavailable"]
+    assert data["separation_power"]["e_layer_0"]["value"] == 0
+    layers = data["correlations"]["layers"]
+    assert set(layers["constant"]) == {"e_layer_0", "e_layer_12"}
+    assert layers["reference"][0][1] is None
+    assert layers["reference"][1][2] is not None
+    assert any("e_layer_12" in p["text"] for p in data["verdict"]["points"] if p["metric"] == "unavailable")
+    json.dumps(data, allow_nan=False)
+
+
+@pytest.mark.parametrize("which", ["generated", "reference", "both"])
+def test_showers_without_any_energy(samples: tuple[Showers, Showers], which: str) -> None:
+    empty = replace(samples[0], voxels=np.zeros_like(samples[0].voxels))
+    generated = empty if which != "reference" else samples[0]
+    reference = empty if which != "generated" else samples[1]
+    data = evaluate(generated, reference, classifiers=[]).data
+    json.dumps(data, allow_nan=False)
+    if which == "generated":
+        assert "showers without any energy" in found(data, "empty")
+        assert data["separation_power"]["e_tot_over_e_inc"]["value"] == 1
+    if which == "both":
+        assert "unavailable" in data["separation_power"]["voxel_energy"]
+
+
+def test_geometries_must_agree(samples: tuple[Showers, Showers]) -> None:
+    other = load_geometry("ds1-photons")
+    showers = Showers(np.full(10, 1e3), np.ones((10, other.n_voxels), dtype=np.float32), other)
+    with pytest.raises(CaloforgeError, match=r"'ds1-photons' \(368 voxels\).*'toy' \(40 voxels\)"):
+        evaluate(showers, samples[1], classifiers=[])
+
+
+def test_unknown_classifier_is_named(samples: tuple[Showers, Showers]) -> None:
+    with pytest.raises(CaloforgeError, match="unknown classifier 'magic'"):
+        evaluate(*samples, classifiers=["magic"])
+
+
+def test_classifier_stands_beside_its_floor(samples: tuple[Showers, Showers]) -> None:
+    generated, reference = samples
+    data = evaluate(generated[:900], reference[:900], quick=True).data
+    entry = data["classifier"]["quick"]
+    assert {"auc", "auc_std", "jsd", "floor_auc", "floor_auc_std", "n"} <= set(entry)
+    assert abs(entry["auc"] - entry["floor_auc"]) < 0.2
+
+
+def test_report_is_saved_whole(tmp_path: Path, equal: Report) -> None:
+    folder = equal.save(tmp_path / "report")
+    assert json.loads((folder / "report.json").read_text()) == equal.data
+    assert (folder / "report.html").stat().st_size > 10_000
+
+
+def test_plain_knows_numpy_and_refuses_nan() -> None:
+    mixed = {1: np.float32(0.5), "a": (np.int64(3), np.array([1.0, np.nan])), "b": True}
+    assert plain(mixed) == {"1": 0.5, "a": [3, [1.0, None]], "b": True}

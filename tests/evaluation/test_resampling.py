@@ -1,0 +1,61 @@
+"""Values, errors and floors against statistics whose answer is known."""
+
+import numpy as np
+import pytest
+
+from caloforge.evaluation.resampling import estimate, make_plan
+
+E = np.full(2000, 1e3)
+
+
+def mean_difference(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a.mean() - b.mean())
+
+
+def test_jackknife_error_of_a_mean_is_the_textbooks() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(0, 1, 2000), rng.normal(0, 2, 1500)
+    plan = make_plan(E, E[:1500], None, rng, draws=400)
+    [entry] = estimate(mean_difference, x, y, plan)
+    assert entry["value"] == pytest.approx(x.mean() - y.mean())
+    # Each sample's subsets scale alike only if their sizes agree; 2000 against 1500 stays within 15 %.
+    assert entry["error"] == pytest.approx(np.sqrt(1 / 2000 + 4 / 1500), rel=0.15)
+    assert entry["floor_error"] == pytest.approx(2 * np.sqrt(2 / 750), rel=0.15)
+    assert plan.n == 750
+
+
+def test_floor_file_gives_all_of_its_showers() -> None:
+    rng = np.random.default_rng(2)
+    x, r, f = rng.normal(0, 1, 500), rng.normal(0, 1, 400), rng.normal(5, 1, 300)
+    plan = make_plan(E[:500], E[:400], E[:300], rng, draws=10)
+    [entry] = estimate(mean_difference, x, np.concatenate([r, f]), plan)
+    assert plan.n == 300
+    assert entry["floor"] == pytest.approx(-5, abs=0.3)
+    assert len(plan.at_n[0][0]) == len(plan.floor[0][1]) == 300
+    assert plan.floor[0][1].min() >= 400
+
+
+def test_equal_samples_lie_at_the_floor() -> None:
+    """Over many pairs of equal samples, pulls exceed 3 as rarely as they should."""
+
+    def squared(a: np.ndarray, b: np.ndarray) -> float:
+        return mean_difference(a, b) ** 2  # positive and biased like a separation power
+
+    pulls = []
+    for seed in range(150):
+        rng = np.random.default_rng([3, seed])
+        plan = make_plan(E[:200], E[:200], None, rng, draws=10)
+        [entry] = estimate(squared, rng.normal(size=200), rng.normal(size=200), plan)
+        pulls.append(entry["pull"])
+    assert np.mean(np.array(pulls) > 3) < 0.02
+    assert abs(np.median(pulls)) < 0.5
+
+
+def test_a_shift_is_seen_and_several_numbers_keep_their_order() -> None:
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(0.5, 1, 2000), rng.normal(0, 1, 2000)
+    plan = make_plan(E, E, None, rng)
+    first, second = estimate(lambda a, b: [mean_difference(a, b), -1.0], x, y, plan)
+    assert first["pull"] > 5
+    assert second["value"] == second["floor"] == -1
+    assert second["pull"] == 0

@@ -1,0 +1,84 @@
+"""Incident-energy spectra: agreement, matching, and fair subsets."""
+
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+
+from caloforge.errors import CaloforgeError
+from caloforge.evaluation import spectra
+
+DISCRETE = np.repeat([256.0, 512.0, 1024.0], [50, 30, 20])
+
+
+def test_distance_is_kolmogorov_smirnov() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.lognormal(8, 1, 400), rng.lognormal(8.2, 1, 300)
+    found = spectra.distance(a, b)
+    assert found[0] == pytest.approx(ks_2samp(a, b).statistic)
+    assert found[1] == pytest.approx(ks_2samp(a, b, method="asymp").pvalue, rel=0.3)
+
+
+def test_storage_in_gev_makes_no_difference() -> None:
+    in_gev = (DISCRETE / 1e3).astype(np.float32).astype(np.float64) * 1e3
+    assert spectra.distance(in_gev, DISCRETE) == (0.0, 1.0)
+
+
+def test_shared_and_independent_spectra_are_told_apart() -> None:
+    rng = np.random.default_rng(2)
+    law = rng.uniform(1e3, 1e5, 2000)
+    assert spectra.share_spectrum(law, rng.permutation(law))
+    assert not spectra.share_spectrum(law, rng.uniform(1e3, 1e5, 2000))
+    assert spectra.check_same(law, rng.uniform(1e3, 1e5, 2000), "a", "b")[1] > 1e-3
+
+
+def test_different_spectra_are_refused_with_both_names() -> None:
+    with pytest.raises(CaloforgeError, match=r"gen\.h5.*ref\.h5.*--match-energies") as caught:
+        spectra.check_same(np.full(50, 256.0), DISCRETE, "gen.h5", "ref.h5")
+    assert "\n" not in str(caught.value)
+
+
+def test_matching_discrete_spectra_keeps_the_smaller_number_at_each_energy() -> None:
+    other = np.repeat([256.0, 1024.0, 4096.0], [10, 40, 40])
+    rows, other_rows = spectra.match(DISCRETE, other, np.random.default_rng(3))
+    for energies in (DISCRETE[rows], other[other_rows]):
+        assert dict(zip(*np.unique(energies, return_counts=True), strict=True)) == {256.0: 10, 1024.0: 20}
+    assert len(np.unique(rows)) == 30
+
+
+def test_matching_continuous_spectra() -> None:
+    rng = np.random.default_rng(4)
+    flat, steep = rng.uniform(1e3, 1e5, 6000), np.exp(rng.uniform(np.log(1e3), np.log(1e5), 6000))
+    assert spectra.distance(flat, steep)[1] < 1e-6
+    a, b = spectra.match(flat, steep, rng)
+    assert spectra.distance(flat[a], steep[b])[1] > 0.99
+    assert len(a) > 2000
+
+
+def test_nothing_in_common_is_said() -> None:
+    with pytest.raises(CaloforgeError, match="no incident energy in common"):
+        spectra.match(np.full(5, 10.0), np.full(5, 20.0), np.random.default_rng(1))
+
+
+def test_selecting_energies_and_ranges() -> None:
+    rows = spectra.select(DISCRETE, [512.0, (900.0, 2000.0)], "x.h5")
+    assert sorted(set(DISCRETE[rows])) == [512.0, 1024.0]
+    assert len(rows) == 50
+    with pytest.raises(CaloforgeError, match=r"x\.h5 has no shower at 2\.048 GeV"):
+        spectra.select(DISCRETE, [2048.0], "x.h5")
+
+
+@pytest.mark.parametrize("stratified", [True, False])
+def test_halves_are_disjoint_and_stratified_ones_have_one_spectrum(stratified: bool) -> None:
+    rng = np.random.default_rng(5)
+    energies = rng.uniform(1e3, 1e5, 1001)
+    first, second = spectra.halves(energies, 500, rng, stratified)
+    assert len(np.unique(np.concatenate([first, second]))) == 1000
+    distance = spectra.distance(energies[first], energies[second])[0]
+    assert (distance <= 1 / 500 + 1e-12) == stratified
+
+
+def test_stratified_thinning_keeps_the_shares() -> None:
+    rows = spectra.thin(DISCRETE, 10, np.random.default_rng(6), stratified=True)
+    assert np.unique(DISCRETE[rows], return_counts=True)[1].tolist() == [5, 3, 2]
+    assert len(np.unique(rows)) == 10
+    assert spectra.thin(DISCRETE, 100, np.random.default_rng(6), stratified=True).tolist() == list(range(100))

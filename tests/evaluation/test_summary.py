@@ -1,0 +1,90 @@
+"""One pass over a file gives what the whole file in memory would."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caloforge.evaluation import observables, summary
+from caloforge.evaluation.binning import challenge_edges
+from caloforge.geometry import load_geometry
+from caloforge.showers import Showers
+
+GEOMETRY = load_geometry("ds1-photons")
+
+
+def showers(n: int = 70, seed: int = 1) -> Showers:
+    rng = np.random.default_rng(seed)
+    voxels = rng.gamma(0.5, 8.0, (n, GEOMETRY.n_voxels)) * (rng.random((n, GEOMETRY.n_voxels)) < 0.3)
+    voxels[3] = 0
+    return Showers(rng.choice([256.0, 512.0], n), voxels.astype(np.float32), GEOMETRY, {"source": "made up"})
+
+
+@pytest.mark.parametrize("chunk", [1, 17, 1000])
+def test_streaming_equals_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
+    monkeypatch.setattr(summary, "CHUNK_VALUES", chunk * GEOMETRY.n_voxels)
+    whole = showers()
+    whole.write(tmp_path / "x.h5")
+    rows = np.arange(2, 70, 3)
+    seen: list[int] = []
+    with summary.open_source(tmp_path / "x.h5") as source:
+        largest = summary.largest_voxel(source, rows)
+        edges = challenge_edges(GEOMETRY, "voxel_energy", np.array([largest]))
+        found = summary.summarise(
+            source,
+            rows,
+            voxel_edges=edges,
+            sample_rows=np.array([5, 0, 9]),
+            example_rows=np.array([1]),
+            progress=seen.append,
+        )
+    kept = whole[rows]
+    cut = np.where(kept.voxels < 1, 0, kept.voxels).astype(np.float64)
+    assert largest == kept.voxels.max()
+    assert sum(seen) == 70
+    assert found.n == len(rows)
+    assert found.attributes["source"] == "made up"
+    np.testing.assert_array_equal(found.energies, kept.energies)
+    for name, values in observables.compute(kept, observables.summary_names(GEOMETRY)).items():
+        np.testing.assert_allclose(found.observables[name], values, rtol=1e-12, err_msg=name)
+    np.testing.assert_allclose(found.voxel_mean, cut.mean(axis=0))
+    np.testing.assert_allclose(found.voxel_rms, np.sqrt((cut**2).mean(axis=0)), rtol=1e-6)
+    np.testing.assert_allclose(found.voxel_occupancy, (cut > 0).mean(axis=0))
+    np.testing.assert_array_equal(found.voxel_counts, np.histogram(cut[cut > 0], edges)[0])
+    assert (found.voxel_under, found.voxel_over) == (0, 0)
+    np.testing.assert_array_equal(found.voxel_rows.sum(axis=1), (cut > 0).sum(axis=1))
+    np.testing.assert_array_equal(found.sample.voxels, kept.voxels[[0, 5, 9]])
+    np.testing.assert_array_equal(found.examples.voxels, kept.voxels[[1]])
+    np.testing.assert_allclose(found.radial.sum(axis=1), cut.sum(axis=1), rtol=1e-5)
+    at_five = cut[:, np.isclose(GEOMETRY.r, 5.0)].sum(axis=1)
+    np.testing.assert_allclose(found.radial[:, np.searchsorted(found.radii, 5.0)], at_five, rtol=1e-5)
+
+
+def test_voxels_above_the_references_largest_are_counted_apart() -> None:
+    source = summary.open_source(showers())
+    found = summary.summarise(source, voxel_edges=np.geomspace(2.0, 10.0, 6))
+    cut = showers().voxels.astype(np.float64)
+    assert found.voxel_over == (cut > 10).sum()
+    assert found.voxel_under == ((cut >= 1) & (cut < 2)).sum()
+
+
+def test_fingerprints_see_one_changed_bit_and_empty_showers() -> None:
+    voxels = showers().voxels
+    prints = summary.fingerprint(voxels)
+    assert prints[3] == 0
+    assert len(np.unique(prints)) == 70
+    changed = voxels.copy()
+    changed[0, 100] = np.nextafter(changed[0, 100], np.float32(np.inf))
+    assert summary.fingerprint(changed)[0] != prints[0]
+    np.testing.assert_array_equal(summary.fingerprint(changed)[1:], prints[1:])
+    assert summary.summarise(summary.open_source(showers())).empty == 1
+
+
+@pytest.mark.parametrize("name", ["ds1-pions", "ds3", "calogan"])
+def test_radial_bins_are_few_and_take_every_voxel(name: str) -> None:
+    geometry = load_geometry(name)
+    radii, index = summary.radial_bins(geometry)
+    assert len(radii) <= summary.RADII
+    assert index.shape == (geometry.n_voxels,)
+    assert np.all(np.diff(radii) > 0)
+    assert np.abs(radii[index] - geometry.r).max() <= (1e-6 if name != "calogan" else geometry.r.max() / 80 + 1e-6)

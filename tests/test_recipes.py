@@ -1,0 +1,168 @@
+"""Recipes: the shipped ones, overrides, and errors that name the key and the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from caloforge.errors import CaloforgeError
+from caloforge.recipes import find_recipe, list_recipes, load_recipe
+
+GOOD: dict[str, Any] = {
+    "name": "r",
+    "geometry": "ds1-photons",
+    "transforms": [{"kind": "incident_energy_fraction"}, {"kind": "linear_condition"}],
+    "model": {"kind": "caloman", "latent_dim": 4},
+    "training": {"epochs": 2, "batch_size": 8, "learning_rate": 0.001},
+}
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_shipped_recipes_load(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe.description
+
+
+def test_the_papers_settings() -> None:
+    """arXiv:2211.15380, appendix."""
+    recipe = load_recipe("caloman-ds1-photons")
+    autoencoder, density = recipe.training.for_stage("autoencoder"), recipe.training.for_stage("density")
+    for stage in (autoencoder, density):
+        assert (stage.epochs, stage.batch_size, stage.learning_rate, stage.clip_norm) == (200, 512, 1e-3, 10)
+    assert autoencoder.schedule == "cosine"
+    assert (density.schedule, density.patience, density.select) == ("constant", 100, "separation_power")
+    assert density.select_showers == 50_000
+    assert recipe.model["hidden"] == [512, 512, 512]
+    assert (recipe.model["latent_dim"], recipe.model["flow_layers"], recipe.model["flow_blocks"]) == (
+        20,
+        4,
+        3,
+    )
+    assert recipe.training.validation_fraction == 0.2
+
+
+def _write(tmp_path: Path, plain: Any) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(plain))
+    return path
+
+
+def test_numbers_that_yaml_takes_for_text(tmp_path: Path) -> None:
+    """YAML 1.1 reads 1e-3, without a dot, as text."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(yaml.safe_dump(GOOD).replace("0.001", "1e-3"))
+    assert load_recipe(path).training.learning_rate == 1e-3
+
+
+def test_overrides(tmp_path: Path) -> None:
+    path = _write(tmp_path, GOOD)
+    recipe = load_recipe(
+        path,
+        [
+            "training.epochs=10",
+            "training.seed=7",
+            "training.device=cpu",
+            "training.learning_rate=5e-4",
+            "model.hidden=[8, 8]",
+            "transforms.0.maximum=3.1",
+            "training.stages.density.epochs=3",
+        ],
+    )
+    assert (recipe.training.epochs, recipe.training.seed, recipe.training.device) == (10, 7, "cpu")
+    assert recipe.training.learning_rate == 5e-4
+    assert recipe.model["hidden"] == [8, 8]
+    assert recipe.transforms[0]["maximum"] == 3.1
+    assert recipe.training.for_stage("density").epochs == 3
+    assert recipe.training.for_stage("autoencoder").epochs == 10
+
+
+def test_resolved_recipe_reads_back(tmp_path: Path) -> None:
+    recipe = load_recipe(_write(tmp_path, GOOD))
+    (tmp_path / "resolved.yaml").write_text(recipe.to_yaml())
+    assert load_recipe(tmp_path / "resolved.yaml") == recipe
+
+
+def _changed(*keys: str | int, value: Any) -> dict[str, Any]:
+    plain = yaml.safe_load(yaml.safe_dump(GOOD))
+    place = plain
+    for key in keys[:-1]:
+        place = place[key]
+    if value is None:
+        del place[keys[-1]]
+    else:
+        place[keys[-1]] = value
+    return plain
+
+
+BAD = {
+    "unknown at top": (_changed("modle", value={}), "unknown key 'modle'"),
+    "unknown in training": (_changed("training", "epoch", value=3), "unknown key 'training.epoch'"),
+    "unknown in model": (_changed("model", "latent", value=3), "model: unknown key 'latent'"),
+    "unknown in transform": (
+        _changed("transforms", 0, "max", value=3),
+        r"transforms\[0\]: unknown key 'max'",
+    ),
+    "unknown in stage": (
+        _changed("training", "stages", value={"density": {"lr": 1}}),
+        "training.stages.density: unknown key 'lr'",
+    ),
+    "missing model": (_changed("model", value=None), "missing key 'model'"),
+    "missing epochs": (_changed("training", "epochs", value=None), "missing key 'training.epochs'"),
+    "missing setting": (_changed("model", "latent_dim", value=None), "model: missing key 'latent_dim'"),
+    "missing kind": (_changed("model", "kind", value=None), "model: missing key 'kind'"),
+    "wrong type": (_changed("training", "epochs", value="many"), "'training.epochs' is 'many'"),
+    "out of range": (_changed("training", "epochs", value=0), "'training.epochs' is 0"),
+    "unknown model": (
+        _changed("model", "kind", value="calomen"),
+        "unknown model 'calomen'; known are caloman",
+    ),
+    "no such class": (
+        _changed("model", "kind", value="nowhere.Model"),
+        "cannot import the model 'nowhere.Model'",
+    ),
+    "no model at all": (_changed("model", "kind", value="pathlib.Path"), "no subclass of ShowerModel"),
+    "geometry": (_changed("geometry", value="ds7"), "unknown geometry 'ds7'"),
+    "schedule": (_changed("training", "schedule", value="linear"), "'training.schedule' is 'linear'"),
+    "list": ([1, 2], "expected a mapping"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_recipes_name_the_key_and_the_file(case: str, tmp_path: Path) -> None:
+    plain, message = BAD[case]
+    path = _write(tmp_path, plain)
+    with pytest.raises(CaloforgeError, match=message) as caught:
+        load_recipe(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("training.epochs", "--set takes dotted.key=value"),
+        ("training.epochs.x=3", "'epochs' is a single value"),
+        ("transforms.9.kind=x", "'9' must be a place in a list of 2"),
+        ("training.epoks=3", "unknown key 'training.epoks'"),
+        ("model.hidden=[1", "the value is no YAML"),
+    ],
+)
+def test_bad_overrides(override: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(CaloforgeError, match=message):
+        load_recipe(_write(tmp_path, GOOD), [override])
+
+
+def test_no_such_recipe_lists_the_shipped() -> None:
+    with pytest.raises(CaloforgeError, match=r"no such recipe: nothing.*caloman-ds1-photons"):
+        find_recipe("nothing")
+
+
+def test_not_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("a: [1\nb: {")
+    with pytest.raises(CaloforgeError, match=r"recipe.yaml is no readable YAML"):
+        load_recipe(path)

@@ -1,0 +1,117 @@
+"""Saving, loading and generating: seeds, streaming, provenance, and that a stranger's run cannot run code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from caloforge.errors import CaloforgeError
+from caloforge.geometry import Geometry
+from caloforge.models.caloman import CaloMan
+from caloforge.showers import Showers
+from caloforge.simulator import Simulator, generate
+from caloforge.transforms import build_transforms
+from own_model import GaussianPerFeature
+
+
+@pytest.fixture
+def simulator(small_geometry: Geometry, small_showers: Showers) -> Simulator:
+    torch.manual_seed(0)
+    chain = [
+        {"kind": "readout_threshold"},
+        {"kind": "incident_energy_fraction"},
+        {"kind": "linear_condition"},
+    ]
+    x, c = torch.from_numpy(small_showers.voxels), torch.from_numpy(small_showers.energies).float()[:, None]
+    transforms = build_transforms(chain, small_geometry).fit(x, c)
+    return Simulator(small_geometry, transforms, CaloMan(13, 1, latent_dim=3, hidden=[8]), {"recipe": "r"})
+
+
+def test_same_seed_same_showers_and_batches_differ(simulator: Simulator) -> None:
+    energies = np.full(40, 200.0)
+    a, b, other = (simulator.generate(energies, seed, batch_size=20).voxels for seed in (5, 5, 6))
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, other)
+    assert not np.array_equal(a[:20], a[20:])
+
+
+def test_showers_are_cut_at_the_threshold(simulator: Simulator) -> None:
+    voxels = simulator.generate(np.full(200, 400.0), 1).voxels
+    assert ((voxels == 0) | (voxels >= 0.5)).all()
+    assert (voxels == 0).any()
+
+
+def test_file_carries_its_provenance(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.save(tmp_path / "run")
+    loaded = Simulator.load(tmp_path / "run")
+    timing = generate(loaded, np.full(25, 100.0), tmp_path / "g.h5", seed=9, batch_size=10)
+    assert timing.n == 25
+    assert timing.model > 0
+    back = Showers.read(tmp_path / "g.h5")
+    assert back.geometry == simulator.geometry
+    facts = back.attributes
+    assert (facts["seed"], facts["batch_size"], facts["recipe"], facts["units"]) == (9, 10, "r", "MeV")
+    assert len(facts["weights_sha256"]) == 64
+    np.testing.assert_array_equal(back.voxels, loaded.generate(np.full(25, 100.0), 9, 10).voxels)
+
+
+def test_saved_run_holds_data_only(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.save(tmp_path / "run")
+    assert {p.name for p in (tmp_path / "run").iterdir()} == {"simulator.json", "weights.safetensors"}
+
+
+def _save_own(folder: Path, geometry: Geometry) -> None:
+    transforms = build_transforms([{"kind": "readout_threshold"}], geometry)
+    Simulator(geometry, transforms, GaussianPerFeature(13, 1)).save(folder)
+
+
+def test_a_class_from_outside_is_imported_only_when_named(small_geometry: Geometry, tmp_path: Path) -> None:
+    _save_own(tmp_path / "run", small_geometry)
+    with pytest.raises(CaloforgeError, match=r"own_model.GaussianPerFeature' is not part of caloforge.*--trust"):
+        Simulator.load(tmp_path / "run")
+    loaded = Simulator.load(tmp_path / "run", trusted=["own_model.GaussianPerFeature"])
+    assert type(loaded.model) is GaussianPerFeature
+
+
+def test_a_strangers_module_is_never_imported(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.save(tmp_path / "run")
+    description = json.loads((tmp_path / "run/simulator.json").read_text())
+    for place in ("model", "transforms"):
+        changed = json.loads(json.dumps(description))
+        entry = changed["model"] if place == "model" else changed["transforms"][0]
+        entry["kind"] = "this.Zen"  # importing the module `this` prints a poem, and shows in sys.modules
+        (tmp_path / "run/simulator.json").write_text(json.dumps(changed))
+        with pytest.raises(CaloforgeError, match="is not part of caloforge"):
+            Simulator.load(tmp_path / "run")
+    assert "this" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda run: (run / "simulator.json").unlink(), "holds no trained simulator"),
+        (lambda run: (run / "simulator.json").write_text("{"), "cannot be read"),
+        (lambda run: (run / "simulator.json").write_text('{"format": 99}'), "not of format 1"),
+        (lambda run: (run / "simulator.json").write_text('{"format": 1}'), "damaged simulator"),
+        (lambda run: (run / "weights.safetensors").unlink(), "damaged simulator"),
+        (lambda run: (run / "weights.safetensors").write_bytes(b"12345678"), "damaged simulator"),
+    ],
+)
+def test_damaged_runs_are_named(damage, message: str, simulator: Simulator, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    simulator.save(run)
+    damage(run)
+    with pytest.raises(CaloforgeError, match=message) as caught:
+        Simulator.load(run)
+    assert str(run) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_such_run(tmp_path: Path) -> None:
+    with pytest.raises(CaloforgeError, match="no such run"):
+        Simulator.load(tmp_path / "none")
