@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import tarfile
 import threading
@@ -17,6 +18,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.sources.geant4 import datasets
 from caloforge.sources.geant4.datasets import DATA_SETS, DataSet, FoundData, find_data, physics_list_for
 from caloforge.sources.geant4.download import download
+from caloforge.sources.geant4.run import binding_version
 
 
 def fill(folder: Path) -> Path:
@@ -182,5 +184,12 @@ def test_download_refuses_what_is_not_as_published(site: tuple[Path, str], tmp_p
     assert not list(tmp_path.rglob("escape"))
 
 
-def test_found_data_is_plain(tmp_path: Path) -> None:
-    assert FoundData({}, "nowhere").missing("G4EmStandardPhysics")[0].variable == "G4LEDATA"
+def test_without_geant4_pybind_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(CaloforgeError, match=r"pip install 'caloforge\[geant4\]'"):
+        binding_version()
+
+
+def test_without_any_data_each_needed_set_is_missing() -> None:
+    missing = FoundData({}, "nowhere").missing("G4EmStandardPhysics")
+    assert [d.name for d in missing] == ["G4EMLOW", "G4ENSDFSTATE"]

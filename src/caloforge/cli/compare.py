@@ -47,7 +47,8 @@ def compare(
     for remark in remarks(entries):
         stderr.print(f"note: {remark}", markup=False)
     if beside is not None and published is not None:
-        stdout.print(rich_table(beside))
+        few = ("submission", "mean_separation", "auc_low", "auc_high", "auc_resnet", "fpd_e3", "kpd_e3")
+        stdout.print(rich_table(beside, few))
         stdout.print(beside.note, markup=False)
     if out is not None and folder is not None:
         write_comparison(entries, beside, folder)

@@ -98,8 +98,8 @@ def evaluate(
         report.save(folder)
         tell("figures and page", 1, 1)
     stdout.print(verdict_table(report.data, table1_names(report.reference.geometry)))
-    for line in verdict_lines(report.data):
-        stdout.print(line)
+    for point in verdict_lines(report.data):
+        stdout.print(point)
     stdout.print(f"report: {target / 'report.html'}", markup=False)
 
 

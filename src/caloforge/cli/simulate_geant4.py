@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from caloforge.sources.geant4.run import Summary
 
 
 def geant4(
@@ -50,6 +55,7 @@ def geant4(
     Example: caloforge simulate geant4 -d w-si -p e- -e loguniform:1GeV:16GeV -n 500 -w 2 -o showers.h5
     """
     import shlex
+    from functools import partial
 
     from caloforge.cli.console import stderr, stdout
     from caloforge.sources.geant4.datasets import find_data
@@ -75,9 +81,11 @@ def geant4(
     words += [] if n is None else ["-n", str(n)]
     words += ["--seed", str(seed), "--angle", angle, "--position", position, "--cut", f"{cut:g}", "-o", output.name]
     try:
-        summary = _with_bar(simulate, request, output, workers, overwrite, append, shlex.join(words))
+        attributes = {"command": shlex.join(words)}
+        summary = _with_bar(partial(simulate, request, output, workers, overwrite, append, attributes))
     except KeyboardInterrupt:
-        stderr.print(f"finished events are in {partial_path(output)}; the same command goes on from them")
+        if partial_path(output).exists():
+            stderr.print(f"finished events are in {partial_path(output)}; the same command goes on from them")
         raise
     rate = summary.simulated / summary.wall_seconds
     stdout.print(
@@ -88,8 +96,8 @@ def geant4(
     )
 
 
-def _with_bar(simulate, request, output, workers, overwrite, append, command):  # type: ignore[no-untyped-def]
-    """Run under a progress bar that starts with what an earlier run has finished."""
+def _with_bar(run: Callable[[Callable[[int, int], None]], Summary]) -> Summary:
+    """`run` under a progress bar that starts with what an earlier run has finished."""
     from caloforge.cli.console import progress_bar
 
     with progress_bar() as bar:
@@ -101,7 +109,7 @@ def _with_bar(simulate, request, output, workers, overwrite, append, command):  
                 bar.reset(task, total=of, completed=done, unit="showers", remark=remark)
             bar.update(task, completed=done)
 
-        return simulate(request, output, workers, overwrite, append, {"command": command}, advance)
+        return run(advance)
 
 
 def _download(particle: str, folder: Path | None) -> None:

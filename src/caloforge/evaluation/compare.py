@@ -247,14 +247,18 @@ def write_comparison(entries: Sequence[Entry], published: Table | None, folder: 
 
     tables = comparison_tables(entries)
     pages = [_marked(table, entries) for table in tables]
-    text = environment().get_template("compare.html.j2").render(
-        title="caloforge comparison",
-        names=[entry.name for entry in entries],
-        headlines=[(entry.name, (entry.data.get("verdict") or {}).get("headline", "")) for entry in entries],
-        remarks=remarks(entries),
-        tables=pages,
-        published=page_table(published) if published else None,
-        version=__version__,
+    text = (
+        environment()
+        .get_template("compare.html.j2")
+        .render(
+            title="caloforge comparison",
+            names=[entry.name for entry in entries],
+            headlines=[(entry.name, (entry.data.get("verdict") or {}).get("headline", "")) for entry in entries],
+            remarks=remarks(entries),
+            tables=pages,
+            published=page_table(published) if published else None,
+            version=__version__,
+        )
     )
     with atomic_folder(folder) as partial:
         (partial / "tables").mkdir()

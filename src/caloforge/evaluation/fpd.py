@@ -31,8 +31,8 @@ BATCHES, BATCH_SIZE = 10, 5000
 
 
 def minimum_showers(geometry: Geometry) -> int:
-    """Fewest showers a side for which the smallest part has four showers per feature, and at least 1 000."""
-    return max(1000, 4 * PARTS[-1] * len(feature_names(geometry)))
+    """Fewest showers a side for which the smallest part has two showers per feature, and at least 1 000."""
+    return max(1000, 2 * PARTS[-1] * (len(feature_names(geometry)) + 2))
 
 
 def feature_names(geometry: Geometry) -> list[str]:

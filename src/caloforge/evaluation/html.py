@@ -115,11 +115,7 @@ def render(report: Report, folder: Path, progress: Callable[[str], None] | None 
     for key, figure in _draw(report, folder / "figures", progress):
         items[key].append(figure)
     page = folder / "report.html"
-    sections = [
-        {"key": key, "title": title, "items": items[key]}
-        for key, title in SECTIONS
-        if items[key]
-    ]
+    sections = [{"key": key, "title": title, "items": items[key]} for key, title in SECTIONS if items[key]]
     text = environment().get_template("report.html.j2").render(sections=sections, **summary(report.data))
     write_text(page, text)
     return page
@@ -159,7 +155,7 @@ def page_table(table: Table) -> PageTable:
     """`table` with its numbers as text."""
     rows = []
     for row in table.rows:
-        cells = []
+        cells: list[Cell] = []
         for column in table.columns:
             if cells and row.get("unavailable") and row.get(column.key) is None:
                 cells.append(Cell(str(row["unavailable"]), span=len(table.columns) - len(cells)))

@@ -92,7 +92,7 @@ class Opened:
     def name(self, key: str) -> str:
         """What to call a file in a message."""
         path = str(self.sources[key].path)
-        return f"the {key} showers" if isinstance(self.sources[key], InMemory) else path
+        return f"the {key} sample" if isinstance(self.sources[key], InMemory) else path
 
     def _common_geometry(self) -> Geometry:
         reference = self.sources["reference"].geometry
@@ -100,7 +100,7 @@ class Opened:
             if not same_voxels(source.geometry, reference):
                 raise CaloforgeError(
                     f"{self.name(key)} has geometry '{source.geometry.name}' ({source.geometry.n_voxels} voxels), "
-                    f"{self.name('reference')} has '{reference.name}' ({reference.n_voxels}); "
+                    f"{self.name('reference')} has '{reference.name}' ({reference.n_voxels} voxels); "
                     "give two files of one geometry"
                 )
         return reference

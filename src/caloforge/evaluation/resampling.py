@@ -55,8 +55,14 @@ class Plan:
 
     def first(self, draws: int) -> Plan:
         """The same plan with at most so many draws, for distances that take long."""
-        cut = {key: getattr(self, key)[:draws] for key in ("at_n", "floor", "null", "error")}
-        return replace(self, **cut)
+        error, null = self.error[:draws], self.null[:draws]
+        return replace(
+            self,
+            error=error,
+            at_n=error if self.at_n is self.error else self.at_n[:draws],
+            null=null,
+            floor=null if self.floor is self.null else self.floor[:draws],
+        )
 
     @property
     def error_scale(self) -> float:
@@ -125,10 +131,11 @@ def estimate(
         return np.array([np.atleast_1d(distance(first[a], pool[b])) for a, b in pairs], dtype=np.float64)
 
     value = np.atleast_1d(distance(generated, pool[: plan.n_reference])).astype(np.float64)
-    error = plan.error_scale * spread(over(plan.error, generated))
-    at_n = over(plan.at_n, generated).mean(axis=0)
-    floor = over(plan.floor, pool).mean(axis=0)
-    floor_error = spread(over(plan.null, pool))
+    halves, null = over(plan.error, generated), over(plan.null, pool)
+    # With the reference cut in two, these are the same subsets again.
+    at_n = (halves if plan.at_n is plan.error else over(plan.at_n, generated)).mean(axis=0)
+    floor = (null if plan.floor is plan.null else over(plan.floor, pool)).mean(axis=0)
+    error, floor_error = plan.error_scale * spread(halves), spread(null)
     pull = (at_n - floor) / np.maximum(np.hypot(error, floor_error), 1e-12)
     keys = ("value", "error", "value_at_n", "floor", "floor_error", "pull")
     columns = (value, error, at_n, floor, floor_error, pull)

@@ -63,7 +63,7 @@ def flatten(entry: Mapping[str, Any], prefix: str = "") -> Row:
             row.update(flatten(value, f"{prefix}{key}_"))
         elif not isinstance(value, (list, tuple)):
             row[f"{prefix}{key}"] = value
-        elif len(value) <= SHORT and not any(isinstance(item, (list, tuple, Mapping)) for item in value):
+        elif _fits(value):
             row[f"{prefix}{key}"] = ", ".join(map(str, value))
     return row
 
@@ -102,9 +102,7 @@ def separation_table(data: Mapping[str, Any]) -> Table | None:
     )
 
 
-def _plain_distance(
-    data: Mapping[str, Any], name: str, title: str, note: str, *extra: Column
-) -> Table | None:
+def _plain_distance(data: Mapping[str, Any], name: str, title: str, note: str, *extra: Column) -> Table | None:
     entries = data.get(name)
     if not isinstance(entries, Mapping) or not entries or "unavailable" in entries:
         return None
@@ -346,7 +344,15 @@ def _generic(key: str, entry: Mapping[str, Any] | list[Any]) -> Iterable[Table]:
 
 
 def _has_lists(entry: Mapping[str, Any]) -> bool:
-    return any(isinstance(v, list) or (isinstance(v, Mapping) and _has_lists(v)) for v in entry.values())
+    """Whether there are lists in `entry` that do not fit into a cell."""
+    return any(
+        _has_lists(value) if isinstance(value, Mapping) else isinstance(value, list) and not _fits(value)
+        for value in entry.values()
+    )
+
+
+def _fits(value: list[Any] | tuple[Any, ...]) -> bool:
+    return len(value) <= SHORT and not any(isinstance(item, (list, tuple, Mapping)) for item in value)
 
 
 def _free(name: str, title: str, rows: list[Row]) -> Table:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -17,15 +18,21 @@ COLOURS = {"good": "green", "note": "yellow", "bad": "red"}
 SIGNS = {"good": "✓", "note": "!", "bad": "✗"}
 
 
-def rich_table(table: Table) -> RichTable:
-    """A table of the page for the terminal."""
-    page = page_table(table)
-    drawn = RichTable(title=table.title, title_justify="left", header_style="bold")
+def rich_table(table: Table, keys: Collection[str] | None = None) -> RichTable:
+    """A table of the page for the terminal: the columns `keys`, or all that have a text."""
+    columns = tuple(c for c in table.columns if c.kind != "bar" and (keys is None or c.key in keys))
+    page = page_table(replace(table, columns=columns))
+    drawn = RichTable(title=table.title, title_justify="left", header_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
     for k, column in enumerate(page.columns):
-        drawn.add_column(column.title, justify="left" if column.kind == "text" else "right", no_wrap=k > 0)
+        first = k == 0
+        drawn.add_column(
+            column.title,
+            justify="left" if column.kind == "text" else "right",
+            no_wrap=not first,
+            min_width=24 if first else None,
+        )
     for row in page.rows:
-        cells = [Text(cell.text, style=COLOURS.get(cell.level, "")) for cell in row]
-        drawn.add_row(*cells)
+        drawn.add_row(*(Text(cell.text, style=COLOURS.get(cell.level, "")) for cell in row))
     return drawn
 
 

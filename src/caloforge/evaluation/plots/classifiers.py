@@ -59,9 +59,7 @@ def draw_weights(
     return steps
 
 
-def draw_auc_against_size(
-    points: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, ax: Axes
-) -> dict[str, Any]:
+def draw_auc_against_size(points: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, ax: Axes) -> dict[str, Any]:
     """AUC against the number of showers, label → (showers a side, AUC)."""
     lines = {}
     for colour, (label, (sizes, values)) in zip(_colours(len(points)), points.items(), strict=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -132,7 +133,9 @@ def _histograms(report: Report) -> Iterator[Picture]:
         panels = [_pair(report, name) for name in observables.members(family, names, ids)]
         found = [panel for panel in panels if panel is not None]
         if "voxel_energy" in family.families and report.reference.voxel_counts.any():
-            found.insert(min(1, len(found)), ("voxel_energy", *map(voxel_histogram, (report.generated, report.reference))))
+            found.insert(
+                min(1, len(found)), ("voxel_energy", *map(voxel_histogram, (report.generated, report.reference)))
+            )
         if found:
             yield Picture(
                 family.name,
@@ -152,7 +155,7 @@ def _per_energy(report: Report) -> Iterator[Picture]:
     name = "e_tot_over_e_inc"
     bins = profiles.energy_bins(report.reference.energies, 8)
     panels = []
-    for low, high in zip(bins[:-1], bins[1:], strict=True):
+    for low, high in pairwise(bins):
         samples = []
         for summary in (report.generated, report.reference):
             rows = (summary.energies >= low) & (summary.energies < high)
@@ -165,7 +168,9 @@ def _per_energy(report: Report) -> Iterator[Picture]:
         return
     figure, axes = observables.panel_grid(len(panels))
     for (energy, mine, theirs), (ax, ratio_ax) in zip(panels, axes, strict=True):
-        draw_histograms(*common_range(mine, theirs), ax=ax, ratio_ax=ratio_ax, label=f"{energy}: $E_{{dep}}\\,/\\,E_{{inc}}$")
+        draw_histograms(
+            *common_range(mine, theirs), ax=ax, ratio_ax=ratio_ax, label=f"{energy}: $E_{{dep}}\\,/\\,E_{{inc}}$"
+        )
     label_legend(figure, axes[0][0])
     yield Picture(
         "per-energy",
@@ -270,7 +275,9 @@ def _correlations(report: Report) -> Iterator[Picture]:
             names = [str(layer) for _, layer in map(split_name, map(str, entry["names"]))]
         for column, (key, matrix) in enumerate(values.items()):
             left = (1.3 + column * (side + 0.1)) / (3 * side + 1.9)
-            ax = figure.add_axes((left, 0.95 / (side + 1.25), (side - 0.2) / (3 * side + 1.9), (side - 0.2) / (side + 1.25)))
+            ax = figure.add_axes(
+                (left, 0.95 / (side + 1.25), (side - 0.2) / (3 * side + 1.9), (side - 0.2) / (side + 1.25))
+            )
             last = key == "difference"
             image = matrices.draw_matrix(
                 names, matrix, ax=ax, limit=limit if last else 1.0, title=key, labels=column == 0
@@ -296,7 +303,9 @@ def _classifiers(report: Report) -> Iterator[Picture]:
         if "roc" in entry
     }
     weights = {
-        classifier_title(key): tuple(entry["weights"]["histogram"][k] for k in ("log10_edges", "generated", "reference"))
+        classifier_title(key): tuple(
+            entry["weights"]["histogram"][k] for k in ("log10_edges", "generated", "reference")
+        )
         for key, entry in tests.items()
         if "histogram" in entry.get("weights", {})
     }

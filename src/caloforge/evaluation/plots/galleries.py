@@ -70,9 +70,7 @@ def gallery(
     y = height - TOP
     for index, row in enumerate(rows):
         y -= size + ROW_GAP
-        figure.text(
-            0.2 / width, (y + size / 2) / height, row.title, rotation=90, ha="center", va="center", fontsize=8
-        )
+        figure.text(0.2 / width, (y + size / 2) / height, row.title, rotation=90, ha="center", va="center", fontsize=8)
         drawn = []
         for column, position in enumerate(positions):
             layer, part = geometry.layers[position], geometry.slices[position]
@@ -145,9 +143,7 @@ def energy_groups(generated: Showers, reference: Showers, n: int) -> list[tuple[
     left = np.unique(reference.energies)
     while len(left):
         energy = float(left[0])
-        mine, theirs = (
-            np.nonzero(abs(sample.energies / energy - 1) <= 0.15)[0] for sample in (generated, reference)
-        )
+        mine, theirs = (np.nonzero(abs(sample.energies / energy - 1) <= 0.15)[0] for sample in (generated, reference))
         left = left[left > 1.15 * energy]
         if len(mine) and len(theirs):
             groups.append((energy, mine, theirs))

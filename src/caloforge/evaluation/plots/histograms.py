@@ -208,7 +208,9 @@ def _draw_ratio(
     # Beyond the panel an arrow says where the ratio went, where that is more than chance.
     far = finite & (np.abs(ratio - 1) > 2 * np.hypot(error, band))
     for beyond, marker, y in ((far & (ratio > high), "^", high), (far & (ratio < low), "v", low)):
-        ax.plot(centres[beyond], np.full(beyond.sum(), y), marker, markersize=3, color=GENERATED, clip_on=False, zorder=5)
+        ax.plot(
+            centres[beyond], np.full(beyond.sum(), y), marker, markersize=3, color=GENERATED, clip_on=False, zorder=5
+        )
     ax.set_ylim(low, high)
     ax.set_yticks([0.75, 1.0, 1.25])
     return drawn

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from caloforge.evaluation.plots.style import EMPTY, ENERGY_MAP, RATIO_MAP
+from caloforge.evaluation.plots.style import EMPTY, ENERGY_MAP
 from caloforge.geometry import AnyLayer, Geometry, Layer
 
 FEWEST_SEGMENTS = 60
@@ -79,9 +79,7 @@ def draw_layer(
     angles = np.linspace(-math.pi, math.pi, layer.n_alpha * repeat + 1)
     stretch: Callable[[Any], Any] = np.sqrt if is_stretched(layer) else np.asarray
     radii = stretch(np.asarray(layer.r_edges))
-    mesh = ax.pcolormesh(
-        angles, radii, np.ma.repeat(image, repeat, axis=0).T, norm=norm, cmap=colours, rasterized=True
-    )
+    mesh = ax.pcolormesh(angles, radii, np.ma.repeat(image, repeat, axis=0).T, norm=norm, cmap=colours, rasterized=True)
     ax.set_ylim(0, radii[-1])
     ax.set_xticks([])
     ax.set_yticks([])

@@ -31,7 +31,9 @@ def draw_matrix(
         for row, column in np.argwhere(np.isfinite(values)):
             value = values[row, column]
             colour = "white" if abs(value) > 0.65 * limit else "#111827"
-            ax.text(column, row, f"{value:.2f}".replace("-0.00", "0.00"), ha="center", va="center", fontsize=6, color=colour)
+            ax.text(
+                column, row, f"{value:.2f}".replace("-0.00", "0.00"), ha="center", va="center", fontsize=6, color=colour
+            )
     return image
 
 

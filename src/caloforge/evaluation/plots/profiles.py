@@ -21,9 +21,7 @@ def longitudinal(
     geometry: Geometry, generated: np.ndarray, reference: np.ndarray, *, ax: Axes, ratio_ax: Axes
 ) -> dict[str, np.ndarray]:
     """Mean energy per layer from mean voxel energies (V,); returns what was drawn, by name."""
-    mine, theirs = (
-        np.array([voxels[part].sum() for part in geometry.slices]) for voxels in (generated, reference)
-    )
+    mine, theirs = (np.array([voxels[part].sum() for part in geometry.slices]) for voxels in (generated, reference))
     names = [str(i) for i in geometry.layer_ids]
     edges = np.arange(len(names) + 1) - 0.5
     draw_pair(edges, mine, theirs, ax=ax, ratio_ax=ratio_ax)
@@ -46,14 +44,14 @@ def transverse(
         area = np.pi * (edges[1:] ** 2 - edges[:-1] ** 2)
         mine, theirs = images[0] / area, images[1] / area
         ratio_ax.set_xlabel(f"r, layer {layer.id} [mm]")
-        ax.set_ylabel(r"MeV / mm$^2$")
+        ax.set_ylabel("MeV / mm²")
         if edges.max() > 20 * edges[1]:
             for panel in (ax, ratio_ax):
                 panel.set_xscale("symlog", linthresh=edges[1])
     else:
         edges = np.asarray(layer.eta_edges)
         mine, theirs = images
-        ratio_ax.set_xlabel(rf"$\eta$, layer {layer.id} [mm]")
+        ratio_ax.set_xlabel(f"η, layer {layer.id} [mm]")
         ax.set_ylabel("mean energy [MeV]")
     draw_pair(edges, mine, theirs, ax=ax, ratio_ax=ratio_ax)
     return {"generated": mine, "reference": theirs}
@@ -67,8 +65,14 @@ def draw_pair(
     artists: dict[str, Any] = {}
     floor = 0.5 * positive.min() if len(positive) else 1.0
     artists["reference"] = ax.stairs(
-        np.maximum(reference, floor / 10), edges, baseline=floor / 10, fill=True, color=REFERENCE_FILL,
-        label="reference", edgecolor=REFERENCE, linewidth=0.7,
+        np.maximum(reference, floor / 10),
+        edges,
+        baseline=floor / 10,
+        fill=True,
+        color=REFERENCE_FILL,
+        label="reference",
+        edgecolor=REFERENCE,
+        linewidth=0.7,
     )
     artists["generated"] = ax.stairs(
         np.maximum(generated, floor / 10), edges, baseline=floor / 10, color=GENERATED, label="generated"
@@ -119,11 +123,11 @@ def response(energies: np.ndarray, ratio: np.ndarray, edges: np.ndarray) -> dict
 def draw_response(
     samples: dict[str, tuple[np.ndarray, np.ndarray]], edges: np.ndarray, *, ax: Axes, width_ax: Axes
 ) -> dict[str, Any]:
-    """Response on `ax` and resolution on `width_ax` for `samples`: `reference` and `generated` → (energies, E_dep/E_inc)."""
+    """Response on `ax`, resolution on `width_ax`; `samples`: reference, generated → (energies, E_dep/E_inc)."""
     centres = np.sqrt(edges[1:] * edges[:-1]) / 1e3
     artists = {}
     # The reference's open squares leave the generated dots visible where both agree.
-    looks = {
+    looks: dict[str, dict[str, Any]] = {
         "reference": {"color": REFERENCE, "marker": "s", "markersize": 6, "markerfacecolor": "none"},
         "generated": {"color": GENERATED, "marker": "o", "markersize": 3},
     }

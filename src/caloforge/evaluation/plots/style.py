@@ -71,7 +71,8 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 @contextmanager
 def report_style() -> Iterator[None]:
     """Draw and save inside this context; the caller's own matplotlib settings come back afterwards."""
-    with mpl.rc_context({**mplhep.style.ROOT, **_SIZES}):
+    settings: dict[Any, Any] = {**mplhep.style.ROOT, **_SIZES}
+    with mpl.rc_context(settings):
         yield
 
 
@@ -81,10 +82,10 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def label_legend(figure: Figure, axes: Axes, n_columns: int = 4) -> None:
-    """Put the legend of `axes` once on top of the whole figure, in one row."""
+    """Put the legend of `axes` once on top of the whole figure, in one row, where a narrow screen sees it too."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="upper center", ncols=n_columns, frameon=False, borderaxespad=0.2)
+        figure.legend(handles, labels, loc="upper left", ncols=n_columns, frameon=False, borderaxespad=0.2)
 
 
 def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:

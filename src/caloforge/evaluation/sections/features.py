@@ -10,8 +10,8 @@ from caloforge.evaluation import fpd
 from caloforge.evaluation.comparison import Comparison, unavailable
 from caloforge.evaluation.resampling import estimate
 
-DRAWS = 6
-"""Subsets behind an error of the FPD, which takes long with many layers."""
+DRAWS, FEW_DRAWS, MANY_FEATURES = 6, 4, 100
+"""Subsets behind an error of the FPD; fewer with many features, where each takes long."""
 
 
 def physics_distances(c: Comparison) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -22,7 +22,8 @@ def physics_distances(c: Comparison) -> tuple[dict[str, Any], dict[str, Any]]:
         return reason, reason
     theirs = fpd.features(c.reference)
     mine, pool = fpd.normalise(theirs, fpd.features(c.generated), c.pool(fpd.features))
-    done, total = 0, 4 * DRAWS + 3
+    draws = DRAWS if mine.shape[1] < MANY_FEATURES else FEW_DRAWS
+    done, total = 0, 4 * draws + 3
 
     def distance(a: np.ndarray, b: np.ndarray) -> float:
         nonlocal done
@@ -30,7 +31,7 @@ def physics_distances(c: Comparison) -> tuple[dict[str, Any], dict[str, Any]]:
         c.tell("FPD and KPD", min(done, total - 2), total)
         return fpd.fpd(a, b, c.seed)
 
-    [entry] = estimate(distance, mine, pool, c.plan.first(DRAWS))
+    [entry] = estimate(distance, mine, pool, c.plan.first(draws))
     n = min(c.plan.n_generated, c.plan.n_reference)
     frechet = {**entry, "n": n, "parts": [n // k for k in fpd.PARTS], "features": mine.shape[1]}
 

@@ -1,0 +1,124 @@
+"""`caloforge evaluate` and `caloforge compare` from the outside: status, files, what the terminal says."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caloforge.cli import main
+from caloforge.cli.evaluate import parse_energies, parse_names
+from caloforge.errors import CaloforgeError
+from caloforge.evaluation.observables import table1_names
+from caloforge.geometry import Geometry
+from caloforge.showers import Showers
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
+    monkeypatch.setattr("sys.argv", ["caloforge", *map(str, words)])
+    with pytest.raises(SystemExit) as found:
+        main()
+    return int(found.value.code or 0)
+
+
+@pytest.fixture
+def files(small_showers: Showers, tmp_path: Path) -> tuple[Path, Path]:
+    halves = tmp_path / "generated.h5", tmp_path / "reference.h5"
+    for path, rows in zip(halves, (slice(0, None, 2), slice(1, None, 2)), strict=True):
+        small_showers[rows].write(path, {"source": "made up"})
+    return halves
+
+
+@pytest.fixture
+def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures have tests of their own, and take most of the time."""
+    monkeypatch.setattr("caloforge.evaluation.plots.pictures", lambda report: iter(()))
+
+
+@pytest.mark.usefixtures("_no_figures")
+def test_evaluate_and_compare(
+    files: tuple[Path, Path],
+    small_geometry: Geometry,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    generated, reference = files
+    out = tmp_path / "rep"
+    monkeypatch.setenv("COLUMNS", "100")
+    options = ("--reference", reference, "-o", out, "--quick", "--classifiers", "none")
+    assert run(monkeypatch, "evaluate", generated, *options) == 0
+    said = capsys.readouterr().out
+    data = json.loads((out / "report.json").read_text(encoding="utf-8"))
+    for name in table1_names(small_geometry):
+        assert name in said
+        entry = data["separation_power"][name]
+        assert "unavailable" in entry or f"{entry['value']:.4f}"[:4] in said
+    assert data["verdict"]["headline"] in said
+    assert str(out / "report.html") in said
+    assert data["command"].startswith("caloforge evaluate ")
+    assert {path.name for path in out.iterdir()} == {"report.json", "report.html", "tables", "figures"}
+
+    # an earlier report is replaced without a word, any other folder is not
+    assert run(monkeypatch, "evaluate", generated, *options, "--seed", 2) == 0
+    assert json.loads((out / "report.json").read_text(encoding="utf-8"))["seed"] == 2
+    (out / "notes.md").write_text("mine", encoding="utf-8")
+    assert run(monkeypatch, "evaluate", generated, *options) == 2
+    assert "notes.md" in capsys.readouterr().err
+    assert (out / "notes.md").read_text(encoding="utf-8") == "mine"
+
+    beside = tmp_path / "beside"
+    assert run(monkeypatch, "compare", out, out, "-o", beside, "--published", "ds2") == 0
+    printed = capsys.readouterr().out
+    assert "mean separation power" in printed
+    assert "CaloChallenge 2022, ds2" in printed
+    assert "conv. L2LFlows" in (beside / "compare.html").read_text(encoding="utf-8")
+
+
+def test_an_input_inside_the_output_is_refused(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "evaluate", files[0], "-r", files[1], "-o", tmp_path, "--overwrite") == 2
+    assert "which is to be read" in capsys.readouterr().err
+    assert files[0].exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--classifiers", "caloman,none"), "give names separated by commas, or none"),
+        (("--classifiers", "wizard"), "unknown classifier 'wizard'"),
+        (("--only-energies", "2GeV:1GeV"), "the lower energy must be below"),
+        (("--only-energies", "much"), "'much' is no energy"),
+        (("--floor", "absent.h5"), "absent.h5: no such file"),
+    ],
+)
+def test_mistakes_are_one_line_and_leave_nothing(
+    files: tuple[Path, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    words: str,
+) -> None:
+    out = tmp_path / "rep"
+    assert run(monkeypatch, "evaluate", files[0], "-r", files[1], "-o", out, *options) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("caloforge: ")]
+    assert words in line
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [(None, None), ("none", []), ("caloman", ["caloman"]), ("a, b,a", ["a", "b"])],
+)
+def test_names(text: str | None, found: list[str] | None) -> None:
+    assert parse_names(text) == found
+
+
+def test_energies_and_ranges() -> None:
+    found = parse_energies("512, 1GeV,4GeV:8GeV")
+    assert np.array_equal(found[:2], [512, 1000])
+    assert found[2] == (4000, 8000)
+    with pytest.raises(CaloforgeError):
+        parse_energies("1,,2")
