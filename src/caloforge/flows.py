@@ -42,6 +42,10 @@ class SplineCoupling(FlowStep):
         width, blocks: size of the residual network.
     """
 
+    bent: Tensor
+    kept: Tensor
+    order: Tensor
+
     def __init__(
         self, features: int, conditions: int, even: bool, bins: int, bound: float, width: int, blocks: int
     ) -> None:
@@ -66,10 +70,10 @@ class SplineCoupling(FlowStep):
         return self._apply_spline(z, c, inverse=True)
 
     def _apply_spline(self, x: Tensor, c: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-        bent, kept = x[:, self.bent], x[:, self.kept]
+        bent, kept = x.index_select(1, self.bent), x.index_select(1, self.kept)
         parameters = self.network(kept, c).view(len(x), bent.shape[1], -1) * self.scale
         bent, log_slope = rational_quadratic_spline(bent, parameters, self.bound, inverse)
-        return torch.cat([bent, kept], dim=1)[:, self.order], log_slope.sum(dim=1)
+        return torch.cat([bent, kept], dim=1).index_select(1, self.order), log_slope.sum(dim=1)
 
 
 class Permutation(FlowStep):
@@ -80,15 +84,17 @@ class Permutation(FlowStep):
         generator: chooses the order.
     """
 
+    order: Tensor
+
     def __init__(self, features: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.register_buffer("order", torch.randperm(features, generator=generator))
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return x[:, self.order], x.new_zeros(len(x))
+        return x.index_select(1, self.order), x.new_zeros(len(x))
 
     def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return z[:, torch.argsort(self.order)], z.new_zeros(len(z))
+        return z.index_select(1, torch.argsort(self.order)), z.new_zeros(len(z))
 
 
 class LULinear(FlowStep):

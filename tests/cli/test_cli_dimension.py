@@ -37,9 +37,7 @@ def test_command_writes_what_the_library_computes(shower_file, tmp_path):
     folder = tmp_path / "out"
     result = invoke(shower_file, "--k", "5,10", "--seed", 3, "-o", folder)
     assert result.exit_code == 0, result.output
-    assert sorted(p.name for p in folder.iterdir()) == [
-        f"dimension.{kind}" for kind in ("csv", "json", "pdf", "png")
-    ]
+    assert sorted(p.name for p in folder.iterdir()) == [f"dimension.{kind}" for kind in ("csv", "json", "pdf", "png")]
     report = json.loads((folder / "dimension.json").read_text())
     assert (report["n_showers"], report["geometry"], report["seed"]) == (310, "ds1-photons", 3)
 

@@ -210,10 +210,10 @@ def test_cartesian_layer_is_an_image_of_eta_against_phi():
     assert mesh.get_coordinates()[:, 0, 1].tolist() == [0, 10, 20]
 
 
-def test_ratio_is_blank_unless_both_are_above_zero():
+def test_ratio_is_blank_only_where_neither_has_energy():
     found = layers.ratio(np.array([2.0, 0, 1, 0]), np.array([1.0, 1, 0, 0]))
-    assert found[0] == 2
-    assert np.isnan(found[1:]).all()
+    assert found[:3].tolist() == [2, 1e-3, 1e3]
+    assert np.isnan(found[3])
 
 
 @pytest.mark.parametrize(

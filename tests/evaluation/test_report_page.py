@@ -259,13 +259,14 @@ def test_a_layer_without_energy_is_left_out_of_the_histograms_only(geometry: Geo
     with report_style():
         panels = {picture.name: len(picture.figure.axes) for picture in pictures(found)}
     assert panels["energies"] == 2 * 3  # the ratio, voxels and layer 1, each with a panel below
-    assert panels["average-showers"] == 3 * 2 + 2 * 2
+    assert panels["average-showers"] == 3 * 2 + 2  # no colour bars below the dark layer
 
 
 def test_tiles_stand_at_equal_numbers_of_showers() -> None:
     mean = {"value": 0.001, "value_at_n": 0.0021, "floor": 0.002, "floor_error": 0.0001, "error": 0.0001}
     (tile, auc) = tiles({"mean_separation_power": {"table1": mean}, "classifier": {"caloman": TEST}})
     assert (tile["value"], tile["floor"], tile["full"]) == ("0.0021", "floor 0.00200 ± 0.00010", "all showers 0.001")
+    assert tile["level"] == "good"  # 0.7 of the errors of both
     assert (auc["value"], auc["floor"], auc["level"]) == ("0.613", "floor 0.502 ± 0.011", "bad")
 
 
@@ -306,6 +307,7 @@ def test_values_carry_their_error(value: float | None, error: float | None, text
         (None, ""),
         ("word", "word"),
         (100.0, "100"),
+        (True, "yes"),
         (2.5e7, "2.50e7"),
     ],
 )
@@ -323,7 +325,7 @@ def test_shares_and_pulls() -> None:
         "bad",
         "",
     ]
-    assert [formatting.pull(v) for v in (1.26, -2000.0, None)] == ["+1.3 σ", "−> 999 σ", ""]
+    assert [formatting.pull(v) for v in (1.26, -0.04, -2000.0, None)] == ["+1.3 σ", "+0.0 σ", "−> 999 σ", ""]
 
 
 @pytest.mark.parametrize(

@@ -166,7 +166,8 @@ def comparison_tables(entries: Sequence[Entry]) -> list[Table]:
             [_metrics(entry.data) for entry in entries],
             "compare",
             "Side by side",
-            "Each value beside its own floor, the same metric between independent reference samples.",
+            "Values on all showers of each report, beside its own floor: the same metric between independent reference "
+            "samples of N showers, which may be fewer.",
         )
     ]
     for section, title in (("separation_power", "Separation powers"), ("wasserstein", "1-Wasserstein distances")):

@@ -10,7 +10,9 @@ def number(value: Any, digits: int = 4) -> str:
     """`value` with `digits` significant digits; whole numbers in full, nothing for None, other things as text."""
     if value is None:
         return ""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, (int, float)):
         return str(value)
     if isinstance(value, int):
         return f"{value:,}".replace(",", "\u202f")
@@ -51,7 +53,7 @@ def pull(value: Any) -> str:
     """Distance from the floor in standard errors, as in `+2.1 σ`."""
     if not isinstance(value, (int, float)):
         return ""
-    return f"{value:+.1f} σ" if abs(value) < 1000 else f"{'+' if value > 0 else '−'}> 999 σ"
+    return f"{round(value, 1) + 0.0:+.1f} σ" if abs(value) < 1000 else f"{'+' if value > 0 else '−'}> 999 σ"
 
 
 def pull_level(value: Any) -> str:

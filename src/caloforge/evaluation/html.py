@@ -169,7 +169,7 @@ def _cell(column: Column, row: Row) -> Cell:
     value = row.get(column.key)
     sort = "" if value is None else repr(value) if isinstance(value, (int, float)) else str(value)
     if column.kind == "text":
-        return Cell("" if value is None else str(value), sort, "text")
+        return Cell(formatting.number(value), sort, "text")
     if column.kind == "share":
         return Cell(formatting.share(value), sort)
     if column.kind == "pull":
@@ -230,13 +230,21 @@ def tiles(data: Mapping[str, Any]) -> list[dict[str, str]]:
     found = []
     means = data.get("mean_separation_power") or {}
     for key, words in (("table1", "mean separation power, Table 1"), ("all", "mean separation power, all")):
-        found.append(_tile(words, means.get(key), digits=3))
+        found.append(_tile(words, _with_pull(means.get(key)), digits=3))
     for key, entry in (data.get("classifier") or {}).items():
         found.append(_tile(f"AUC, {key}", _auc_entry(entry), decimals=3))
     found.append(_tile("FPD × 10³", data.get("fpd"), digits=3))
     for key in ("precision", "recall"):
         found.append(_tile(key, (data.get("prdc") or {}).get(key), decimals=3))
     return [tile for tile in found if tile is not None]
+
+
+def _with_pull(entry: Any) -> Any:
+    """A mean separation power with its distance from the floor in errors of both, as the single ones have it."""
+    if not isinstance(entry, Mapping) or not {"value_at_n", "floor", "error", "floor_error"} <= entry.keys():
+        return entry
+    error = math.hypot(entry["error"], entry["floor_error"])
+    return {"pull": (entry["value_at_n"] - entry["floor"]) / error, **entry} if error > 0 else entry
 
 
 def _auc_entry(entry: Any) -> Any:

@@ -51,6 +51,8 @@ class Table:
 
 
 _VALUE = Column("value", "value", error="error", hint="on the full samples, with its error")
+_ALL = Column("value", "all showers", error="error", hint=_VALUE.hint)
+_AT_N = Column("value_at_n", "value at N", hint="with as many showers a side as the floor")
 _FLOOR = Column("floor", "floor", error="floor_error", hint="reference against an independent reference sample")
 _PULL = Column("pull", "off floor", "pull", hint="(value at N − floor) in standard errors")
 
@@ -90,10 +92,10 @@ def separation_table(data: Mapping[str, Any]) -> Table | None:
         (
             Column("description", "observable", "text"),
             Column("value_at_n", "", "bar", hint="value at N, 10⁻⁵ … 1, logarithmic; the mark is the floor"),
-            Column("value_at_n", "value at N", hint="with as many showers a side as the floor"),
+            _AT_N,
             _FLOOR,
             _PULL,
-            Column("value", "all showers", error="error", hint=_VALUE.hint),
+            _ALL,
             Column("outside_generated", "outside gen.", "share", hint="share of generated showers out of range"),
             Column("outside_reference", "outside ref.", "share", hint="share of reference showers out of range"),
             Column("value_with_overflow", "with overflow", hint="what lies outside counted in a bin on each side"),
@@ -106,7 +108,7 @@ def _plain_distance(data: Mapping[str, Any], name: str, title: str, note: str, *
     entries = data.get(name)
     if not isinstance(entries, Mapping) or not entries or "unavailable" in entries:
         return None
-    columns = (Column("description", "observable", "text"), _VALUE, *extra, _FLOOR, _PULL)
+    columns = (Column("description", "observable", "text"), _AT_N, _FLOOR, _PULL, _ALL, *extra)
     return Table(name, "distances", title, note, columns, _named(entries, "observable"))
 
 
@@ -116,7 +118,7 @@ def wasserstein_table(data: Mapping[str, Any]) -> Table | None:
         data,
         "wasserstein",
         "1-Wasserstein distances",
-        "The earth mover's distance, in the observable's own unit; `spread` is the reference's standard deviation.",
+        "The earth mover's distance, in the observable's own unit. Spread: the reference's standard deviation.",
         Column("unit", "unit", "text"),
         Column("spread", "spread"),
     )
@@ -193,6 +195,10 @@ def sample_table(data: Mapping[str, Any]) -> Table | None:
             entries[f"correlations_{key}"] = {**entry, **renamed}
     if not entries:
         return None
+    # What is taken on equally many showers a side anyway has one value.
+    for key, entry in entries.items():
+        if "value" in entry:
+            entries[key] = {"value_at_n": entry["value"], **entry}
 
     def words(name: str) -> str:
         mean = name.removeprefix("mean_separation_power_")
@@ -206,7 +212,7 @@ def sample_table(data: Mapping[str, Any]) -> Table | None:
         "Distances of whole samples",
         "Precision, recall, density and coverage are best near their floors, the other distances near zero. "
         "FPD and KPD see the challenge's high-level features.",
-        (Column("description", "metric", "text"), _VALUE, _FLOOR, _PULL, Column("n", "showers a side")),
+        (Column("description", "metric", "text"), _AT_N, _FLOOR, _PULL, _ALL, Column("n", "showers a side")),
         _named(entries, "metric", words),
     )
 
@@ -270,10 +276,10 @@ _OWN = {
     "reference",
     "command",
     "errors",
-    "floor",
 }
 
 _TITLES = {
+    "floor": "Floor",
     "profiles": "Profiles",
     "duplicates": "Duplicates and memorised showers",
     "always_zero_voxels": "Voxels that are always zero",
@@ -286,7 +292,7 @@ _TITLES = {
 
 def files_table(data: Mapping[str, Any]) -> Table | None:
     """What was compared: path, number of showers and the files' own attributes."""
-    sides = {side: data[side] for side in ("generated", "reference", "floor") if isinstance(data.get(side), Mapping)}
+    sides = {side: data[side] for side in ("generated", "reference") if isinstance(data.get(side), Mapping)}
     flat = {side: flatten(entry) for side, entry in sides.items()}
     quantities = dict.fromkeys(key for row in flat.values() for key in row)
     rows = [
@@ -295,7 +301,7 @@ def files_table(data: Mapping[str, Any]) -> Table | None:
     ]
     if not rows:
         return None
-    columns = (Column("quantity", "", "text"), *(Column(side, side, "text") for side in flat))
+    columns = (Column("quantity", "quantity", "text"), *(Column(side, side, "text") for side in flat))
     return Table("files", "further", "Files", "", columns, rows)
 
 

@@ -133,9 +133,8 @@ def _histograms(report: Report) -> Iterator[Picture]:
         panels = [_pair(report, name) for name in observables.members(family, names, ids)]
         found = [panel for panel in panels if panel is not None]
         if "voxel_energy" in family.families and report.reference.voxel_counts.any():
-            found.insert(
-                min(1, len(found)), ("voxel_energy", *map(voxel_histogram, (report.generated, report.reference)))
-            )
+            mine, theirs = voxel_histogram(report.generated), voxel_histogram(report.reference)
+            found.insert(min(1, len(found)), ("voxel_energy", mine, theirs))
         if found:
             yield Picture(
                 family.name,

@@ -8,6 +8,7 @@ itself (mode collapse) gives different showers of the reference the same neighbo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from caloforge.evaluation.plots.layers import (
     add_layer_axes,
@@ -82,7 +83,7 @@ def gallery(
             ax = add_layer_axes(figure, layer, box(x, y, size, size))
             cmap = RATIO_MAP if row.kind == "ratio" else ENERGY_MAP
             drawn.append(draw_layer(layer, row.values[part], ax=ax, norm=norm, cmap=cmap, rings=index == 0))
-            if index in last:
+            if index in last and drawn[-1].get_array().count():
                 bar = figure.add_axes(box(x + 0.08 * size, y - 0.16, 0.84 * size, 0.06))
                 _colour_bar(bar, drawn[-1], "generated / reference" if row.kind == "ratio" else unit)
         meshes.append(drawn)
@@ -110,16 +111,21 @@ def _norm(rows: list[Row], row: Row, part: slice) -> Normalize:
 def _colour_bar(ax: Axes, mesh: Any, label: str) -> None:
     assert ax.figure is not None
     bar = ax.figure.colorbar(mesh, cax=ax, orientation="horizontal")
-    if "/" in label:
-        bar.set_ticks([0.5, 1.0, 2.0], labels=["½", "1", "2"])
-    else:
-        bar.ax.xaxis.set_major_locator(LogLocator(numticks=4))
-        bar.ax.xaxis.set_major_formatter(FuncFormatter(power_of_ten))
+    ticks, labels = ([0.5, 1.0, 2.0], ["½", "1", "2"]) if "/" in label else _energy_ticks(*mesh.get_clim())
+    bar.set_ticks(ticks, labels=labels)
     bar.ax.xaxis.set_minor_locator(NullLocator())
-    bar.ax.xaxis.set_minor_formatter(NullFormatter())
     bar.ax.tick_params(labelsize=6, length=2, pad=1, top=False)
     bar.set_label(label, fontsize=6, labelpad=0, loc="center")
     bar.outline.set_linewidth(0.4)
+
+
+def _energy_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+    """At most three powers of ten within the scale, or its ends where it spans no two of them."""
+    powers = np.arange(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
+    if len(powers) < 2:
+        return [low, high], [f"{low:.2g}", f"{high:.2g}"]
+    chosen = [10.0**power for power in powers[:: max(1, -(-len(powers) // 3))]]
+    return chosen, [power_of_ten(value) for value in chosen]
 
 
 def average_showers(
@@ -166,10 +172,10 @@ def single_showers(
 def nearest(points: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(n,) index of and distance to the nearest of `others` (m, V) for each of `points` (n, V)."""
     index, distance = np.empty(len(points), dtype=int), np.empty(len(points))
-    wide = others.astype(np.float64)
-    for row, point in enumerate(points.astype(np.float64)):
+    for row, point in enumerate(points):
         # Differences, not dot products: those cancel when two showers are nearly the same.
-        squared = ((wide - point) ** 2).sum(axis=1)
+        apart = others - point
+        squared = np.einsum("ij,ij->i", apart, apart, dtype=np.float64)
         index[row] = squared.argmin()
         distance[row] = np.sqrt(squared[index[row]])
     return index, distance

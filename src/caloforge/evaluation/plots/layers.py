@@ -20,6 +20,9 @@ from matplotlib.figure import Figure
 from caloforge.evaluation.plots.style import EMPTY, ENERGY_MAP
 from caloforge.geometry import AnyLayer, Geometry, Layer
 
+RING = "#a8aeb8"
+"""Colour of ring labels, to be read on the colour map and on empty voxels alike."""
+
 FEWEST_SEGMENTS = 60
 """A circle is drawn with at least so many straight pieces."""
 
@@ -69,21 +72,21 @@ def draw_layer(
     if isinstance(norm, LogNorm):
         image = np.ma.masked_less_equal(image, 0)
     colours = mpl.colormaps[cmap].with_extremes(bad=EMPTY)
-    ax.set_facecolor(EMPTY)
     ax.grid(False)
     if not isinstance(layer, Layer):
-        mesh = ax.pcolormesh(layer.eta_edges, layer.phi_edges, image, norm=norm, cmap=colours, rasterized=True)
+        mesh = ax.pcolormesh(layer.eta_edges, layer.phi_edges, image, norm=norm, cmap=colours)
         ax.tick_params(labelbottom=False, labelleft=False, length=2)
         return mesh
     repeat = math.ceil(FEWEST_SEGMENTS / layer.n_alpha)
     angles = np.linspace(-math.pi, math.pi, layer.n_alpha * repeat + 1)
     stretch: Callable[[Any], Any] = np.sqrt if is_stretched(layer) else np.asarray
     radii = stretch(np.asarray(layer.r_edges))
-    mesh = ax.pcolormesh(angles, radii, np.ma.repeat(image, repeat, axis=0).T, norm=norm, cmap=colours, rasterized=True)
+    mesh = ax.pcolormesh(angles, radii, np.ma.repeat(image, repeat, axis=0).T, norm=norm, cmap=colours)
     ax.set_ylim(0, radii[-1])
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.spines["polar"].set_linewidth(0.5)
+    # The axes of a polar plot take longer to draw than the shower.
+    ax.set_axis_off()
+    circle = np.linspace(0, 2 * math.pi, 90)
+    ax.plot(circle, np.full_like(circle, radii[-1]), color="black", linewidth=0.6, clip_on=False)
     if rings:
         _label_rings(ax, layer, stretch)
     return mesh
@@ -95,14 +98,14 @@ def _label_rings(ax: Axes, layer: Layer, stretch: Callable[[Any], Any]) -> None:
         edge = min(layer.r_edges[1:], key=lambda r: abs(stretch(r) - share * outermost))
         circle = np.linspace(0, 2 * math.pi, 90)
         if share < 1:
-            ax.plot(circle, np.full_like(circle, stretch(edge)), color="white", linewidth=0.4, alpha=0.7)
+            ax.plot(circle, np.full_like(circle, stretch(edge)), color=RING, linewidth=0.4)
         ax.annotate(
             f"{edge:g}",
             (math.radians(45), stretch(edge)),
             xytext=(2, 2) if share == 1 else (0, 0),
             textcoords="offset points",
             fontsize=5.5,
-            color="white" if share < 1 else "#374151",
+            color=RING if share < 1 else "#374151",
             annotation_clip=False,
         )
 
@@ -129,6 +132,11 @@ def ratio_norm(span: float = 2.0) -> LogNorm:
 
 
 def ratio(generated: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """generated / reference where both are above zero, else NaN."""
-    both = (generated > 0) & (reference > 0)
-    return np.divide(generated, reference, out=np.full(np.shape(reference), np.nan), where=both)
+    """generated / reference, kept within 1/1000 … 1000; NaN where neither has energy.
+
+    A voxel that only one sample reaches is as far off as can be, and shall look so.
+    """
+    either = (generated > 0) | (reference > 0)
+    smallest = np.finfo(np.float64).tiny
+    divided = np.asarray(generated, dtype=np.float64) / np.maximum(reference, smallest)
+    return np.where(either, np.clip(divided, 1e-3, 1e3), np.nan)

@@ -23,8 +23,10 @@ def draw_matrix(
     ax.set_title(title)
     step = max(1, len(names) // 24)
     shown = range(0, len(names), step)
-    ax.set_xticks(shown, [names[k] for k in shown] if labels else [], rotation=90, fontsize=6.5)
-    ax.set_yticks(shown, [names[k] for k in shown] if labels else [], fontsize=6.5)
+    short = max(map(len, names), default=0) <= 4
+    # Long names stand at the rows only: the matrix is symmetric, and below they would run into the colour bar.
+    ax.set_xticks(shown, [names[k] if labels and short else "" for k in shown], fontsize=6.5)
+    ax.set_yticks(shown, [names[k] if labels else "" for k in shown], fontsize=6.5)
     ax.tick_params(which="both", length=0)
     ax.minorticks_off()
     if len(names) <= 8:

@@ -22,10 +22,9 @@ for (const button of document.querySelectorAll("thead button")) {
 }
 for (const input of document.querySelectorAll(".filter input")) {
   input.addEventListener("input", () => {
-    const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = input.value.trim().toLowerCase();
     for (const row of input.closest("section").querySelectorAll("tbody tr")) {
-      const text = row.textContent.toLowerCase();
-      row.hidden = !words.every(word => text.includes(word));
+      row.hidden = !row.cells[0].textContent.toLowerCase().includes(words);
     }
   });
 }
