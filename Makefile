@@ -16,16 +16,17 @@ $(VENV)/.ready: pyproject.toml
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet "$(TORCH)"
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
+	$(BIN)/python -m pip install --quiet -e ".[geant4]" || echo "no geant4-pybind here: its tests will be skipped"
 	touch $@
 
 demo: $(VENV)/.ready ## train, generate and judge a small model on the embedded sample (minutes)
 	$(BIN)/caloforge demo -o demo
 
 test: $(VENV)/.ready ## the default test suite (under five minutes on two cores)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-slow: $(VENV)/.ready ## every test, the long ones too
-	$(BIN)/python -m pytest -m "slow or not slow" --timeout 3600
+	$(BIN)/python -m pytest -n 2 -m "slow or not slow" --timeout 3600
 
 lint: $(VENV)/.ready ## ruff and mypy, as CI runs them
 	$(BIN)/ruff check src tests benchmarks

@@ -231,7 +231,7 @@ class _Training:
             with _seeded(derived_seed(self.settings.seed, stage.name, epoch)):
                 loss, rate = self._train_epoch(stage, settings, optimizer, x, epoch)
                 validation = self._validation_loss(stage, x_valid, settings.batch_size)
-            record = {
+            record: dict[str, Any] = {
                 "stage": stage.name,
                 "epoch": epoch + 1,
                 "epochs": settings.epochs,

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
+from caloforge.cli import main
 from caloforge.showers import Showers
 from caloforge.sources.sample import sample_path
 
@@ -66,8 +67,8 @@ def test_training_leaves_a_complete_run(files: Path) -> None:
 
 def test_resolved_recipe_trains_the_same_weights(files: Path, tmp_path: Path) -> None:
     run("train", files / "run/recipe.yaml", "--train", files / "train.h5", "-o", tmp_path / "again")
-    for name in ("weights.safetensors",):
-        assert (tmp_path / "again" / name).read_bytes() == (files / "run" / name).read_bytes()
+    first, again = ((folder / "weights.safetensors").read_bytes() for folder in (files / "run", tmp_path / "again"))
+    assert first == again
 
 
 def test_generate_twice_with_one_seed_gives_equal_arrays(files: Path, tmp_path: Path) -> None:
@@ -115,37 +116,49 @@ def test_evaluate_writes_every_number(files: Path, tmp_path: Path) -> None:
     assert (tmp_path / "report/report.html").stat().st_size > 50_000
 
 
-def test_bad_requests_are_one_line_and_status_2(files: Path, tmp_path: Path) -> None:
-    train, out = files / "train.h5", tmp_path / "x"
+BAD = [
+    ("check nothing.h5", "nothing.h5: no such file"),
+    ("train caloman-demo --train nothing.h5 -o out", "nothing.h5: no such file"),
+    ("train calo --train {train} -o out", "no such recipe: calo"),
+    ("train caloman-demo --train {train} -o out --set model.width=3", "model: unknown key 'width'"),
+    ("train caloman-demo --train {train} -o out --set geometry=ds2", "but the recipe is for 'ds2'"),
+    ("train caloman-demo --train {train} -o out --exclude-energies 700", "no showers of 700 MeV"),
+    ("train caloman-demo --train {train} -o out --resume", "holds no run to resume"),
+    ("train caloman-demo --train {train} -o out --resume --overwrite", "exclude each other"),
+    ("train caloman-demo --train {train} -o {run}", "add --resume to go on with it"),
+    ("train caloman-demo --train {train} -o occupied --overwrite", "is not a run of caloforge"),
+    ("train caloman-demo --train {train} -o {run} --resume", "begun with another recipe"),
+    ("generate out --energies list:512 -o g.h5", "no such run"),
+    ("generate {run} --energies lots -o g.h5", "no law of incident energy"),
+    ("generate {run} --energies uniform:1:2 -o g.h5", "add -n N"),
+    ("generate {run} --energies list:512 -o occupied", "is a folder"),
+    ("generate {run} --energies list:512 -o g.h5 --device cuda:9", "device 'cuda:9'"),
+    ("generate {run} --energies list:512 -o g.h5 --precision half", "--precision is float32 or float64"),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD, ids=[line[:60] for line, _ in BAD])
+def test_bad_requests_are_one_line_and_status_2(
+    line: str,
+    message: str,
+    files: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     (tmp_path / "occupied").mkdir()
     (tmp_path / "occupied/thesis.txt").write_text("precious")
-    cases = [
-        (("check", "nothing.h5"), "nothing.h5: no such file"),
-        (("train", "caloman-demo", "--train", "nothing.h5", "-o", out), "nothing.h5: no such file"),
-        (("train", "calo", "--train", train, "-o", out), "no such recipe: calo"),
-        (
-            ("train", "caloman-demo", "--train", train, "-o", out, "--set", "model.width=3"),
-            "model: unknown key 'width'",
-        ),
-        (("train", "caloman-demo", "--train", train, "-o", out, "--set", "geometry=ds2"), "geometry"),
-        (("train", "caloman-demo", "--train", train, "-o", out, "--exclude-energies", "700"), "no showers of 700 MeV"),
-        (("train", "caloman-demo", "--train", train, "-o", out, "--resume"), "holds no run to resume"),
-        (("train", "caloman-demo", "--train", train, "-o", files / "run"), "add --resume to go on with it"),
-        (("train", "caloman-demo", "--train", train, "-o", tmp_path / "occupied", "--overwrite"), "is not a run"),
-        (("train", "caloman-demo", "--train", train, "-o", files / "run", "--resume"), "begun with another recipe"),
-        (("generate", out, "--energies", "list:512", "-o", "g.h5"), "no such run"),
-        (("generate", files / "run", "--energies", "lots", "-o", "g.h5"), "no law of incident energy"),
-        (("generate", files / "run", "--energies", "uniform:1:2", "-o", "g.h5"), "add -n N"),
-        (("generate", files / "run", "--energies", "list:512", "-o", tmp_path), "is a folder"),
-        (("generate", files / "run", "--energies", "list:512", "-o", "g.h5", "--device", "cuda:9"), "device 'cuda:9'"),
-    ]
-    for arguments, message in cases:
-        done = run(*arguments, cwd=tmp_path, status=2)
-        lines = done.stderr.strip().splitlines()
-        assert len(lines) == 1, (arguments, done.stderr)
-        assert message in lines[0], lines[0]
+    monkeypatch.chdir(tmp_path)
+    words = line.format(train=files / "train.h5", run=files / "run").split()
+    monkeypatch.setattr(sys, "argv", ["caloforge", *words])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
     assert (tmp_path / "occupied/thesis.txt").read_text() == "precious"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["occupied"]
+    assert [p.name for p in tmp_path.iterdir()] == ["occupied"]  # nothing half written
 
 
 def test_energies_outside_the_training_range_are_remarked_on(files: Path, tmp_path: Path) -> None:
@@ -228,7 +241,7 @@ def test_a_model_of_a_users_own_outside_the_package(files: Path, tmp_path: Path)
 
 def test_help_and_version_are_quick_to_come() -> None:
     """No heavy import on the way to the help text; its speed is a matter for benchmarks."""
-    code = "import sys; from caloforge.cli import app; print(sorted({'torch', 'numpy', 'h5py', 'sklearn'} & set(sys.modules)))"
+    code = "import sys; import caloforge.cli; print(sorted({'torch', 'numpy', 'h5py', 'sklearn'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert "train" in run("--help").stdout

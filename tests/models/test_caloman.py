@@ -47,6 +47,21 @@ def test_codes_are_scaled_by_their_largest_element_in_training() -> None:
     torch.testing.assert_close(codes * model.scale, model.autoencoder.encode(x, c[:, :0])[0])
 
 
+def test_a_standardised_encoder_does_not_see_the_scale_of_the_features() -> None:
+    torch.manual_seed(0)
+    x, c = torch.rand(200, 6), torch.rand(200, 1)
+    means = []
+    for factor in (1.0, 1e-3):
+        torch.manual_seed(1)
+        model = CaloMan(6, 1, latent_dim=2, hidden=[8], standardised_encoder=True)
+        model.stages()[0].fit(factor * x)
+        with torch.no_grad():
+            means.append(model.codes(factor * x, c))
+    torch.testing.assert_close(means[0], means[1], rtol=1e-3, atol=1e-4)
+    assert model.stages()[0].fit is not None
+    assert CaloMan(6, 1, latent_dim=2).stages()[0].fit is None  # as published
+
+
 def test_decoding_is_deterministic_and_the_only_randomness_is_the_noise() -> None:
     torch.manual_seed(0)
     model = CaloMan(6, 1, latent_dim=2, hidden=[8]).eval()

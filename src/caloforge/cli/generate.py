@@ -40,6 +40,7 @@ def generate(
     from caloforge.cli.console import progress_bar, stderr, stdout
     from caloforge.energies import parse_law
     from caloforge.errors import CaloforgeError
+    from caloforge.files import prepare_parent
     from caloforge.registry import importable
     from caloforge.simulator import Simulator
     from caloforge.simulator import generate as run_generation
@@ -48,6 +49,7 @@ def generate(
 
     if precision not in ("float32", "float64"):
         raise CaloforgeError(f"--precision is float32 or float64, not '{precision}'")
+    prepare_parent(out)
     with importable(Path.cwd()):
         simulator = Simulator.load(run, trust).to(choose_device(device))
     if precision == "float64":

@@ -7,7 +7,7 @@ from caloforge.registry import Registry
 
 MODELS = Registry(
     "model",
-    ShowerModel,
+    ShowerModel,  # type: ignore[type-abstract]
     {
         "caloman": "caloforge.models.caloman.CaloMan",
     },

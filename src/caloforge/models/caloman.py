@@ -28,6 +28,32 @@ from caloforge.networks import mlp
 _LOG_2PI = 1.8378770664093453
 
 
+class Standardise(nn.Module):
+    """x → (x − mean) / standard deviation, per feature.
+
+    Args:
+        features: F.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("std", torch.ones(features))
+
+    def fit(self, x: Tensor) -> None:
+        """Take mean and standard deviation from x (N, F); a constant feature keeps its scale."""
+        std = x.std(dim=0)
+        self.mean.copy_(x.mean(dim=0))
+        self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, F) → (B, F)."""
+        return (x - self.mean) / self.std
+
+
 class VAE(nn.Module):
     """Gaussian variational autoencoder with MLPs.
 
@@ -36,16 +62,20 @@ class VAE(nn.Module):
         conditions: number of conditions given to both halves; 0 as published.
         latent_dim: d.
         hidden: widths of the hidden layers of each half.
+        standardised: whether the encoder sees standardised features.
     """
 
-    def __init__(self, features: int, conditions: int, latent_dim: int, hidden: Sequence[int]) -> None:
+    def __init__(
+        self, features: int, conditions: int, latent_dim: int, hidden: Sequence[int], standardised: bool = False
+    ) -> None:
         super().__init__()
+        self.scaling = Standardise(features) if standardised else nn.Identity()
         self.encoder = mlp([features + conditions, *hidden, 2 * latent_dim])
         self.decoder = mlp([latent_dim + conditions, *hidden[::-1], features + 1])
 
     def encode(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, F), c (B, C') → mean and log variance of the posterior, each (B, d)."""
-        mean, log_variance = self.encoder(torch.cat([x, c], dim=1)).chunk(2, dim=1)
+        mean, log_variance = self.encoder(torch.cat([self.scaling(x), c], dim=1)).chunk(2, dim=1)
         return mean, log_variance
 
     def decode(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,6 +102,8 @@ class CaloMan(ShowerModel):
         conditions: C, number of conditions (1: the incident energy, in [0, 1]).
         latent_dim: d; `auto` takes the rounded intrinsic dimension d̂_10 of the training set.
         hidden: widths of the hidden layers of encoder and decoder.
+        standardised_encoder: let the encoder see each feature with mean 0 and standard deviation 1. Not as published:
+            the preprocessed voxels are so small (10⁻³ and less) that most codes never come to life without it.
         conditional_autoencoder: give the conditions to encoder and decoder; not as published, but what the authors
             suggest for layers that carry little energy.
         flow_layers: number of spline couplings.
@@ -95,6 +127,7 @@ class CaloMan(ShowerModel):
         *,
         latent_dim: int | Literal["auto"],
         hidden: list[int] = [512, 512, 512],  # noqa: B006 - read only, and shown in the schema
+        standardised_encoder: bool = False,
         conditional_autoencoder: bool = False,
         flow_layers: int = 4,
         flow_bins: int = 8,
@@ -109,7 +142,8 @@ class CaloMan(ShowerModel):
             raise CaloforgeError(f"latent_dim must be 2 … {features} (the number of features), not {latent_dim}")
         self.latent_dim = latent_dim
         self.conditional_autoencoder = conditional_autoencoder
-        self.autoencoder = VAE(features, conditions if conditional_autoencoder else 0, latent_dim, hidden)
+        given = conditions if conditional_autoencoder else 0
+        self.autoencoder = VAE(features, given, latent_dim, hidden, standardised_encoder)
         self.density = spline_coupling_flow(
             latent_dim,
             conditions,
@@ -137,8 +171,9 @@ class CaloMan(ShowerModel):
 
     def stages(self) -> Sequence[Stage]:
         """`autoencoder`, then `density` on the codes of the whole training set."""
+        scaling = self.autoencoder.scaling.fit if isinstance(self.autoencoder.scaling, Standardise) else None
         return [
-            Stage("autoencoder", self._autoencoder_loss, list(self.autoencoder.parameters())),
+            Stage("autoencoder", self._autoencoder_loss, list(self.autoencoder.parameters()), fit=scaling),
             Stage("density", self._density_loss, list(self.density.parameters()), self.codes, self._fit_scale),
         ]
 
