@@ -20,14 +20,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from caloforge.flows import spline_coupling_flow
+from caloforge.flows import frozen, spline_coupling_flow
 
 D, LAYERS, BINS, WIDTH, BLOCKS = 20, 4, 8, 64, 3
 Inverse = Callable[[Tensor, Tensor], Tensor]
 
 
 def ours() -> tuple[torch.nn.Module, Inverse]:
-    flow = spline_coupling_flow(D, 1, layers=LAYERS, bins=BINS, bound=1.0, width=WIDTH, blocks=BLOCKS)
+    flow = frozen(spline_coupling_flow(D, 1, layers=LAYERS, bins=BINS, bound=1.0, width=WIDTH, blocks=BLOCKS))
     return flow, lambda z, c: flow.inverse(z, c)[0]
 
 
@@ -115,7 +115,10 @@ def export(flow: torch.nn.Module, inverse: Inverse) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
-                _Module(flow, inverse).eval(), (torch.randn(2, D), torch.rand(2, 1)), io.BytesIO(), dynamo=True,
+                _Module(flow, inverse).eval(),
+                (torch.randn(2, D), torch.rand(2, 1)),
+                io.BytesIO(),
+                dynamo=True,
                 verbose=False,
             )
     except Exception as error:  # any failure is the answer

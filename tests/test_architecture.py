@@ -17,7 +17,7 @@ ORDER = [
     {"sources", "transforms", "networks", "spline", "flows", "diffusion", "manifold"},
     {"models"},
     {"training", "simulator"},
-    {"export", "evaluation", "cluster"},
+    {"export", "evaluation", "cluster", "benchmark"},
     {"recipes", "runs"},
     {"cli"},
 ]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from caloforge.flows import FlowStep, LULinear, Permutation, SplineCoupling, spline_coupling_flow
+from caloforge.flows import Affine, FlowStep, LULinear, Permutation, SplineCoupling, frozen, spline_coupling_flow
 from caloforge.models.base import n_parameters
 
 STEPS: dict[str, Callable[[], FlowStep]] = {
@@ -46,6 +46,17 @@ def test_lu_starts_as_identity() -> None:
     z, log_det = LULinear(7)(x, torch.zeros(4, 1))
     torch.testing.assert_close(z, 1.001 * x, atol=1e-5, rtol=1e-3)
     assert log_det.abs().max() < 0.01
+
+
+def test_frozen_flow_is_the_same_map_with_one_matrix_between_couplings() -> None:
+    flow = _shaken(spline_coupling_flow(6, 1, layers=3, bins=8, bound=1.0, width=16, blocks=1))
+    fixed = frozen(flow)
+    assert [type(step) for step in fixed.steps] == [Affine, SplineCoupling] * 3 + [Affine]
+    z, c = torch.randn(50, 6, dtype=torch.float64), torch.rand(50, 1, dtype=torch.float64)
+    for ours, theirs in zip(fixed.inverse(z, c), flow.inverse(z, c), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    for ours, theirs in zip(fixed(z, c), flow(z, c), strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_density_integrates_to_one() -> None:

@@ -111,6 +111,16 @@ class LULinear(FlowStep):
         self.diagonal = nn.Parameter(torch.full((features,), math.log(math.e - 1)))  # softplus gives 1
         self.bias = nn.Parameter(torch.zeros(features))
 
+    @torch.no_grad()
+    def set_affine(self, slope: Tensor, offset: Tensor) -> None:
+        """Make the map x → slope · x + offset, feature by feature; slopes (F,) above 0.001."""
+        self.lower.zero_()
+        self.upper.zero_()
+        # The inverse of softplus, written so that large slopes do not overflow.
+        target = (slope - 1e-3).clamp_min(1e-6)
+        self.diagonal.copy_(target + torch.log(-torch.expm1(-target)))
+        self.bias.copy_(offset)
+
     def _factors(self) -> tuple[Tensor, Tensor, Tensor]:
         diagonal = functional.softplus(self.diagonal) + 1e-3
         lower = torch.tril(self.lower, diagonal=-1) + torch.eye(len(diagonal), device=diagonal.device).to(diagonal)
@@ -158,6 +168,76 @@ class Flow(nn.Module):
         """(B,) natural logarithm of the density of x given c."""
         z, log_det = self(x, c)
         return log_det - 0.5 * (z**2).sum(dim=1) - 0.5 * z.shape[1] * math.log(2 * math.pi)
+
+    @torch.no_grad()
+    def fit_outer_maps(self, x: Tensor, spread: float) -> None:
+        """Start the first and last LU maps where data and noise already agree in mean and width.
+
+        The first brings each feature of x (N, F) to mean 0 and standard deviation `spread`, the last from `spread` to
+        1. Otherwise hundreds of steps go by before the maps have grown to the scale of the data.
+        """
+        order = self.steps[0].order
+        first, last = self.steps[1], self.steps[-1]
+        std = x.std(dim=0).clamp_min(1e-6)[order]
+        first.set_affine(spread / std, -spread * x.mean(dim=0)[order] / std)  # type: ignore[operator]
+        last.set_affine(torch.full_like(std, 1 / spread), torch.zeros_like(std))  # type: ignore[operator]
+
+
+class Affine(FlowStep):
+    """x → W x + b with W and its inverse worked out beforehand: what fixed linear steps become for sampling.
+
+    Args:
+        weight: (F, F) invertible W.
+        bias: (F,) b.
+    """
+
+    weight: Tensor
+    inverse_weight: Tensor
+    bias: Tensor
+    log_det: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.register_buffer("inverse_weight", torch.linalg.inv(weight.double()).to(weight))
+        self.register_buffer("bias", bias)
+        self.register_buffer("log_det", torch.linalg.slogdet(weight).logabsdet)
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return x @ self.weight.T + self.bias, self.log_det.expand(len(x))
+
+    def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return (z - self.bias) @ self.inverse_weight.T, -self.log_det.expand(len(z))
+
+
+@torch.no_grad()
+def frozen(flow: Flow) -> Flow:
+    """The same flow with neighbouring permutations and LU maps folded into one matrix each, for sampling and export.
+
+    ONNX has no triangular solve, and none is needed once the weights are fixed.
+    """
+    steps: list[FlowStep] = []
+    linear: list[FlowStep] = []
+
+    def fold() -> None:
+        if not linear:
+            return
+        parameter = next(flow.parameters())
+        n = next(len(step.bias) for step in linear if isinstance(step, LULinear))
+        probe = torch.cat([torch.zeros(1, n), torch.eye(n)]).to(parameter)
+        for step in linear:
+            probe, _ = step(probe, probe[:, :0])
+        steps.append(Affine((probe[1:] - probe[0]).T.contiguous(), probe[0].clone()))
+        linear.clear()
+
+    for step in flow.steps:
+        if isinstance(step, Permutation | LULinear):
+            linear.append(step)
+        else:
+            fold()
+            steps.append(step)  # type: ignore[arg-type]
+    fold()
+    return Flow(steps)
 
 
 def spline_coupling_flow(

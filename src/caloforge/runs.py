@@ -41,7 +41,6 @@ class Training:
         recipe: a checked recipe. recipe_folder: where it lay; classes of the user's own are looked for there too.
         train: file of training showers. valid: file of validation showers; None splits off a part of `train`.
         out: the run's folder.
-        geometry: of files that do not name their own; None takes the recipe's.
         exclude_energies: incident energies (MeV) to leave out of the training, to test interpolation.
         resume: go on with an interrupted run. overwrite: replace an earlier run.
     """
@@ -220,6 +219,7 @@ def _provenance(job: Training, training: Showers, log: list[dict[str, Any]]) -> 
         "excluded_energies_mev": [float(e) for e in job.exclude_energies],
         "training_source": str(training.attributes.get("source", "unknown")),
         "particle": str(training.attributes.get("particle", "unknown")),
+        "detector": str(training.attributes.get("detector", "unknown")),
         "training_seconds": seconds,
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6),
         "n_epochs": len(log),

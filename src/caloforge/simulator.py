@@ -82,13 +82,14 @@ class Simulator:
             seed: not negative.
             batch_size: showers per pass through the model.
         """
-        device = next(iter(self.model.state_dict().values())).device
-        self.model.eval()
+        parameter = next(self.model.parameters())
+        device, dtype = parameter.device, parameter.dtype
+        if self.model.training:
+            self.model.eval()
         for number, start in enumerate(range(0, len(energies), batch_size)):
             state = np.random.SeedSequence(seed, spawn_key=(1, number)).generate_state(1, np.uint64)[0]
             generator = torch.Generator(device).manual_seed(int(state >> 1))
             part = np.asarray(energies[start : start + batch_size], dtype=np.float64)
-            dtype = next(self.model.parameters()).dtype
             made = self.voxels(torch.as_tensor(part, dtype=dtype, device=device), generator)
             yield Showers(part, made.float().cpu().numpy(), self.geometry, self.provenance)
 

@@ -26,7 +26,6 @@ from caloforge.files import atomic_path
 from caloforge.models.base import ShowerModel, Stage
 from caloforge.registry import validation_error
 
-
 SCHEDULES: dict[str, Callable[[int, int], float]] = {
     "constant": lambda epoch, epochs: 1.0,
     "cosine": lambda epoch, epochs: 0.5 * (1 + math.cos(math.pi * epoch / epochs)),
@@ -86,7 +85,7 @@ class TrainingSettings(StageSettings):
 
 
 Metric = Callable[[int, StageSettings], float]
-"""(epoch, settings of the stage) → a number that is lower when the model is better; leaves global random state alone."""
+"""(epoch, settings of the stage) → a number, lower for better models; leaves the global random state alone."""
 
 
 class Observer:
@@ -347,7 +346,7 @@ def _copied(model: torch.nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
-class _seeded:  # noqa: N801 - used like a function
+class _seeded:
     """Run a block with the global random state seeded, and put the state back afterwards."""
 
     def __init__(self, seed: int) -> None:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from caloforge.cli import main
-from caloforge.cli.evaluate import parse_energies, parse_names
+from caloforge.cli.console import progress_bar
+from caloforge.cli.evaluate import Sections, duration, expected_times, parse_energies, parse_names
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.observables import table1_names
 from caloforge.geometry import Geometry
@@ -88,6 +89,7 @@ def test_an_input_inside_the_output_is_refused(
     [
         (("--classifiers", "caloman,none"), "give names separated by commas, or none"),
         (("--classifiers", "wizard"), "unknown classifier 'wizard'"),
+        (("--classifiers", "none", "--learning-curve"), "--learning-curve needs a classifier"),
         (("--only-energies", "2GeV:1GeV"), "the lower energy must be below"),
         (("--only-energies", "much"), "'much' is no energy"),
         (("--floor", "absent.h5"), "absent.h5: no such file"),
@@ -122,3 +124,34 @@ def test_energies_and_ranges() -> None:
     assert found[2] == (4000, 8000)
     with pytest.raises(CaloforgeError):
         parse_energies("1,,2")
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(40, "40 s"), (89.6, "90 s"), (720, "12 min"), (12_240, "3.4 h")])
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_slow_epochs_say_how_long_they_will_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("caloforge.cli.evaluate.time.monotonic", lambda: clock[0])
+    bar = progress_bar()
+    tell = Sections(bar)
+    tell("classifier caloman", 0, 10)
+    for epoch in (1, 2):
+        clock[0] += 60
+        tell("classifier caloman", epoch, 10)
+        assert bar.tasks[0].fields["remark"] == f"about {10 - epoch} min"
+    tell("figures", 0, 1)
+    assert bar.tasks[0].finished  # it stopped early
+    clock[0] += 5
+    tell("figures", 1, 1)
+    assert bar.tasks[1].fields["remark"] == ""
+
+
+def test_expected_time_counts_floor_and_curve(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    # A second per shower a side: 300 here, 150 at the floor, and 37.5 + 75 + 150 more for the curve.
+    monkeypatch.setattr("caloforge.evaluation.classifiers.expected_seconds", lambda test, n, shape, repeats: 1.0 * n)
+    (plain,) = expected_times(["caloman", "quick"], *files, None, None, 1, False)
+    (curve,) = expected_times(["caloman"], *files, None, None, 1, True)
+    assert plain == f"classifier caloman: at most about {duration(450)} with its floor"
+    assert curve == f"classifier caloman: at most about {duration(712.5)} with its floor and learning curve"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from caloforge.evaluation.binning import bin_numbers, challenge_edges, counts
+from caloforge.evaluation.binning import SingleBins, bin_numbers, challenge_edges, counts
 from caloforge.geometry import CartesianLayer, Geometry, Layer, load_geometry
 
 REFERENCE = np.array([0.0, 2.0, 700.0])
@@ -96,3 +96,21 @@ def test_counts_keep_what_falls_outside() -> None:
     np.testing.assert_array_equal(counts(values, edges), [1, 2, 1, 2, 2])
     np.testing.assert_array_equal(counts(values, edges)[1:-1], np.histogram(values, edges)[0])
     assert bin_numbers(values, edges).tolist() == [0, 1, 1, 2, 3, 3, 4, 4]
+
+
+@pytest.mark.parametrize(
+    "edges",
+    [
+        np.geomspace(0.01, 3e3, 50),
+        np.geomspace(10, 4.7e5, 50),
+        np.linspace(0, 1, 11),
+        np.geomspace(1, 1.1, 40),  # several edges within the table's 0.8 %
+        np.array([0.5, 0.5 + 1e-12]),  # an edge that is no float32
+    ],
+)
+def test_single_precision_voxels_fall_into_the_same_bins(edges: np.ndarray) -> None:
+    rng = np.random.default_rng(7)
+    on = edges.astype(np.float32)
+    beside = [np.nextafter(on, np.float32(limit)) for limit in (0, np.inf)]
+    values = np.concatenate([rng.lognormal(0, 4, 20_000).astype(np.float32), on, *beside, np.zeros(1, np.float32)])
+    np.testing.assert_array_equal(SingleBins(edges).numbers(values), bin_numbers(values.astype(np.float64), edges))

@@ -64,7 +64,7 @@ def test_mmd_equals_double_loops() -> None:
     within_y = np.mean([k(a, b) for i, a in enumerate(y) for j, b in enumerate(y) if i != j])
     across = np.mean([k(a, b) for a in x for b in y])
     assert mmd(x, y) == pytest.approx(within_x + within_y - 2 * across)
-    assert kernel_sum(x, x, rows=2) == pytest.approx(kernel_sum(x, x.copy(), rows=3))
+    assert kernel_sum(x, x, tile=(2, 4)) == pytest.approx(kernel_sum(x, x.copy(), tile=(3, 2)), rel=1e-6)
 
 
 def test_kpd_is_around_zero_for_equal_samples_and_sees_a_shift() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from caloforge.evaluation.neighbours import NearestSoFar, logarithms, nearest, prdc, radii, squared_distances
+from caloforge.evaluation.neighbours import NearestSoFar, logarithms, nearest, prdc, squared_distances, surroundings
 
 
 def column(*values: float) -> np.ndarray:
@@ -55,7 +55,9 @@ def test_distances_and_radii_agree_with_scikit_learn() -> None:
         squared_distances(x, y, rows=7), ((x[:, None].astype(float) - y[None]) ** 2).sum(-1), rtol=1e-4, atol=1e-4
     )
     distances, _ = NearestNeighbors(n_neighbors=6, algorithm="brute").fit(y).kneighbors(y)
-    np.testing.assert_allclose(np.sqrt(radii(squared_distances(y, y), 5)), distances[:, 5], rtol=1e-3)
+    found = surroundings(y, 5)
+    np.testing.assert_allclose(np.sqrt(found.radii), distances[:, 5], rtol=1e-3)
+    np.testing.assert_allclose(found.nearest, distances[:, 1], rtol=1e-4)
 
 
 def test_nearest_tells_copies_from_near_copies() -> None:
@@ -66,7 +68,16 @@ def test_nearest_tells_copies_from_near_copies() -> None:
     found = nearest(x, y)
     assert found[0] == found[2] == 0
     assert found[1] == pytest.approx(0.01, rel=1e-3)
-    assert nearest(y, y, same=True).min() > 1
+    assert surroundings(y).nearest.min() > 1
+    assert surroundings(np.concatenate([y, x])).nearest[:3] == pytest.approx([0, 0.01, 0], rel=1e-3)
+
+
+def test_known_surroundings_change_nothing() -> None:
+    rng = np.random.default_rng(6)
+    x, y = rng.normal(size=(2, 50, 3)).astype(np.float32)
+    known = prdc(x, y, around=(surroundings(x), surroundings(y)))
+    for name, terms in prdc(x, y).items():
+        np.testing.assert_array_equal(known[name], terms)
 
 
 def test_nearest_chunk_by_chunk() -> None:

@@ -173,41 +173,55 @@ def test_powers_of_ten_are_plain_text():
 POLAR = Layer(1, (0, 1, 2), n_alpha=3)
 
 
-def polar_axes():
-    return Figure().add_subplot(projection="polar")
+def draw(layer, voxels, norm, frame=layers.Frame(0, 0, 1)):
+    figure = Figure(figsize=(4, 4))
+    canvas = layers.canvas(figure)
+    return layers.draw_layer(layer, voxels, ax=canvas, frame=frame, norm=norm)
 
 
 def test_polar_layer_shows_each_voxel_in_its_sector():
     voxels = np.arange(1.0, 7)  # alpha slowest, r fastest
-    mesh = layers.draw_layer(POLAR, voxels, ax=polar_axes(), norm=LogNorm(1, 6))
+    mesh = draw(POLAR, voxels, LogNorm(1, 6), layers.Frame(1, 2, 2))
     drawn = mesh.get_array()
     assert drawn.shape == (2, 60)  # rings, and 3 sectors of 20 pieces
     assert drawn[0, [0, 20, 40]].tolist() == [1, 3, 5]
     assert drawn[1, [19, 39, 59]].tolist() == [2, 4, 6]
-    corners = mesh.get_coordinates()
-    assert corners[0, 0, 0] == pytest.approx(-np.pi)
-    assert corners[0, -1, 0] == pytest.approx(np.pi)
-    assert corners[:, 0, 1].tolist() == [0, 1, 2]
+    # A frame of 2 inches from (1, 2): its centre is (2, 3), the outermost ring has a radius of 1.
+    x, y = np.moveaxis(mesh.get_coordinates() - [2, 3], -1, 0)
+    assert np.hypot(x, y)[:, 7] == pytest.approx([0, 0.5, 1])
+    assert np.arctan2(y[2, 1:-1], x[2, 1:-1]) == pytest.approx(np.linspace(-np.pi, np.pi, 61)[1:-1])
+    assert (x[2, 0], y[2, 0]) == pytest.approx((-1, 0))
 
 
 def test_wide_rings_are_drawn_with_the_root_of_the_radius():
-    wide = Layer(0, (0, 4, 100, 400))
-    mesh = layers.draw_layer(wide, np.ones(3), ax=polar_axes(), norm=LogNorm(0.1, 1))
-    assert mesh.get_coordinates()[:, 0, 1].tolist() == [0, 2, 10, 20]
-    assert not layers.is_stretched(POLAR)
+    assert layers.drawn_radii(Layer(0, (0, 4, 100, 400))) == pytest.approx([0, 0.1, 0.5, 1])
+    assert layers.drawn_radii(POLAR) == pytest.approx([0, 0.5, 1])
 
 
 def test_voxels_without_energy_are_masked():
-    mesh = layers.draw_layer(POLAR, np.array([0, 1, np.nan, 2, 3, 4]), ax=polar_axes(), norm=LogNorm(1, 4))
+    mesh = draw(POLAR, np.array([0, 1, np.nan, 2, 3, 4]), LogNorm(1, 4))
     assert mesh.get_array().mask.sum() == 2 * 20
 
 
 def test_cartesian_layer_is_an_image_of_eta_against_phi():
-    layer = CartesianLayer(0, phi_edges=(0, 10, 20), eta_edges=(0, 1, 2, 3))
-    mesh = layers.draw_layer(layer, np.arange(1.0, 7), ax=axes(), norm=LogNorm(1, 6))
+    layer = CartesianLayer(0, phi_edges=(0, 10, 20), eta_edges=(0, 1, 2, 4))
+    mesh = draw(layer, np.arange(1.0, 7), LogNorm(1, 6))
     assert mesh.get_array().tolist() == [[1, 2, 3], [4, 5, 6]]
-    assert mesh.get_coordinates()[0, :, 0].tolist() == [0, 1, 2, 3]
-    assert mesh.get_coordinates()[:, 0, 1].tolist() == [0, 10, 20]
+    assert mesh.get_coordinates()[0, :, 0].tolist() == [0, 0.25, 0.5, 1]
+    assert mesh.get_coordinates()[:, 0, 1].tolist() == [0, 0.5, 1]
+
+
+def test_colour_bar_runs_over_the_scale():
+    mesh = draw(POLAR, np.arange(1.0, 7), LogNorm(1, 100))
+    layers.draw_colours(mesh.axes, mesh, (1.0, 0.5, 2.0, 0.1), {1.0: "one", 10.0: "ten"})
+    bar = mesh.axes.collections[-1]
+    colours = bar.get_array().ravel()
+    assert (np.diff(colours) > 0).all()
+    assert 1 < colours[0] < 1.05
+    assert 95 < colours[-1] < 100
+    places = {text.get_text(): text.get_position()[0] for text in mesh.axes.texts}
+    assert places["one"] == pytest.approx(1.0)
+    assert places["ten"] == pytest.approx(2.0)  # half of two decades
 
 
 def test_ratio_is_blank_only_where_neither_has_energy():
@@ -260,7 +274,8 @@ def test_single_showers_pair_equal_energies():
     figure, meshes = galleries.single_showers(mine, theirs, [0, 1])
     assert len(meshes) == 4
     assert meshes[0][0].get_array()[:, 0].tolist() == [0.5, 1.5]  # the generated shower of 200 MeV
-    assert len(figure.axes) == 4 * 2 + 2 * 2  # pictures, and a colour bar per column and energy
+    (canvas,) = figure.axes
+    assert len(canvas.collections) == 4 * 2 + 2 * 2  # pictures, and a colour bar per column and energy
     assert galleries.single_showers(mine, showers([9000], np.ones((1, 8))), [0]) is None
 
 

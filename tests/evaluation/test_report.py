@@ -284,6 +284,25 @@ def test_classifier_stands_beside_its_floor(samples: tuple[Showers, Showers]) ->
     assert abs(entry["auc"] - entry["floor_auc"]) < 0.2
 
 
+def test_learning_curve_ends_in_the_test_itself(samples: tuple[Showers, Showers]) -> None:
+    told: list[tuple[str, int, int]] = []
+    found = evaluate(
+        *(sample[:420] for sample in samples),
+        quick=True,
+        learning_curve=True,
+        progress=lambda *step: told.append(step),
+    )
+    entry = found.data["classifier"]["quick"]
+    curve = entry["learning_curve"]
+    assert curve["n"] == [105, 210, 420]  # an eighth would be too few
+    assert [curve[key][-1] for key in ("auc", "auc_std", "jsd")] == [entry[key] for key in ("auc", "auc_std", "jsd")]
+    assert all(len(column) == 3 for column in curve.values())
+    assert all(0 <= auc <= 1 for auc in curve["auc"])
+    sections = list(dict.fromkeys(section for section, _, _ in told if section.startswith("classifier")))
+    assert sections == [f"classifier quick{label}" for label in ("", " (floor)", " (105 showers)", " (210 showers)")]
+    assert ("classifier quick", 0, 20) in told  # announced before its first epoch is over
+
+
 def test_report_is_saved_whole_or_not_at_all(tmp_path: Path, equal: Report, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(html, "render", lambda report, folder: (folder / "report.html").write_text("page"))
     folder = equal.save(tmp_path / "report")

@@ -80,6 +80,16 @@ def test_fingerprints_see_one_changed_bit_and_empty_showers() -> None:
     assert summary.summarise(summary.open_source(showers())).empty == 1
 
 
+def test_fingerprints_do_not_collide_where_only_exponents_differ() -> None:
+    """Powers of two differ in few bits: a hash that drops high bits would take many of these for each other."""
+    rng = np.random.default_rng(8)
+    voxels = np.unique(2.0 ** rng.integers(-8, 8, (20_000, 6)), axis=0).astype(np.float32)
+    prints = summary.fingerprint(voxels)
+    assert len(np.unique(prints)) == len(voxels)
+    low = np.bincount((prints & np.uint64(255)).astype(int), minlength=256)
+    assert low.std() < 1.5 * np.sqrt(low.mean())  # the low bits are used evenly
+
+
 @pytest.mark.parametrize("name", ["ds1-pions", "ds3", "calogan"])
 def test_radial_bins_are_few_and_take_every_voxel(name: str) -> None:
     geometry = load_geometry(name)

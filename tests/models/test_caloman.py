@@ -47,6 +47,20 @@ def test_codes_are_scaled_by_their_largest_element_in_training() -> None:
     torch.testing.assert_close(codes * model.scale, model.autoencoder.encode(x, c[:, :0])[0])
 
 
+def test_the_flow_starts_where_codes_and_noise_agree() -> None:
+    """`data`: noise of the training codes has mean 0 and width 1 from the first step; `identity`: it does not."""
+    torch.manual_seed(0)
+    x, c = 0.01 * torch.rand(500, 6), torch.rand(500, 1)
+    for start, agrees in (("data", True), ("identity", False)):
+        model = CaloMan(6, 1, latent_dim=3, hidden=[8], flow_start=start)
+        stage = model.stages()[1]
+        with torch.no_grad():
+            stage.fit(stage.view(x, c))
+            z, _ = model.density(stage.view(x, c), c)
+        close = bool((z.std(dim=0) - 1).abs().max() < 0.2 and z.mean(dim=0).abs().max() < 0.2)
+        assert close == agrees
+
+
 def test_a_standardised_encoder_does_not_see_the_scale_of_the_features() -> None:
     torch.manual_seed(0)
     x, c = torch.rand(200, 6), torch.rand(200, 1)

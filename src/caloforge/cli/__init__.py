@@ -8,7 +8,19 @@ import sys
 import typer
 
 from caloforge import __version__
-from caloforge.cli import check, compare, data, demo, dimension, evaluate, generate, simulate, train
+from caloforge.cli import (
+    benchmark,
+    check,
+    compare,
+    data,
+    demo,
+    dimension,
+    evaluate,
+    generate,
+    multiclass,
+    simulate,
+    train,
+)
 from caloforge.errors import CaloforgeError
 
 app = typer.Typer(
@@ -47,6 +59,8 @@ app.command("train")(train.train)
 app.command("generate")(generate.generate)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
+app.command("multiclass")(multiclass.multiclass)
+app.command("benchmark")(benchmark.benchmark)
 
 
 def main() -> None:

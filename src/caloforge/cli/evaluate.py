@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,9 @@ def evaluate(
         help="Comma-separated tests, or none. By default caloman; with --quick one small network.",
     ),
     repeats: int = typer.Option(1, "--repeats", min=1, help="Trainings of each classifier, for mean ± std."),
+    learning_curve: bool = typer.Option(
+        False, "--learning-curve", help="Also each classifier's AUC at an eighth, a quarter and a half of the showers."
+    ),
     quick: bool = typer.Option(
         False, "--quick", help="Separation powers, Wasserstein distances and one small classifier only."
     ),
@@ -62,6 +66,7 @@ def evaluate(
     import sys
 
     from caloforge.cli.console import progress_bar, stderr, stdout
+    from caloforge.errors import CaloforgeError
     from caloforge.evaluation.observables import table1_names
     from caloforge.evaluation.output import check_target
     from caloforge.evaluation.report import evaluate as run_evaluation
@@ -71,9 +76,12 @@ def evaluate(
     target = out or Path(f"{generated.stem}-report")
     folder = check_target(target, inputs, overwrite)
     tests = parse_names(classifiers)
+    if learning_curve and tests == []:
+        raise CaloforgeError("--learning-curve needs a classifier: name one with --classifiers")
     choice = parse_energies(only_energies) if only_energies is not None else None
     chosen = tests if tests is not None else ["quick"] if quick else ["caloman"]
-    for line in expected_times(chosen, generated, reference, floor, geometry, repeats):
+    times = expected_times(chosen, generated, reference, floor, geometry, repeats, learning_curve)
+    for line in times:
         stderr.print(line, markup=False)
     with progress_bar() as bar:
         tell = Sections(bar)
@@ -85,6 +93,7 @@ def evaluate(
             train=train,
             classifiers=tests,
             repeats=repeats,
+            learning_curve=learning_curve,
             quick=quick,
             geometry=geometry,
             only_energies=choice,
@@ -110,15 +119,29 @@ class Sections:
         self._bar = bar
         self._tasks: dict[str, TaskID] = {}
         self._latest = ""
+        self._start = 0.0
 
     def __call__(self, section: str, done: int, total: int) -> None:
         if section != self._latest and self._latest:
             task = self._bar.tasks[self._tasks[self._latest]]
             self._bar.update(task.id, total=max(task.completed, 1), completed=max(task.completed, 1))
+        if section != self._latest:
+            self._start = time.monotonic()
         if section not in self._tasks:
             self._tasks[section] = self._bar.add_task(section, total=total, unit="", remark="")
-        self._bar.update(self._tasks[section], completed=done, total=total)
+        passed = time.monotonic() - self._start
+        # Steps of many seconds are too few for the bar's own estimate of the time left.
+        slow = 0 < done < total and passed > 10 * done
+        remark = f"about {duration(passed / done * (total - done))}" if slow else ""
+        self._bar.update(self._tasks[section], completed=done, total=total, remark=remark)
         self._latest = section
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min` or `3.4 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
 def command_line(argv: list[str]) -> str:
@@ -169,7 +192,13 @@ def parse_energies(text: str) -> list[float | tuple[float, float]]:
 
 
 def expected_times(
-    tests: list[str], generated: Path, reference: Path, floor: Path | None, geometry: str | None, repeats: int
+    tests: list[str],
+    generated: Path,
+    reference: Path,
+    floor: Path | None,
+    geometry: str | None,
+    repeats: int,
+    learning_curve: bool,
 ) -> list[str]:
     """How long the classifier tests will take at most on this machine, a line each; tests of a few seconds aside.
 
@@ -182,6 +211,7 @@ def expected_times(
     if not named:
         return []
     from caloforge.evaluation.classifiers import expected_seconds
+    from caloforge.evaluation.sections.classifiers import CURVE_WORK
 
     with ShowerFile(generated, geometry) as mine, ShowerFile(reference, geometry) as theirs:
         n, half, shape = min(len(mine), len(theirs)), len(theirs) // 2, mine.geometry
@@ -191,9 +221,10 @@ def expected_times(
     lines = []
     for test in named:
         try:
-            seconds = sum(expected_seconds(test, k, shape, repeats=repeats) for k in (n, min(half, n)))
+            whole, floors = (expected_seconds(test, k, shape, repeats=repeats) for k in (n, min(half, n)))
         except CaloforgeError:
             continue
-        words = f"{seconds / 60:.1f} min" if seconds > 90 else f"{seconds:.0f} s"
-        lines.append(f"classifier {test}: at most about {words} with its floor")
+        seconds = whole * (1 + CURVE_WORK * learning_curve) + floors
+        extra = "its floor and learning curve" if learning_curve else "its floor"
+        lines.append(f"classifier {test}: at most about {duration(seconds)} with {extra}")
     return lines

@@ -39,7 +39,8 @@ class TrainingBars(Observer):
         )
 
     def batch_done(self, loss: float) -> None:
-        assert self._task is not None and self._settings is not None
+        assert self._task is not None
+        assert self._settings is not None
         self._loss = loss if self._loss == 0 else 0.98 * self._loss + 0.02 * loss
         remark = f"epoch {self._epoch + 1}/{self._settings.epochs} loss {self._loss:.4g}{self._validation}"
         self._bar.update(self._task, advance=1, remark=remark)

@@ -133,6 +133,35 @@ def bin_numbers(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return numbers.astype(np.uint16)
 
 
+class SingleBins:
+    """Counts float32 values, as voxel energies are, into fixed bins like `bin_numbers`, but faster.
+
+    The leading 16 bits of a positive float32 (exponent and 7 bits of mantissa) look up the bin at which its
+    neighbourhood of 0.8 % begins, and the one edge that may lie inside. Edges closer than that are searched for.
+
+    Args:
+        edges: (B + 1,) rising.
+    """
+
+    def __init__(self, edges: np.ndarray) -> None:
+        # For float32 v, v >= e is v >= the smallest float32 not below e; beyond the last bin only what exceeds it.
+        cuts = edges.astype(np.float32)
+        short = cuts < edges
+        short[-1] = cuts[-1] <= edges[-1]
+        self._cuts = np.where(short, np.nextafter(cuts, np.float32(np.inf)), cuts)
+        begins = (np.arange(2**15, dtype=np.uint32) << 16).view(np.float32)
+        self._first = np.searchsorted(self._cuts, begins, side="right").astype(np.uint16)
+        self._next = np.append(self._cuts, np.float32(np.inf))[self._first]
+        self._crowded = bool((np.diff(self._first.astype(np.int64)) > 1).any())
+
+    def numbers(self, values: np.ndarray) -> np.ndarray:
+        """(N,) uint16 bin of each value (float32, not negative), as `bin_numbers` has it."""
+        if self._crowded:
+            return np.searchsorted(self._cuts, values, side="right").astype(np.uint16)
+        cells = values.view(np.uint32) >> 16
+        return self._first[cells] + (values >= self._next[cells])
+
+
 def counts(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     """(B + 2,) counts of `values`: below, the B bins, above."""
     return np.bincount(bin_numbers(values, edges), minlength=len(edges) + 1)

@@ -58,7 +58,7 @@ def kullback_leibler(h: np.ndarray, g: np.ndarray) -> np.ndarray:
 def wasserstein(u: np.ndarray, v: np.ndarray) -> float:
     """1-Wasserstein distance of two samples (n,), (m,), in their unit."""
     values = np.concatenate([u, v])
-    order = np.argsort(values, kind="stable")
+    order = np.argsort(values)
     in_u = np.concatenate([np.full(len(u), 1 / len(u)), np.zeros(len(v))])[order]
     in_v = np.concatenate([np.zeros(len(u)), np.full(len(v), 1 / len(v))])[order]
     gap = np.cumsum(in_u - in_v)[:-1]

@@ -11,6 +11,8 @@ its k-th neighbour among the real ones (and likewise among the generated), k = 5
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 K = 5
@@ -30,7 +32,7 @@ def squared_distances(x: np.ndarray, y: np.ndarray, rows: int = 1000) -> np.ndar
     """(n, m) squared Euclidean distances of points x (n, V) and y (m, V), float32.
 
     |a|² + |b|² − 2ab cancels for near neighbours: it is right to about 1e-6 of |a|² + |b|² once the common mean is
-    taken out, which orders neighbours, but does not tell near-copies from copies (see `nearest`).
+    taken out, which orders neighbours, but does not tell near-copies from copies (see `_apart`).
     """
     mean = y.mean(axis=0)
     x, y = x - mean, y - mean
@@ -45,45 +47,63 @@ def squared_distances(x: np.ndarray, y: np.ndarray, rows: int = 1000) -> np.ndar
     return np.maximum(out, 0, out=out)
 
 
-def radii(d2: np.ndarray, k: int = K) -> np.ndarray:
-    """(n,) squared distance of each point to its k-th neighbour, from its sample's own (n, n) `d2`."""
-    # The point itself comes first, at distance zero.
-    return np.partition(d2, k, axis=1)[:, k]
+@dataclass(frozen=True)
+class Surroundings:
+    """Each shower's neighbours within its own sample, n showers.
+
+    Args:
+        radii: (n,) squared distance to the k-th neighbour.
+        nearest: (n,) Euclidean distance to the nearest.
+    """
+
+    radii: np.ndarray
+    nearest: np.ndarray
 
 
-def prdc(generated: np.ndarray, real: np.ndarray, k: int = K) -> dict[str, np.ndarray]:
+def surroundings(x: np.ndarray, k: int = K) -> Surroundings:
+    """`Surroundings` of points x (n, V), n > k."""
+    d2 = squared_distances(x, x)
+    np.fill_diagonal(d2, np.inf)
+    closest = np.argmin(d2, axis=1)
+    return Surroundings(np.partition(d2, k - 1, axis=1)[:, k - 1], _apart(x, x[closest]))
+
+
+def prdc(
+    generated: np.ndarray,
+    real: np.ndarray,
+    k: int = K,
+    around: tuple[Surroundings, Surroundings] | None = None,
+) -> dict[str, np.ndarray]:
     """Per-shower terms whose means are precision, recall, density and coverage.
 
     Args:
         generated, real: points (n, V), (m, V), more than k of each.
         k: neighbours behind a radius.
+        around: the surroundings of the generated and of the real showers, where they are known already.
 
     Returns:
         precision and density over the generated (n,), recall and coverage over the real showers (m,), float64.
     """
-    radius_real = radii(squared_distances(real, real), k)
-    radius_generated = radii(squared_distances(generated, generated), k)
+    of_generated, of_real = around or (surroundings(generated, k), surroundings(real, k))
     across = squared_distances(generated, real)
-    within_real = across <= radius_real
+    within_real = across <= of_real.radii
     return {
         "precision": within_real.any(axis=1).astype(np.float64),
-        "recall": (across <= radius_generated[:, None]).any(axis=0).astype(np.float64),
+        "recall": (across <= of_generated.radii[:, None]).any(axis=0).astype(np.float64),
         "density": within_real.sum(axis=1, dtype=np.float64) / k,
         "coverage": within_real.any(axis=0).astype(np.float64),
     }
 
 
-def nearest(x: np.ndarray, y: np.ndarray, same: bool = False) -> np.ndarray:
-    """(n,) Euclidean distance from each point of x (n, V) to its nearest in y (m, V).
+def nearest(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(n,) Euclidean distance from each point of x (n, V) to its nearest in y (m, V)."""
+    return _apart(x, y[np.argmin(squared_distances(x, y), axis=1)])
 
-    Args:
-        same: y is x itself, and a point is no neighbour of itself.
-    """
-    d2 = squared_distances(x, y)
-    if same:
-        np.fill_diagonal(d2, np.inf)
-    closest = np.argmin(d2, axis=1)
-    return np.array([np.linalg.norm(a.astype(np.float64) - y[j]) for a, j in zip(x, closest, strict=True)])
+
+def _apart(x: np.ndarray, y: np.ndarray, rows: int = 256) -> np.ndarray:
+    """(n,) Euclidean distances of pairs of points, from differences in float64: exact for near-copies."""
+    parts = [slice(start, start + rows) for start in range(0, len(x), rows)]
+    return np.concatenate([np.linalg.norm(x[part].astype(np.float64) - y[part], axis=1) for part in parts])
 
 
 class NearestSoFar:

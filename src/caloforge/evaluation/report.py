@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,12 @@ from caloforge.errors import CaloforgeError
 from caloforge.evaluation import observables
 from caloforge.evaluation.comparison import Comparison, Progress, unavailable
 from caloforge.evaluation.reading import AnySource, Opened, Request
+from caloforge.evaluation.sections.classifiers import classifiers as classifier_tests
 from caloforge.evaluation.sections.correlations import correlations
 from caloforge.evaluation.sections.duplicates import duplicates
 from caloforge.evaluation.sections.features import physics_distances
 from caloforge.evaluation.sections.histograms import mean_separation, separations
-from caloforge.evaluation.sections.neighbours import precision_recall
+from caloforge.evaluation.sections.neighbours import kept_points, precision_recall
 from caloforge.evaluation.sections.per_energy import per_energy as energy_by_energy
 from caloforge.evaluation.sections.voxels import always_zero, profiles, response
 from caloforge.evaluation.sections.wasserstein import distances, lecture_table
@@ -93,6 +95,7 @@ def evaluate(
     train: AnySource | None = None,
     classifiers: Sequence[str] | None = None,
     repeats: int = 1,
+    learning_curve: bool = False,
     quick: bool = False,
     geometry: Geometry | str | None = None,
     only_energies: EnergyChoice | None = None,
@@ -111,6 +114,7 @@ def evaluate(
         classifiers: names of tests (`classifiers.TESTS`), empty for none; None takes `caloman`, or the one small
             network of a quick evaluation.
         repeats: trainings of each classifier.
+        learning_curve: also each classifier's AUC at an eighth, a quarter and a half of the showers.
         quick: separation powers, Wasserstein distances and one small classifier only.
         geometry: what the voxels are where a file does not say.
         only_energies: compare these incident energies alone: numbers (MeV) and (low, high) ranges.
@@ -131,7 +135,9 @@ def evaluate(
         c = _timed(timing, "reading", lambda: opened.compare(progress))
         data = _head(c, opened, command)
         data |= _metrics(c, timing, quick, per_energy)
-        data["classifier"] = _timed(timing, "classifiers", lambda: _classifiers(c, opened, tests, repeats, progress))
+        data["classifier"] = _timed(
+            timing, "classifiers", lambda: classifier_tests(c, opened, tests, repeats, learning_curve)
+        )
     data["timing"] = timing
     data["verdict"] = verdict(data)
     return Report(plain(data), c.generated, c.reference, c.floor)
@@ -192,13 +198,14 @@ def _metrics(c: Comparison, timing: dict[str, float], quick: bool, wants_energie
         "wasserstein": _timed(timing, "wasserstein", lambda: distances(c)),
         "response": _timed(timing, "response", lambda: response(c)),
     }
+    near = cache(lambda: kept_points(c))
     further: dict[str, Callable[[], Any]] = {
         "lecture_w1": lambda: lecture_table(c),
         "profiles": lambda: profiles(c),
         "correlations": lambda: correlations(c),
         "always_zero_voxels": lambda: always_zero(c),
-        "prdc": lambda: precision_recall(c),
-        "duplicates": lambda: duplicates(c),
+        "prdc": lambda: precision_recall(c, near()),
+        "duplicates": lambda: duplicates(c, near()),
     }
     for section, work in further.items():
         data[section] = unavailable("left out by --quick") if quick else _timed(timing, section, work)
@@ -209,46 +216,6 @@ def _metrics(c: Comparison, timing: dict[str, float], quick: bool, wants_energie
     if wants_energies:
         data["per_energy"] = _timed(timing, "per_energy", lambda: energy_by_energy(c))
     return data
-
-
-def _classifiers(
-    c: Comparison, opened: Opened, tests: Sequence[str], repeats: int, progress: Progress | None
-) -> dict[str, Any]:
-    """{test: `run_test`'s result with floor_auc, floor_auc_std, floor_n and floor_jsd}."""
-    if not tests:
-        return {}
-    from caloforge.evaluation.classifiers import run_test
-
-    generated, reference = opened.load("generated"), opened.load("reference")
-    first, second = c.plan.floor[0]
-    n_reference = c.plan.n_reference
-    if c.floor is None:
-        halves = reference[first], reference[second]
-    else:
-        halves = reference[first], opened.load("floor")[second - n_reference]
-    result: dict[str, Any] = {}
-    for name in tests:
-
-        def epochs(label: str, name: str = name) -> Callable[[Any], None]:
-            def tell(entry: Any) -> None:
-                if progress is not None:
-                    done = (entry.repeat - 1) * entry.epochs + entry.epoch
-                    progress(f"classifier {name}{label}", done, entry.epochs * entry.repeats)
-
-            return tell
-
-        try:
-            found = run_test(name, generated, reference, repeats=repeats, seed=c.seed, progress=epochs(""))
-        except CaloforgeError as error:
-            result[name] = unavailable(str(error))
-            continue
-        try:
-            floor = run_test(name, *halves, repeats=repeats, seed=c.seed, progress=epochs(" (floor)"))
-            found |= {f"floor_{key}": floor[key] for key in ("auc", "auc_std", "jsd", "jsd_std", "n")}
-        except CaloforgeError as error:
-            found["floor_unavailable"] = str(error)
-        result[name] = found
-    return result
 
 
 def plain(value: Any) -> Any:

@@ -128,7 +128,8 @@ def estimate(
     def over(pairs: Sequence[Rows], first: np.ndarray) -> np.ndarray:
         if all(len(a) == len(first) and len(b) == plan.n_reference for a, b in pairs) and first is generated:
             pairs = pairs[:1]  # whole samples: every draw is the same
-        return np.array([np.atleast_1d(distance(first[a], pool[b])) for a, b in pairs], dtype=np.float64)
+        results = [distance(first.take(a, axis=0), pool.take(b, axis=0)) for a, b in pairs]
+        return np.array([np.atleast_1d(result) for result in results], dtype=np.float64)
 
     value = np.atleast_1d(distance(generated, pool[: plan.n_reference])).astype(np.float64)
     halves, null = over(plan.error, generated), over(plan.null, pool)

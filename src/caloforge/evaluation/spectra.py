@@ -123,20 +123,27 @@ def select(energies: np.ndarray, wanted: EnergyChoice, name: str) -> np.ndarray:
 
 
 def thin(energies: np.ndarray, n: int, rng: np.random.Generator, stratified: bool) -> np.ndarray:
-    """(n,) rows drawn without repetition; all of them, in order, if n is not below their number."""
+    """(n,) rising rows drawn without repetition; all of them if n is not below their number."""
     if n >= len(energies):
         return np.arange(len(energies))
     if not stratified:
-        return rng.permutation(len(energies))[:n]
-    order = np.lexsort((rng.random(len(energies)), energies))
+        return np.sort(rng.permutation(len(energies))[:n])
     edges = np.arange(n + 1) * len(energies) // n
-    return order[edges[:-1] + (rng.random(n) * np.diff(edges)).astype(int)]
+    picks = edges[:-1] + (rng.random(n) * np.diff(edges)).astype(int)
+    return np.sort(_order(energies, rng)[picks])
 
 
 def halves(energies: np.ndarray, n: int, rng: np.random.Generator, stratified: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Two disjoint sets of n rows each; stratified, they take one each of n pairs of neighbours in energy."""
+    """Two disjoint sets of n rising rows each; stratified, they take one each of n pairs of neighbours in energy."""
     rows = thin(energies, 2 * n, rng, stratified)
-    order = np.lexsort((rng.random(len(rows)), energies[rows])) if stratified else rng.permutation(len(rows))
+    order = _order(energies[rows], rng) if stratified else rng.permutation(len(rows))
     pairs = rows[order][: 2 * n].reshape(n, 2)
     swapped = rng.random(n) < 0.5
-    return np.where(swapped, pairs[:, 1], pairs[:, 0]), np.where(swapped, pairs[:, 0], pairs[:, 1])
+    first, second = np.where(swapped, pairs[:, 1], pairs[:, 0]), np.where(swapped, pairs[:, 0], pairs[:, 1])
+    return np.sort(first), np.sort(second)
+
+
+def _order(energies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(N,) rows by rising energy, equal energies in random order."""
+    # A rank and a random fraction sort several times faster than two keys do.
+    return np.argsort(np.unique(energies, return_inverse=True)[1] + rng.random(len(energies)))

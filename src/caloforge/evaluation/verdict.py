@@ -189,8 +189,9 @@ def _multivariate(data: dict[str, Any]) -> Iterator[Point]:
             continue
         level = _level(entry["pull"])
         value, floor = entry.get("value_at_n", entry["value"]), entry["floor"]
-        numbers = f"{value:.2f} ± {entry['error']:.2f}, floor {floor:.2f} ± {entry['floor_error']:.2f} (× 10⁻³)"
-        yield _point(level or "good", key, f"{name} {numbers}" if level else f"{name} lies at the floor: {numbers}")
+        numbers = f"{value:.2f} ± {entry['error']:.2f}, floor {floor:.2f} ± {entry['floor_error']:.2f}"
+        words = f"{name} × 10³ {numbers}" if level else f"{name} × 10³ lies at the floor: {numbers}"
+        yield _point(level or "good", key, words)
     prdc = data.get("prdc", {})
     if is_available(prdc):
         for name in ("precision", "recall", "coverage"):

@@ -111,6 +111,8 @@ class CaloMan(ShowerModel):
         flow_bound: splines bend [-flow_bound, flow_bound]; the codes lie in [-1, 1].
         flow_width: hidden features of a coupling's residual network.
         flow_blocks: residual blocks of a coupling's network.
+        flow_start: where the flow's outer linear maps start, which the paper does not state: `data` matches mean and
+            width of codes and noise, a third of the bound being a standard deviation; `identity` is the library's.
 
     Example:
         >>> model = CaloMan(features=369, conditions=1, latent_dim=20)
@@ -134,6 +136,7 @@ class CaloMan(ShowerModel):
         flow_bound: float = 1.0,
         flow_width: int = 64,
         flow_blocks: int = 3,
+        flow_start: Literal["data", "identity"] = "data",
     ) -> None:
         super().__init__()
         if isinstance(latent_dim, str):
@@ -141,6 +144,7 @@ class CaloMan(ShowerModel):
         if not 2 <= latent_dim <= features:
             raise CaloforgeError(f"latent_dim must be 2 … {features} (the number of features), not {latent_dim}")
         self.latent_dim = latent_dim
+        self.start_spread = flow_bound / 3 if flow_start == "data" else None
         self.conditional_autoencoder = conditional_autoencoder
         given = conditions if conditional_autoencoder else 0
         self.autoencoder = VAE(features, given, latent_dim, hidden, standardised_encoder)
@@ -174,7 +178,7 @@ class CaloMan(ShowerModel):
         scaling = self.autoencoder.scaling.fit if isinstance(self.autoencoder.scaling, Standardise) else None
         return [
             Stage("autoencoder", self._autoencoder_loss, list(self.autoencoder.parameters()), fit=scaling),
-            Stage("density", self._density_loss, list(self.density.parameters()), self.codes, self._fit_scale),
+            Stage("density", self._density_loss, list(self.density.parameters()), self.codes, self._fit_codes),
         ]
 
     def _autoencoder_loss(self, x: Tensor, c: Tensor) -> Tensor:
@@ -187,8 +191,11 @@ class CaloMan(ShowerModel):
         """(B, d) encoder means of x (B, F), divided by the largest absolute element in training."""
         return self.autoencoder.encode(x, self._given(c))[0] / self.scale
 
-    def _fit_scale(self, codes: Tensor) -> None:
-        self.scale *= codes.abs().max().clamp_min(1e-12)
+    def _fit_codes(self, codes: Tensor) -> None:
+        largest = codes.abs().max().clamp_min(1e-12)
+        self.scale *= largest
+        if self.start_spread is not None:
+            self.density.fit_outer_maps(codes / largest, self.start_spread)
 
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) both objectives; the flow's gradient does not reach the encoder."""

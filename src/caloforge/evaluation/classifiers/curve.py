@@ -17,6 +17,9 @@ from caloforge.evaluation.classifiers.suite import ClassifierTest, get_test
 from caloforge.evaluation.classifiers.training import MIN_SHOWERS
 from caloforge.showers import Showers
 
+COLUMNS = ("n", "auc", "auc_std", "jsd", "jsd_std", "seconds")
+"""Of a curve, one entry per size."""
+
 
 def default_sizes(n: int) -> list[int]:
     """An eighth, a quarter, a half and all of `n` showers, as far as they suffice for a classifier."""
@@ -53,7 +56,7 @@ def learning_curve(
         raise CaloforgeError(f"sizes of a learning curve must lie in {MIN_SHOWERS} … {most} showers, not {wanted}")
     rng = np.random.default_rng([seed, 1])
     orders = [rng.permutation(len(sample)) for sample in (generated, reference)]
-    curve: dict[str, list[Any]] = {key: [] for key in ("n", "auc", "auc_std", "jsd", "jsd_std", "seconds")}
+    curve: dict[str, list[Any]] = {key: [] for key in COLUMNS}
     for size in wanted:
         parts = [s[np.sort(order[:size])] for s, order in zip((generated, reference), orders, strict=True)]
         result = run_test(test, *parts, repeats=repeats, seed=seed, progress=progress, device=device)

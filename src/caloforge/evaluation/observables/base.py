@@ -39,6 +39,7 @@ class View:
         self.energies: np.ndarray = np.asarray(showers.energies, dtype=np.float64)
         self.voxels: np.ndarray = above_threshold(showers.voxels, cut)
         self._sums: dict[int, np.ndarray] = {}
+        self._brightest: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def part(self, position: int) -> np.ndarray:
         """(N, v) voxels in MeV of the layer at `position` (0 … n_layers − 1)."""
@@ -56,6 +57,16 @@ class View:
     def layer_energy(self, position: int) -> np.ndarray:
         """(N,) E_l in MeV."""
         return self.sums(position, "one")
+
+    def brightest(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        """(N,) brightest and (N,) second-brightest voxel of a layer in MeV, float64; 0 for a missing second."""
+        if position not in self._brightest:
+            part = self.part(position).copy()
+            rows, where = np.arange(len(part)), part.argmax(axis=1)
+            first = part[rows, where].astype(np.float64)
+            part[rows, where] = 0
+            self._brightest[position] = first, part.max(axis=1).astype(np.float64)
+        return self._brightest[position]
 
     @cached_property
     def deposited(self) -> np.ndarray:

@@ -57,30 +57,22 @@ def occupancy(view: View, position: int) -> np.ndarray:
     return np.count_nonzero(part, axis=1) / part.shape[1]
 
 
-def _two_brightest(view: View, position: int) -> tuple[np.ndarray, np.ndarray]:
-    part = view.part(position)
-    if part.shape[1] == 1:
-        return part[:, 0].astype(np.float64), np.zeros(len(part))
-    top = np.partition(part, -2, axis=1)[:, -2:].astype(np.float64)
-    return top[:, 1], top[:, 0]
-
-
 @per_layer("brightest")
 def brightest(view: View, position: int) -> np.ndarray:
     """(N,) brightest voxel over E_l, in [0, 1]."""
-    return view.part(position).max(axis=1).astype(np.float64) / (view.layer_energy(position) + FLOOR)
+    return view.brightest(position)[0] / (view.layer_energy(position) + FLOOR)
 
 
 @per_layer("second_brightest")
 def second_brightest(view: View, position: int) -> np.ndarray:
     """(N,) second-brightest voxel over E_l, in [0, 1/2]."""
-    return _two_brightest(view, position)[1] / (view.layer_energy(position) + FLOOR)
+    return view.brightest(position)[1] / (view.layer_energy(position) + FLOOR)
 
 
 @per_layer("e_ratio")
 def e_ratio(view: View, position: int) -> np.ndarray:
     """(N,) (I_1 − I_2)/(I_1 + I_2), in [0, 1]; 0 where the layer is empty."""
-    first, second = _two_brightest(view, position)
+    first, second = view.brightest(position)
     return (first - second) / (first + second + FLOOR)
 
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
 from caloforge.evaluation.plots.layers import (
-    add_layer_axes,
+    Frame,
+    canvas,
+    draw_colours,
     draw_layer,
     energy_norm,
     ratio,
@@ -32,6 +32,8 @@ from caloforge.units import format_energy
 
 LEFT, TOP, GAP, ROW_GAP, BAR = 0.5, 0.32, 0.16, 0.08, 0.46
 """Margins of a gallery in inches."""
+
+RATIO_TICKS = {0.5: "½", 1.0: "1", 2.0: "2"}
 
 
 @dataclass(frozen=True)
@@ -63,29 +65,28 @@ def gallery(
     width = LEFT + len(positions) * (size + GAP)
     height = TOP + len(rows) * (size + ROW_GAP) + len(last) * BAR
     figure = new_figure(width, height)
-
-    def box(x: float, y: float, w: float, h: float) -> tuple[float, float, float, float]:
-        return (x / width, y / height, w / width, h / height)
-
+    ax = canvas(figure)
     meshes: list[list[Any]] = []
     y = height - TOP
     for index, row in enumerate(rows):
         y -= size + ROW_GAP
-        figure.text(0.2 / width, (y + size / 2) / height, row.title, rotation=90, ha="center", va="center", fontsize=8)
+        ax.text(0.2, y + size / 2, row.title, rotation=90, ha="center", va="center", fontsize=8)
         drawn = []
         for column, position in enumerate(positions):
             layer, part = geometry.layers[position], geometry.slices[position]
             x = LEFT + column * (size + GAP)
             if index == 0:
-                middle = (x + size / 2) / width
-                figure.text(middle, 1 - 0.13 / height, _heading(layer), ha="center", va="center", fontsize=9)
+                ax.text(x + size / 2, height - 0.13, _heading(layer), ha="center", va="center", fontsize=9)
             norm = _norm(rows, row, part)
-            ax = add_layer_axes(figure, layer, box(x, y, size, size))
             cmap = RATIO_MAP if row.kind == "ratio" else ENERGY_MAP
-            drawn.append(draw_layer(layer, row.values[part], ax=ax, norm=norm, cmap=cmap, rings=index == 0))
-            if index in last and drawn[-1].get_array().count():
-                bar = figure.add_axes(box(x + 0.08 * size, y - 0.16, 0.84 * size, 0.06))
-                _colour_bar(bar, drawn[-1], "generated / reference" if row.kind == "ratio" else unit)
+            frame = Frame(x, y, size)
+            mesh = draw_layer(layer, row.values[part], ax=ax, frame=frame, norm=norm, cmap=cmap, rings=index == 0)
+            drawn.append(mesh)
+            if index in last and mesh.get_array().count():
+                ticks = RATIO_TICKS if row.kind == "ratio" else _energy_ticks(*mesh.get_clim())
+                draw_colours(ax, mesh, (x + 0.08 * size, y - 0.16, 0.84 * size, 0.06), ticks)
+                label = "generated / reference" if row.kind == "ratio" else unit
+                ax.text(x + size / 2, y - 0.3, label, fontsize=6, ha="center", va="top")
         meshes.append(drawn)
         if index in last:
             y -= BAR
@@ -108,24 +109,13 @@ def _norm(rows: list[Row], row: Row, part: slice) -> Normalize:
     return energy_norm(*(other.values[part] for other in rows if _scale(other) == _scale(row)))
 
 
-def _colour_bar(ax: Axes, mesh: Any, label: str) -> None:
-    assert ax.figure is not None
-    bar = ax.figure.colorbar(mesh, cax=ax, orientation="horizontal")
-    ticks, labels = ([0.5, 1.0, 2.0], ["½", "1", "2"]) if "/" in label else _energy_ticks(*mesh.get_clim())
-    bar.set_ticks(ticks, labels=labels)
-    bar.ax.xaxis.set_minor_locator(NullLocator())
-    bar.ax.tick_params(labelsize=6, length=2, pad=1, top=False)
-    bar.set_label(label, fontsize=6, labelpad=0, loc="center")
-    bar.outline.set_linewidth(0.4)
-
-
-def _energy_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+def _energy_ticks(low: float, high: float) -> dict[float, str]:
     """At most three powers of ten within the scale, or its ends where it spans no two of them."""
     powers = np.arange(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
     if len(powers) < 2:
-        return [low, high], [f"{low:.2g}", f"{high:.2g}"]
+        return {low: f"{low:.2g}", high: f"{high:.2g}"}
     chosen = [10.0**power for power in powers[:: max(1, -(-len(powers) // 3))]]
-    return chosen, [power_of_ten(value) for value in chosen]
+    return {value: power_of_ten(value) for value in chosen}
 
 
 def average_showers(

@@ -1,4 +1,7 @@
-"""Layers as pictures: polar layers as rings and sectors on polar axes, Cartesian layers as images.
+"""Layers as pictures: polar layers as rings and sectors, Cartesian layers as images.
+
+All pictures of a figure stand on one canvas, axes whose unit is an inch: axes of their own, polar ones above all,
+take many times longer to make and to draw than the shower on them.
 
 Where rings grow by large factors (ds1: 2 mm to 200 mm) the radius is drawn as its square root, so that the core
 stays visible; equal rings (ds2, ds3) are drawn as they are. Energies have a logarithmic colour scale, shared by
@@ -8,12 +11,14 @@ the pictures that are compared; a voxel without energy is grey.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
@@ -51,15 +56,42 @@ def is_stretched(layer: Layer) -> bool:
     return bool(widths.max() > 4 * widths.min())
 
 
+@dataclass(frozen=True)
+class Frame:
+    """A square on the canvas: its left and lower ends and its side, in inches."""
+
+    left: float
+    low: float
+    side: float
+
+    def place(self, x: Any, y: Any) -> tuple[Any, Any]:
+        """Canvas coordinates of points given in shares of the square."""
+        return self.left + self.side * np.asarray(x), self.low + self.side * np.asarray(y)
+
+
+def canvas(figure: Figure) -> Axes:
+    """Axes over all of `figure` with coordinates in inches from its lower left corner."""
+    width, height = figure.get_size_inches()
+    return figure.add_axes((0.0, 0.0, 1.0, 1.0), frameon=False, xticks=(), yticks=(), xlim=(0, width), ylim=(0, height))
+
+
 def draw_layer(
-    layer: AnyLayer, voxels: np.ndarray, *, ax: Axes, norm: Normalize, cmap: str = ENERGY_MAP, rings: bool = True
+    layer: AnyLayer,
+    voxels: np.ndarray,
+    *,
+    ax: Axes,
+    frame: Frame,
+    norm: Normalize,
+    cmap: str = ENERGY_MAP,
+    rings: bool = True,
 ) -> Any:
     """Draw one layer's voxels.
 
     Args:
         layer: the layer.
         voxels: (n_voxels,) values; NaN, or zero under a logarithmic `norm`, is drawn grey.
-        ax: polar axes for a polar layer (`add_layer_axes` makes the right kind).
+        ax: the canvas.
+        frame: where on it; a polar layer's outermost ring touches its sides.
         norm: colour scale.
         cmap: colour map.
         rings: label the radii (mm).
@@ -71,48 +103,75 @@ def draw_layer(
     image = np.ma.masked_invalid(image)
     if isinstance(norm, LogNorm):
         image = np.ma.masked_less_equal(image, 0)
-    colours = mpl.colormaps[cmap].with_extremes(bad=EMPTY)
-    ax.grid(False)
+    # As an image inside the PDF: thousands of paths are slow to write and to show, with hair lines between them.
+    # The low zorder puts all meshes of the canvas before anything else, and so into one image.
+    look: dict[str, Any] = {
+        "norm": norm,
+        "cmap": mpl.colormaps[cmap].with_extremes(bad=EMPTY),
+        "rasterized": True,
+        "zorder": -1,
+    }
     if not isinstance(layer, Layer):
-        mesh = ax.pcolormesh(layer.eta_edges, layer.phi_edges, image, norm=norm, cmap=colours)
-        ax.tick_params(labelbottom=False, labelleft=False, length=2)
+        columns, rows = (
+            (edges - edges[0]) / (edges[-1] - edges[0]) for edges in map(np.asarray, (layer.eta_edges, layer.phi_edges))
+        )
+        mesh = _mesh(ax, *frame.place(*np.meshgrid(columns, rows)), image, look)
+        ax.plot(*frame.place([0, 1, 1, 0, 0], [0, 0, 1, 1, 0]), color="black", linewidth=0.6)
         return mesh
     repeat = math.ceil(FEWEST_SEGMENTS / layer.n_alpha)
     angles = np.linspace(-math.pi, math.pi, layer.n_alpha * repeat + 1)
-    stretch: Callable[[Any], Any] = np.sqrt if is_stretched(layer) else np.asarray
-    radii = stretch(np.asarray(layer.r_edges))
-    mesh = ax.pcolormesh(angles, radii, np.ma.repeat(image, repeat, axis=0).T, norm=norm, cmap=colours)
-    ax.set_ylim(0, radii[-1])
-    # The axes of a polar plot take longer to draw than the shower.
-    ax.set_axis_off()
-    circle = np.linspace(0, 2 * math.pi, 90)
-    ax.plot(circle, np.full_like(circle, radii[-1]), color="black", linewidth=0.6, clip_on=False)
+    edges = drawn_radii(layer)
+    x, y = 0.5 + 0.5 * np.outer(edges, np.cos(angles)), 0.5 + 0.5 * np.outer(edges, np.sin(angles))
+    mesh = _mesh(ax, *frame.place(x, y), np.ma.repeat(image, repeat, axis=0).T, look)
+    _circle(ax, frame, 1.0, color="black", linewidth=0.6)
     if rings:
-        _label_rings(ax, layer, stretch)
+        _label_rings(ax, frame, layer)
     return mesh
 
 
-def _label_rings(ax: Axes, layer: Layer, stretch: Callable[[Any], Any]) -> None:
-    outermost = stretch(layer.r_edges[-1])
+def drawn_radii(layer: Layer) -> np.ndarray:
+    """(n_r + 1,) where the ring edges are drawn, as shares of the outermost."""
+    edges = np.asarray(layer.r_edges, dtype=float)
+    return np.sqrt(edges / edges[-1]) if is_stretched(layer) else edges / edges[-1]
+
+
+def _mesh(ax: Axes, x: np.ndarray, y: np.ndarray, values: np.ndarray, look: dict[str, Any]) -> QuadMesh:
+    # `pcolormesh` would fit the canvas's limits to each mesh.
+    mesh = QuadMesh(np.stack([x, y], axis=-1), array=values, antialiased=False, **look)
+    ax.add_collection(mesh, autolim=False)
+    return mesh
+
+
+def _circle(ax: Axes, frame: Frame, radius: float, **look: Any) -> None:
+    angles = np.linspace(0, 2 * math.pi, 91)
+    ax.plot(*frame.place(0.5 + 0.5 * radius * np.cos(angles), 0.5 + 0.5 * radius * np.sin(angles)), **look)
+
+
+def _label_rings(ax: Axes, frame: Frame, layer: Layer) -> None:
+    edges = drawn_radii(layer)
     for share in (0.5, 1.0):
-        edge = min(layer.r_edges[1:], key=lambda r: abs(stretch(r) - share * outermost))
-        circle = np.linspace(0, 2 * math.pi, 90)
+        ring = 1 + int(np.argmin(np.abs(edges[1:] - share)))
         if share < 1:
-            ax.plot(circle, np.full_like(circle, stretch(edge)), color=RING, linewidth=0.4)
-        ax.annotate(
-            f"{edge:g}",
-            (math.radians(45), stretch(edge)),
-            xytext=(2, 2) if share == 1 else (0, 0),
-            textcoords="offset points",
-            fontsize=5.5,
-            color=RING if share < 1 else "#374151",
-            annotation_clip=False,
-        )
+            _circle(ax, frame, edges[ring], color=RING, linewidth=0.4)
+        x, y = frame.place(*[0.5 + 0.5 * edges[ring] * math.sqrt(0.5)] * 2)
+        shift = 0.03 if share == 1 else 0.0
+        colour = RING if share < 1 else "#374151"
+        ax.text(x + shift, y + shift, f"{layer.r_edges[ring]:g}", fontsize=5.5, color=colour)
 
 
-def add_layer_axes(figure: Figure, layer: AnyLayer, box: tuple[float, float, float, float]) -> Axes:
-    """Axes of the kind that `layer` needs at `box` (left, bottom, width, height, as shares of the figure)."""
-    return figure.add_axes(box, projection="polar" if isinstance(layer, Layer) else None)
+def draw_colours(ax: Axes, mesh: Any, box: tuple[float, float, float, float], ticks: Mapping[float, str]) -> None:
+    """A horizontal colour bar of `mesh` in `box` (left, low, width, height, inches) with labelled `ticks` below."""
+    left, low, width, height = box
+    steps = np.linspace(0, 1, 65)
+    middles = mesh.norm.inverse((steps[1:] + steps[:-1]) / 2)
+    corners = np.meshgrid(left + width * steps, [low, low + height])
+    look = {"norm": mesh.norm, "cmap": mesh.cmap, "rasterized": True, "zorder": -1}
+    _mesh(ax, *corners, np.asarray(middles)[None], look)
+    ax.plot(left + width * np.array([0, 1, 1, 0, 0]), low + height * np.array([0, 0, 1, 1, 0]), color="black", lw=0.4)
+    for value, text in ticks.items():
+        x = left + width * float(mesh.norm(value))
+        ax.plot([x, x], [low, low - 0.03], color="black", linewidth=0.5)
+        ax.text(x, low - 0.045, text, fontsize=6, ha="center", va="top")
 
 
 def energy_norm(*samples: np.ndarray, decades: float = 5.0) -> LogNorm:

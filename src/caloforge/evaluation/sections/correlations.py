@@ -53,10 +53,14 @@ def _section(c: Comparison, names: list[str]) -> dict[str, Any]:
     known = np.isfinite(first) & np.isfinite(second)
     constant = [n for k, n in enumerate(names) if not known[k, k]]
 
-    def distance(a: np.ndarray, b: np.ndarray) -> float:
-        return _rms(pearson(a) - pearson(b))
+    # Once the columns are standardised their products do not cancel: subsets need no pass to centre them.
+    centre, scale = pool.mean(axis=0), pool.std(axis=0)
+    scale[scale == 0] = 1.0
 
-    [entry] = estimate(distance, mine, pool, c.plan.first(DRAWS))
+    def distance(a: np.ndarray, b: np.ndarray) -> float:
+        return _rms(_pearson_of(a) - _pearson_of(b))
+
+    [entry] = estimate(distance, (mine - centre) / scale, (pool - centre) / scale, c.plan.first(DRAWS))
     renamed = {"rms": entry["value"], "floor_rms": entry["floor"], "floor_rms_error": entry["floor_error"]}
     return {
         "names": names,
@@ -72,11 +76,20 @@ def _section(c: Comparison, names: list[str]) -> dict[str, Any]:
 def pearson(x: np.ndarray) -> np.ndarray:
     """(K, K) Pearson correlations of the columns of x (N, K); NaN with a constant column."""
     centred = x - x.mean(axis=0)
-    scale = np.sqrt((centred**2).sum(axis=0))
-    # What rounding leaves of a constant column is no spread.
-    scale = np.where(scale > 1e-12 * np.abs(x).max(axis=0) * np.sqrt(len(x)), scale, np.nan)
-    normed = centred / scale
-    return np.clip(normed.T @ normed, -1.0, 1.0)
+    return _normed(centred.T @ centred / len(x), 1e-12 * np.abs(x).max(axis=0))
+
+
+def _pearson_of(x: np.ndarray) -> np.ndarray:
+    """The same of columns that are near mean 0 and variance 1."""
+    mean = x.mean(axis=0)
+    return _normed(x.T @ x / len(x) - np.outer(mean, mean), 1e-7 * (np.abs(mean) + 1e-3))
+
+
+def _normed(covariance: np.ndarray, rounding: np.ndarray) -> np.ndarray:
+    """Correlations from covariances (K, K); a spread not above `rounding` (K,) is that of a constant column."""
+    spread = np.sqrt(np.maximum(np.diag(covariance), 0))
+    spread = np.where(spread > rounding, spread, np.nan)
+    return np.clip(covariance / np.outer(spread, spread), -1.0, 1.0)
 
 
 def _rms(difference: np.ndarray) -> float:

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from caloforge.evaluation.comparison import Comparison, Training, unavailable
-from caloforge.evaluation.neighbours import nearest
-from caloforge.evaluation.sections.neighbours import FEWEST, cut, kept
+from caloforge.evaluation.sections.neighbours import FEWEST, Kept
 
 QUANTILE = 0.01
 """Share of the reference's own showers that counts as near."""
@@ -23,7 +22,7 @@ QUERIES = 1000
 """Showers a side whose nearest training shower is looked for."""
 
 
-def duplicates(c: Comparison) -> dict[str, Any]:
+def duplicates(c: Comparison, near: Kept | dict[str, str]) -> dict[str, Any]:
     """The section `duplicates`: within, of_reference, of_training, near, near_training, empty."""
     mine, theirs = (s.fingerprints[s.fingerprints != 0] for s in (c.generated, c.reference))
     others = mine[:0] if c.floor is None else c.floor.fingerprints[c.floor.fingerprints != 0]
@@ -36,7 +35,7 @@ def duplicates(c: Comparison) -> dict[str, Any]:
             len(others) if len(others) else len(theirs),
         ),
         "empty": _share(c.generated.empty, c.generated.n, c.reference.empty, c.reference.n),
-        "near": _near(c),
+        "near": _near(near),
     }
     if c.training is not None:
         known = c.training.fingerprints
@@ -77,17 +76,11 @@ def _deviation(count: int, n: int) -> float:
     return float(np.sqrt((count + 1) * (n - count + 1) / ((n + 2) ** 2 * (n + 3))))
 
 
-def _near(c: Comparison) -> dict[str, Any]:
-    samples = kept(c)
-    m = min(map(len, samples))
-    if m < FEWEST:
-        return unavailable(f"needs at least {FEWEST} showers a side, there are {m}")
-    found = []
-    for step, voxels in enumerate(samples):
-        found.append(nearest(points := cut(voxels[:m], c.threshold), points, same=True))
-        c.tell("near-duplicates", step + 1, len(samples))
-    generated, reference, independent = found
-    radius = float(np.quantile(reference, QUANTILE))
+def _near(near: Kept | dict[str, str]) -> dict[str, Any]:
+    if isinstance(near, dict):
+        return near
+    generated, reference, independent = (around.nearest for around in near.around)
+    radius, m = float(np.quantile(reference, QUANTILE)), len(reference)
     counts = [int((distances < radius).sum()) for distances in (generated, independent)]
     return {**_share(counts[0], m, counts[1], m), "radius": radius, "median": _medians(generated, reference)}
 

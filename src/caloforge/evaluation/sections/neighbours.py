@@ -7,12 +7,13 @@ error over showers would forget that the balls are drawn from the sample as well
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from caloforge.evaluation.comparison import Comparison, unavailable
-from caloforge.evaluation.neighbours import K, logarithms, prdc
+from caloforge.evaluation.neighbours import K, Surroundings, logarithms, prdc, surroundings
 from caloforge.geometry import Geometry
 
 LARGEST = 5000
@@ -49,17 +50,38 @@ def cut(voxels: np.ndarray, threshold: float) -> np.ndarray:
     return logarithms(np.where(voxels < threshold, np.float32(0), voxels))
 
 
-def precision_recall(c: Comparison) -> dict[str, Any]:
-    """{"precision": entry, "recall": …, "density": …, "coverage": …, "n", "k"}."""
-    generated, reference, independent = kept(c)
-    m = min(len(generated), len(reference), len(independent))
+@dataclass(frozen=True)
+class Kept:
+    """Points (M, V) of the kept showers and their surroundings: generated, reference, independent reference."""
+
+    points: tuple[np.ndarray, np.ndarray, np.ndarray]
+    around: tuple[Surroundings, Surroundings, Surroundings]
+
+
+def kept_points(c: Comparison) -> Kept | dict[str, str]:
+    """What `precision_recall` and `duplicates` both look at, or why it cannot be had."""
+    samples = kept(c)
+    m = min(map(len, samples))
     if m < FEWEST:
         return unavailable(f"needs at least {FEWEST} showers a side, there are {m}")
-    real = cut(reference[:m], c.threshold)
+    points, around = [], []
+    for step, voxels in enumerate(samples):
+        c.tell("nearest neighbours", step, len(samples))
+        points.append(cut(voxels[:m], c.threshold))
+        around.append(surroundings(points[-1]))
+    c.tell("nearest neighbours", len(samples), len(samples))
+    return Kept((points[0], points[1], points[2]), (around[0], around[1], around[2]))
+
+
+def precision_recall(c: Comparison, near: Kept | dict[str, str]) -> dict[str, Any]:
+    """{"precision": entry, "recall": …, "density": …, "coverage": …, "n", "k"}."""
+    if isinstance(near, dict):
+        return near
+    m = len(near.points[1])
     found = []
-    for step, voxels in enumerate((generated, independent)):
+    for step, which in enumerate((0, 2)):
         c.tell("precision and recall", step, 2)
-        found.append(_with_errors(cut(voxels[:m], c.threshold), real, np.random.default_rng([c.seed, 14])))
+        found.append(_with_errors(near, which, np.random.default_rng([c.seed, 14])))
     c.tell("precision and recall", 2, 2)
     result: dict[str, Any] = {"n": m, "k": K}
     for name, (value, error) in found[0].items():
@@ -74,9 +96,11 @@ def precision_recall(c: Comparison) -> dict[str, Any]:
     return result
 
 
-def _with_errors(x: np.ndarray, real: np.ndarray, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
-    """{metric: (value, error)} of two samples of points, equally many."""
-    values = {name: float(terms.mean()) for name, terms in prdc(x, real).items()}
+def _with_errors(near: Kept, which: int, rng: np.random.Generator) -> dict[str, tuple[float, float]]:
+    """{metric: (value, error)} of one sample of points against the reference's, equally many."""
+    x, real = near.points[which], near.points[1]
+    terms = prdc(x, real, around=(near.around[which], near.around[1]))
+    values = {name: float(each.mean()) for name, each in terms.items()}
     parts = [np.array_split(rng.permutation(len(x)), BATCHES) for _ in range(2)]
     batches = [prdc(x[a], real[b]) for a, b in zip(*parts, strict=True)]
     errors = {name: np.std([batch[name].mean() for batch in batches], ddof=1) / np.sqrt(BATCHES) for name in values}

@@ -53,7 +53,9 @@ def distances(c: Comparison) -> dict[str, Any]:
 def distance_of(c: Comparison, name: str) -> dict[str, Any]:
     """The entry of one observable."""
     mine, pool = c.generated.observables[name], c.pool(lambda s: s.observables[name])
-    positions, cells = quantile_cells(np.concatenate([mine, pool]))
+    values = np.concatenate([mine, pool])
+    order = np.argsort(values)
+    positions, cells = quantile_cells(values, order)
     steps = np.diff(positions)
 
     def distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -61,18 +63,20 @@ def distance_of(c: Comparison, name: str) -> dict[str, Any]:
         return float(np.abs(np.cumsum(first - second)[:-1]) @ steps)
 
     [entry] = estimate(distance, cells[: len(mine)], cells[len(mine) :], c.plan.first(DRAWS))
-    entry["value"] = wasserstein(mine, c.reference.observables[name])
+    # The whole samples' distance is exact; a floor file's showers are no part of it.
+    weights = np.zeros(len(values))
+    weights[: len(mine)], weights[len(mine) : len(mine) + c.plan.n_reference] = 1 / len(mine), -1 / c.plan.n_reference
+    entry["value"] = float(np.abs(np.cumsum(weights[order])[:-1]) @ np.diff(values[order]))
     spread = float(c.reference.observables[name].std())
     return {**entry, "unit": observables.unit_of(name), "spread": spread}
 
 
-def quantile_cells(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def quantile_cells(values: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(P,) positions and (N,) to which of them each value is put, at most `CELLS` cells of equal content.
 
     The position of a cell is the mean of its values; up to `CELLS` distinct values stay as they are. Subsets are
-    then counted instead of sorted.
+    then counted instead of sorted. `order` (N,) sorts the values.
     """
-    order = np.argsort(values, kind="stable")
     rising = values[order]
     new = np.concatenate([[True], rising[1:] > rising[:-1]])
     rank = np.cumsum(new) - 1

@@ -1,0 +1,216 @@
+"""`caloforge benchmark`: what a shower costs, and how much less than in Geant4."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.table import Table
+
+    from caloforge.benchmark import Comparison, GeneratorTiming
+    from caloforge.simulator import Simulator
+    from caloforge.sources.geant4.run import Request
+
+
+def benchmark(
+    run: Path = typer.Argument(..., help="Folder that `caloforge train` wrote."),
+    against: str | None = typer.Option(
+        None, "--against", metavar="geant4", help="Time Geant4 too, at the same energies on the same core."
+    ),
+    batches: str = typer.Option("1,1000", "--batches", help="Showers per call of the generator, by commas."),
+    energies: str | None = typer.Option(
+        None,
+        "--energies",
+        "-e",
+        metavar="LIST",
+        help="list:256,...,16384; by default 7 from end to end of the training range.",
+    ),
+    n: int = typer.Option(20, "-n", min=2, help="Geant4 showers per energy."),
+    detector: str | None = typer.Option(
+        None,
+        "--detector",
+        "-d",
+        help="Of Geant4, as in `caloforge simulate geant4`; by default the shipped one that the run learnt from.",
+    ),
+    particle: str | None = typer.Option(
+        None, "--particle", "-p", help="Of Geant4; by default that of the training showers."
+    ),
+    geant4_data: Path | None = typer.Option(
+        None, "--geant4-data", metavar="DIR", help="Folder of Geant4's data sets; else its variables say."
+    ),
+    seed: int = typer.Option(1, "--seed", min=0, help="Of the showers, on both sides."),
+    out: Path | None = typer.Option(None, "--out", "-o", metavar="FILE", help="JSON file for all the numbers."),
+    trust: list[str] = typer.Option(
+        [], "--trust", metavar="CLASS", help="Dotted path of a class of your own that the run may import. Repeatable."
+    ),
+) -> None:
+    """Measure ms per shower of a trained run on one core and, with --against geant4, the ratio to Geant4.
+
+    A generator's time goes from incident energies to voxels in MeV, the undoing of the preprocessing included: the
+    median of repeated calls. Geant4's is the mean CPU time of its events, without its initialisation. Both take
+    their turns in this one command, with one thread each.
+
+    Example: caloforge benchmark run --against geant4 -n 20 -o benchmark.json
+    """
+    from caloforge.benchmark import against_geant4, machine, time_simulator
+    from caloforge.cli.console import progress_bar, stderr, stdout
+    from caloforge.errors import CaloforgeError
+    from caloforge.files import prepare_parent, write_json
+    from caloforge.registry import importable
+    from caloforge.simulator import Simulator
+
+    if against not in (None, "geant4"):
+        raise CaloforgeError(f"--against is geant4, not '{against}'")
+    for option, given in (("--detector", detector), ("--particle", particle), ("--geant4-data", geant4_data)):
+        if given is not None and against is None:
+            raise CaloforgeError(f"{option} is Geant4's: add --against geant4")
+    sizes = _sizes(batches)
+    if out is not None:
+        prepare_parent(out)
+    with importable(Path.cwd()):
+        simulator = Simulator.load(run, trust)
+    law, values = _energies(energies, simulator.provenance)
+    facts = machine()
+    result: dict[str, Any] = {
+        "command": shlex.join(["caloforge", *sys.argv[1:]]),
+        "simulator": _describe(simulator),
+        "machine": facts,
+        "seed": seed,
+        "unit": "ms per shower",
+    }
+    if against is None:
+        timings = time_simulator(simulator, values, sizes, seed=seed)
+        result |= {"energies_mev": values.tolist(), "generator": [asdict(timing) for timing in timings]}
+        stdout.print(_own_table(timings))
+    else:
+        request = _request(simulator, detector, particle, law, geant4_data, seed)
+        with progress_bar() as bar:
+            task = bar.add_task("Geant4", total=n * len(values), unit="showers", remark="")
+            compared = against_geant4(simulator, request, n, sizes, progress=lambda done: bar.advance(task, done))
+        rows = [{**asdict(row), "speed_up": row.speed_up} for row in compared.rows]
+        result |= {"geant4": compared.geant4, "one_core": compared.pinned, "per_energy": rows}
+        timings = [timing for row in compared.rows for timing in row.generator]
+        stdout.print(_comparison_table(compared))
+        version, name, what = (compared.geant4[key] for key in ("version", "detector", "particle"))
+        stdout.print(f"Geant4 {version}: {what} in {name}, {n} showers per energy", markup=False)
+        if not compared.pinned:
+            stderr.print("note: this system binds no process to a core; one thread each, one after the other")
+    for size in sizes:
+        at_size = [timing for timing in timings if timing.batch == size]
+        share = sum(t.model_cpu.median for t in at_size) / sum(t.cpu.median for t in at_size)
+        stdout.print(f"batch {size}: the model alone is {100 * share:.0f} % of the generator's time", markup=False)
+    where = f"CPU time on one thread of {facts['processor']}, torch {facts['torch']}"
+    stdout.print(f"{simulator.n_parameters:,} parameters; {where}", markup=False)
+    if (facts["load_average"] or 0.0) > (facts["cores"] or 1):
+        load = f"load {facts['load_average']:.1f} on {facts['cores']} cores"
+        stderr.print(f"note: the machine is busy ({load}), which lengthens CPU times too; ratios suffer less")
+    if out is not None:
+        write_json(out, result)
+        stdout.print(f"wrote {out}", markup=False)
+
+
+def _sizes(text: str) -> list[int]:
+    from caloforge.errors import CaloforgeError
+
+    words = [word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise CaloforgeError(f"--batches '{text}' is no list of whole numbers from 1, as in 1,1000")
+    return sorted({int(word) for word in words})
+
+
+def _energies(text: str | None, provenance: dict[str, Any]) -> tuple[str, np.ndarray]:
+    """The law, and its energies in MeV, each once."""
+    import numpy as np
+
+    from caloforge.energies import parse_law
+    from caloforge.errors import CaloforgeError
+
+    if text is None:
+        if "energy_range_mev" not in provenance:
+            raise CaloforgeError("the run does not say its range of energies: add --energies list:256,...,16384")
+        low, high = provenance["energy_range_mev"]
+        text = "list:" + ",".join(f"{energy:.6g}" for energy in np.unique(np.geomspace(low, high, 7)))
+    if not text.startswith("list:"):
+        raise CaloforgeError(f"--energies '{text}' is no list of energies, as in list:256,...,16384")
+    return text, np.unique(parse_law(text).draw(None, np.random.default_rng(0)))
+
+
+def _request(
+    simulator: Simulator, detector: str | None, particle: str | None, law: str, data: Path | None, seed: int
+) -> Request:
+    from caloforge.errors import CaloforgeError
+    from caloforge.sources.geant4.datasets import find_data
+    from caloforge.sources.geant4.detector import load_detector
+    from caloforge.sources.geant4.run import Request, binding_version
+
+    binding_version()
+    particle = particle or simulator.provenance.get("particle", "unknown")
+    if particle == "unknown":
+        raise CaloforgeError("the run does not say which particle it learnt: add --particle gamma (or e-, e+, …)")
+    loaded = load_detector(detector or _learnt_detector(simulator))
+    return Request(loaded, str(particle), law, None, seed, find_data(data))
+
+
+def _learnt_detector(simulator: Simulator) -> str:
+    """The shipped detector with the run's voxels, if what it learnt from was Geant4's in such a one."""
+    from caloforge.errors import CaloforgeError
+    from caloforge.sources.geant4.detector import load_detector, shipped_detectors
+
+    named = simulator.provenance.get("detector")
+    if named in shipped_detectors():
+        return str(named)
+    source = str(simulator.provenance.get("training_source", "unknown"))
+    fitting = [d for d in shipped_detectors() if load_detector(d).geometry.layers == simulator.geometry.layers]
+    if not source.startswith("Geant4") or len(fitting) != 1:
+        raise CaloforgeError(
+            f"the run does not say which detector it learnt (its training showers' source: {source}): add --detector"
+        )
+    return fitting[0]
+
+
+def _describe(simulator: Simulator) -> dict[str, Any]:
+    keys = ("recipe", "weights_sha256", "caloforge_version", "training_source", "particle", "training_showers")
+    known = {key: simulator.provenance[key] for key in keys if key in simulator.provenance}
+    return {"geometry": simulator.geometry.name, "n_parameters": simulator.n_parameters, **known}
+
+
+def _own_table(timings: list[GeneratorTiming]) -> Table:
+    from caloforge.evaluation.formatting import number
+
+    table = _table("batch", "ms per shower", "quartiles", "model alone", "wall clock")
+    for timing in timings:
+        quartiles = f"{number(timing.cpu.lower, 3)} … {number(timing.cpu.upper, 3)}"
+        rest = (timing.model_cpu.median, timing.wall.median)
+        table.add_row(str(timing.batch), number(timing.cpu.median, 3), quartiles, *(number(value, 3) for value in rest))
+    return table
+
+
+def _comparison_table(compared: Comparison) -> Table:
+    from caloforge.evaluation.formatting import number, with_error
+    from caloforge.units import format_energy
+
+    sizes = [timing.batch for timing in compared.rows[0].generator]
+    table = _table("E_inc", "Geant4, ms", *(title for b in sizes for title in (f"batch {b}, ms", "ratio")))
+    for row in compared.rows:
+        cells = []
+        for timing in row.generator:
+            cells += [number(timing.cpu.median, 3), number(row.speed_up[timing.batch], 3)]
+        table.add_row(format_energy(row.energy), with_error(row.geant4.cpu, row.geant4.error), *cells)
+    return table
+
+
+def _table(*titles: str) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1))
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    return table

@@ -1,0 +1,135 @@
+"""`caloforge multiclass`: which of several generators comes nearest to Geant4?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def multiclass(
+    generators: list[str] = typer.Argument(
+        ..., metavar="NAME=FILE...", help="HDF5 files of generated showers, two or more, each with a name."
+    ),
+    reference: Path = typer.Option(..., "--reference", "-r", help="HDF5 file of reference showers (Geant4)."),
+    classifier: str = typer.Option(
+        "caloman", "--classifier", "-c", metavar="TEST", help="Test whose input, network and training are used."
+    ),
+    out: Path | None = typer.Option(None, "--out", "-o", help="JSON file for every number."),
+    geometry: str | None = typer.Option(
+        None, "--geometry", "-g", help="Built-in geometry or geometry file, where a file does not name its own."
+    ),
+    seed: int = typer.Option(1, "--seed", min=0, help="Seed of everything random."),
+) -> None:
+    """Train one classifier to tell generators from each other, and let it assign Geant4's showers.
+
+    The classifier never sees Geant4 before it is judged. The higher the mean log posterior of Geant4's showers, the
+    likelier they are under that generator rather than under the others; generators that are all alike share
+    -ln K. The confusion, on showers held back, says how far the generators can be told apart at all.
+
+    All files must follow one incident-energy spectrum.
+
+    Example: caloforge multiclass caloman=a.h5 flow=b.h5 --reference geant4.h5 -o multiclass.json
+    """
+    from caloforge.cli.console import progress_bar, stderr, stdout
+    from caloforge.cli.evaluate import duration
+    from caloforge.errors import CaloforgeError
+    from caloforge.evaluation.binning import same_voxels
+    from caloforge.evaluation.classifiers import expected_seconds, get_test, run_multiclass
+    from caloforge.evaluation.report import plain
+    from caloforge.evaluation.spectra import check_same
+    from caloforge.files import prepare_parent, write_json
+    from caloforge.showers import Showers
+
+    files = parse_generators(generators)
+    test = get_test(classifier)
+    if out is not None:
+        if out.resolve() in {path.resolve() for path in (*files.values(), reference)}:
+            raise CaloforgeError(f"{out} is to be read: give another file with -o")
+        prepare_parent(out)
+    truth = Showers.read(reference, geometry)
+    samples = {}
+    for name, path in files.items():
+        read = Showers.read(path, geometry)
+        if not same_voxels(read.geometry, truth.geometry):
+            raise CaloforgeError(
+                f"{path} has geometry '{read.geometry.name}', {reference} has '{truth.geometry.name}'; "
+                "give files of one geometry"
+            )
+        check_same(read.energies, truth.energies, str(path), str(reference))
+        samples[name] = Showers(read.energies, read.voxels, truth.geometry)
+    n = min(map(len, samples.values()))
+    # A binary test trains on two samples, this one on as many as there are.
+    seconds = expected_seconds(test, n, truth.geometry) * len(samples) / 2
+    stderr.print(f"classifier {classifier}, {len(samples)} generators: at most about {duration(seconds)}", markup=False)
+    with progress_bar() as bar:
+        task = bar.add_task(f"classifier {classifier}", total=test.settings.epochs, unit="epochs", remark="")
+        found = run_multiclass(
+            test,
+            samples,
+            truth,
+            seed=seed,
+            progress=lambda epoch: bar.update(
+                task,
+                completed=epoch.epoch,
+                remark=f"accuracy {epoch.accuracy:.3f}, about {duration(epoch.seconds_left)}",
+            ),
+        )
+        bar.update(task, total=bar.tasks[0].completed)
+    for table in tables(found):
+        stdout.print(table)
+    if out is not None:
+        paths = {"files": {name: str(path) for name, path in files.items()}, "reference": str(reference)}
+        write_json(out, plain({**found, **paths, "seed": seed}))
+        stdout.print(f"wrote {out}", markup=False)
+
+
+def parse_generators(words: list[str]) -> dict[str, Path]:
+    """Name → file from words such as `caloman=a.h5`.
+
+    Raises:
+        CaloforgeError: a word without a name or a file, a name given twice, or fewer than two.
+    """
+    from caloforge.errors import CaloforgeError
+
+    files: dict[str, Path] = {}
+    for word in words:
+        name, equals, path = word.partition("=")
+        if not (name and equals and path):
+            raise CaloforgeError(f"'{word}': give each generator as NAME=FILE")
+        if name in files:
+            raise CaloforgeError(f"two generators are called '{name}'; give each a name of its own")
+        files[name] = Path(path)
+    if len(files) < 2:
+        raise CaloforgeError(f"the multi-class test needs at least two generators, not {len(files)}")
+    return files
+
+
+def tables(found: dict[str, Any]) -> list[Table]:
+    """The ranking of the generators, best first, and their confusion, for the terminal."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    from caloforge.evaluation.formatting import share, with_error
+
+    names, posterior = found["names"], found["log_posterior"]
+    ranking = Table(header_style="bold", box=SIMPLE_HEAD, title_justify="left")
+    ranking.title = f"{found['n_reference']} Geant4 showers; chance: log posterior {found['chance']:.4f}"
+    for title in ("generator", "mean log posterior", "Geant4 showers put down to it"):
+        ranking.add_column(title, justify="left" if title == "generator" else "right", no_wrap=True)
+    for name in sorted(names, key=lambda name: -posterior[name]["value"]):
+        entry = posterior[name]
+        ranking.add_row(name, with_error(entry["value"], entry["error"]), share(found["assigned"][name]))
+    confusion = Table(header_style="bold", box=SIMPLE_HEAD, title_justify="left")
+    confusion.title = (
+        f"confusion on {found['n']} showers a generator, a fifth held back; accuracy {found['accuracy']:.3f}"
+    )
+    for title in ("made by", *(f"taken for {name}" for name in names)):
+        confusion.add_column(title, justify="left" if title == "made by" else "right", no_wrap=True)
+    for name, row in zip(names, found["confusion"], strict=True):
+        confusion.add_row(name, *map(share, row))
+    return [ranking, confusion]

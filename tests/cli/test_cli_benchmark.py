@@ -1,0 +1,133 @@
+"""`caloforge benchmark` on an untrained CaloMan of the ds1-photons geometry, alone and against Geant4."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from caloforge.cli import app
+from caloforge.errors import CaloforgeError
+from caloforge.models.caloman import CaloMan
+from caloforge.showers import Showers
+from caloforge.simulator import Simulator
+from caloforge.sources.geant4.run import binding_version
+from caloforge.sources.sample import sample_path
+from caloforge.transforms import build_transforms
+
+TABLES = Path(os.environ.get("CALOFORGE_GEANT4_DATA", str(Path(__file__).parents[3] / "shared" / "geant4-data")))
+
+FROM_GEANT4 = {
+    "recipe": "tiny",
+    "energy_range_mev": [256.0, 16384.0],
+    "training_source": "Geant4 11.4.1",
+    "particle": "gamma",
+}
+
+
+def save_run(folder: Path, provenance: dict) -> Path:
+    torch.manual_seed(0)
+    showers = Showers.read(sample_path("test"), stop=70)
+    chain = [{"kind": "readout_threshold"}, {"kind": "incident_energy_fraction"}, {"kind": "linear_condition"}]
+    x, c = torch.from_numpy(showers.voxels), torch.from_numpy(showers.energies).float()[:, None]
+    transforms = build_transforms(chain, showers.geometry).fit(x, c)
+    model = CaloMan(368, 1, latent_dim=2, hidden=[8])
+    Simulator(showers.geometry, transforms, model, provenance).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_run(tmp_path_factory.mktemp("benchmark") / "run", FROM_GEANT4)
+
+
+@pytest.fixture
+def tables() -> Path:
+    try:
+        binding_version()
+    except CaloforgeError as error:
+        pytest.skip(str(error))
+    if not TABLES.is_dir():
+        pytest.skip(f"Geant4's tables are not at {TABLES}; CALOFORGE_GEANT4_DATA may say where they are")
+    return TABLES
+
+
+def invoke(*words: object) -> Any:
+    return CliRunner(env={"COLUMNS": "160"}).invoke(app, ["benchmark", *map(str, words)])
+
+
+def fails(*words: object) -> str:
+    result = invoke(*words)
+    assert isinstance(result.exception, CaloforgeError), result.output
+    return str(result.exception)
+
+
+def test_the_generator_alone(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "b.json"
+    result = invoke(run, "--batches", "10,1", "-o", out)
+    assert result.exit_code == 0, result.output
+    found = json.loads(out.read_text())
+    assert found["energies_mev"] == [256 * 2**k for k in range(7)]
+    assert [(g["batch"], g["threads"]) for g in found["generator"]] == [(1, 1), (10, 1)]
+    one, ten = (g["cpu"]["median"] for g in found["generator"])
+    assert one > 2 * ten > 0  # a small network's call costs the same for ten showers as for one, or nearly
+    assert found["simulator"]["n_parameters"] == Simulator.load(run).n_parameters
+    assert len(found["simulator"]["weights_sha256"]) == 64
+    assert found["machine"]["torch"] == torch.__version__
+    assert "per_energy" not in found
+    assert f"{found['simulator']['n_parameters']:,} parameters" in result.output
+
+
+def test_against_geant4_with_what_the_run_knows(run: Path, tables: Path, tmp_path: Path) -> None:
+    out = tmp_path / "b.json"
+    words = ["--against", "geant4", "--geant4-data", tables, "-e", "list:100,50", "-n", "2", "--batches", "1,50"]
+    result = invoke(run, *words, "-o", out, "--seed", "4")
+    assert result.exit_code == 0, result.output
+    found = json.loads(out.read_text())
+    facts = found["geant4"]
+    assert (facts["detector"], facts["particle"], facts["physics_list"]) == (
+        "atlas-like",
+        "gamma",
+        "G4EmStandardPhysics",
+    )
+    assert [row["energy"] for row in found["per_energy"]] == [50, 100]
+    for row in found["per_energy"]:
+        for timing in row["generator"]:
+            ratio = row["geant4"]["cpu"] / timing["cpu"]["median"]
+            assert row["speed_up"][str(timing["batch"])] == pytest.approx(ratio)
+        assert row["geant4"]["showers"] == 2
+        assert 0 < row["geant4"]["cpu"] < 1000
+    lines = result.output.splitlines()
+    head = next(line.split() for line in lines if "E_inc" in line)
+    assert head.count("ratio") == 2
+    assert any(line.split()[:2] == ["100", "MeV"] for line in lines)
+    assert "gamma in atlas-like, 2 showers per energy" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--against", "delphes"], "--against is geant4, not 'delphes'"),
+        (["--batches", "1,x"], "--batches '1,x' is no list of whole numbers"),
+        (["--batches", "0"], "--batches '0' is no list"),
+        (["--energies", "uniform:1GeV:2GeV"], "'uniform:1GeV:2GeV' is no list of energies"),
+        (["--particle", "gamma"], "--particle is Geant4's: add --against geant4"),
+        (["--detector", "w-si"], "--detector is Geant4's: add --against geant4"),
+    ],
+)
+def test_mistakes(run: Path, words: list[str], message: str) -> None:
+    assert message in fails(run, *words)
+
+
+def test_a_run_that_does_not_know_what_it_learnt(tables: Path, tmp_path: Path) -> None:
+    silent = save_run(tmp_path / "silent", {})
+    assert "add --energies list:" in fails(silent)
+    start = [silent, "-e", "list:50", "--against", "geant4", "--geant4-data", tables]
+    assert "which particle it learnt: add --particle" in fails(*start)
+    assert "which detector it learnt (its training showers' source: unknown)" in fails(*start, "-p", "gamma")
+    assert "'w-si' has the voxels of ds2, the run those of ds1-photons" in fails(*start, "-p", "gamma", "-d", "w-si")

@@ -1,0 +1,247 @@
+"""Times of a generator whose cost is known, and their bookkeeping beside Geant4's."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from caloforge import benchmark
+from caloforge.benchmark import EnergyTiming, Geant4Timing, GeneratorTiming, Spread, against_geant4, time_simulator
+from caloforge.errors import CaloforgeError
+from caloforge.geometry import Geometry
+from caloforge.models.base import ShowerModel
+from caloforge.simulator import Simulator
+from caloforge.sources.geant4.datasets import find_data
+from caloforge.sources.geant4.detector import Detector, detector_from_plain
+from caloforge.sources.geant4.journal import encode
+from caloforge.sources.geant4.run import Request, binding_version
+from caloforge.sources.geant4.workers import Block, Finished, Setup
+from caloforge.transforms import Compose, build_transforms
+
+TABLES = Path(os.environ.get("CALOFORGE_GEANT4_DATA", str(Path(__file__).parents[2] / "shared" / "geant4-data")))
+
+
+def spin(seconds: float) -> None:
+    """Use that much CPU time."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+class Costly(ShowerModel):
+    """Uniform noise that takes `busy` seconds of CPU and `idle` seconds of waiting per call, whatever the batch."""
+
+    def __init__(self, features: int, conditions: int, *, busy: float = 0.0, idle: float = 0.0) -> None:
+        super().__init__()
+        self.features, self.busy, self.idle = features, busy, idle
+        self.scale = torch.nn.Parameter(torch.ones(()))
+        self.seen: list[tuple[int, torch.Tensor]] = []
+
+    def loss(self, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        return (x - self.scale).square().sum(1)
+
+    def sample(self, c: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        self.seen.append((torch.get_num_threads(), c))
+        spin(self.busy)
+        time.sleep(self.idle)
+        return self.scale * torch.rand((len(c), self.features), generator=generator)
+
+
+def simulator(geometry: Geometry, **cost: float) -> Simulator:
+    transforms = build_transforms([{"kind": "readout_threshold"}], geometry)
+    return Simulator(geometry, transforms, Costly(geometry.n_voxels, 1, **cost))
+
+
+def detector(geometry: Geometry) -> Detector:
+    """Six pairs of lead and argon, two for each of the small geometry's layers."""
+    lead, argon = {"material": "G4_Pb", "thickness": 4}, {"material": "G4_lAr", "thickness": 5, "active": True}
+    slabs = [{"repeat": 2, "layer": layer, "slabs": [lead, argon]} for layer in geometry.layer_ids]
+    plain = {"name": "toy", "geometry": geometry.to_dict(), "sampling_fraction": 0.2, "slabs": slabs}
+    return detector_from_plain(plain, "toy")
+
+
+def test_spread_by_hand() -> None:
+    assert Spread.of(np.array([4.0, 1.0, 3.0, 100.0, 2.0])) == Spread(3.0, 2.0, 4.0)
+
+
+def test_cpu_time_per_shower_of_a_known_cost(small_geometry: Geometry) -> None:
+    one, ten = time_simulator(simulator(small_geometry, busy=4e-3), np.array([100.0]), [1, 10], seconds=0)
+    assert (one.batch, ten.batch, one.threads, one.calls) == (1, 10, 1, 7)
+    for timing, expected in ((one, 4.0), (ten, 0.4)):
+        assert expected <= timing.model_cpu.median < 1.3 * expected
+        assert timing.model_cpu.median < timing.cpu.median < 1.7 * expected
+        assert timing.cpu.lower <= timing.cpu.median <= timing.cpu.upper
+        assert timing.wall.median > 0.99 * timing.cpu.median
+
+
+def test_waiting_costs_wall_but_no_cpu_time(small_geometry: Geometry) -> None:
+    (timing,) = time_simulator(simulator(small_geometry, idle=20e-3), np.array([100.0]), [1], repeats=3, seconds=0)
+    assert timing.wall.median > 20
+    assert timing.model_wall.median > 20
+    assert timing.cpu.median < 10
+
+
+def test_undoing_the_preprocessing_is_counted(small_geometry: Geometry, monkeypatch: pytest.MonkeyPatch) -> None:
+    undo = Compose.inverse
+
+    def slow(self: Compose, x: torch.Tensor, c: torch.Tensor) -> Any:
+        spin(5e-3)
+        return undo(self, x, c)
+
+    monkeypatch.setattr(Compose, "inverse", slow)
+    (timing,) = time_simulator(simulator(small_geometry), np.array([100.0]), [1], seconds=0)
+    assert timing.cpu.median - timing.model_cpu.median >= 4.9
+    assert timing.model_cpu.median < 1
+
+
+def test_calls_go_on_for_the_time_asked(small_geometry: Geometry) -> None:
+    begun = time.perf_counter()
+    (timing,) = time_simulator(simulator(small_geometry, busy=1e-3), np.array([100.0]), [1], repeats=1, seconds=0.2)
+    assert time.perf_counter() - begun >= 0.2
+    assert timing.calls > 5
+
+
+def test_threads_and_energies_reach_the_model(small_geometry: Geometry) -> None:
+    subject, before = simulator(small_geometry), torch.get_num_threads()
+    time_simulator(subject, np.array([100.0, 300.0]), [5], threads=before + 1, repeats=1, seconds=0)
+    assert torch.get_num_threads() == before
+    for threads, c in subject.model.seen:
+        assert threads == before + 1
+        assert c.flatten().tolist() == [100, 300, 100, 300, 100]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"batches": [1, 0]}, "a batch must be at least 1, not 0"),
+        ({"threads": 0}, "number of threads must be at least 1, not 0"),
+        ({"repeats": 0}, "of repeats must be at least 1, not 0"),
+    ],
+)
+def test_bad_settings(small_geometry: Geometry, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(CaloforgeError, match=message):
+        time_simulator(simulator(small_geometry), np.array([100.0]), **{"batches": [1], **settings})
+
+
+def test_speed_up_is_the_ratio_of_cpu_times() -> None:
+    def timing(batch: int, cpu: float) -> GeneratorTiming:
+        other = Spread(99.0, 99.0, 99.0)
+        return GeneratorTiming(batch, 1, 7, Spread(cpu, 0.0, 99.0), other, other, other)
+
+    row = EnergyTiming(512.0, Geant4Timing(20, 12.0, 0.5), (timing(1, 3.0), timing(1000, 0.05)))
+    assert row.speed_up == {1: pytest.approx(4), 1000: pytest.approx(240)}
+
+
+class _NoTables:
+    """What `Request` and the benchmark ask of Geant4's data sets, for a Geant4 that is made up."""
+
+    elements: frozenset[int] = frozenset()
+
+    def require(self, physics_list: str) -> None: ...
+
+    def environment(self, empty: str) -> dict[str, str]:
+        return {}
+
+    def em_commands(self) -> tuple[str, ...]:
+        return ()
+
+    def describe(self) -> str:
+        return "none"
+
+
+def made_up(geometry: Geometry, energies: str = "list:300,100,300") -> Request:
+    return Request(detector(geometry), "gamma", energies, None, 5, _NoTables())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, float]]]:
+    """Geant4 replaced by one that takes 10 or 30 µs per MeV by turns, and a second in warm-up; who worked, in order."""
+    order: list[tuple[str, float]] = []
+
+    def run_blocks(setup: Setup, blocks: Iterable[Block], n_workers: int, logs: Path) -> Iterator[Finished]:
+        assert n_workers == 1
+        for block in blocks:
+            n, energy = len(block.energies), float(block.energies[0])
+            order.append(("Geant4", energy))
+            numbers = block.start + np.arange(n)
+            cpu = np.where(numbers % 2, 30e-6, 10e-6) * energy if block.start < 8 else np.ones(n)
+            yield Finished(block.start, n, encode(np.zeros((n, 13)), cpu))
+
+    timing = benchmark.time_simulator
+
+    def time_simulator(subject: Simulator, energies: np.ndarray, *rest: Any, **options: Any) -> Any:
+        order.append(("generator", *energies.tolist()))
+        return timing(subject, energies, *rest, **options)
+
+    monkeypatch.setattr(benchmark, "run_blocks", run_blocks)
+    monkeypatch.setattr(benchmark, "time_simulator", time_simulator)
+    monkeypatch.setattr(benchmark, "geant4_version", lambda environment: "11.4.1")
+    monkeypatch.setattr(benchmark, "binding_version", lambda: "0")
+    monkeypatch.setattr(benchmark, "BLOCK_EVENTS", 3)
+    return order
+
+
+def test_the_two_take_turns_and_the_warm_up_does_not_count(
+    small_geometry: Geometry, played: list[tuple[str, float]]
+) -> None:
+    done: list[int] = []
+    subject = simulator(small_geometry, busy=2e-3)
+    compared = against_geant4(subject, made_up(small_geometry), 4, [1, 2], seconds=0, progress=done.append)
+    # Each energy once, in rising order; four events make a block of three and one of one.
+    expected = [("Geant4", 100), ("Geant4", 100), ("Geant4", 100), ("generator", 100)]
+    expected += [("Geant4", 300), ("Geant4", 300), ("generator", 300)]
+    assert played == expected
+    assert done == [3, 1, 3, 1]
+    assert [row.energy for row in compared.rows] == [100, 300]
+    for row in compared.rows:
+        # Values 1, 3, 1, 3 times E/100: mean 2, standard deviation sqrt(4/3), over sqrt(4).
+        assert row.geant4.cpu == pytest.approx(2 * row.energy / 100)
+        assert row.geant4.error == pytest.approx((1 / 3) ** 0.5 * row.energy / 100)
+        assert [timing.batch for timing in row.generator] == [1, 2]
+        assert row.speed_up[2] == pytest.approx(row.geant4.cpu / row.generator[1].cpu.median)
+    assert compared.geant4["version"] == "11.4.1"
+    assert compared.geant4["particle"] == "gamma"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system binds no process to a core")
+def test_one_core_is_held_and_let_go(small_geometry: Geometry, played: list, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, during = os.sched_getaffinity(0), []
+    monkeypatch.setattr(benchmark, "geant4_version", lambda environment: during.append(os.sched_getaffinity(0)))
+    assert against_geant4(simulator(small_geometry), made_up(small_geometry), 4, [1], seconds=0).pinned
+    assert len(during[0]) == 1
+    assert os.sched_getaffinity(0) == before
+
+
+def test_other_voxels_and_too_few_showers(small_geometry: Geometry, played: list) -> None:
+    ds1 = SimpleNamespace(geometry=Geometry("other", small_geometry.layers[:2]))
+    with pytest.raises(CaloforgeError, match="'toy' has the voxels of small, the run those of other"):
+        against_geant4(ds1, made_up(small_geometry), 4, [1])  # type: ignore[arg-type]
+    with pytest.raises(CaloforgeError, match="showers per energy must be at least 2, not 1"):
+        against_geant4(simulator(small_geometry), made_up(small_geometry), 1, [1])
+    assert played == []
+
+
+def test_geant4_itself(small_geometry: Geometry) -> None:
+    try:
+        binding_version()
+    except CaloforgeError as error:
+        pytest.skip(str(error))
+    if not TABLES.is_dir():
+        pytest.skip(f"Geant4's tables are not at {TABLES}; CALOFORGE_GEANT4_DATA may say where they are")
+    request = Request(detector(small_geometry), "gamma", "list:50,4000", None, 5, find_data(TABLES))
+    compared = against_geant4(simulator(small_geometry, busy=1e-3), request, 4, [1, 100], seconds=0)
+    low, high = (row.geant4 for row in compared.rows)
+    # A shower's work grows with its energy: by a factor of 80 here, of which the thin stack keeps a part.
+    assert high.cpu > 4 * low.cpu > 0
+    assert 0 < high.cpu < 1000
+    assert compared.geant4["version"].startswith("11.")
+    for row in compared.rows:
+        assert row.speed_up[100] > 20 * row.speed_up[1]

@@ -1,0 +1,93 @@
+"""What README and CONTRIBUTING show is true: commands and Python run, the model is the one that is tested."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from caloforge.cli import main
+from caloforge.geometry import Geometry
+from caloforge.showers import Showers
+from caloforge.sources.sample import sample_path
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SMALLER = [
+    "--set=training.epochs=1",
+    "--set=model.hidden=[16]",
+    "--set=training.stages.density.select_showers=200",
+]
+"""Put behind each training command: the same command, only quicker."""
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    lines = [line.split("#")[0] for block in blocks(README, "sh") for line in block.splitlines()]
+    return [line.split() for line in lines if line.startswith("caloforge ")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("readme")
+    Showers.read(sample_path("train"), stop=1400).write(folder / "showers.h5")
+    Showers.read(sample_path("test"), stop=700).write(folder / "reference.h5")
+    return folder
+
+
+def test_every_command_runs_in_the_order_shown(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    assert len(commands()) >= 9
+    for words in commands():
+        words = [{"100000": "700", "2000": "400"}.get(word, word) for word in words]
+        if words[1] == "train":
+            words += SMALLER
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code in (0, None), (words, capsys.readouterr().err)
+    for name in ("run/simulator.json", "generated.h5", "report/report.html", "analytic.h5", "comparison"):
+        assert (folder / name).exists()
+
+
+def test_the_python_runs(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    if not (folder / "run").exists():
+        pytest.skip("the commands have not run in this process")
+    monkeypatch.chdir(folder)
+    (code,) = blocks(README, "python")
+    exec(compile(code, "README.md", "exec"), {})
+    assert "table1" in capsys.readouterr().out
+
+
+def test_the_geometry_shown_is_one(tmp_path: Path) -> None:
+    (text,) = blocks(README, "yaml")
+    (tmp_path / "mine.yaml").write_text(text)
+    assert Geometry.from_file(tmp_path / "mine.yaml").n_voxels == 3 + 40 + 4
+
+
+def test_contributing_shows_the_model_that_the_tests_train() -> None:
+    (shown,) = blocks((ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), "python")
+    assert shown.strip() in (ROOT / "tests/own_model.py").read_text(encoding="utf-8")
+
+
+def test_make_targets_that_are_named_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for text in (README, (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")):
+        for target in re.findall(r"make ([a-z-]+)", text):
+            if target in ("analytic", "showers", "it", "sense"):
+                continue
+            assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+
+
+def test_links_lead_somewhere() -> None:
+    for name in ("README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        for link in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert ((ROOT / name).parent / link).exists(), f"{name}: {link}"
