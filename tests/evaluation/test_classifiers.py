@@ -18,6 +18,7 @@ from caloforge.evaluation.classifiers import (
     run_multiclass,
     run_test,
 )
+from caloforge.evaluation.classifiers.multiclass import calibrate
 from caloforge.evaluation.classifiers.networks import mlp
 from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.showers import Showers
@@ -223,8 +224,24 @@ class TestMulticlass:
         generators = {"a": gaussian(0.0, 2000, 1), "b": gaussian(0.0, 2000, 2)}
         result = run_multiclass(PLAIN, generators, gaussian(0.0, 2000, 3))
         for entry in result["log_posterior"].values():
-            assert entry["value"] == pytest.approx(-math.log(2), abs=0.05)
+            assert abs(entry["value"] + math.log(2)) < 4 * entry["error"]
+            assert entry["error"] < 0.05
         assert sum(result["assigned"].values()) == pytest.approx(1.0)
+
+    def test_calibration_undoes_a_scale_and_a_lean(self) -> None:
+        rng = np.random.default_rng(1)
+        true = torch.from_numpy(rng.normal(size=(20_000, 3)))
+        chance = true.softmax(dim=1).cumsum(dim=1)
+        kinds = (torch.from_numpy(rng.random((20_000, 1))) > chance).sum(dim=1)
+        s, b = calibrate(2 * true + torch.tensor([1.0, 0.0, -1.0]), kinds)
+        assert s.item() ** 2 == pytest.approx(0.5, rel=0.05)
+        assert b.numpy() == pytest.approx([-0.5, 0.0, 0.5], abs=0.06)
+
+    def test_calibration_of_noise_is_certain_of_nothing(self) -> None:
+        rng = np.random.default_rng(2)
+        s, b = calibrate(torch.from_numpy(rng.normal(2, 3, (4000, 2))), torch.arange(4000) % 2)
+        assert s.item() ** 2 < 0.05
+        assert b.abs().max() < 0.1
 
     def test_one_generator_is_refused(self) -> None:
         with pytest.raises(CaloforgeError, match="at least two generators, not 1"):

@@ -173,7 +173,10 @@ def test_powers_of_ten_are_plain_text():
 POLAR = Layer(1, (0, 1, 2), n_alpha=3)
 
 
-def draw(layer, voxels, norm, frame=layers.Frame(0, 0, 1)):
+UNIT = layers.Frame(0, 0, 1)
+
+
+def draw(layer, voxels, norm, frame=UNIT):
     figure = Figure(figsize=(4, 4))
     canvas = layers.canvas(figure)
     return layers.draw_layer(layer, voxels, ax=canvas, frame=frame, norm=norm)
@@ -360,5 +363,7 @@ def test_roc_weights_and_learning_curve():
     assert lines["guess"].get_xdata().tolist() == [0, 1]
     steps = classifiers.draw_weights({"test": ([-1, 0, 1], [30, 10], [10, 10])}, ax=axes())
     assert steps["test"].get_data().values.tolist() == [0.75, 0.25]
-    curve = classifiers.draw_auc_against_size({"test": ([100, 200], [0.6, 0.7])}, ax=axes())
-    assert curve["test"].get_xdata().tolist() == [100, 200]
+    curve = classifiers.draw_auc_against_size({"test": ([100, 200], [0.6, 0.7], [0.1, 0.02])}, ax=axes())
+    line, _, (bars,) = curve["test"].lines
+    assert line.get_xdata().tolist() == [100, 200]
+    assert np.concatenate(bars.get_segments())[:, 1] == pytest.approx([0.5, 0.7, 0.68, 0.72])

@@ -79,7 +79,7 @@ def multiclass(
                 remark=f"accuracy {epoch.accuracy:.3f}, about {duration(epoch.seconds_left)}",
             ),
         )
-        bar.update(task, total=bar.tasks[0].completed)
+        bar.update(task, total=bar.tasks[0].completed, remark="")
     for table in tables(found):
         stdout.print(table)
     if out is not None:

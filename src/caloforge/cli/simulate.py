@@ -10,7 +10,7 @@ from caloforge.cli import simulate_geant4
 
 app = typer.Typer(
     name="simulate",
-    help="Make showers: analytic ones (fast, NOT Geant4) for tests, tutorials and load.",
+    help="Make showers: with Geant4 itself, or analytic ones (fast, NOT Geant4) for tests, tutorials and load.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )

@@ -59,11 +59,13 @@ def draw_weights(
     return steps
 
 
-def draw_auc_against_size(points: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, ax: Axes) -> dict[str, Any]:
-    """AUC against the number of showers, label → (showers a side, AUC)."""
+def draw_auc_against_size(
+    points: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[float]]], *, ax: Axes
+) -> dict[str, Any]:
+    """AUC against the number of showers, label → (showers a side, AUC, its error)."""
     lines = {}
-    for colour, (label, (sizes, values)) in zip(_colours(len(points)), points.items(), strict=True):
-        lines[label] = ax.plot(sizes, values, "o-", markersize=3, color=colour, label=label)[0]
+    for colour, (label, (sizes, values, errors)) in zip(_colours(len(points)), points.items(), strict=True):
+        lines[label] = ax.errorbar(sizes, values, errors, fmt="o-", markersize=3, color=colour, label=label)
     ax.axhline(0.5, linestyle="--", color=REFERENCE, linewidth=0.8)
     logarithmic(ax, "x")
     ax.set_xlabel("showers a side")

@@ -309,7 +309,7 @@ def _classifiers(report: Report) -> Iterator[Picture]:
         if "histogram" in entry.get("weights", {})
     }
     sizes = {
-        classifier_title(key): (entry["learning_curve"]["n"], entry["learning_curve"]["auc"])
+        classifier_title(key): tuple(entry["learning_curve"][column] for column in ("n", "auc", "auc_std"))
         for key, entry in tests.items()
         if "learning_curve" in entry
     }
