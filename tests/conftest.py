@@ -20,14 +20,14 @@ def _one_thread() -> None:
     torch.set_num_threads(1)  # small tensors: more threads only get in each other's way
 
 
-@pytest.fixture()
+@pytest.fixture
 def small_geometry() -> Geometry:
     """Three layers, 3 + 8 + 2 = 13 voxels: without, with and again without alpha bins."""
     layers = (Layer(0, (0, 5, 10, 30), 1), Layer(1, (0, 10, 40), 4), Layer(7, (0, 50, 100), 1))
     return Geometry("small", layers, threshold=0.5)
 
 
-@pytest.fixture()
+@pytest.fixture
 def small_showers(small_geometry: Geometry) -> Showers:
     """600 made-up showers of three energies: exponential voxels whose mean is a share of the incident energy."""
     rng = np.random.default_rng(5)
@@ -37,7 +37,7 @@ def small_showers(small_geometry: Geometry) -> Showers:
     return Showers(energies, voxels.astype(np.float32), small_geometry)
 
 
-@pytest.fixture()
+@pytest.fixture
 def real() -> Callable[[str], Path]:
     """name → path of a file of real Geant4 showers below `shared/data`; skips the test where it is absent."""
 

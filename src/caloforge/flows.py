@@ -176,11 +176,13 @@ class Flow(nn.Module):
         The first brings each feature of x (N, F) to mean 0 and standard deviation `spread`, the last from `spread` to
         1. Otherwise hundreds of steps go by before the maps have grown to the scale of the data.
         """
-        order = self.steps[0].order
-        first, last = self.steps[1], self.steps[-1]
-        std = x.std(dim=0).clamp_min(1e-6)[order]
-        first.set_affine(spread / std, -spread * x.mean(dim=0)[order] / std)  # type: ignore[operator]
-        last.set_affine(torch.full_like(std, 1 / spread), torch.zeros_like(std))  # type: ignore[operator]
+        permutation, first, last = self.steps[0], self.steps[1], self.steps[-1]
+        assert isinstance(permutation, Permutation)
+        assert isinstance(first, LULinear)
+        assert isinstance(last, LULinear)
+        mean, std = x.mean(dim=0)[permutation.order], x.std(dim=0).clamp_min(1e-6)[permutation.order]
+        first.set_affine(spread / std, -spread * mean / std)
+        last.set_affine(torch.full_like(std, 1 / spread), torch.zeros_like(std))
 
 
 class Affine(FlowStep):

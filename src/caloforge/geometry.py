@@ -13,6 +13,7 @@ Cartesian layers: rows of phi (= x), columns of eta (= y), both in mm (CaloGAN c
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -38,7 +39,7 @@ def _checked_edges(name: str, edges: Sequence[float]) -> tuple[float, ...]:
         raise CaloforgeError(f"{name} must be a list of numbers (mm), not {edges!r}") from None
     if len(values) < 2:
         raise CaloforgeError(f"{name} needs at least two edges (mm), not {list(values)}")
-    if not all(math.isfinite(v) for v in values) or any(b <= a for a, b in zip(values, values[1:], strict=False)):
+    if not all(math.isfinite(v) for v in values) or any(b <= a for a, b in itertools.pairwise(values)):
         raise CaloforgeError(f"{name} must rise from edge to edge (mm), not {list(values)}")
     return values
 

@@ -27,7 +27,7 @@ from caloforge.files import write_text
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.recipes import Recipe
 from caloforge.registry import importable, wants_geometry
-from caloforge.showers import Showers, ShowerFile
+from caloforge.showers import ShowerFile, Showers
 from caloforge.simulator import Simulator
 from caloforge.training import Metric, Observer, StageSettings, derived_seed, fit
 from caloforge.transforms import build_transforms

@@ -37,9 +37,7 @@ def test_entries(name, voxels, record, files):
 
 
 def test_unknown_name_lists_the_known_ones():
-    with pytest.raises(
-        CaloforgeError, match="no public data set 'ds9'; there are ds1-photons, ds1-pions, ds2, ds3"
-    ):
+    with pytest.raises(CaloforgeError, match="no public data set 'ds9'; there are ds1-photons, ds1-pions, ds2, ds3"):
         catalog.find("ds9")
 
 
@@ -236,9 +234,7 @@ def test_get_prints_paths_and_what_to_do_next(publisher, tmp_path, capsys):
 
 def test_mistake_is_one_line_and_status_2(publisher, monkeypatch, capsys, tmp_path):
     address = f"http://127.0.0.1:{free_port()}"
-    monkeypatch.setattr(
-        "sys.argv", ["caloforge", "data", "get", "ds2", "-o", str(tmp_path), "--records-url", address]
-    )
+    monkeypatch.setattr("sys.argv", ["caloforge", "data", "get", "ds2", "-o", str(tmp_path), "--records-url", address])
     with pytest.raises(SystemExit) as raised:
         cli.main()
     assert raised.value.code == 2

@@ -29,9 +29,7 @@ def test_broken_download_goes_on_where_it_stopped(publisher, tmp_path, waits):
 
 def test_a_later_call_goes_on_from_the_part(publisher, tmp_path):
     publisher.cuts = [200_000] + [0] * download.TRIES
-    with pytest.raises(
-        CaloforgeError, match=r"broke off after \d+ of 300000 bytes: .*the same command goes on"
-    ):
+    with pytest.raises(CaloforgeError, match=r"broke off after \d+ of 300000 bytes: .*the same command goes on"):
         catalog.get("ds1-photons", tmp_path, "train")
     assert list(contents(tmp_path)) == [f"{TRAIN}.part"]
     held = len(contents(tmp_path)[f"{TRAIN}.part"])

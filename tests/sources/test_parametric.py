@@ -125,9 +125,7 @@ def test_radial_containment_of_the_whole_sample() -> None:
     # Spots included: within r the mean share is that of the average shower.
     geometry = stack(30, 1.0, (0.0, 5.0, 20.0, 60.0), 4)
     energies = np.full(3000, 1e4)
-    full = (
-        ParametricShowers(fluctuate=False).sample(energies, geometry, seed=3).voxels.reshape(3000, 30, 4, 3)
-    )
+    full = ParametricShowers(fluctuate=False).sample(energies, geometry, seed=3).voxels.reshape(3000, 30, 4, 3)
     expected = AVERAGE.sample(energies[:1], geometry).voxels.reshape(30, 4, 3).sum(axis=(0, 1)) / 1e4
     rings = full.sum(axis=(1, 2)) / 1e4
     error = rings.std(axis=0) / math.sqrt(3000)
@@ -169,9 +167,7 @@ def test_energy_is_conserved_where_nothing_leaks_and_lost_where_it_leaks() -> No
 
 def test_deep_thin_and_far_voxels_are_never_negative() -> None:
     fine = tuple(np.linspace(0, 1e5, 400))
-    geometry = Geometry(
-        "fine", (Layer(0, fine, 2, (0, 900)), CartesianLayer(1, fine, (5e4, 5e4 + 1e-3), (900, 901)))
-    )
+    geometry = Geometry("fine", (Layer(0, fine, 2, (0, 900)), CartesianLayer(1, fine, (5e4, 5e4 + 1e-3), (900, 901))))
     for source in (AVERAGE, ParametricShowers()):
         voxels = source.sample(np.array([1e-3, 5.0, 1e12]), geometry).voxels
         assert np.isfinite(voxels).all()
@@ -193,9 +189,7 @@ def test_every_builtin_geometry_gets_plausible_showers(name: str) -> None:
 def test_parameters_are_chosen_by_geometry() -> None:
     ds1 = ParametricShowers.for_geometry(load_geometry("ds1-pions"))
     assert (ds1.medium, ds1.conversion_length) == (LEAD_ARGON, 9 / 7)
-    assert ds1.depths(load_geometry("ds1-photons")).tolist() == [
-        list(DS1_DEPTHS[i]) for i in (0, 1, 2, 3, 12)
-    ]
+    assert ds1.depths(load_geometry("ds1-photons")).tolist() == [list(DS1_DEPTHS[i]) for i in (0, 1, 2, 3, 12)]
     assert ParametricShowers.for_geometry(load_geometry("calogan")).medium == CALOGAN_LEAD_ARGON
     changed = ParametricShowers.for_geometry(load_geometry("ds2"), resolution=0.2)
     assert changed == ParametricShowers(resolution=0.2)
@@ -205,15 +199,11 @@ def test_depths_come_from_z_edges_or_layer_depths_or_equal_shares() -> None:
     depths = ParametricShowers().depths(load_geometry("ds3"))
     assert depths[[0, -1], [0, 1]] == pytest.approx([0, 45 * 3.4 / 4.221])
     # A user's own detector may stand anywhere along z; the shower starts at its front.
-    own = Geometry(
-        "own", (Layer(4, (0.0, 9.0), 2, (1500.0, 1504.221)), Layer(7, (1.0, 8.0), 3, (1510.0, 1520.0)))
-    )
+    own = Geometry("own", (Layer(4, (0.0, 9.0), 2, (1500.0, 1504.221)), Layer(7, (1.0, 8.0), 3, (1510.0, 1520.0))))
     assert ParametricShowers().depths(own)[0] == pytest.approx([0, 1])
     given = ((0.5, 2.0), (2.0, 30.0))
     assert ParametricShowers(layer_depths=given).depths(own).tolist() == [list(pair) for pair in given]
-    bare = Geometry(
-        "bare", (Layer(0, (0.0, 9.0)), Layer(1, (0.0, 9.0)), Layer(2, (0.0, 9.0)), Layer(3, (0.0, 9.0)))
-    )
+    bare = Geometry("bare", (Layer(0, (0.0, 9.0)), Layer(1, (0.0, 9.0)), Layer(2, (0.0, 9.0)), Layer(3, (0.0, 9.0))))
     assert ParametricShowers().depths(bare)[:, 1].tolist() == [6.25, 12.5, 18.75, 25.0]
 
 

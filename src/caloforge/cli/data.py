@@ -44,9 +44,7 @@ def list_data() -> None:
 @app.command("get")
 def get_data(
     name: str = typer.Argument(..., help="Data set, as `caloforge data list` calls it."),
-    output: Path = typer.Option(
-        Path("data"), "--output", "-o", metavar="DIR", help="Folder to put the files into."
-    ),
+    output: Path = typer.Option(Path("data"), "--output", "-o", metavar="DIR", help="Folder to put the files into."),
     files: str = typer.Option("all", "--files", "-f", help="train, reference, all, or the name of one file."),
     records_url: str | None = typer.Option(
         None,

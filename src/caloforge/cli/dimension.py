@@ -40,16 +40,12 @@ def dimension(
         help="Built-in geometry or geometry file, where the file does not name its own.",
     ),
     k: str = typer.Option("5,10,20,30,50", "--k", help="Numbers of neighbours, each at least 2."),
-    points: int = typer.Option(
-        8000, "--points", help="Showers taken at random (per energy with --per-energy)."
-    ),
+    points: int = typer.Option(8000, "--points", help="Showers taken at random (per energy with --per-energy)."),
     per_energy: bool = typer.Option(
         False, "--per-energy", help="Also each incident energy by itself (at most 20 distinct ones)."
     ),
     seed: int = typer.Option(0, "--seed", help="Seed of the random choice and of the bootstrap."),
-    output: Path | None = typer.Option(
-        None, "--output", "-o", help="Folder for dimension.json, .csv, .png and .pdf."
-    ),
+    output: Path | None = typer.Option(None, "--output", "-o", help="Folder for dimension.json, .csv, .png and .pdf."),
 ) -> None:
     """Estimate the intrinsic dimension of showers.
 
@@ -108,9 +104,7 @@ def dimension(
         task = bar.add_task("neighbours", total=total, unit="points", remark="")
         for energy, group in groups.items():
             label = "all energies" if energy is None else format_energy(energy)
-            for name, x in _representations(
-                voxels[np.searchsorted(chosen, group)], energies[group], r_max
-            ).items():
+            for name, x in _representations(voxels[np.searchsorted(chosen, group)], energies[group], r_max).items():
                 bar.update(task, remark=f"{label}, {name}")
                 before = bar.tasks[0].completed
                 try:

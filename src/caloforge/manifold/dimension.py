@@ -120,9 +120,7 @@ def intrinsic_dimension(
         points = points[torch.as_tensor(np.sort(rows), device=points.device)]
     points, n_duplicates = distinct_points(points)
     distances, _ = nearest_neighbours(points, max(ks), progress)
-    estimates = dimension_from_distances(
-        distances, ks, n_bootstrap=n_bootstrap, seed=seed, n_duplicates=n_duplicates
-    )
+    estimates = dimension_from_distances(distances, ks, n_bootstrap=n_bootstrap, seed=seed, n_duplicates=n_duplicates)
     return estimates[0] if isinstance(k, int) else estimates
 
 

@@ -181,9 +181,7 @@ def get(
     return [folder / file.name for file in chosen]
 
 
-def _read_record(
-    session: requests.Session, data_set: DataSet, records_url: str | None
-) -> dict[str, RemoteFile]:
+def _read_record(session: requests.Session, data_set: DataSet, records_url: str | None) -> dict[str, RemoteFile]:
     base = records_url or os.environ.get(RECORDS_VARIABLE) or RECORDS_URL
     url = f"{base.rstrip('/')}/{data_set.record}"
     remedy = f"check the network and the proxy, or fetch the files by hand from {data_set.page}"
@@ -216,7 +214,6 @@ def _choose(data_set: DataSet, record: dict[str, RemoteFile], files: str) -> lis
         if name not in record or Path(name).name != name:
             offered = ", ".join(sorted(record)) or "no files"
             raise CaloforgeError(
-                f"no file '{name}' in the record of {data_set.name}; "
-                f"give train, reference, all or one of: {offered}"
+                f"no file '{name}' in the record of {data_set.name}; give train, reference, all or one of: {offered}"
             )
     return [record[name] for name in names]

@@ -106,9 +106,7 @@ def _body(response: requests.Response) -> Any:
     try:
         return response.json()
     except requests.JSONDecodeError:
-        raise CaloforgeError(
-            f"{response.url} answers with something that is no JSON; is the address right?"
-        ) from None
+        raise CaloforgeError(f"{response.url} answers with something that is no JSON; is the address right?") from None
     except requests.RequestException as error:
         raise _Passing(_in_words(error, response.url)) from None
 
@@ -236,21 +234,14 @@ def _receive(session: requests.Session, file: RemoteFile, part: Path, held: int,
             raise _Passing(_in_words(error, file.url)) from None
     if held > file.size:
         part.unlink()
-        raise CaloforgeError(
-            f"{file.url} sends more than the {file.size} bytes of its description; try again later"
-        )
+        raise CaloforgeError(f"{file.url} sends more than the {file.size} bytes of its description; try again later")
     if held < file.size:
         raise _Passing(f"{urlsplit(file.url).netloc} closed the connection")
 
 
 def _goes_on(response: requests.Response, held: int, size: int) -> bool:
     found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", ""))
-    return (
-        response.status_code == 206
-        and found is not None
-        and int(found[1]) == held
-        and found[2] in ("*", str(size))
-    )
+    return response.status_code == 206 and found is not None and int(found[1]) == held and found[2] in ("*", str(size))
 
 
 def _open(session: requests.Session, url: str, headers: dict[str, str] | None = None) -> requests.Response:
@@ -258,15 +249,11 @@ def _open(session: requests.Session, url: str, headers: dict[str, str] | None = 
     try:
         response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
     except requests.exceptions.SSLError:
-        raise CaloforgeError(
-            f"{urlsplit(url).netloc} shows no valid certificate; check clock and proxy"
-        ) from None
+        raise CaloforgeError(f"{urlsplit(url).netloc} shows no valid certificate; check clock and proxy") from None
     except (requests.ConnectionError, requests.Timeout) as error:
         raise _Passing(_in_words(error, url)) from None
     except requests.RequestException as error:
-        raise CaloforgeError(
-            f"cannot ask for {url}: {_in_words(error, url)}; is the address right?"
-        ) from None
+        raise CaloforgeError(f"cannot ask for {url}: {_in_words(error, url)}; is the address right?") from None
     status = response.status_code
     if status < 400 or (status == 416 and headers):
         return response

@@ -188,9 +188,7 @@ class ParametricShowers:
         """
         energies = np.asarray(energies, dtype=np.float64)
         if energies.ndim != 1 or not len(energies):
-            raise CaloforgeError(
-                f"incident energies must be a list of at least one, not of shape {energies.shape}"
-            )
+            raise CaloforgeError(f"incident energies must be a list of at least one, not of shape {energies.shape}")
         bad = ~((energies > 0) & (energies <= MAX_ENERGY))
         if bad.any():
             row = int(np.argmax(bad))
@@ -204,9 +202,7 @@ class ParametricShowers:
             raise CaloforgeError(f"the batch size must be at least 1, not {size}")
         return self._batches(energies, geometry, self.depths(geometry), seed, size)
 
-    def sample(
-        self, energies: np.ndarray, geometry: Geometry, seed: int = 0, batch_size: int | None = None
-    ) -> Showers:
+    def sample(self, energies: np.ndarray, geometry: Geometry, seed: int = 0, batch_size: int | None = None) -> Showers:
         """All showers of `simulate` in memory."""
         batches = list(self.simulate(energies, geometry, seed, batch_size))
         parts = [np.concatenate([getattr(b, name) for b in batches]) for name in ("energies", "voxels")]

@@ -95,9 +95,7 @@ def longitudinal_spread(ln_y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
     return 1 / (-1.4 + 1.26 * ln_y), 1 / (-0.58 + 0.86 * ln_y), 0.705 - 0.023 * ln_y
 
 
-def radial_parameters(
-    tau: np.ndarray, energy: np.ndarray, charge: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def radial_parameters(tau: np.ndarray, energy: np.ndarray, charge: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Core radius R_C, tail radius R_T (both in R_M) and core weight p.
 
     Args:
