@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import torch
 
 from caloforge.geometry import Geometry, Layer
 from caloforge.showers import Showers
+
+os.environ["COLUMNS"] = "120"  # tables as wide as this wherever the tests run; read when a console is made
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
 

@@ -58,7 +58,8 @@ def test_a_reduced_folder(tmp_path: Path) -> None:
         "G4EMLOW8.8, G4ENSDFSTATE3.0; photoelectric and Rayleigh tables livermore; 2 elements only (reduced)"
     )
     environment = found.environment("/empty")
-    assert set(environment) == {d.variable for d in DATA_SETS}
+    assert set(environment) == {d.variable for d in DATA_SETS} | {"CI"}
+    assert environment["CI"] == ""
     assert environment["G4LEDATA"] == str(tmp_path / "d" / "G4EMLOW8.8")
     assert environment["G4PARTICLEXSDATA"] == "/empty"
 
