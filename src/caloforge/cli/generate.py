@@ -50,6 +50,8 @@ def generate(
     if precision not in ("float32", "float64"):
         raise CaloforgeError(f"--precision is float32 or float64, not '{precision}'")
     prepare_parent(out)
+    if out.exists() and energies.startswith("like:") and out.resolve() == Path(energies[5:]).resolve():
+        raise CaloforgeError(f"{out} is the file that the energies come from; write the showers to another one")
     with importable(Path.cwd()):
         simulator = Simulator.load(run, trust).to(choose_device(device))
     if precision == "float64":
