@@ -99,7 +99,7 @@ def test_a_strangers_module_is_never_imported(simulator: Simulator, tmp_path: Pa
         (lambda run: (run / "simulator.json").write_text('{"format": 99}'), "not of format 1"),
         (lambda run: (run / "simulator.json").write_text('{"format": 1}'), "damaged simulator"),
         (lambda run: (run / "weights.safetensors").unlink(), "damaged simulator"),
-        (lambda run: (run / "weights.safetensors").write_bytes(b"12345678"), "damaged simulator"),
+        (lambda run: (run / "weights.safetensors").write_bytes(b"12345678"), "is not the file that was saved"),
     ],
 )
 def test_damaged_runs_are_named(damage, message: str, simulator: Simulator, tmp_path: Path) -> None:

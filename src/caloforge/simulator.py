@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load as unpack
 from safetensors.torch import save as pack
 
 from caloforge.errors import CaloforgeError
@@ -140,7 +140,10 @@ class Simulator:
             model_class = MODELS.resolve(kind, trusted)
             context = {"geometry": geometry} if wants_geometry(model_class) else {}
             model = model_class(**sizes, **checked_settings(model_class, settings, "model"), **context)
-            weights = load_file(folder / WEIGHTS)
+            packed = (folder / WEIGHTS).read_bytes()
+            if hashlib.sha256(packed).hexdigest() != description["weights_sha256"]:
+                raise CaloforgeError(f"{WEIGHTS} is not the file that was saved with it; train or copy it again")
+            weights = unpack(packed)
             _load_part(model, weights, "model.")
             _load_part(transforms, weights, "transforms.")
         except (KeyError, TypeError, RuntimeError, SafetensorError, FileNotFoundError) as error:

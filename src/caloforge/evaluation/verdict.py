@@ -44,10 +44,10 @@ def _headline(data: dict[str, Any], points: list[Point]) -> str:
         metrics = list(
             dict.fromkeys(_METRIC_WORDS.get(p["metric"], p["metric"]) for p in points if p["level"] == level)
         )
+        if level == "note" and not numbers:
+            return "No verdict: there are too few showers to compare."
         if metrics:
             return words + _listed(metrics) + "." + numbers
-    if not numbers:
-        return "No verdict: there are too few showers to compare."
     return "At the floor: no metric here tells the generated showers from the reference." + numbers
 
 
