@@ -5,7 +5,7 @@ TORCH  ?= torch==2.13.0
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow lint format docs clean help
+.PHONY: demo test test-slow lint format sample clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -36,6 +36,13 @@ lint: $(VENV)/.ready ## ruff and mypy, as CI runs them
 format: $(VENV)/.ready ## let ruff rewrite the sources
 	$(BIN)/ruff check --fix src tests benchmarks
 	$(BIN)/ruff format src tests benchmarks
+
+sample: $(VENV)/.ready ## make the embedded sample anew with Geant4 (GEANT4_DATA=folder of its tables; half an hour)
+	for part in "train -n 8000 --seed 101" "test -n 4000 --seed 202"; do set -- $$part; \
+	  $(BIN)/caloforge simulate geant4 --detector atlas-like --particle gamma --workers 2 \
+	    --energies list:256,512,1024,2048,4096,8192,16384 $${GEANT4_DATA:+--geant4-data $$GEANT4_DATA} \
+	    $$2 $$3 $$4 $$5 -o build/sample/photons-$$1.h5 || exit; done
+	$(BIN)/python -m caloforge.sources.sample.pack build/sample
 
 clean: ## remove the virtual environment and what the demo wrote
 	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from caloforge.cli import main
-from caloforge.geometry import Geometry
+from caloforge.geometry import read_geometry
 from caloforge.showers import Showers
 from caloforge.sources.sample import sample_path
 
@@ -69,7 +69,7 @@ def test_the_python_runs(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 def test_the_geometry_shown_is_one(tmp_path: Path) -> None:
     (text,) = blocks(README, "yaml")
     (tmp_path / "mine.yaml").write_text(text)
-    assert Geometry.from_file(tmp_path / "mine.yaml").n_voxels == 3 + 40 + 4
+    assert read_geometry(tmp_path / "mine.yaml").n_voxels == 3 + 40 + 4
 
 
 def test_contributing_shows_the_model_that_the_tests_train() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,23 +15,9 @@ from caloforge.cli import app
 from caloforge.errors import CaloforgeError
 from caloforge.showers import ShowerFile, Showers
 from caloforge.sources.geant4 import run
-from caloforge.sources.geant4.datasets import FoundData, find_data
+from caloforge.sources.geant4.datasets import FoundData
 from caloforge.sources.geant4.detector import Detector, detector_from_plain, load_detector
 from caloforge.sources.geant4.run import CPU_COLUMN, Request, partial_path, simulate
-
-TABLES = Path(os.environ.get("CALOFORGE_GEANT4_DATA", str(Path(__file__).parents[3] / "shared" / "geant4-data")))
-
-
-@pytest.fixture
-def data() -> FoundData:
-    """The reduced tables; skips the test without them or without geant4-pybind."""
-    try:
-        run.binding_version()
-    except CaloforgeError as error:
-        pytest.skip(str(error))
-    if not TABLES.is_dir():
-        pytest.skip(f"Geant4's tables are not at {TABLES}; CALOFORGE_GEANT4_DATA may say where they are")
-    return find_data(TABLES)
 
 
 def toy(**changes: Any) -> Detector:
@@ -175,10 +160,10 @@ def test_materials_that_cannot_be_simulated(data: FoundData, tmp_path: Path) -> 
     assert not (tmp_path / "b.h5").exists()
 
 
-def test_command_line(data: FoundData, tmp_path: Path) -> None:
+def test_command_line(geant4_tables: Path, tmp_path: Path) -> None:
     out = tmp_path / "g4.h5"
     words = ["simulate", "geant4", "-d", "w-si", "-p", "e-", "-e", "list:200", "-n", "2", "-s", "3"]
-    result = CliRunner().invoke(app, [*words, "-o", str(out), "--geant4-data", str(TABLES)])
+    result = CliRunner().invoke(app, [*words, "-o", str(out), "--geant4-data", str(geant4_tables)])
     assert result.exit_code == 0, result.output
     assert "2 showers of e- in w-si" in result.output
     assert "ms of CPU per GeV" in result.output.replace("\n", " ")
@@ -209,9 +194,9 @@ def test_command_line(data: FoundData, tmp_path: Path) -> None:
         (["-e", "flat:1:2"], "no law of incident energy"),
     ],
 )
-def test_mistakes_on_the_command_line(data: FoundData, tmp_path: Path, words: list[str], message: str) -> None:
+def test_mistakes_on_the_command_line(geant4_tables: Path, tmp_path: Path, words: list[str], message: str) -> None:
     start = ["simulate", "geant4", "-d", "w-si", "-p", "e-", "-e", "list:100", "-o", str(tmp_path / "x.h5")]
-    result = CliRunner().invoke(app, [*start, "--geant4-data", str(TABLES), *words])
+    result = CliRunner().invoke(app, [*start, "--geant4-data", str(geant4_tables), *words])
     assert isinstance(result.exception, CaloforgeError)
     with pytest.raises(CaloforgeError, match=message):
         raise result.exception

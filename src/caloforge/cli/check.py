@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def check(
@@ -16,7 +20,8 @@ def check(
     """Check a shower file and print what is in it.
 
     Prints shape, incident energies, deposited energy and the share of zero voxels; or says in one line what is
-    wrong with the file, and where, and exits with status 2.
+    wrong with the file, and where, and exits with status 2. What can be read but looks odd (energies that seem to
+    be GeV, deposits far from the incident energy) is a note on stderr.
 
     Example: caloforge check showers.h5 --geometry ds1-photons
     """
@@ -50,7 +55,10 @@ def check(
         ratio = deposited / energies
         rows = [
             ("file", f"{file} ({showers.layout} layout)"),
-            ("geometry", f"{shape.name}: {shape.n_voxels} voxels in {shape.n_layers} layers {list(shape.layer_ids)}"),
+            (
+                "geometry",
+                f"{shape.name}: {shape.n_voxels} voxels in {shape.n_layers} layers ({_short(shape.layer_ids)})",
+            ),
             ("showers", f"{len(showers)}"),
             ("incident energy", f"{format_energy(energies.min())} … {format_energy(energies.max())}  ({spectrum})"),
             ("E_dep / E_inc", f"mean {ratio.mean():.4f}, {ratio.min():.4f} … {ratio.max():.4f}"),
@@ -71,7 +79,37 @@ def check(
             rows.append(("made by", str(made_by)))
         for name, value in rows:
             stdout.print(f"{name:<20} {value}", markup=False)
-        empty = int(np.count_nonzero(deposited == 0))
-        if empty:
-            stderr.print(f"note: {empty} showers deposit no energy at all")
-        stdout.print("good: every value is finite and in range", markup=False)
+        doubts = _doubts(energies, ratio)
+        for doubt in doubts:
+            stderr.print(f"note: {doubt}", markup=False, highlight=False)
+        verdict = "readable, but see the notes" if doubts else "good"
+        stdout.print(f"{verdict}: every value is finite and in range", markup=False)
+
+
+def _short(layer_ids: tuple[int, ...]) -> str:
+    """The layers' numbers, as a range where they are consecutive and many."""
+    if len(layer_ids) > 8 and layer_ids == tuple(range(layer_ids[0], layer_ids[0] + len(layer_ids))):
+        return f"{layer_ids[0]} … {layer_ids[-1]}"
+    return ", ".join(str(i) for i in layer_ids)
+
+
+def _doubts(energies: np.ndarray, ratio: np.ndarray) -> list[str]:
+    """What can be read but is hardly meant: a sentence each. Arguments: E_inc in MeV, E_dep / E_inc, both (N,)."""
+    import numpy as np
+
+    empty = int(np.count_nonzero(ratio == 0))
+    if empty == len(ratio):
+        return ["no shower deposits any energy"]
+    doubts = []
+    if empty:
+        doubts.append(f"{empty} of {len(ratio)} showers deposit no energy at all")
+    typical = float(np.median(energies))
+    if typical < 50:
+        doubts.append(f"half of the incident energies are below {typical:.3g} MeV: are they GeV? They must be MeV")
+    mean = float(ratio.mean())
+    if not 0.02 <= mean <= 3:
+        doubts.append(
+            f"the mean of E_dep / E_inc is {mean:.3g}: are showers and incident energies in the same unit, and the "
+            "voxels divided by the sampling fraction?"
+        )
+    return doubts

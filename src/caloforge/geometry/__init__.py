@@ -1,0 +1,21 @@
+"""The voxels of a calorimeter: which layers, which edges, where each centre is.
+
+`layers` has the two kinds of layer, `description` the `Geometry` made of them, `files` reads one from YAML, JSON
+or the challenge's binning XML, `builtin` has the public ones by name. Nothing here knows of models.
+"""
+
+from caloforge.geometry.builtin import BUILTIN, geometry_of_voxel_count, load_geometry
+from caloforge.geometry.description import Geometry
+from caloforge.geometry.files import read_geometry
+from caloforge.geometry.layers import AnyLayer, CartesianLayer, Layer
+
+__all__ = [
+    "BUILTIN",
+    "AnyLayer",
+    "CartesianLayer",
+    "Geometry",
+    "Layer",
+    "geometry_of_voxel_count",
+    "load_geometry",
+    "read_geometry",
+]

@@ -1,0 +1,164 @@
+"""`Geometry`: the layers of a calorimeter from front to back, frozen.
+
+A shower of a geometry is a row of `n_voxels` energies in MeV: layer slowest, then alpha (polar layers) or phi
+(Cartesian layers), then r or eta fastest.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from caloforge.errors import CaloforgeError
+from caloforge.geometry.layers import AnyLayer, CartesianLayer, FloatArray, Layer
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """A calorimeter's voxels.
+
+    Args:
+        name: how files and recipes call it.
+        layers: the layers from front to back, each id once.
+        threshold: readout threshold in MeV, not negative: voxels below it count as zero when judged.
+
+    Raises:
+        CaloforgeError: no layers, a repeated layer id, or a negative threshold.
+    """
+
+    name: str
+    layers: tuple[AnyLayer, ...]
+    threshold: float = 0.0
+    _offsets: tuple[int, ...] = field(init=False, repr=False, compare=False, default=())
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "layers", tuple(self.layers))
+        if not self.layers:
+            raise CaloforgeError(f"geometry '{self.name}' has no layer with voxels")
+        ids = [layer.id for layer in self.layers]
+        repeated = sorted({i for i in ids if ids.count(i) > 1})
+        if repeated:
+            raise CaloforgeError(f"geometry '{self.name}' has layer {repeated[0]} more than once")
+        if not (math.isfinite(self.threshold) and self.threshold >= 0):
+            raise CaloforgeError(f"threshold of geometry '{self.name}' must be at least 0 MeV, not {self.threshold}")
+        offsets = [0]
+        for layer in self.layers:
+            offsets.append(offsets[-1] + layer.n_voxels)
+        object.__setattr__(self, "_offsets", tuple(offsets))
+
+    @property
+    def n_voxels(self) -> int:
+        """Length of a shower's row."""
+        return self._offsets[-1]
+
+    @property
+    def n_layers(self) -> int:
+        return len(self.layers)
+
+    @property
+    def layer_ids(self) -> tuple[int, ...]:
+        """The detector's own layer numbers, front to back."""
+        return tuple(layer.id for layer in self.layers)
+
+    @cached_property
+    def slices(self) -> tuple[slice, ...]:
+        """For each layer, where its voxels lie in a shower's row."""
+        return tuple(slice(a, b) for a, b in zip(self._offsets[:-1], self._offsets[1:], strict=True))
+
+    @cached_property
+    def layer_index(self) -> np.ndarray:
+        """(n_voxels,) position in `layers` of each voxel's layer, 0 … n_layers - 1."""
+        return np.repeat(np.arange(self.n_layers), np.diff(self._offsets))
+
+    @cached_property
+    def eta(self) -> FloatArray:
+        """(n_voxels,) eta of each voxel's centre in mm."""
+        return np.concatenate([layer.eta for layer in self.layers])
+
+    @cached_property
+    def phi(self) -> FloatArray:
+        """(n_voxels,) phi of each voxel's centre in mm."""
+        return np.concatenate([layer.phi for layer in self.layers])
+
+    @cached_property
+    def r(self) -> FloatArray:
+        """(n_voxels,) distance of each voxel's centre from the axis in mm."""
+        return np.concatenate([layer.r for layer in self.layers])
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether all layers share one binning, so that a shower reshapes to (layer, alpha, r)."""
+        first = self.layers[0]
+        return all(
+            {**layer.to_dict(), "id": 0, "z_edges": None} == {**first.to_dict(), "id": 0, "z_edges": None}
+            for layer in self.layers
+        )
+
+    def layer(self, layer_id: int) -> AnyLayer:
+        """The layer with the detector's number `layer_id`.
+
+        Raises:
+            CaloforgeError: there is none.
+        """
+        for layer in self.layers:
+            if layer.id == layer_id:
+                return layer
+        raise CaloforgeError(f"geometry '{self.name}' has no layer {layer_id}; it has {list(self.layer_ids)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data (JSON, YAML) that `from_dict` reads back."""
+        return {
+            "name": self.name,
+            "threshold": self.threshold,
+            "layers": [layer.to_dict() for layer in self.layers],
+        }
+
+    @classmethod
+    def from_dict(cls, plain: Any, origin: str = "geometry") -> Geometry:
+        """Build a geometry from plain data.
+
+        Args:
+            plain: mapping with `name`, `layers` and optionally `threshold` (MeV). A layer has `id` and either
+                `r_edges` (mm) with `n_alpha`, or `phi_edges` and `eta_edges` (mm); optionally `z_edges` (mm).
+            origin: what to call the source in an error.
+
+        Raises:
+            CaloforgeError: a key is unknown or missing, or a value is out of range.
+        """
+        if not isinstance(plain, dict):
+            raise CaloforgeError(f"{origin}: expected a mapping with 'name' and 'layers'")
+        _check_keys(plain, required={"name", "layers"}, optional={"threshold"}, origin=origin)
+        if not isinstance(plain["layers"], list):
+            raise CaloforgeError(f"{origin}: 'layers' must be a list")
+        layers: list[AnyLayer] = []
+        for number, entry in enumerate(plain["layers"]):
+            where = f"{origin}: layers[{number}]"
+            if not isinstance(entry, dict):
+                raise CaloforgeError(f"{where} must be a mapping")
+            polar = "r_edges" in entry
+            required = {"id", "r_edges"} if polar else {"id", "phi_edges", "eta_edges"}
+            _check_keys(entry, required, optional={"z_edges", "n_alpha"} if polar else {"z_edges"}, origin=where)
+            if isinstance(entry["id"], bool) or not isinstance(entry["id"], int):
+                raise CaloforgeError(f"{where}: 'id' must be a whole number, not {entry['id']!r}")
+            try:
+                layers.append(Layer(**entry) if polar else CartesianLayer(**entry))
+            except CaloforgeError as error:
+                raise CaloforgeError(f"{where}: {error}") from None
+        try:
+            return cls(str(plain["name"]), tuple(layers), float(plain.get("threshold", 0.0)))
+        except (TypeError, ValueError) as error:
+            raise CaloforgeError(f"{origin}: {error}") from None
+
+
+def _check_keys(plain: dict[str, Any], required: set[str], optional: set[str], origin: str) -> None:
+    missing = sorted(required - plain.keys())
+    if missing:
+        raise CaloforgeError(f"{origin}: missing key '{missing[0]}'")
+    unknown = sorted(str(key) for key in plain.keys() - required - optional)
+    if unknown:
+        allowed = ", ".join(sorted(required | optional))
+        raise CaloforgeError(f"{origin}: unknown key '{unknown[0]}' (known: {allowed})")

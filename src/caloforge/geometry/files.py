@@ -1,0 +1,78 @@
+"""A geometry from a file: YAML, JSON, or the challenge's binning XML."""
+
+from __future__ import annotations
+
+import json
+import os
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import yaml
+
+from caloforge.errors import CaloforgeError
+from caloforge.geometry.description import Geometry
+from caloforge.geometry.layers import AnyLayer, Layer
+
+
+def read_geometry(path: str | os.PathLike[str], particle: str | None = None) -> Geometry:
+    """Read a geometry from a YAML or JSON file, or from the challenge's binning XML.
+
+    Args:
+        path: the file; its suffix decides (`.yaml`, `.yml`, `.json`, `.xml`).
+        particle: for XML with several `Bin` elements, the `name` or `pid` of the wanted one.
+
+    Raises:
+        CaloforgeError: the file is absent, unreadable or malformed.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise CaloforgeError(f"no such geometry file: {path}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CaloforgeError(f"cannot read the geometry file {path}: {error}") from None
+    if path.suffix.lower() == ".xml":
+        return _from_xml(text, path, particle)
+    try:
+        plain = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
+    except (json.JSONDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise CaloforgeError(f"{path} is no valid geometry file: {reason}") from None
+    return Geometry.from_dict(plain, origin=str(path))
+
+
+def _from_xml(text: str, path: Path, particle: str | None) -> Geometry:
+    """Challenge binning: root `Bins`, a `Bin` per particle, a `Layer` per detector layer.
+
+    A layer with a single edge has no voxels and is skipped.
+    """
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise CaloforgeError(f"{path} is no valid XML: {error}") from None
+    bins = root.findall("Bin")
+    if root.tag != "Bins" or not bins:
+        raise CaloforgeError(f"{path}: expected a root element 'Bins' with a 'Bin' per particle")
+    names = [entry.get("name") or entry.get("pid") or "?" for entry in bins]
+    if particle is not None:
+        chosen = [entry for entry in bins if particle in (entry.get("name"), entry.get("pid"))]
+    else:
+        chosen = bins
+    if len(chosen) != 1:
+        known = ", ".join(names)
+        what = f"no particle '{particle}'" if particle is not None and not chosen else f"{len(chosen)} particles"
+        raise CaloforgeError(f"{path} has {what}; append ':NAME' to its path, one of {known}")
+    layers: list[AnyLayer] = []
+    for element in chosen[0].findall("Layer"):
+        try:
+            layer_id = int(element.attrib["id"])
+            edges = [float(edge) for edge in element.attrib["r_edges"].split(",")]
+            n_alpha = int(element.get("n_bin_alpha", "1"))
+        except KeyError as error:
+            raise CaloforgeError(f"{path}: a 'Layer' lacks the attribute {error}") from None
+        except ValueError as error:
+            raise CaloforgeError(f"{path}: a 'Layer' has a bad number: {error}") from None
+        if len(edges) > 1:
+            layers.append(Layer(layer_id, tuple(edges), n_alpha))
+    name = chosen[0].get("name") or chosen[0].get("pid") or "xml"
+    return Geometry(f"{path.stem}-{name}", tuple(layers))

@@ -1,0 +1,113 @@
+"""What a shower file looks like inside: the challenge's layout, CaloGAN's, and the checks of both.
+
+The challenge's: `incident_energies` (N, 1) and `showers` (N, V), both MeV. CaloGAN's own: `energy` (N, 1) in GeV
+and one image per layer, `layer_0` (N, 3, 96), `layer_1` (N, 12, 12), `layer_2` (N, 12, 6) in MeV.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from caloforge.errors import CaloforgeError
+
+
+def reject(path: Path, reason: str) -> CaloforgeError:
+    """The error that says of the file at `path` what `reason` says."""
+    return CaloforgeError(f"{path}: {reason}")
+
+
+def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    entry = file[name]
+    if not isinstance(entry, h5py.Dataset):
+        raise reject(path, f"'{name}' is a group; expected a dataset")
+    if entry.dtype.kind not in "fiu":
+        raise reject(path, f"'{name}' has the type {entry.dtype}; expected numbers")
+    return entry
+
+
+class ChallengeLayout:
+    """Rows of `incident_energies` (MeV) and `showers` (MeV)."""
+
+    name = "challenge"
+
+    def __init__(self, file: h5py.File, path: Path) -> None:
+        for name in ("incident_energies", "showers"):
+            if name not in file:
+                found = ", ".join(sorted(file)) or "nothing"
+                raise reject(path, f"has no dataset '{name}' (it has: {found})")
+        self._energies = _dataset(file, "incident_energies", path)
+        self._voxels = _dataset(file, "showers", path)
+        if self._voxels.ndim != 2:
+            raise reject(path, f"'showers' has the shape {self._voxels.shape}; expected (N, V)")
+        shape = self._energies.shape
+        if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
+            raise reject(path, f"'incident_energies' has the shape {shape}; expected (N, 1)")
+        if shape[0] != self._voxels.shape[0]:
+            raise reject(path, f"{shape[0]} incident energies, but {self._voxels.shape[0]} showers")
+        self.n_showers, self.n_voxels = self._voxels.shape
+        if self.n_showers == 0:
+            raise reject(path, "holds no showers")
+
+    def energies(self, start: int, stop: int) -> np.ndarray:
+        return np.asarray(self._energies[start:stop], dtype=np.float64).reshape(-1)
+
+    def voxels(self, start: int, stop: int) -> np.ndarray:
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which the check then names
+            return np.asarray(self._voxels[start:stop]).astype(np.float32, copy=False)
+
+
+class CaloganLayout:
+    """Rows of `energy` (GeV, handed out in MeV) and of `layer_k` images (MeV), flattened side by side."""
+
+    name = "calogan"
+
+    def __init__(self, file: h5py.File, path: Path) -> None:
+        if "energy" not in file:
+            raise reject(path, "has no dataset 'energy' (CaloGAN layout, GeV)")
+        self._energies = _dataset(file, "energy", path)
+        names = [f"layer_{k}" for k in range(len(file)) if f"layer_{k}" in file]
+        self._layers = [_dataset(file, name, path) for name in names]
+        for name, layer in zip(names, self._layers, strict=True):
+            if layer.ndim != 3:
+                raise reject(path, f"'{name}' has the shape {layer.shape}; expected (N, phi, eta)")
+            if layer.shape[0] != self._energies.shape[0]:
+                raise reject(path, f"{self._energies.shape[0]} energies, but {layer.shape[0]} showers in '{name}'")
+        if self._energies.size != self._energies.shape[0]:
+            raise reject(path, f"'energy' has the shape {self._energies.shape}; expected (N, 1)")
+        self.n_showers = self._energies.shape[0]
+        self.n_voxels = sum(layer.shape[1] * layer.shape[2] for layer in self._layers)
+        if self.n_showers == 0:
+            raise reject(path, "holds no showers")
+
+    def energies(self, start: int, stop: int) -> np.ndarray:
+        return np.asarray(self._energies[start:stop], dtype=np.float64).reshape(-1) * 1e3
+
+    def voxels(self, start: int, stop: int) -> np.ndarray:
+        parts = [np.asarray(layer[start:stop], dtype=np.float32) for layer in self._layers]
+        return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+
+
+def check_energies(energies: np.ndarray, start: int, path: Path) -> None:
+    """Raise for an incident energy that is not finite and above zero, naming its row in the file."""
+    bad = ~(np.isfinite(energies) & (energies > 0))
+    if bad.any():
+        row = int(np.argmax(bad))
+        value = energies[row]
+        word = "not above zero" if np.isfinite(value) else "not finite"
+        raise reject(path, f"incident energy of row {start + row} is {value:g} MeV, {word}")
+
+
+def check_voxels(voxels: np.ndarray, start: int, path: Path) -> None:
+    """Raise for a voxel that is not finite or is negative, naming its row in the file."""
+    # The minimum is NaN if any value is, and the maximum catches +inf: two passes instead of a mask per test.
+    low, high = voxels.min(initial=0.0), voxels.max(initial=0.0)
+    if low >= 0 and np.isfinite(high):
+        return
+    bad = ~(np.isfinite(voxels) & (voxels >= 0))
+    row, voxel = (int(k) for k in np.unravel_index(np.argmax(bad), bad.shape))
+    value = voxels[row, voxel]
+    word = "negative" if np.isfinite(value) else "not finite"
+    raise reject(path, f"voxel {voxel} of row {start + row} is {value:g} MeV, {word}")

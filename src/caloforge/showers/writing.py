@@ -1,0 +1,103 @@
+"""`ShowerWriter`: showers into an HDF5 file of the challenge's layout, by chunks, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from caloforge.errors import CaloforgeError
+from caloforge.files import atomic_path
+from caloforge.geometry import BUILTIN, Geometry
+
+
+class ShowerWriter(AbstractContextManager["ShowerWriter"]):
+    """Append showers to a challenge HDF5 file that appears under its name only when complete.
+
+    Args:
+        path: the file to write; an existing one is replaced at the end.
+        geometry: description of the voxels, stored as attribute `geometry` (its name, or JSON for a user's own).
+        attributes: provenance to store; values must be numbers, text or lists of them.
+        compression: gzip level 0 (none) … 9.
+        columns: names of further datasets with one float64 per shower, given to `append`.
+
+    Raises:
+        CaloforgeError: the file cannot be written.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        geometry: Geometry,
+        attributes: Mapping[str, Any] | None = None,
+        compression: int = 1,
+        columns: tuple[str, ...] = (),
+    ) -> None:
+        from caloforge import __version__
+
+        self.path = Path(path)
+        self.geometry = geometry
+        if not 0 <= compression <= 9:
+            raise CaloforgeError(f"the gzip level must be 0 … 9, not {compression}")
+        self._stack = ExitStack()
+        with ExitStack() as stack:
+            partial = stack.enter_context(atomic_path(self.path))
+            try:
+                self._file = stack.enter_context(h5py.File(partial, "w"))
+            except OSError as error:
+                raise CaloforgeError(f"cannot write {self.path}: {error}") from None
+            options = {"compression": "gzip", "compression_opts": compression} if compression else {}
+            rows = max(1, min(1024, 1_000_000 // geometry.n_voxels))
+
+            def create(name: str, width: tuple[int, ...], dtype: str) -> h5py.Dataset:
+                shape, chunks = (0, *width), (rows, *width)
+                return self._file.create_dataset(name, shape, dtype, maxshape=(None, *width), chunks=chunks, **options)
+
+            self._energies = create("incident_energies", (1,), "f8")
+            self._voxels = create("showers", (geometry.n_voxels,), "f4")
+            self._columns = {name: create(name, (), "f8") for name in columns}
+            self._file.attrs.update(
+                {
+                    **(attributes or {}),
+                    "caloforge_version": __version__,
+                    "geometry": geometry_attribute(geometry),
+                    "units": "MeV",
+                }
+            )
+            self._stack = stack.pop_all()
+
+    def append(self, energies: np.ndarray, voxels: np.ndarray, **columns: np.ndarray) -> None:
+        """Add showers: energies (n,) and voxels (n, V) in MeV, and each further column (n,)."""
+        start, stop = len(self._energies), len(self._energies) + len(energies)
+        for dataset, values in [
+            (self._energies, np.asarray(energies, dtype=np.float64).reshape(-1, 1)),
+            (self._voxels, np.asarray(voxels, dtype=np.float32)),
+            *((self._columns[name], np.asarray(values)) for name, values in columns.items()),
+        ]:
+            dataset.resize(stop, axis=0)
+            dataset[start:stop] = values
+
+    def __len__(self) -> int:
+        return len(self._energies)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, value, traceback)
+
+
+def geometry_attribute(geometry: Geometry) -> str:
+    """What stands for `geometry` in a file: its name if it is the built-in one, else its JSON."""
+    if geometry.name in BUILTIN and BUILTIN[geometry.name]() == geometry:
+        return geometry.name
+    return json.dumps(geometry.to_dict())
