@@ -118,7 +118,7 @@ BAD = {
     "out of range": (_changed("training", "epochs", value=0), "'training.epochs' is 0"),
     "unknown model": (
         _changed("model", "kind", value="calomen"),
-        "unknown model 'calomen'; known are caloman",
+        "unknown model 'calomen'; known are .*caloman",
     ),
     "no such class": (
         _changed("model", "kind", value="nowhere.Model"),
@@ -139,6 +139,49 @@ def test_bad_recipes_name_the_key_and_the_file(case: str, tmp_path: Path) -> Non
         load_recipe(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def _fault(plain: dict[str, Any], tmp_path: Path, *overrides: str) -> str:
+    with pytest.raises(CaloforgeError) as caught:
+        load_recipe(_write(tmp_path, plain), overrides)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_typo_comes_before_the_key_that_it_leaves_missing(tmp_path: Path) -> None:
+    plain = _changed("training", "learning_rate", value=None)
+    plain["training"]["learnin_rate"] = 0.001
+    plain["training"]["wibble"] = 1
+    fault = _fault(plain, tmp_path)
+    assert "unknown key 'training.learnin_rate' (did you mean 'learning_rate'? known are epochs, batch_size" in fault
+    assert "unknown key 'training.wibble' (known are epochs" in fault
+    assert fault.endswith("; missing key 'training.learning_rate'")
+
+
+def test_faults_in_all_parts_are_told_at_once(tmp_path: Path) -> None:
+    plain = _changed("model", "latent_dims", value=4)
+    plain["transforms"][0]["maxim"] = 2
+    plain["training"]["stages"] = {"density": {"epoch": 3}}
+    fault = _fault(plain, tmp_path)
+    for part in (
+        "transforms[0]: unknown key 'maxim' (did you mean 'maximum'? known are maximum)",
+        "model: unknown key 'latent_dims' (did you mean 'latent_dim'?",
+        "training.stages.density: unknown key 'epoch' (did you mean 'epochs'?",
+    ):
+        assert part in fault
+
+
+def test_an_override_is_blamed_for_its_own_fault_and_the_file_for_the_files(tmp_path: Path) -> None:
+    guilty = "training.epocs=3"
+    innocent = "training.seed=4"
+    fault = _fault(GOOD, tmp_path, innocent, guilty)
+    assert fault.startswith("--set training.epocs=3: unknown key 'training.epocs' (did you mean 'epochs'? known are ")
+    assert "recipe.yaml" not in fault
+    assert _fault(GOOD, tmp_path, guilty, "model.hiden=[3]").startswith(f"--set {guilty} --set model.hiden=[3]: ")
+    assert _fault(_changed("modle", value=1), tmp_path, innocent).startswith(f"{tmp_path / 'recipe.yaml'}: unknown")
+    # The file lacks a key on purpose and one override gives it: still only the other one is to blame.
+    incomplete = _changed("model", "latent_dim", value=None)
+    assert _fault(incomplete, tmp_path, "model.latent_dim=4", "model.hiden=[3]").startswith("--set model.hiden=[3]: ")
 
 
 @pytest.mark.parametrize(

@@ -136,7 +136,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "rank": (_with("showers", np.ones((5, 4, 92))), r"shape \(5, 4, 92\)"),
     "energies rank": (_with("incident_energies", np.ones((5, 2))), r"shape \(5, 2\); expected \(N, 1\)"),
     "voxel count": (_with("showers", np.ones((5, 367))), "no built-in geometry has 367 voxels"),
-    "lengths": (_with("incident_energies", np.ones((4, 1))), "4 incident energies, but 5 showers"),
+    "lengths": (_with("incident_energies", np.ones((4, 1))), "'incident_energies' has the length 4, but 'showers' 5"),
     "scalar": (_with("incident_energies", 3.0), "expected"),
     "NaN": (_voxel(np.nan), "voxel 17 of row 3 is nan MeV, not finite"),
     "infinity": (_voxel(np.inf), "voxel 17 of row 3 is inf MeV, not finite"),

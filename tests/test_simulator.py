@@ -52,12 +52,91 @@ def test_file_carries_its_provenance(simulator: Simulator, tmp_path: Path) -> No
     timing = generate(loaded, np.full(25, 100.0), tmp_path / "g.h5", seed=9, batch_size=10)
     assert timing.n == 25
     assert timing.model > 0
+    assert timing.postprocessing > 0
+    assert timing.wall >= timing.model + timing.postprocessing + timing.writing
     back = Showers.read(tmp_path / "g.h5")
     assert back.geometry == simulator.geometry
     facts = back.attributes
     assert (facts["seed"], facts["batch_size"], facts["recipe"], facts["units"]) == (9, 10, "r", "MeV")
     assert len(facts["weights_sha256"]) == 64
     np.testing.assert_array_equal(back.voxels, loaded.generate(np.full(25, 100.0), 9, 10).voxels)
+    assert timing.deposited_fraction == pytest.approx(float((back.deposited / 100).mean()))
+
+
+@pytest.mark.parametrize(
+    ("energies", "message"),
+    [
+        ([], "at least one number"),
+        ([[1.0], [2.0]], "one row of at least one number"),
+        ([5.0, 0.0], "incident energy 1 is 0 MeV; it must be finite and above 0"),
+        ([-3.0], "incident energy 0 is -3 MeV"),
+        ([5.0, 6.0, float("nan")], "incident energy 2 is nan MeV"),
+        ([float("inf")], "incident energy 0 is inf MeV"),
+    ],
+)
+def test_impossible_energies_are_refused(energies: list, message: str, simulator: Simulator, tmp_path: Path) -> None:
+    with pytest.raises(CaloforgeError, match=message):
+        simulator.generate(np.array(energies), 1)
+    with pytest.raises(CaloforgeError, match=message):
+        generate(simulator, np.array(energies), tmp_path / "g.h5", seed=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_bad_sizes_and_seeds_are_refused(simulator: Simulator, tmp_path: Path) -> None:
+    energies = np.full(3, 100.0)
+    with pytest.raises(CaloforgeError, match="batch size must be at least 1, not 0"):
+        simulator.generate(energies, 1, batch_size=0)
+    with pytest.raises(CaloforgeError, match="seed must be at least 0, not -1"):
+        simulator.generate(energies, -1)
+    with pytest.raises(CaloforgeError, match="workers must be at least 1, not 0"):
+        generate(simulator, energies, tmp_path / "g.h5", seed=1, workers=0)
+
+
+class Spoilt(GaussianPerFeature):
+    """Gives `value` to voxel 4 of row 2 of the second batch, and 1 to everything else."""
+
+    value, calls = float("nan"), 0
+
+    def sample(self, c: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        x = torch.ones(len(c), 13)
+        if self.calls == 1:
+            x[2, 4] = self.value
+        self.calls += 1
+        return x
+
+
+@pytest.mark.parametrize(
+    ("value", "remedy"),
+    [("nan", "train it again"), ("inf", "train it again"), ("-2", "add the transform readout_threshold")],
+)
+def test_showers_that_are_no_energies_are_not_written(
+    value: str, remedy: str, small_geometry: Geometry, tmp_path: Path
+) -> None:
+    model = Spoilt(13, 1)
+    model.value = float(value)
+    spoilt = Simulator(small_geometry, build_transforms([], small_geometry), model)
+    expected = rf"test_simulator.Spoilt' gave shower 12 a voxel \(number 4\) of {value} MeV; nothing.*{remedy}"
+    with pytest.raises(CaloforgeError, match=expected):
+        generate(spoilt, np.full(30, 100.0), tmp_path / "g.h5", seed=1, batch_size=10)
+    assert not list(tmp_path.iterdir())
+
+
+def test_workers_do_not_change_the_showers(simulator: Simulator, tmp_path: Path) -> None:
+    energies = np.linspace(50, 450, 105)
+    threads = torch.get_num_threads()
+    for workers in (1, 3):
+        generate(simulator, energies, tmp_path / f"{workers}.h5", seed=4, batch_size=10, workers=workers)
+    one, three = (Showers.read(tmp_path / f"{workers}.h5") for workers in (1, 3))
+    np.testing.assert_array_equal(one.voxels, three.voxels)
+    np.testing.assert_array_equal(one.energies, energies)
+    assert torch.get_num_threads() == threads
+
+
+def test_a_failing_worker_leaves_nothing_behind(small_geometry: Geometry, tmp_path: Path) -> None:
+    spoilt = Simulator(small_geometry, build_transforms([], small_geometry), Spoilt(13, 1))
+    with pytest.raises(CaloforgeError, match="nothing was written"):
+        generate(spoilt, np.full(100, 100.0), tmp_path / "g.h5", seed=1, batch_size=10, workers=2)
+    assert not list(tmp_path.iterdir())
 
 
 def test_saved_run_holds_data_only(simulator: Simulator, tmp_path: Path) -> None:
@@ -98,7 +177,11 @@ def test_a_strangers_module_is_never_imported(simulator: Simulator, tmp_path: Pa
         (lambda run: (run / "simulator.json").write_text("{"), "cannot be read"),
         (lambda run: (run / "simulator.json").write_text('{"format": 99}'), "not of format 1"),
         (lambda run: (run / "simulator.json").write_text('{"format": 1}'), "damaged simulator"),
-        (lambda run: (run / "weights.safetensors").unlink(), "damaged simulator"),
+        (lambda run: (run / "weights.safetensors").unlink(), "weights.safetensors are missing: copy it"),
+        (
+            lambda run: ((run / "weights.safetensors").unlink(), (run / "checkpoint.pt").touch()),
+            "weights.safetensors are missing: .* or finish the training: caloforge train … --resume",
+        ),
         (lambda run: (run / "weights.safetensors").write_bytes(b"12345678"), "is not the file that was saved"),
     ],
 )

@@ -130,7 +130,8 @@ def test_learns_the_known_answer() -> None:
         ),
         ({"stages": {"density": {"epoch": 3}}}, "training.stages.density: unknown key 'epoch'"),
         ({"stages": {}, "patience": 3}, "gives it nothing to watch"),
-        ({"device": "abacus"}, "device 'abacus' cannot be used here"),
+        ({"device": "abacus"}, "device 'abacus' is not known: give cpu, cuda, cuda:N, mps or auto"),
+        ({"device": "xla"}, "device 'xla' is not known"),
     ],
 )
 def test_bad_settings_are_named(changes: dict[str, Any], message: str) -> None:
@@ -151,8 +152,52 @@ class _Explodes(ShowerModel):
 
 
 def test_a_loss_that_is_not_finite_is_named() -> None:
-    with pytest.raises(CaloforgeError, match=r"stage 'model' became .* in epoch 1; lower the learning rate"):
+    with pytest.raises(CaloforgeError, match=r"stage 'model' became nan in epoch 1: lower the learning rate"):
         fit(_Explodes(4, 1), *_data(), _settings(stages={}))
+
+
+class _Breaks(ShowerModel):
+    """A model that goes wrong in its own way."""
+
+    def __init__(self, features: int, conditions: int, *, way: str) -> None:
+        super().__init__()
+        self.way = way
+        if way != "empty":
+            self.weight = torch.nn.Parameter(torch.ones(()))
+
+    def loss(self, x: Tensor, c: Tensor) -> Tensor:
+        if self.way == "mean":
+            return (self.weight * x).mean()
+        if self.way == "constant":
+            return x[:, 0]
+        # Finite where it is trained, and not a number for the validation set.
+        return self.weight * x[:, 0] * (1.0 if self.training else float("nan"))
+
+    def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return c
+
+
+@pytest.mark.parametrize(
+    ("way", "message"),
+    [
+        ("empty", "stage 'model' has no parameters to train"),
+        ("mean", r"loss of stage 'model' has the shape \(\); it must be one number per shower, \(64,\)"),
+        ("constant", "loss of stage 'model' depends on none of the model's parameters"),
+        ("validation", "the validation loss of stage 'model' became nan in epoch 1"),
+    ],
+)
+def test_models_that_cannot_be_trained_are_told_why(way: str, message: str) -> None:
+    with pytest.raises(CaloforgeError, match=message):
+        fit(_Breaks(4, 1, way=way), *_data(), _settings(stages={}))
+
+
+def test_the_remedy_for_a_loss_that_is_not_finite_is_an_override_that_works() -> None:
+    """It names the stage, since a stage's own learning rate would hide the one of all stages."""
+    settings = _settings(stages={"model": {"learning_rate": 0.5, "clip_norm": None}})
+    with pytest.raises(CaloforgeError) as caught:
+        fit(_Explodes(4, 1), *_data(), settings)
+    assert "--set training.stages.model.learning_rate=0.05, now 0.5" in str(caught.value)
+    assert "--set training.stages.model.clip_norm=1, now none" in str(caught.value)
 
 
 def test_a_checkpoint_that_is_no_checkpoint(tmp_path: Path) -> None:

@@ -31,6 +31,18 @@ def prepare_parent(target: Path) -> None:
         raise CaloforgeError(f"cannot create the folder {target.parent}: {error.strerror}") from error
 
 
+def refuse_existing(path: Path, overwrite: bool) -> None:
+    """Keep a file that is there already, unless it may be overwritten; an existing folder is always refused.
+
+    Raises:
+        CaloforgeError: `path` exists.
+    """
+    if path.is_dir():
+        raise CaloforgeError(f"{path} is a folder; give the path of a file to write")
+    if path.exists() and not overwrite:
+        raise CaloforgeError(f"{path} exists: give another -o or --overwrite")
+
+
 @contextmanager
 def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `target`; rename it to `target` on success, remove it on failure.
@@ -75,6 +87,14 @@ def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(previous, ignore_errors=True)
+
+
+def printable(text: str | os.PathLike[str]) -> str:
+    """`text` as UTF-8 can hold it: bytes of a file name that are no UTF-8 become `\\xNN`.
+
+    For paths and command lines that are stored in a file or shown; HDF5 and JSON take nothing else.
+    """
+    return os.fsencode(text).decode("utf-8", "backslashreplace")
 
 
 def write_text(target: str | os.PathLike[str], text: str) -> None:

@@ -8,26 +8,27 @@ take the conditions c.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caloforge.networks import ConditionalResidualNet
+from caloforge.networks import ConditionalResidualNet, mlp
 from caloforge.spline import n_spline_parameters, rational_quadratic_spline
 
 
-class FlowStep(nn.Module):
+class FlowStep(nn.Module, ABC):
     """One invertible step, data towards noise."""
 
+    @abstractmethod
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, F), c (B, C) → z (B, F) and log |det ∂z/∂x| (B,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """z (B, F), c (B, C) → x (B, F) and log |det ∂x/∂z| (B,)."""
-        raise NotImplementedError
 
 
 class SplineCoupling(FlowStep):
@@ -77,18 +78,18 @@ class SplineCoupling(FlowStep):
 
 
 class Permutation(FlowStep):
-    """A fixed random order of the features.
+    """A fixed order of the features, random if none is given.
 
     Args:
         features: F.
-        generator: chooses the order.
+        order: (F,) for each place, the number of the feature that goes there.
     """
 
     order: Tensor
 
-    def __init__(self, features: int, generator: torch.Generator | None = None) -> None:
+    def __init__(self, features: int, order: Tensor | None = None) -> None:
         super().__init__()
-        self.register_buffer("order", torch.randperm(features, generator=generator))
+        self.register_buffer("order", torch.randperm(features) if order is None else order)
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         return x.index_select(1, self.order), x.new_zeros(len(x))
@@ -135,6 +136,76 @@ class LULinear(FlowStep):
         y = torch.linalg.solve_triangular(lower, (z - self.bias).T, upper=False, unitriangular=True)
         x = torch.linalg.solve_triangular(upper, y, upper=True).T
         return x, -torch.log(diagonal).sum().expand(len(z))
+
+
+class ConditionalStandardise(FlowStep):
+    """x → (x − S c − o) / w: what a linear regression on the conditions leaves over, scaled to width 1.
+
+    The identity until `fit`; its constants are not learned by gradients.
+
+    Args:
+        features: F. conditions: C.
+    """
+
+    slope: Tensor
+    offset: Tensor
+    width: Tensor
+
+    def __init__(self, features: int, conditions: int) -> None:
+        super().__init__()
+        self.register_buffer("slope", torch.zeros(conditions, features))
+        self.register_buffer("offset", torch.zeros(features))
+        self.register_buffer("width", torch.ones(features))
+
+    @torch.no_grad()
+    def fit(self, x: Tensor, c: Tensor) -> None:
+        """Regress x (N, F) on c (N, C); a feature that the conditions fix keeps its scale."""
+        rows = torch.cat([c, torch.ones_like(c[:, :1])], dim=1).double()
+        # A ridge far below the conditions' own size: conditions may depend on each other.
+        gram = rows.T @ rows + 1e-6 * len(rows) * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
+        solution = torch.linalg.solve(gram, rows.T @ x.double())
+        rest = (x.double() - rows @ solution).std(dim=0)
+        self.slope.copy_(solution[:-1])
+        self.offset.copy_(solution[-1])
+        self.width.copy_(torch.where(rest > 1e-6, rest, torch.ones_like(rest)))
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return (x - c @ self.slope - self.offset) / self.width, -torch.log(self.width).sum().expand(len(x))
+
+    def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return z * self.width + c @ self.slope + self.offset, torch.log(self.width).sum().expand(len(z))
+
+
+class ConditionalSplines(FlowStep):
+    """Each feature bent by a spline of its own, whose numbers depend on the conditions only.
+
+    It learns the features' marginal densities and leaves to other steps how the features depend on each other.
+
+    Args:
+        features: F. conditions: C.
+        bins: K, bins of a spline.
+        bound: splines act on [-bound, bound] and are the identity outside.
+        width: hidden units of each of the network's two hidden layers.
+    """
+
+    def __init__(self, features: int, conditions: int, bins: int, bound: float, width: int) -> None:
+        super().__init__()
+        self.bound = bound
+        self.network = mlp([conditions, width, width, n_spline_parameters(bins) * features])
+        with torch.no_grad():  # nearly the identity at the start
+            for parameter in self.network[-1].parameters():
+                parameter.mul_(0.1)
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return self._bend(x, c, inverse=False)
+
+    def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return self._bend(z, c, inverse=True)
+
+    def _bend(self, x: Tensor, c: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        parameters = self.network(c).view(len(x), -1, x.shape[1])
+        y, log_slope = rational_quadratic_spline(x, parameters, self.bound, inverse, dim=-2)
+        return y, log_slope.sum(dim=1)
 
 
 class Flow(nn.Module):

@@ -14,9 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from caloforge.errors import CaloforgeError
+
 
 def mlp(widths: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
-    """Linear layers of the given widths (input first, output last) with activations between them."""
+    """Linear layers of the given widths (input first, output last) with activations between them.
+
+    Raises:
+        CaloforgeError: a width is below 1.
+    """
+    if min(widths) < 1:
+        raise CaloforgeError(f"a network's layers must be at least 1 wide, not {list(widths)}")
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise(widths):
         layers += [nn.Linear(n_in, n_out), activation()]

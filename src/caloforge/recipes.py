@@ -8,11 +8,13 @@
     published            optional: numbers that the source reports, for company
 
 An unknown or missing key is an error that names the key and the file. Any key can be overridden with
-`--set dotted.key=value`.
+`--set dotted.key=value`; an error that would not be there without an override names that override instead.
 """
 
 from __future__ import annotations
 
+import copy
+import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +27,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.geometry import load_geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
-from caloforge.registry import checked_settings, importable, validation_error
+from caloforge.registry import CONTEXT, checked_settings, importable, validation_error, wants_geometry
 from caloforge.training import TrainingSettings
 from caloforge.transforms import build_transforms
 
@@ -99,33 +101,94 @@ def load_recipe(name: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
         raise CaloforgeError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from None
     if not isinstance(plain, dict):
         raise CaloforgeError(f"{path}: expected a mapping with name, geometry, transforms, model and training")
-    for override in overrides:
-        _override(plain, override)
-    return check_recipe(plain, path)
+    resolved = _overridden(plain, overrides)
+    try:
+        return _check(resolved, path.parent)
+    except CaloforgeError as error:
+        guilty = _guilty_overrides(plain, overrides, path.parent)
+        raise CaloforgeError(f"{' '.join(f'--set {text}' for text in guilty) or path}: {error}") from None
 
 
 def check_recipe(plain: dict[str, Any], path: Path) -> Recipe:
-    """A recipe from plain data; `path` names it in errors and tells where its own classes may lie."""
+    """A recipe from plain data; `path` names it in errors and tells where its own classes may lie.
+
+    Raises:
+        CaloforgeError: something is wrong; names every fault that was found.
+    """
+    try:
+        return _check(plain, path.parent)
+    except CaloforgeError as error:
+        raise CaloforgeError(f"{path}: {error}") from None
+
+
+def _check(plain: dict[str, Any], folder: Path) -> Recipe:
     try:
         recipe = Recipe(**plain)
     except ValidationError as error:
-        raise validation_error(error, str(path)) from None
+        raise validation_error(error, "", Recipe) from None
     except TypeError as error:  # a key that is no string
-        raise CaloforgeError(f"{path}: {error}") from None
+        raise CaloforgeError(str(error)) from None
+    faults: list[str] = []
+    checked: dict[str, Any] = {}
     try:
         geometry = load_geometry(recipe.geometry)
-        with importable(Path.cwd(), path.parent):
+        with importable(Path.cwd(), folder):
             build_transforms(recipe.transforms, geometry, recipe.trusted)
-        if "kind" not in recipe.model:
-            raise CaloforgeError("model: missing key 'kind'")
-        model_class = recipe.model_class(path.parent)
-        settings = {k: v for k, v in recipe.model.items() if k != "kind"}
-        checked = checked_settings(model_class, settings, "model")
-        for stage in recipe.training.stages:
-            recipe.training.for_stage(stage)
     except CaloforgeError as error:
-        raise CaloforgeError(f"{path}: {error}") from None
-    return recipe.model_copy(update={"model": {"kind": recipe.model["kind"], **checked}})
+        faults.append(str(error))
+    try:
+        checked = _checked_model(recipe, folder)
+    except CaloforgeError as error:
+        faults.append(str(error))
+    for stage in recipe.training.stages:
+        try:
+            recipe.training.for_stage(stage)
+        except CaloforgeError as error:
+            faults.append(str(error))
+    if faults:
+        raise CaloforgeError("; ".join(faults))
+    return recipe.model_copy(update={"model": checked})
+
+
+def _checked_model(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """`model:` with its defaults filled in."""
+    if "kind" not in recipe.model:
+        raise CaloforgeError(f"model: missing key 'kind' (known are {', '.join(MODELS)}, or a dotted path)")
+    model_class = recipe.model_class(folder)
+    settings = {k: v for k, v in recipe.model.items() if k != "kind"}
+    checked = checked_settings(model_class, settings, "model")
+    try:
+        context = dict.fromkeys(CONTEXT) if wants_geometry(model_class) else {}
+        inspect.signature(model_class).bind(1, 1, **checked, **context)
+    except TypeError as error:
+        raise CaloforgeError(
+            f"model: the constructor of {model_class.__name__} must take features, conditions, and settings as "
+            f"keyword-only arguments: {error}"
+        ) from None
+    return {"kind": recipe.model["kind"], **checked}
+
+
+def _overridden(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    result = copy.deepcopy(plain)
+    for override in overrides:
+        _override(result, override)
+    return result
+
+
+def _guilty_overrides(plain: dict[str, Any], overrides: Sequence[str], folder: Path) -> list[str]:
+    """The override without which all is well; all of them where only the bare file is; none where not even that."""
+
+    def good(chosen: Sequence[str]) -> bool:
+        try:
+            _check(_overridden(plain, chosen), folder)
+        except CaloforgeError:
+            return False
+        return True
+
+    for k, text in enumerate(overrides):
+        if good([*overrides[:k], *overrides[k + 1 :]]):
+            return [text]
+    return list(overrides) if good([]) else []
 
 
 def _override(plain: dict[str, Any], text: str) -> None:
@@ -154,6 +217,6 @@ def _step_into(place: Any, key: str, text: str) -> Any:
 
 
 def _list_index(place: list[Any], key: str, text: str) -> int:
-    if not (key.isdigit() and int(key) < len(place)):
-        raise CaloforgeError(f"--set {text}: '{key}' must be a place in a list of {len(place)}, 0 … {len(place) - 1}")
+    if not (key.isdecimal() and int(key) < len(place)):
+        raise CaloforgeError(f"--set {text}: '{key}' must be a place in a list of {len(place)}, counted from 0")
     return int(key)

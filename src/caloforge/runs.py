@@ -1,7 +1,8 @@
 """From a recipe and a file of showers to a trained simulator in a run folder.
 
-A run folder holds `recipe.yaml` (resolved, everything that decided the run), `log.jsonl` (a line per epoch),
-`checkpoint.pt` (to resume from) and, once trained, the saved simulator.
+A run folder holds `recipe.yaml` (resolved, everything that decided the run), `identity.json` (what it was begun with),
+`log.jsonl` (a line per epoch), `checkpoint.pt` (to resume from) and, once trained, the saved simulator. It is made only
+when files, recipe, model and device have all been found good, and goes again if training fails before a checkpoint.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import os
 import resource
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,14 +25,25 @@ import torch
 from caloforge import __version__
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.selection import MeanSeparationPower
-from caloforge.files import write_text
+from caloforge.files import printable, write_text
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.recipes import Recipe
-from caloforge.registry import importable, wants_geometry
+from caloforge.registry import IDENTITY, importable, wants_geometry
 from caloforge.showers import ShowerFile, Showers
 from caloforge.simulator import Simulator
-from caloforge.training import Metric, Observer, StageSettings, derived_seed, fit
+from caloforge.training import (
+    Metric,
+    Observer,
+    StageSettings,
+    check_stages,
+    choose_device,
+    derived_seed,
+    fit,
+)
 from caloforge.transforms import build_transforms
+from caloforge.units import count
+
+CHECKPOINT = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -68,6 +81,8 @@ def train(job: Training, observer: Observer | None = None) -> Simulator:
 
 def _train(job: Training, observer: Observer) -> Simulator:
     recipe, settings = job.recipe, job.recipe.training
+    choose_device(settings.device)
+    _check_folder(job)
     geometry = load_geometry(recipe.geometry)
     training, validation = _training_and_validation(job, geometry)
     identity = {
@@ -75,11 +90,17 @@ def _train(job: Training, observer: Observer) -> Simulator:
         "recipe_yaml": recipe.to_yaml(),
         "training_fingerprint": fingerprint(training),
     }
-    _open_folder(job, identity)
+    if job.resume:
+        _check_identity(job, identity)
 
     transforms = build_transforms(recipe.transforms, geometry, recipe.trusted)
-    x, c = transforms.fit(*_tensors(training))(*_tensors(training))
+    try:
+        x, c = transforms.fit(*_tensors(training))(*_tensors(training))
+    except CaloforgeError as error:
+        raise CaloforgeError(f"{job.train}: {error}") from None
     x_valid, c_valid = transforms(*_tensors(validation))
+    _check_finite(x, job.train)
+    _check_finite(x_valid, job.valid or job.train)
     model_class = recipe.model_class(job.recipe_folder)
     chosen = {k: v for k, v in recipe.model.items() if k != "kind"}
     chosen = model_class.settings_from_data(chosen, x, c)
@@ -89,18 +110,21 @@ def _train(job: Training, observer: Observer) -> Simulator:
         model = model_class(x.shape[1], c.shape[1], **chosen, **context)
 
     simulator = Simulator(geometry, transforms, model, identity)
-    log = fit(
-        model,
-        x,
-        c,
-        x_valid,
-        c_valid,
-        settings,
-        metrics={"separation_power": _separation_power(simulator, validation, settings.seed)},
-        checkpoint=job.out / "checkpoint.pt",
-        resume=job.resume,
-        observer=_Logging(job.out / "log.jsonl", observer),
-    )
+    metrics = {"separation_power": _separation_power(simulator, validation, settings.seed)}
+    check_stages(model.stages(), settings, metrics)
+    with _run_folder(job, identity) as folder:
+        log = fit(
+            model,
+            x,
+            c,
+            x_valid,
+            c_valid,
+            settings,
+            metrics=metrics,
+            checkpoint=folder / CHECKPOINT,
+            resume=job.resume,
+            observer=_Logging(folder / "log.jsonl", observer),
+        )
     simulator.to("cpu")
     simulator.provenance = identity | _provenance(job, training, log)
     simulator.save(job.out)
@@ -115,7 +139,9 @@ def _training_and_validation(job: Training, geometry: Geometry) -> tuple[Showers
     fraction = job.recipe.training.validation_fraction
     n_valid = round(fraction * len(training))
     if not 1 <= n_valid < len(training):
-        raise CaloforgeError(f"{job.train}: {len(training)} showers are too few to split off {fraction:g} of them")
+        raise CaloforgeError(
+            f"{job.train}: {count(len(training), 'shower')}, too few to split off {fraction:g} of them for validation"
+        )
     rng = np.random.default_rng(derived_seed(job.recipe.training.seed, "split"))
     order = rng.permutation(len(training))
     return training[np.sort(order[n_valid:])], training[np.sort(order[:n_valid])]
@@ -144,25 +170,72 @@ def _tensors(showers: Showers) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(showers.voxels), torch.from_numpy(showers.energies.astype(np.float32))[:, None]
 
 
-def _open_folder(job: Training, identity: dict[str, str]) -> None:
-    """Make the run's folder, or check that an interrupted run in it is this very one."""
-    recipe_file, identity_file = job.out / "recipe.yaml", job.out / "identity.json"
+def _check_finite(x: torch.Tensor, path: Path) -> None:
+    finite = x.isfinite()
+    if not finite.all():
+        row, feature = (int(k) for k in (~finite).nonzero()[0])
+        raise CaloforgeError(
+            f"{path}: the recipe's transforms make {x[row, feature].item()} of feature {feature} of a shower; check "
+            "their order and settings"
+        )
+
+
+def _check_folder(job: Training) -> None:
+    """Refuse a folder that the run cannot go into; changes nothing."""
+    if job.out.exists() and not job.out.is_dir():
+        raise CaloforgeError(f"{job.out} is a file; -o takes a folder for the run: give another")
     if job.resume:
-        if not identity_file.exists():
+        if not (job.out / IDENTITY).exists():
             raise CaloforgeError(f"{job.out} holds no run to resume; start it without --resume")
-        stored = json.loads(identity_file.read_text(encoding="utf-8"))
-        if stored != identity:
-            what = "training file" if stored.get("recipe_yaml") == identity["recipe_yaml"] else "recipe"
-            raise CaloforgeError(f"{job.out} was begun with another {what}; give the same, or another folder")
-        return
-    if job.out.exists() and (not job.out.is_dir() or any(job.out.iterdir())):
+    elif job.out.exists() and any(job.out.iterdir()):
         if not job.overwrite:
             raise CaloforgeError(f"{job.out} exists; add --resume to go on with it, or --overwrite to replace it")
-        if not recipe_file.exists():
+        if not (job.out / IDENTITY).exists():
             raise CaloforgeError(f"{job.out} is not a run of caloforge, and is left alone; choose another folder")
-        shutil.rmtree(job.out)
-    write_text(recipe_file, identity["recipe_yaml"])
-    write_text(identity_file, json.dumps(identity))
+        for path in (job.train, job.valid):
+            if path is not None and path.resolve().is_relative_to(job.out.resolve()):
+                raise CaloforgeError(f"{path} lies in {job.out}, which --overwrite replaces; choose another folder")
+
+
+def _check_identity(job: Training, identity: dict[str, str]) -> None:
+    """Check that the run to go on with is this very one."""
+    try:
+        stored = json.loads((job.out / IDENTITY).read_text(encoding="utf-8"))
+        different = [key for key in identity if stored.get(key) != identity[key]]
+    except (OSError, ValueError, AttributeError):
+        raise CaloforgeError(f"{job.out / IDENTITY} is damaged; start the run anew with --overwrite") from None
+    if different:
+        what = "training file" if different == ["training_fingerprint"] else "recipe"
+        raise CaloforgeError(f"{job.out} was begun with another {what}; give the same, or another folder")
+
+
+@contextmanager
+def _run_folder(job: Training, identity: dict[str, str]) -> Iterator[Path]:
+    """The run's folder while it is trained in.
+
+    Ctrl-C leaves what there is, to go on with. A failure leaves the folder only where there is a checkpoint in it.
+    """
+    existed = job.out.exists()
+    if not job.resume:
+        if existed and job.overwrite:
+            shutil.rmtree(job.out)
+        # Where the user's own classes lie, for `generate --trust`; not part of what the run is.
+        own = {"recipe_folder": os.fspath(job.recipe_folder.resolve())} if job.recipe.trusted else {}
+        write_text(job.out / "recipe.yaml", identity["recipe_yaml"])
+        write_text(job.out / IDENTITY, json.dumps(identity | own))
+    try:
+        yield job.out
+    except Exception as error:
+        if (job.out / CHECKPOINT).exists():
+            if isinstance(error, CaloforgeError):
+                raise CaloforgeError(f"{error}; {job.out} keeps the run so far: start anew with --overwrite") from None
+        else:
+            for name in ("recipe.yaml", IDENTITY, "log.jsonl"):
+                (job.out / name).unlink(missing_ok=True)
+            shutil.rmtree(job.out / "tensorboard", ignore_errors=True)
+            if not existed and not any(job.out.iterdir()):
+                job.out.rmdir()
+        raise
 
 
 def fingerprint(showers: Showers) -> str:
@@ -212,7 +285,7 @@ def _provenance(job: Training, training: Showers, log: list[dict[str, Any]]) -> 
     scale = 1 if sys.platform == "darwin" else 1024
     return {
         "caloforge_version": __version__,
-        "training_file": os.fspath(job.train.name),
+        "training_file": printable(job.train.name),
         "training_showers": len(training),
         "training_seed": job.recipe.training.seed,
         "energy_range_mev": [float(training.energies.min()), float(training.energies.max())],

@@ -10,9 +10,10 @@ A stage keeps its last weights, or those of the epoch with the lowest value of a
 from __future__ import annotations
 
 import math
+import re
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,7 +41,8 @@ class StageSettings(BaseModel):
     """How one stage is trained.
 
     epochs: passes over the training set. batch_size: showers per step. learning_rate: of Adam, at the start.
-    schedule: `constant` or `cosine` (annealed to zero over the epochs). clip_norm: bound on the gradient's norm, null
+    schedule: `constant` or `cosine` (annealed to zero over the epochs). halve_after: numbers of epochs after each of
+    which the learning rate is halved. clip_norm: bound on the gradient's norm, null
     for none. weight_decay: of AdamW where above zero. select: `last`, `validation_loss`, or a metric's name: which
     epoch's weights are kept. patience: stop after so many epochs without a better value of `select`, null for never.
     select_showers: showers generated for a metric that needs them.
@@ -52,6 +54,7 @@ class StageSettings(BaseModel):
     batch_size: PositiveInt
     learning_rate: PositiveFloat
     schedule: Literal["constant", "cosine"] = "constant"
+    halve_after: list[PositiveInt] = []
     clip_norm: PositiveFloat | None = None
     weight_decay: NonNegativeFloat = 0.0
     select: str = "last"
@@ -81,7 +84,7 @@ class TrainingSettings(StageSettings):
         try:
             return StageSettings(**{**shared, **self.stages.get(name, {})})
         except ValidationError as error:
-            raise validation_error(error, f"training.stages.{name}") from None
+            raise validation_error(error, f"training.stages.{name}", StageSettings) from None
 
 
 Metric = Callable[[int, StageSettings], float]
@@ -112,12 +115,14 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if re.fullmatch(r"(cpu|cuda|mps)(:\d+)?", name) is None:
+        raise CaloforgeError(f"device '{name}' is not known: give cpu, cuda, cuda:N, mps or auto")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise CaloforgeError(f"device '{name}' cannot be used here: {reason}; try --set training.device=cpu") from None
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise CaloforgeError(f"device '{name}' cannot be used here: {reason}; give cpu or auto") from None
     return device
 
 
@@ -126,6 +131,27 @@ def derived_seed(*words: int | str) -> int:
     numbers = [zlib.crc32(word.encode()) if isinstance(word, str) else word for word in words]
     # The count goes in too: a seed sequence takes (1,) and (1, 0) for the same.
     return int(np.random.SeedSequence([len(numbers), *numbers]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def check_stages(stages: Sequence[Stage], settings: TrainingSettings, metrics: Collection[str] = ()) -> None:
+    """Check that the settings speak of the stages that a model has, and of metrics that are known.
+
+    Raises:
+        CaloforgeError: a stage or metric is unknown, patience has nothing to watch, or nothing can be trained.
+    """
+    names = [stage.name for stage in stages]
+    known = ["last", "validation_loss", *metrics]
+    unknown = sorted(set(settings.stages) - set(names))
+    if unknown:
+        raise CaloforgeError(f"training.stages: unknown key '{unknown[0]}' (the model has: {', '.join(names)})")
+    for stage in stages:
+        chosen = settings.for_stage(stage.name)
+        if chosen.select not in known:
+            raise CaloforgeError(f"stage '{stage.name}' selects by '{chosen.select}'; known are {', '.join(known)}")
+        if chosen.select == "last" and chosen.patience is not None:
+            raise CaloforgeError(f"stage '{stage.name}' has patience, but 'select: last' gives it nothing to watch")
+        if len(stage.parameters) == 0:
+            raise CaloforgeError(f"stage '{stage.name}' has no parameters to train; does the model define any?")
 
 
 def fit(
@@ -184,20 +210,7 @@ class _Training:
         self.device = choose_device(settings.device)
         self.stages = model.stages()
         self.history: list[dict[str, Any]] = []
-        self._check_settings()
-
-    def _check_settings(self) -> None:
-        names = [stage.name for stage in self.stages]
-        unknown = sorted(set(self.settings.stages) - set(names))
-        if unknown:
-            raise CaloforgeError(f"training.stages: unknown key '{unknown[0]}' (the model has: {', '.join(names)})")
-        for name in names:
-            select = self.settings.for_stage(name).select
-            known = ["last", "validation_loss", *self.metrics]
-            if select not in known:
-                raise CaloforgeError(f"stage '{name}' selects by '{select}'; known are {', '.join(known)}")
-            if select == "last" and self.settings.for_stage(name).patience is not None:
-                raise CaloforgeError(f"stage '{name}' has patience, but 'select: last' gives it nothing to watch")
+        check_stages(self.stages, settings, metrics)
 
     def run(self, resume: bool) -> list[dict[str, Any]]:
         state = self._load_checkpoint() if resume else None
@@ -230,6 +243,8 @@ class _Training:
             with _seeded(derived_seed(self.settings.seed, stage.name, epoch)):
                 loss, rate = self._train_epoch(stage, settings, optimizer, x, epoch)
                 validation = self._validation_loss(stage, x_valid, settings.batch_size)
+            if math.isnan(validation):  # the last step of the epoch may be the one that broke the weights
+                raise _diverged("validation loss", stage, validation, epoch, settings)
             record: dict[str, Any] = {
                 "stage": stage.name,
                 "epoch": epoch + 1,
@@ -273,13 +288,16 @@ class _Training:
         self, stage: Stage, settings: StageSettings, optimizer: torch.optim.Optimizer, x: Tensor, epoch: int
     ) -> tuple[float, float]:
         rate = settings.learning_rate * SCHEDULES[settings.schedule](epoch, settings.epochs)
+        rate *= 0.5 ** sum(epoch >= done for done in settings.halve_after)
         for group in optimizer.param_groups:
             group["lr"] = rate
         self.model.train()
         total = 0.0
         for rows in torch.randperm(len(x)).split(settings.batch_size):
             batch, conditions = x[rows].to(self.device), self.c[rows].to(self.device)
-            loss = stage.loss(batch, conditions).mean()
+            losses = stage.loss(batch, conditions)
+            _check_loss(stage, losses, len(rows))
+            loss = losses.mean()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             if settings.clip_norm is not None:
@@ -287,10 +305,7 @@ class _Training:
             optimizer.step()
             value = loss.item()
             if not math.isfinite(value):
-                raise CaloforgeError(
-                    f"the loss of stage '{stage.name}' became {value} in epoch {epoch + 1}; lower the learning rate "
-                    f"(now {rate:g}) or set training.clip_norm"
-                )
+                raise _diverged("loss", stage, value, epoch, settings)
             total += value * len(rows)
             self.observer.batch_done(value)
         return total / len(x), rate
@@ -331,6 +346,26 @@ class _Best:
 
     def __init__(self, value: float = math.inf, epoch: int = -1, weights: dict[str, Tensor] | None = None) -> None:
         self.value, self.epoch, self.weights = value, epoch, weights
+
+
+def _diverged(what: str, stage: Stage, value: float, epoch: int, settings: StageSettings) -> CaloforgeError:
+    key = f"--set training.stages.{stage.name}"  # holds whether or not the stage has settings of its own
+    clip = "none" if settings.clip_norm is None else f"{settings.clip_norm:g}"
+    return CaloforgeError(
+        f"the {what} of stage '{stage.name}' became {value} in epoch {epoch + 1}: lower the learning rate "
+        f"({key}.learning_rate={settings.learning_rate / 10:g}, now {settings.learning_rate:g}) or bound the gradient "
+        f"({key}.clip_norm={(settings.clip_norm or 10) / 10:g}, now {clip})"
+    )
+
+
+def _check_loss(stage: Stage, losses: Tensor, n: int) -> None:
+    if losses.shape != (n,):
+        raise CaloforgeError(
+            f"the loss of stage '{stage.name}' has the shape {tuple(losses.shape)}; it must be one number per shower, "
+            f"({n},), neither summed nor averaged over the batch"
+        )
+    if not losses.requires_grad:
+        raise CaloforgeError(f"the loss of stage '{stage.name}' depends on none of the model's parameters")
 
 
 def _optimizer(stage: Stage, settings: StageSettings) -> torch.optim.Optimizer:

@@ -9,6 +9,7 @@ fitted once and live in buffers, so that they are saved with the model and trave
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
@@ -20,7 +21,7 @@ from caloforge.geometry import Geometry
 from caloforge.registry import Registry, checked_settings, wants_geometry
 
 
-class Transform(nn.Module):
+class Transform(nn.Module, ABC):
     """An invertible map of (x, c).
 
     A subclass overrides `forward` and `inverse`, `fit` where constants come from data, and `condition` where the
@@ -31,13 +32,13 @@ class Transform(nn.Module):
         """Take constants from training data that earlier transforms have already mapped."""
         return self
 
+    @abstractmethod
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """Towards the model: (x, c) → (x', c')."""
-        raise NotImplementedError
 
+    @abstractmethod
     def inverse(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """Towards physics: (x', c') → (x, c)."""
-        raise NotImplementedError
 
     def condition(self, c: Tensor) -> Tensor:
         """What `forward` makes of the conditions alone: needed to generate, where there is no x yet."""
@@ -238,7 +239,7 @@ class LinearCondition(Transform):
 
 TRANSFORMS = Registry(
     "transform",
-    Transform,
+    Transform,  # type: ignore[type-abstract]
     {
         "append_deposited_energy": "caloforge.transforms.AppendDepositedEnergy",
         "incident_energy_fraction": "caloforge.transforms.IncidentEnergyFraction",

@@ -1,4 +1,4 @@
-"""Units: energies are MeV, lengths mm, angles rad everywhere; this module reads what a person types."""
+"""Units: energies are MeV, lengths mm, angles rad everywhere; this module reads what a person types, and counts."""
 
 from __future__ import annotations
 
@@ -38,3 +38,8 @@ def format_energy(energy: float) -> str:
         if energy >= factor:
             return f"{energy / factor:.4g} {unit}"
     return f"{energy / 1e-3:.4g} keV"
+
+
+def count(n: int, noun: str) -> str:
+    """`n` and what is counted, as in `1 shower` or `12,000 showers`."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -17,7 +17,10 @@ TABLE = [
     (lambda energies, voxels: (energies / 1000, voxels), "MeV: are they GeV?"),
     (lambda energies, voxels: (energies, voxels * 1000), "in the same unit"),
     (lambda energies, voxels: (energies, voxels * 0), "no shower deposits any energy"),
-    (lambda energies, voxels: (energies, voxels * (np.arange(len(voxels)) > 2)[:, None]), "3 of 50 showers deposit no"),
+    (
+        lambda energies, voxels: (energies, voxels * (np.arange(len(voxels)) > 2)[:, None]),
+        "of 50 showers, 3 deposit no",
+    ),
 ]
 
 

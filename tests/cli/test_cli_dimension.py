@@ -93,6 +93,12 @@ def test_command_names_mistakes(shower_file, arguments, message):
     assert "\n" not in str(error)
 
 
+def test_command_refuses_a_negative_seed(shower_file):
+    result = invoke(shower_file, "--seed", -1)
+    assert result.exit_code == 2
+    assert "--seed" in result.output
+
+
 def test_command_refuses_many_energies_and_files_for_folders(shower_file, tmp_path):
     geometry = load_geometry("ds1-photons")
     path = tmp_path / "many.h5"

@@ -8,8 +8,10 @@ import pytest
 
 from caloforge.cli import main
 from caloforge.cli.console import progress_bar
-from caloforge.cli.evaluate import Sections, duration, expected_times, parse_energies, parse_names
+from caloforge.cli.evaluate import Lines, Sections, duration, expected_times, parse_energies, parse_names
 from caloforge.errors import CaloforgeError
+from caloforge.evaluation.classifiers import TESTS
+from caloforge.evaluation.formatting import compact
 from caloforge.evaluation.observables import table1_names
 from caloforge.geometry import Geometry
 from caloforge.showers import Showers
@@ -36,6 +38,19 @@ def _no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("caloforge.evaluation.plots.pictures", lambda report: iter(()))
 
 
+def test_help_lists_every_classifier_test_and_what_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "evaluate", "--help") == 0
+    lines = {words[0]: words[1:] for line in capsys.readouterr().out.splitlines() if (words := line.split())}
+    for name, test in TESTS.items():
+        said = " ".join(lines[name])
+        network = test.summary.split("; ")[1].split(" (")[0].split(",")[0].replace("×", "x")
+        assert network in said
+    listed = {name for name in lines if name.startswith(("calo", "challenge_", "quick")) and name != "caloforge"}
+    assert listed == set(TESTS)
+
+
 @pytest.mark.usefixtures("_no_figures")
 def test_evaluate_and_compare(
     files: tuple[Path, Path],
@@ -54,7 +69,8 @@ def test_evaluate_and_compare(
     for name in table1_names(small_geometry):
         assert name in said
         entry = data["separation_power"][name]
-        assert "unavailable" in entry or f"{entry['value']:.4f}"[:4] in said
+        assert "unavailable" in entry or compact(entry["value"], entry["error"]) in said
+        assert "unavailable" in entry or compact(entry["floor"], entry["floor_error"]) in said
     assert data["verdict"]["headline"] in said
     assert str(out / "report.html") in said
     assert data["command"].startswith("caloforge evaluate ")
@@ -93,6 +109,7 @@ def test_an_input_inside_the_output_is_refused(
         (("--only-energies", "2GeV:1GeV"), "the lower energy must be below"),
         (("--only-energies", "much"), "'much' is no energy"),
         (("--floor", "absent.h5"), "absent.h5: no such file"),
+        (("--geometry", "ds2", "--classifiers", "none"), "--geometry names 'ds2' (6480 voxels), but the voxels of "),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(
@@ -108,6 +125,26 @@ def test_mistakes_are_one_line_and_leave_nothing(
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("caloforge: ")]
     assert words in line
     assert not out.exists()
+
+
+def test_an_impossible_folder_is_refused_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("mine", encoding="utf-8")
+    for out in (taken, taken / "rep"):
+        assert run(monkeypatch, "evaluate", "absent.h5", "-r", "absent-too.h5", "-o", out) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert f"{taken} is a file" in line
+    assert taken.read_text(encoding="utf-8") == "mine"
+
+
+def test_comparing_showers_says_what_is_wanted(
+    files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "compare", files[0]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "holds showers, not a report: judge it first (caloforge evaluate generated.h5" in line
 
 
 @pytest.mark.parametrize(
@@ -155,3 +192,16 @@ def test_expected_time_counts_floor_and_curve(files: tuple[Path, Path], monkeypa
     (curve,) = expected_times(["caloman"], *files, None, None, 1, True)
     assert plain == f"classifier caloman: at most about {duration(450)} with its floor"
     assert curve == f"classifier caloman: at most about {duration(712.5)} with its floor and learning curve"
+
+
+def test_log_files_get_plain_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("caloforge.cli.evaluate.time.monotonic", lambda: clock[0])
+    tell = Lines()
+    for epoch in range(4):
+        tell("classifier caloman", epoch, 10)
+        clock[0] += 45
+    tell("figures", 0, 1)
+    tell("figures", 1, 1)
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["classifier caloman", "classifier caloman: 2 of 10, about 6 min left", "figures"]

@@ -60,11 +60,18 @@ def test_reports_are_named_by_as_little_of_their_path_as_it_takes(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, "no such report"), ("{", "is no report"), ("[]", "is no report"), ('{"geometry": "x"}', "is no report")],
+    [
+        (None, "no such report"),
+        ("{", "is no report of caloforge \\(not JSON\\): give folders"),
+        ("\udcff", "is no report of caloforge \\(not text\\)"),
+        ("[]", "is no report"),
+        ('{"geometry": "x"}', "it lacks separation powers or samples"),
+        ("\udc89HDF\r\n", "holds showers, not a report: judge it first \\(caloforge evaluate"),
+    ],
 )
 def test_what_is_no_report_is_named(tmp_path: Path, content: str | None, words: str) -> None:
     if content is not None:
-        (tmp_path / "report.json").write_text(content, encoding="utf-8")
+        (tmp_path / "report.json").write_text(content, encoding="utf-8", errors="surrogateescape", newline="")
     with pytest.raises(CaloforgeError, match=words) as found:
         load_reports([tmp_path])
     assert "report.json" in str(found.value)
@@ -83,6 +90,39 @@ def test_values_stand_beside_their_own_floors_and_the_best_is_named() -> None:
     # an AUC of 0.45 is nearer to a blind guess than 0.7, though it is not the larger one
     assert row_of(entries, "auc_caloman")["best"] == "flow"
     assert row_of(entries, "mean_separation_power_all")["best"] == "vae"
+
+
+def powers(value: float, error: float, floor: float = 0.002, at_n: float | None = None) -> dict[str, Any]:
+    entry = {"value": value, "error": error, "floor": floor, "floor_error": 0.0005, "pull": 1.0}
+    return data(separation_power={"e_layer_0": entry if at_n is None else {**entry, "value_at_n": at_n}})
+
+
+@pytest.mark.parametrize(
+    ("values", "best", "marked"),
+    [
+        ([(0.010, 0.001), (0.020, 0.001)], "r0", {"r0"}),
+        ([(0.010, 0.001), (0.012, 0.001)], "all alike", set()),  # 2.8 errors would tell them apart
+        ([(0.010, 0.001), (0.012, 0.001), (0.030, 0.001)], "r0, r1", {"r0", "r1"}),
+        ([(0.010, 0.001), (0.014, 0.001)], "r0", {"r0"}),
+        ([(0.010, 0.001), (0.020, 0.010)], "all alike", set()),
+    ],
+)
+def test_best_is_better_by_more_than_the_errors(values: list[tuple[float, float]], best: str, marked: set[str]) -> None:
+    row = row_of([Entry(f"r{k}", powers(*each)) for k, each in enumerate(values)], "e_layer_0")
+    assert row["best"] == best
+    assert {key.split()[0] for key in row if key.endswith(" best")} == marked
+
+
+def test_best_is_judged_above_the_floor_at_the_same_number_of_showers() -> None:
+    """With four times the showers the second's value is the smaller one, but it lies farther above its floor."""
+    few, many = powers(0.008, 0.001, floor=0.011, at_n=0.012), powers(0.006, 0.0005, floor=0.003, at_n=0.0065)
+    row = row_of([Entry("few", few), Entry("many", many)], "e_layer_0")
+    assert row["best"] == "few"
+    assert (row["few at N"], row["few floor"], row["few"], row["few pull"]) == (0.012, 0.011, 0.008, 1.0)
+
+
+def test_negative_divergences_are_explained() -> None:
+    assert "falls below 0" in comparison_tables([Entry("a", data())])[0].note
 
 
 def test_precision_is_best_at_its_floor_not_at_one() -> None:
@@ -183,6 +223,21 @@ def test_any_other_folder_is_refused_until_asked_for(tmp_path: Path, marker: str
     with pytest.raises(CaloforgeError, match=r"no earlier report.*--overwrite"):
         check_target(tmp_path / "f", [], overwrite=False)
     assert check_target(tmp_path / "f", [], overwrite=True)
+
+
+def test_where_nothing_can_be_written_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CaloforgeError, match=r"cannot write .*file/below/rep: .*file is a file; give another path"):
+        check_target(tmp_path / "file" / "below" / "rep", [], overwrite=False)
+    assert check_target(tmp_path / "new" / "below" / "rep", [], overwrite=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]  # nothing is left of the attempt
+
+    def refuse(dir: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("caloforge.evaluation.output.tempfile.TemporaryDirectory", refuse)
+    with pytest.raises(CaloforgeError, match=f"cannot write into {tmp_path}: Permission denied"):
+        check_target(tmp_path / "new", [], overwrite=False)
 
 
 def test_an_input_is_never_overwritten(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from caloforge.evaluation import formatting
+from caloforge.evaluation.further_tables import report_tables
 from caloforge.evaluation.html import page_table, render, tiles
 from caloforge.evaluation.labels import axis_label, describe, split_name
+from caloforge.evaluation.metric_tables import separation_table
 from caloforge.evaluation.plots import pictures, report_style
 from caloforge.evaluation.report import Report, evaluate
-from caloforge.evaluation.tables import Table, flatten, report_tables, separation_table, write_csv
+from caloforge.evaluation.tables import Table, flatten, write_csv
 from caloforge.geometry import CartesianLayer, Geometry, Layer
 from caloforge.showers import Showers
 
@@ -154,7 +156,7 @@ def test_every_separation_power_is_on_the_page(page: Page, report: Report) -> No
         seen += 1
         assert formatting.with_error(entry["value"], entry["error"]) in row
         assert formatting.with_error(entry["floor"], entry["floor_error"]) in row
-        assert formatting.number(entry["value_at_n"]) in row
+        assert formatting.like(entry["value_at_n"], entry["error"]) in row
         assert formatting.number(entry["value_with_overflow"]) in row
         assert formatting.share(entry["outside"]["generated"]) in row
     assert seen > 5
@@ -163,7 +165,8 @@ def test_every_separation_power_is_on_the_page(page: Page, report: Report) -> No
 def test_classifiers_are_on_the_page(page: Page) -> None:
     rows = page.tables["classifiers"]
     row = next(row for row in rows if row[0] == "challenge, high-level features")
-    assert row[1:5] == ["0.613 ± 0.013", "0.502 ± 0.011", "0.0321 ± 0.0011", "71 %"]
+    # (0.6125 − 0.5025) / sqrt(0.0125² + 0.011²) = 6.6; the floor's JSD is not in this report
+    assert row[1:7] == ["0.613 ± 0.013", "0.502 ± 0.011", "+6.6 σ", "0.0321 ± 0.0011", "", "71 %"]
     assert "1\u202f234\u202f567" in row
     assert rows[-1] == ["challenge, 3D ResNet-18", "needs a regular geometry"]
 
@@ -265,11 +268,18 @@ def test_a_layer_without_energy_is_left_out_of_the_histograms_only(geometry: Geo
 
 
 def test_tiles_stand_at_equal_numbers_of_showers() -> None:
-    mean = {"value": 0.001, "value_at_n": 0.0021, "floor": 0.002, "floor_error": 0.0001, "error": 0.0001}
+    mean = {"value": 0.001, "value_at_n": 0.0021, "floor": 0.002, "floor_error": 0.0001, "error": 0.0001, "pull": 0.7}
     (tile, auc) = tiles({"mean_separation_power": {"table1": mean}, "classifier": {"caloman": TEST}})
     assert (tile["value"], tile["floor"], tile["full"]) == ("0.0021", "floor 0.00200 ± 0.00010", "all showers 0.001")
-    assert tile["level"] == "good"  # 0.7 of the errors of both
+    assert tile["level"] == "good"
     assert (auc["value"], auc["floor"], auc["level"]) == ("0.613", "floor 0.502 ± 0.011", "bad")
+
+
+def test_the_response_has_a_tile_of_its_own() -> None:
+    mean = {"value": 0.00987, "error": 0.00093, "pull": 10.6}
+    (tile,) = tiles({"response": {"mean": mean}})
+    assert (tile["value"], tile["floor"], tile["level"]) == ("+0.99 %", "± 0.093 %, +10.6 σ off 0", "bad")
+    assert tiles({"response": {"mean": {"unavailable": "constant"}}}) == []
 
 
 def test_bars_are_logarithmic() -> None:
@@ -295,6 +305,45 @@ def test_bars_are_logarithmic() -> None:
 )
 def test_values_carry_their_error(value: float | None, error: float | None, text: str) -> None:
     assert formatting.with_error(value, error) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text", "alone"),
+    [
+        (0.00213, 0.00041, "0.00213(41)", "0.00213"),
+        (0.1169, 0.0065, "0.1169(65)", "0.1169"),
+        (0.05, 0.0123, "0.050(12)", "0.050"),
+        (0.5, None, "0.5", "0.5"),
+        (123.4, 23.0, "123(23)", "123"),
+        (12.34, 2.3, "12.3(2.3)", "12.3"),
+        (4.84e-6, 2.1e-6, "4.8(2.1)e-6", "4.8e-6"),
+        (-0.28, 0.15, "-0.28(15)", "-0.28"),
+        (None, 0.1, "", ""),
+        ("word", None, "word", "word"),
+    ],
+)
+def test_short_form_of_values(value: float | str | None, error: float | None, text: str, alone: str) -> None:
+    assert formatting.compact(value, error) == text
+    assert formatting.like(value, error) == alone
+
+
+def test_an_infinite_pull_is_told_in_words_and_sorts_last() -> None:
+    assert formatting.pull_of({"pull": None, "pull_word": "infinite: …"}) == ("∞ σ", "bad")
+    assert formatting.pull_of({"pull": -0.5}) == ("-0.5 σ", "good")
+    assert formatting.pull_of({}) == ("", "")
+    entry = {"value": 1.0, "value_at_n": 1.0, "error": 0.0, "floor": 0.0, "floor_error": 0.0}
+    table = separation_table({"separation_power": {"e_layer_0": {**entry, "pull": None, "pull_word": "infinite: …"}}})
+    (row,) = page_table(table).rows
+    (cell,) = [cell for cell in row if cell.kind == "pull"]
+    assert (cell.text, cell.level, cell.sort) == ("∞ σ", "bad", "inf")
+
+
+def test_response_stands_energy_by_energy(page: Page, report: Report) -> None:
+    rows = {row[0]: row for row in page.tables["response"]}
+    entry = report.data["response"]["mean"]
+    assert rows["mean, all energies"][1] == formatting.with_error(entry["value"], entry["error"])
+    assert rows["mean, all energies"][2] == formatting.pull(entry["pull"])
+    assert {"mean, 100 MeV", "spread, 400 MeV"} <= set(rows)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Values, errors and floors against statistics whose answer is known."""
 
+import math
+
 import numpy as np
 import pytest
 
-from caloforge.evaluation.resampling import estimate, make_plan
+from caloforge.evaluation.resampling import estimate, in_errors, make_plan, mean_of, sample, with_pull
 
 E = np.full(2000, 1e3)
 
@@ -59,3 +61,49 @@ def test_a_shift_is_seen_and_several_numbers_keep_their_order() -> None:
     assert first["pull"] > 5
     assert second["value"] == second["floor"] == -1
     assert second["pull"] == 0
+
+
+@pytest.mark.parametrize(
+    ("difference", "error", "size", "pull"),
+    [
+        (0.3, 0.1, 1.0, 3.0),
+        (0.0, 0.0, 1.0, 0.0),
+        (0.0, 0.0, 0.0, 0.0),
+        (1e-16, 0.0, 1.0, 0.0),  # rounding
+        (1e-16, 1e-17, 1.0, 0.0),  # so is the error
+        (0.5, 1e-17, 1.0, math.inf),
+        (-0.5, 0.0, 1.0, -math.inf),
+        (2e-16, 1e-16, 0.0, 2.0),  # small, but there is nothing larger beside it
+    ],
+)
+def test_pulls_without_errors(difference: float, error: float, size: float, pull: float) -> None:
+    assert in_errors(difference, error, size) == pytest.approx(pull)
+
+
+def test_two_constants_that_differ_are_infinitely_far_apart_and_say_so() -> None:
+    plan = make_plan(E, E, None, np.random.default_rng(6))
+    ones, twos = np.ones(2000), np.full(2000, 2.0)
+    [same] = estimate(lambda a, b: abs(mean_difference(a, b)), ones, ones, plan)
+    assert same["pull"] == 0
+    assert "pull_word" not in same
+    [apart] = estimate(lambda a, b: abs(mean_difference(a, b)), twos, ones, plan)
+    assert apart["pull"] == math.inf
+    assert apart["pull_word"].startswith("infinite")
+
+
+def test_pull_of_a_metric_with_one_value() -> None:
+    entry = {"value": 0.9, "error": 0.03, "floor": 0.7, "floor_error": 0.04}
+    assert with_pull(entry)["pull"] == pytest.approx(0.2 / 0.05)
+
+
+def test_mean_of_distances_knows_how_they_go_together() -> None:
+    """The mean of a distance and its opposite never varies, that of a distance and itself as much as one."""
+    rng = np.random.default_rng(7)
+    x, y = rng.normal(0, 1, 2000), rng.normal(0, 1, 2000)
+    plan = make_plan(E, E, None, rng)
+    both = sample(lambda a, b: [mean_difference(a, b), -mean_difference(a, b)], x, y, plan)
+    one, other = both.column(0), both.column(1)
+    [alone], [twice], [opposite] = (d.entries() for d in (one, mean_of([one, one]), mean_of([one, other])))
+    assert twice == alone
+    assert alone["error"] > 0.02
+    assert opposite["error"] == opposite["value"] == opposite["pull"] == 0

@@ -57,5 +57,69 @@ def test_what_could_not_be_had_is_said_with_its_reason() -> None:
     assert not points({"fpd": {"unavailable": "left out by --quick"}}, "note")
 
 
+def sample(n: int, dark: int) -> dict[str, Any]:
+    return {"n": n, "without_energy": dark}
+
+
+@pytest.mark.parametrize(
+    ("generated", "reference", "start"),
+    [
+        (9, 9, "No verdict: neither file has a shower with energy above the readout threshold (0.5 MeV)"),
+        (0, 9, "No verdict: no reference shower has energy"),
+        (9, 0, "Told apart from the reference by showers without energy"),
+        (8, 0, "At the floor"),
+    ],
+)
+def test_without_energy_there_is_nothing_to_judge(generated: int, reference: int, start: str) -> None:
+    powers = {"ec_eta_1": power(0.0)}
+    data = {"separation_power": powers, "mean_separation_power": MEANS, "threshold_mev": 0.5}
+    found = verdict({**data, "generated": sample(9, generated), "reference": sample(9, reference)})
+    assert found["headline"].startswith(start)
+    if reference == 9:
+        assert not [point for point in found["points"] if point["level"] == "good"]
+
+
+def response(value: float, error: float, probability: float = 0.5, largest: float = 0.0) -> dict[str, Any]:
+    at = {"at": "512 MeV", "value": largest or value, "error": error}
+    return {"value": value, "error": error, "pull": value / error, "chi2": 61.2, "energies": 7} | {
+        "probability": probability,
+        "largest": at,
+    }
+
+
+@pytest.mark.parametrize(
+    ("mean", "level", "words"),
+    [
+        (response(0.01, 0.001), "bad", "mean of E_dep/E_inc is 1.00 % too high (± 0.1 %, 10.0 σ on all showers)"),
+        (response(-0.004, 0.001), "note", "0.40 % too low"),
+        (response(0.002, 0.001), "", ""),  # 2 σ
+        (response(0.0008, 0.0001), "", ""),  # 8 σ of nothing that matters
+        (
+            response(0.0002, 0.001, 1e-9, 0.03),
+            "bad",
+            "off at single energies (χ² 61 for 7); most at 512 MeV: +3 ± ",
+        ),
+        (response(0.0002, 0.001, 1e-3, 0.03), "", ""),  # 3.3 σ once in a while
+    ],
+)
+def test_response_speaks_by_its_own_error_and_size(mean: dict[str, Any], level: str, words: str) -> None:
+    found = [p for p in verdict({"response": {"mean": mean}})["points"] if p["metric"] == "response"]
+    assert [point["level"] for point in found] == ([level] if level else [])
+    assert all(words in point["text"] for point in found)
+
+
+def test_metrics_that_are_missing_are_no_fault_of_the_showers() -> None:
+    powers = {"e_layer_1": power(0.0), "e_layer_12": {"unavailable": "no energy"}}
+    headline = verdict({"separation_power": powers, "mean_separation_power": MEANS})["headline"]
+    assert headline.startswith("At the floor: no metric here tells the generated showers from the reference; look at")
+
+
+def test_the_worst_classifier_stands_first() -> None:
+    def tests(*aucs: float) -> dict[str, Any]:
+        return {f"t{k}": {"auc": a, "auc_std": 0.01, "floor_auc": 0.5, "floor_auc_std": 0} for k, a in enumerate(aucs)}
+
+    assert [text.split()[2] for text in points({"classifier": tests(0.7, 0.99, 0.8)}, "bad")] == ["t1", "t2", "t0"]
+
+
 def test_nothing_at_all_is_no_praise() -> None:
     assert verdict({})["headline"].startswith("No verdict")

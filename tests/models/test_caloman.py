@@ -10,6 +10,7 @@ import torch
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import n_parameters
 from caloforge.models.caloman import VAE, CaloMan
+from caloforge.registry import checked_settings
 
 
 def test_published_sizes() -> None:
@@ -102,6 +103,34 @@ def test_auto_takes_the_intrinsic_dimension_of_the_training_set() -> None:
     settings = CaloMan.settings_from_data({"latent_dim": "auto"}, x, torch.rand(2000, 1))
     assert settings["latent_dim"] == 5
     assert CaloMan.settings_from_data({"latent_dim": 12}, x, x)["latent_dim"] == 12
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"hidden": [8, -3]}, "'hidden.1' is -3"),
+        ({"hidden": [0]}, "'hidden.0' is 0"),
+        ({"flow_layers": 0}, "'flow_layers' is 0"),
+        ({"flow_bins": 1}, "'flow_bins' is 1"),
+        ({"flow_bound": 0.0}, "'flow_bound' is 0"),
+        ({"flow_width": 0}, "'flow_width' is 0"),
+        ({"flow_blocks": -1}, "'flow_blocks' is -1"),
+        ({"flow_start": "noise"}, "'flow_start' is 'noise'"),
+    ],
+)
+def test_settings_out_of_range_are_named_before_anything_is_built(setting: dict[str, object], message: str) -> None:
+    with pytest.raises(CaloforgeError, match=message):
+        checked_settings(CaloMan, {"latent_dim": 4, **setting}, "model")
+
+
+def test_a_width_below_one_is_refused_by_the_network_too() -> None:
+    with pytest.raises(CaloforgeError, match=r"at least 1 wide, not \[6, -3, 4\]"):
+        CaloMan(6, 1, latent_dim=2, hidden=[-3])
+
+
+def test_least_sizes_that_are_accepted_work() -> None:
+    model = CaloMan(4, 1, latent_dim=2, hidden=[1], flow_layers=1, flow_bins=2, flow_width=1, flow_blocks=0)
+    assert model.sample(torch.rand(3, 1)).shape == (3, 4)
 
 
 @pytest.mark.parametrize(("latent_dim", "message"), [("auto", "needs the training set"), (1, "2 … 6"), (7, "2 … 6")])

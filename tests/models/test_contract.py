@@ -18,9 +18,20 @@ from caloforge.transforms import build_transforms
 
 FEATURES, CONDITIONS, BATCH = 14, 1, 32
 SMALL: dict[str, dict[str, Any]] = {
+    "caloflow": {
+        "energy_scale": 5000.0,
+        "energy_blocks": 2,
+        "energy_width": 16,
+        "shape_blocks": 2,
+        "shape_width": 24,
+        "student": True,
+    },
     "caloman": {"latent_dim": 3, "hidden": [16, 16], "flow_layers": 2, "flow_width": 8, "flow_blocks": 1},
 }
 """Settings that make each model small; a registered model without an entry fails the first test."""
+
+ON_VOXELS = {"caloflow"}
+"""Models whose features are the voxels in MeV, one per voxel of the geometry."""
 
 
 @pytest.fixture(params=list(MODELS))
@@ -32,12 +43,16 @@ def _make(kind: str, geometry: Geometry) -> ShowerModel:
     torch.manual_seed(0)
     cls = MODELS.resolve(kind)
     context = {"geometry": geometry} if wants_geometry(cls) else {}
-    return cls(FEATURES, CONDITIONS, **SMALL[kind], **context)
+    return cls(_features(kind, geometry), CONDITIONS, **SMALL[kind], **context)
 
 
-def _batch() -> tuple[torch.Tensor, torch.Tensor]:
+def _features(kind: str, geometry: Geometry) -> int:
+    return geometry.n_voxels if kind in ON_VOXELS else FEATURES
+
+
+def _batch(features: int = FEATURES) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
-    return torch.rand(BATCH, FEATURES, generator=generator), torch.rand(BATCH, CONDITIONS, generator=generator)
+    return torch.rand(BATCH, features, generator=generator), torch.rand(BATCH, CONDITIONS, generator=generator)
 
 
 def test_has_small_settings_and_a_docstring(kind: str) -> None:
@@ -49,14 +64,14 @@ def test_has_small_settings_and_a_docstring(kind: str) -> None:
 
 
 def test_loss_is_one_finite_number_per_shower(kind: str, small_geometry: Geometry) -> None:
-    loss = _make(kind, small_geometry).loss(*_batch())
+    loss = _make(kind, small_geometry).loss(*_batch(_features(kind, small_geometry)))
     assert loss.shape == (BATCH,)
     assert torch.isfinite(loss).all()
 
 
 def test_gradient_reaches_every_parameter(kind: str, small_geometry: Geometry) -> None:
     model = _make(kind, small_geometry)
-    x, c = _batch()
+    x, c = _batch(_features(kind, small_geometry))
     reached: set[int] = set()
     for stage in model.stages():
         view = x if stage.view is None else stage.view(x, c).detach()
@@ -72,7 +87,7 @@ def test_sample_shape_seed_and_finiteness(kind: str, small_geometry: Geometry) -
     _, c = _batch()
     with torch.no_grad():
         first, again, other = (model.sample(c, torch.Generator().manual_seed(s)) for s in (7, 7, 8))
-    assert first.shape == (BATCH, FEATURES)
+    assert first.shape == (BATCH, _features(kind, small_geometry))
     assert torch.isfinite(first).all()
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -89,6 +104,8 @@ def test_sample_leaves_the_global_random_state_alone(kind: str, small_geometry: 
 def test_saved_and_loaded_gives_the_same_showers(kind: str, small_geometry: Geometry, tmp_path: Path) -> None:
     model = _make(kind, small_geometry).eval()
     chain = [{"kind": "incident_energy_fraction", "maximum": 2.0}, {"kind": "append_deposited_energy"}]
+    if kind in ON_VOXELS:
+        chain = [{"kind": "readout_threshold"}]
     transforms = build_transforms(chain, small_geometry)
     saved = Simulator(small_geometry, transforms, model, {"recipe": "test"})
     saved.save(tmp_path / "run")
@@ -104,7 +121,7 @@ def test_training_lowers_the_loss(kind: str, small_geometry: Geometry) -> None:
     model = _make(kind, small_geometry)
     generator = torch.Generator().manual_seed(2)
     c = torch.rand(512, CONDITIONS, generator=generator)
-    x = 0.2 * c + 0.05 * torch.randn(512, FEATURES, generator=generator)
+    x = 0.2 * c + 0.05 * torch.randn(512, _features(kind, small_geometry), generator=generator)
     settings = TrainingSettings(epochs=6, batch_size=64, learning_rate=3e-3, clip_norm=10, device="cpu")
     log = fit(model, x[:400], c[:400], x[400:], c[400:], settings)
     for stage in model.stages():
@@ -114,11 +131,12 @@ def test_training_lowers_the_loss(kind: str, small_geometry: Geometry) -> None:
 
 def test_log_prob_and_decode_where_offered(kind: str, small_geometry: Geometry) -> None:
     model = _make(kind, small_geometry).eval()
-    x, c = _batch()
+    features = _features(kind, small_geometry)
+    x, c = _batch(features)
     if has_method(model, "log_prob"):
         log_prob = model.log_prob(x, c)  # type: ignore[attr-defined]
         assert log_prob.shape == (BATCH,)
         assert torch.isfinite(log_prob).all()
     if has_method(model, "decode"):
         noise = torch.randn(BATCH, model.noise_dim)  # type: ignore[attr-defined]
-        assert model.decode(noise, c).shape == (BATCH, FEATURES)  # type: ignore[attr-defined]
+        assert model.decode(noise, c).shape == (BATCH, features)  # type: ignore[attr-defined]

@@ -145,6 +145,16 @@ def test_record_without_the_file_names_what_it_has(publisher, tmp_path):
         catalog.get("ds1-photons", tmp_path, "train")
 
 
+@pytest.mark.parametrize("files", ["foo", "trian", "dataset_9.hdf5", ""])
+def test_names_that_no_record_has_are_refused_before_anybody_is_asked(publisher, tmp_path, files):
+    with pytest.raises(
+        CaloforgeError, match=rf"no file '{files}' in ds1-photons: give train, reference, all or one of"
+    ):
+        catalog.get("ds1-photons", tmp_path / "new", files)
+    assert publisher.asked == []
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_name_in_the_record_cannot_lead_out_of_the_folder(publisher, tmp_path):
     publisher.described = publisher.files = {"../escaped": b"content"}
     with pytest.raises(CaloforgeError, match=r"no file '\.\./escaped'"):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from typing import Any, NoReturn, cast
 
 import typer
 
@@ -17,11 +19,18 @@ from caloforge.cli import (
     dimension,
     evaluate,
     generate,
+    merge,
     multiclass,
     simulate,
     train,
 )
 from caloforge.errors import CaloforgeError
+
+INTERRUPTED = 130
+"""Status after Ctrl-C, as shells have it."""
+
+TRACEBACK = "CALOFORGE_TRACEBACK"
+"""Environment variable that asks for tracebacks of failures in a user's own code."""
 
 app = typer.Typer(
     name="caloforge",
@@ -57,23 +66,66 @@ app.add_typer(simulate.app, name="simulate")
 app.command("dimension")(dimension.dimension)
 app.command("train")(train.train)
 app.command("generate")(generate.generate)
+app.command("merge")(merge.merge)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("multiclass")(multiclass.multiclass)
 app.command("benchmark")(benchmark.benchmark)
 
 
+UsageProblem = cast("type[Exception]", typer.BadParameter.__mro__[2])
+"""click's ClickException, which typer brings along in some versions and takes from click in others."""
+
+
 def main() -> None:
     """Run the command line: a user's mistake is one line on stderr and status 2, Ctrl-C is status 130."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold bytes that are no UTF-8: print them as such
+        sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
     try:
-        app()
+        status = app(standalone_mode=False, prog_name="caloforge")
+        if status == INTERRUPTED:
+            raise KeyboardInterrupt
+        sys.exit(status if isinstance(status, int) else 0)
     except CaloforgeError as error:
-        print(f"caloforge: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("caloforge: interrupted", file=sys.stderr)
-        sys.exit(130)
+        _leave(f"caloforge: {error}", 2)
+    except UsageProblem as error:
+        _leave(_usage_problem(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        _leave("caloforge: interrupted", INTERRUPTED)
     except BrokenPipeError:
         # The reader of our output has gone (as in `| head`): nothing is wrong, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except Exception as error:
+        fault = _own_code_fault(error)
+        if fault is None:
+            raise
+        _leave(f"caloforge: {fault}; {TRACEBACK}=1 before the command shows the whole traceback", 2)
+
+
+def _leave(message: str, status: int) -> NoReturn:
+    if message:
+        print(message, file=sys.stderr)
+    sys.exit(status)
+
+
+def _usage_problem(error: Any) -> str:
+    """What click found wrong with the command line, in one line that names the command and the value."""
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return str(error.format_message())  # the help text, or nothing where it has been shown already
+    command = "caloforge" if error.ctx is None else error.ctx.command_path
+    message = " ".join(error.format_message().split()).rstrip(".")
+    if hasattr(error.__cause__, "errors"):  # pydantic's, which typer words without the value
+        message += f", not {error.__cause__.errors()[0]['input']!r}"
+    if message.startswith("No such command") and "Did you mean" not in message:
+        message += f" (there are {', '.join(error.ctx.command.list_commands(error.ctx))})"
+    return f"{command}: {message}; {command} --help says more"
+
+
+def _own_code_fault(error: Exception) -> str | None:
+    """One line for a failure in a user's own class, unless the whole traceback is wanted."""
+    if os.environ.get(TRACEBACK) or "caloforge.registry" not in sys.modules:
+        return None
+    from caloforge.registry import own_code_fault
+
+    return own_code_fault(error)

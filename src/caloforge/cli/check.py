@@ -97,12 +97,14 @@ def _doubts(energies: np.ndarray, ratio: np.ndarray) -> list[str]:
     """What can be read but is hardly meant: a sentence each. Arguments: E_inc in MeV, E_dep / E_inc, both (N,)."""
     import numpy as np
 
+    from caloforge.units import count
+
     empty = int(np.count_nonzero(ratio == 0))
     if empty == len(ratio):
         return ["no shower deposits any energy"]
     doubts = []
     if empty:
-        doubts.append(f"{empty} of {len(ratio)} showers deposit no energy at all")
+        doubts.append(f"of {count(len(ratio), 'shower')}, {empty} deposit no energy at all")
     typical = float(np.median(energies))
     if typical < 50:
         doubts.append(f"half of the incident energies are below {typical:.3g} MeV: are they GeV? They must be MeV")

@@ -23,8 +23,12 @@ def compare(
 ) -> None:
     """Put reports side by side: a table here, and a page with -o.
 
-    Numbers of the CaloChallenge's submissions stand in a block of their own: they were taken on the official data
-    and on other machines.
+    Like stands beside like: each report's value at N showers a side, beside the
+    floor at the same N. Best is what lies least above its floor, by more than
+    twice the errors; reports that are alike within them are marked together.
+
+    Numbers of the CaloChallenge's submissions stand in a block of their own:
+    they were taken on the official data and on other machines.
 
     Example: caloforge compare caloman-report flow-report -o comparison
     """
@@ -37,18 +41,19 @@ def compare(
         write_comparison,
     )
     from caloforge.evaluation.output import check_target
-    from caloforge.evaluation.terminal import rich_table
+    from caloforge.evaluation.terminal import comparison_table, rich_table
 
     entries = load_reports(reports)
     beside = choose_published(entries, published)
     folder = check_target(out, reports, overwrite) if out is not None else None
     for table in comparison_tables(entries)[:1]:
-        stdout.print(rich_table(table))
+        stdout.print(comparison_table(table, [entry.name for entry in entries]))
     for remark in remarks(entries):
         stderr.print(f"note: {remark}", markup=False)
     if beside is not None and published is not None:
-        few = ("submission", "mean_separation", "auc_low", "auc_high", "auc_resnet", "fpd_e3", "kpd_e3")
-        stdout.print(rich_table(beside, few))
+        few = ("submission", "mean_separation", "auc_low", "auc_high", "fpd_e3", "auc_resnet", "kpd_e3")
+        stdout.print()
+        stdout.print(rich_table(beside, few, stdout.width))
         stdout.print(beside.note, markup=False)
     if out is not None and folder is not None:
         write_comparison(entries, beside, folder)

@@ -93,6 +93,8 @@ def get_data(
 
 
 def _hint(paths: list[Path], train: tuple[str, ...], reference: tuple[str, ...]) -> None:
+    import shlex
+
     from caloforge.cli.console import stderr
 
     to_train = next((path for path in paths if path.name in train), None)
@@ -101,8 +103,8 @@ def _hint(paths: list[Path], train: tuple[str, ...], reference: tuple[str, ...])
     if showers is None:
         return
     stderr.print("next:", markup=False)
-    stderr.print(f"  caloforge check {showers}", markup=False)
+    stderr.print(f"  caloforge check {shlex.quote(str(showers))}", markup=False)
     if to_train:
-        stderr.print(f"  caloforge train RECIPE --train {to_train} -o RUN", markup=False)
+        stderr.print(f"  caloforge train RECIPE --train {shlex.quote(str(to_train))} -o RUN", markup=False)
     if to_judge:
-        stderr.print(f"  caloforge evaluate GENERATED --reference {to_judge} -o REPORT", markup=False)
+        stderr.print(f"  caloforge evaluate GENERATED --reference {shlex.quote(str(to_judge))} -o REPORT", markup=False)

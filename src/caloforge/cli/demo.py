@@ -39,7 +39,9 @@ def demo(
         stdout.print(f"$ caloforge {shlex.join(step)}", markup=False, style="bold")
         arguments, sys.argv = sys.argv, ["caloforge", *step]  # outputs record the command that made them
         try:
-            app(step, standalone_mode=False)
+            status = app(step, standalone_mode=False)
         finally:
             sys.argv = arguments
+        if status:  # of a step that was interrupted, or that refused
+            raise typer.Exit(status)
     stdout.print(f"the whole path took {time.monotonic() - started:.0f} s", markup=False)

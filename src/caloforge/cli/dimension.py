@@ -44,7 +44,7 @@ def dimension(
     per_energy: bool = typer.Option(
         False, "--per-energy", help="Also each incident energy by itself (at most 20 distinct ones)."
     ),
-    seed: int = typer.Option(0, "--seed", help="Seed of the random choice and of the bootstrap."),
+    seed: int = typer.Option(0, "--seed", min=0, help="Seed of the random choice and of the bootstrap, from 0."),
     output: Path | None = typer.Option(None, "--output", "-o", help="Folder for dimension.json, .csv, .png and .pdf."),
 ) -> None:
     """Estimate the intrinsic dimension of showers.
@@ -65,6 +65,7 @@ def dimension(
 
     from caloforge.cli.console import progress_bar, stdout
     from caloforge.errors import CaloforgeError
+    from caloforge.files import printable
     from caloforge.showers import ShowerFile
     from caloforge.units import format_energy
 
@@ -88,7 +89,7 @@ def dimension(
         chosen = np.unique(np.concatenate(list(groups.values())))
         voxels, r_max = _read(showers, chosen)
         provenance = {
-            "file": str(file),
+            "file": printable(file),
             "geometry": showers.geometry.name,
             "n_showers": len(showers),
             "incident_energies": len(distinct),
@@ -196,7 +197,9 @@ def _estimate(energy: float | None, name: str, x: Tensor, ks: list[int], seed: i
 def _table(title: str, n_showers: int, rows: list[Row]) -> Any:
     from rich.table import Table
 
-    table = Table(title=f"intrinsic dimension: {title}, {n_showers} showers", title_justify="left")
+    from caloforge.units import count
+
+    table = Table(title=f"intrinsic dimension: {title}, {count(n_showers, 'shower')}", title_justify="left")
     table.add_column("estimator", no_wrap=True)
     for row in rows:
         table.add_column(row.representation, justify="right", no_wrap=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,10 @@ import typer
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
+
+
+LINE_EVERY = 60.0
+"""Seconds between two lines about one section in a log file."""
 
 
 def evaluate(
@@ -28,7 +33,7 @@ def evaluate(
         None,
         "--classifiers",
         metavar="NAMES",
-        help="Comma-separated tests, or none. By default caloman; with --quick one small network.",
+        help="Comma-separated tests of the list above, or none. By default caloman; with --quick, quick.",
     ),
     repeats: int = typer.Option(1, "--repeats", min=1, help="Trainings of each classifier, for mean ± std."),
     learning_curve: bool = typer.Option(
@@ -38,7 +43,11 @@ def evaluate(
         False, "--quick", help="Separation powers, Wasserstein distances and one small classifier only."
     ),
     geometry: str | None = typer.Option(
-        None, "--geometry", "-g", help="Built-in geometry or geometry file, where a file does not name its own."
+        None,
+        "--geometry",
+        "-g",
+        help="Built-in geometry or geometry file, where a file does not name its own; else one with the same voxels "
+        "and another threshold.",
     ),
     only_energies: str | None = typer.Option(
         None, "--only-energies", metavar="LIST", help="Compare these incident energies only, as in 512,1GeV,4GeV:8GeV."
@@ -54,14 +63,29 @@ def evaluate(
 ) -> None:
     """Judge generated showers against a reference, and write a report.
 
-    Every number stands beside its floor: the same metric between two independent reference samples. The folder
-    holds report.html (one file, works offline), report.json with every number, CSV tables, and figures as PNG and
-    PDF. Voxels below the geometry's readout threshold count as zero in both files.
+    Every number stands beside its floor: the same metric between two
+    independent reference samples. The folder holds report.html (one file,
+    works offline), report.json with every number, CSV tables, and figures as
+    PNG and PDF. Voxels below the geometry's readout threshold count as zero in
+    both files.
 
-    Classifier tests: caloman, challenge_low, challenge_low_normalised, challenge_high, challenge_resnet,
-    caloflow_dnn, caloflow_dnn_normalised, caloflow_cnn, caloflow_logit, quick.
+    Classifier tests: what the network sees; the network (who defined the test)
 
-    Example: caloforge evaluate generated.h5 --reference geant4.h5 -o report --classifiers caloman,challenge_high
+      caloman                  voxels/E_inc, standardised; MLP 3 x 512 (CaloMan)
+      challenge_low            voxels/E_inc; MLP 3 x 2048 (CaloChallenge)
+      challenge_low_normalised voxels/E_layer, E_layer; MLP 3 x 2048 (same)
+      challenge_high           observables; MLP 3 x 2048 (CaloChallenge)
+      challenge_resnet         images, ds2 and ds3; 3D ResNet-18 (CaloChallenge)
+      caloflow_dnn             voxels, E_layer; MLP 3 x 512 (CaloFlow)
+      caloflow_dnn_normalised  voxels/E_layer, E_layer; MLP 3 x 512 (CaloFlow)
+      caloflow_cnn             images, E_layer, as calogan; CNN (CaloFlow)
+      caloflow_cnn_normalised  images/E_layer, E_layer; CNN (CaloFlow)
+      caloflow_logit           logit(voxels/E_layer); MLP 3 x 512 (CaloFlow)
+      caloflow_logit_cnn       logit(images/E_layer); CNN (CaloFlow)
+      quick                    log voxels; MLP 2 x 128, half a minute (ours)
+
+    Example: caloforge evaluate generated.h5 --reference geant4.h5 -o report
+    --classifiers caloman,challenge_high
     """
     import sys
 
@@ -83,9 +107,8 @@ def evaluate(
     times = expected_times(chosen, generated, reference, floor, geometry, repeats, learning_curve)
     for line in times:
         stderr.print(line, markup=False)
-    with progress_bar() as bar:
-        tell = Sections(bar)
-
+    with progress_bar() if stderr.is_terminal else nullcontext() as bar:
+        tell = Sections(bar) if bar is not None else Lines()
         report = run_evaluation(
             generated,
             reference,
@@ -106,10 +129,33 @@ def evaluate(
         tell("figures and page", 0, 1)
         report.save(folder)
         tell("figures and page", 1, 1)
-    stdout.print(verdict_table(report.data, table1_names(report.reference.geometry)))
+    if remark := report.data.get("geometry_remark"):
+        stderr.print(f"note: {remark}", markup=False)
+    stdout.print(verdict_table(report.data, table1_names(report.reference.geometry), stdout.width))
+    stdout.print()
     for point in verdict_lines(report.data):
         stdout.print(point)
     stdout.print(f"report: {target / 'report.html'}", markup=False)
+
+
+class Lines:
+    """Progress for log files: a line when a section begins, and one a minute while it goes on."""
+
+    def __init__(self) -> None:
+        self._latest = ""
+        self._start = self._told = 0.0
+
+    def __call__(self, section: str, done: int, total: int) -> None:
+        from caloforge.cli.console import stderr
+
+        now = time.monotonic()
+        if section != self._latest:
+            self._latest, self._start, self._told = section, now, now
+            stderr.print(section, markup=False)
+        elif now - self._told > LINE_EVERY and 0 < done < total:
+            self._told = now
+            left = duration((now - self._start) / done * (total - done))
+            stderr.print(f"{section}: {done} of {total}, about {left} left", markup=False)
 
 
 class Sections:
@@ -122,10 +168,8 @@ class Sections:
         self._start = 0.0
 
     def __call__(self, section: str, done: int, total: int) -> None:
-        if section != self._latest and self._latest:
-            task = self._bar.tasks[self._tasks[self._latest]]
-            self._bar.update(task.id, total=max(task.completed, 1), completed=max(task.completed, 1))
         if section != self._latest:
+            self.finish()
             self._start = time.monotonic()
         if section not in self._tasks:
             self._tasks[section] = self._bar.add_task(section, total=total, unit="", remark="")
@@ -135,6 +179,12 @@ class Sections:
         remark = f"about {duration(passed / done * (total - done))}" if slow else ""
         self._bar.update(self._tasks[section], completed=done, total=total, remark=remark)
         self._latest = section
+
+    def finish(self) -> None:
+        """Fill the latest section's bar, however early it stopped."""
+        if self._latest:
+            task = self._bar.tasks[self._tasks[self._latest]]
+            self._bar.update(task.id, total=max(task.completed, 1), completed=max(task.completed, 1), remark="")
 
 
 def duration(seconds: float) -> str:

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from caloforge.energies import EnergyLaw
+    from caloforge.simulator import Generation, Simulator
+    from caloforge.simulator.engines import Engine
+    from caloforge.simulator.shards import Shard
+
+ENGINES = ("torch", "compile", "onnx")
+
+SANE = (0.01, 3.0)
+"""Mean E_dep / E_inc outside of which something must be wrong."""
 
 
 def generate(
@@ -15,71 +32,183 @@ def generate(
         metavar="LAW",
         help="like:FILE, list:512,1024, discrete:256,...,16384, uniform:1GeV:100GeV or loguniform:1GeV:1TeV.",
     ),
-    out: Path = typer.Option(..., "--out", "-o", help="HDF5 file to write."),
+    out: Path = typer.Option(..., "--out", "-o", help="HDF5 file to write; with --shards a folder."),
     n: int | None = typer.Option(None, "-n", min=1, help="Number of showers; like: and list: have one of their own."),
     seed: int = typer.Option(1, "--seed", min=0, help="The same seed, batch size and machine give the same showers."),
     batch_size: int = typer.Option(10_000, "--batch-size", min=1, help="Showers per pass through the model."),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
     precision: str = typer.Option("float32", "--precision", help="float32, or float64 (slower)."),
+    engine: str = typer.Option(
+        "torch", "--engine", help="torch; compile (torch.compile, slow to start); onnx (onnxruntime, extra onnx)."
+    ),
+    workers: int = typer.Option(
+        1, "--workers", min=1, help="Batches made at a time, by threads; does not change the showers."
+    ),
+    shard: str | None = typer.Option(
+        None, "--shard", metavar="i/N", help="Make only part i (0 … N-1) of the N parts of the sample, for batch farms."
+    ),
+    shards: int | None = typer.Option(
+        None, "--shards", min=1, metavar="N", help="Make all N parts, each a file in the folder -o; see `merge`."
+    ),
     compression: int = typer.Option(1, "--compression", min=0, max=9, help="gzip level; 0 writes fastest."),
+    resume: bool = typer.Option(False, "--resume", help="Keep files that this command has already finished."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace a file of that name."),
     trust: list[str] = typer.Option(
         [], "--trust", metavar="CLASS", help="Dotted path of a class of your own that the run may import. Repeatable."
     ),
 ) -> None:
-    """Generate showers and stream them to a challenge HDF5 file.
+    """Generate showers and stream them to a challenge HDF5 file, or to many.
 
-    Memory does not grow with the number of showers. Incident energies are MeV where no unit is given.
+    Memory does not grow with the number of showers. Incident energies are MeV where no unit is given. A shard has the
+    same showers wherever it is made; `caloforge merge` puts shards together.
 
     Example: caloforge generate run --energies loguniform:1GeV:16GeV -n 100000 -o generated.h5
+
+    Example: caloforge generate run --energies uniform:1GeV:16GeV -n 10000000 --shards 100 --resume -o shards
     """
-    import sys
-
-    import numpy as np
-    import torch
-
-    from caloforge.cli.console import progress_bar, stderr, stdout
+    from caloforge.cli.console import stdout
+    from caloforge.cli.stopping import sigterm_interrupts
     from caloforge.energies import parse_law
     from caloforge.errors import CaloforgeError
-    from caloforge.files import prepare_parent
-    from caloforge.registry import importable
-    from caloforge.simulator import Simulator
-    from caloforge.simulator import generate as run_generation
-    from caloforge.training import choose_device
-    from caloforge.units import format_energy
+    from caloforge.files import prepare_parent, refuse_existing
+    from caloforge.simulator.shards import Shard
 
     if precision not in ("float32", "float64"):
         raise CaloforgeError(f"--precision is float32 or float64, not '{precision}'")
-    prepare_parent(out)
-    if out.exists() and energies.startswith("like:") and out.resolve() == Path(energies[5:]).resolve():
-        raise CaloforgeError(f"{out} is the file that the energies come from; write the showers to another one")
+    if engine not in ENGINES:
+        raise CaloforgeError(f"--engine is {', '.join(ENGINES[:-1])} or {ENGINES[-1]}, not '{engine}'")
+    if resume and overwrite:
+        raise CaloforgeError("--resume keeps finished files and --overwrite replaces them: give one of the two")
+    parts: list[tuple[Path, Shard | None]]
+    if shards is None:
+        parts = [(out, None if shard is None else Shard.parse(shard))]
+    else:
+        if shard is not None:
+            raise CaloforgeError("--shard makes one part and --shards all of them: give one of the two")
+        if out.is_file():
+            raise CaloforgeError(f"{out} is a file; --shards needs a folder")
+        parts = [(out / Shard(k, shards).file_name(), Shard(k, shards)) for k in range(shards)]
+    for path, _ in parts:
+        prepare_parent(path)
+        if path.exists() and energies.startswith("like:") and path.resolve() == Path(energies[5:]).resolve():
+            raise CaloforgeError(f"{path} is the file that the energies come from; write the showers to another one")
+        if not resume:
+            refuse_existing(path, overwrite)
+    simulator = _load(run, trust, device, precision)
+    law = parse_law(energies)
+    job = _Job(simulator, _engine(engine, simulator), law, n, seed, batch_size, workers, compression, resume)
+    with sigterm_interrupts():
+        for path, part in parts:
+            made = job.make(path, part)
+            if made is None:
+                stdout.print(f"kept {path}, which is finished", markup=False)
+                continue
+            stdout.print("\n".join(_where_time_went(made, workers)))
+            stdout.print(f"wrote {path}", markup=False)
+
+
+def _load(run: Path, trust: list[str], device: str, precision: str) -> Simulator:
+    import torch
+
+    from caloforge.registry import importable
+    from caloforge.simulator import Simulator
+    from caloforge.training import choose_device
+
     with importable(Path.cwd()):
         simulator = Simulator.load(run, trust).to(choose_device(device))
-    if precision == "float64":
-        simulator.to(torch.float64)
-    law = parse_law(energies)
-    drawn = law.draw(n, np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,))))
-    low, high = simulator.provenance.get("energy_range_mev", (0.0, float("inf")))
+    return simulator.to(torch.float64) if precision == "float64" else simulator
+
+
+def _engine(name: str, simulator: Simulator) -> Engine:
+    from caloforge.simulator.engines import TorchEngine
+
+    if name != "onnx":
+        return TorchEngine(simulator, compiled=name == "compile")
+    from caloforge.export.engine import OnnxEngine
+
+    return OnnxEngine(simulator)
+
+
+@dataclass
+class _Job:
+    """One command's sample, made part by part."""
+
+    simulator: Simulator
+    engine: Engine
+    law: EnergyLaw
+    n: int | None
+    seed: int
+    batch_size: int
+    workers: int
+    compression: int
+    resume: bool
+    warned: bool = False
+
+    def make(self, path: Path, shard: Shard | None) -> Generation | None:
+        """Make one file; None if --resume found it finished."""
+        from caloforge.cli.console import progress_bar, stderr
+        from caloforge.simulator import generate as run_generation
+        from caloforge.simulator.shards import draw_energies, is_made
+
+        drawn = draw_energies(self.law, self.n, self.seed, shard)
+        facts: dict[str, Any] = {"energies": self.law.text}
+        if shard is not None:
+            facts |= {"shard": shard.number, "shards": shard.of}
+        settled = {"weights_sha256": self.simulator.provenance["weights_sha256"], "seed": self.seed}
+        settled |= {"batch_size": self.batch_size}
+        if self.resume and is_made(path, settled | facts, len(drawn)):
+            return None
+        if not self.warned:
+            self.warned = True
+            for line in _outside(drawn, self.simulator.provenance):
+                stderr.print(line)
+        with progress_bar() as bar:
+            what = "generate" if shard is None else f"shard {shard}"
+            task = bar.add_task(what, total=len(drawn), unit="showers", remark="")
+            made = run_generation(
+                self.simulator,
+                drawn,
+                path,
+                seed=self.seed,
+                batch_size=self.batch_size,
+                compression=self.compression,
+                attributes={**facts, "command": " ".join(sys.argv[1:])},
+                progress=lambda done: bar.advance(task, done),
+                engine=self.engine,
+                workers=self.workers,
+                shard=None if shard is None else shard.number,
+            )
+        if not SANE[0] <= made.deposited_fraction <= SANE[1]:
+            stderr.print(
+                f"warning: these showers deposit {made.deposited_fraction:.3g} of their incident energy on average: "
+                "no calorimeter does; the model is not trained, or its showers are not in MeV"
+            )
+        return made
+
+
+def _outside(drawn: np.ndarray, provenance: dict[str, Any]) -> Iterator[str]:
+    import numpy as np
+
+    from caloforge.units import format_energy
+
+    low, high = provenance.get("energy_range_mev", (0.0, float("inf")))
     outside = float(np.mean((drawn < 0.999 * low) | (drawn > 1.001 * high)))
     if outside > 0:
-        stderr.print(
+        yield (
             f"warning: {100 * outside:.1f} % of the incident energies lie outside the training range "
             f"{format_energy(low)} … {format_energy(high)}; the showers there are an extrapolation"
         )
-    with progress_bar() as bar:
-        task = bar.add_task("generate", total=len(drawn), unit="showers", remark="")
-        timing = run_generation(
-            simulator,
-            drawn,
-            out,
-            seed=seed,
-            batch_size=batch_size,
-            compression=compression,
-            attributes={"energies": law.text, "command": " ".join(sys.argv[1:])},
-            progress=lambda done: bar.advance(task, done),
-        )
-    per_shower = 1e3 / timing.n
-    stdout.print(
-        f"{timing.n:,} showers: model {timing.model:.2f} s ({timing.model * per_shower:.4f} ms per shower), "
-        f"writing {timing.writing:.2f} s ({timing.writing * per_shower:.4f} ms per shower)"
-    )
-    stdout.print(f"wrote {out}", markup=False)
+
+
+def _where_time_went(made: Generation, workers: int) -> Iterator[str]:
+    def spent(seconds: float) -> str:
+        return f"{seconds:.2f} s ({1e3 * seconds / made.n:.4f} ms per shower)"
+
+    parts = [f"model {spent(made.model)}"]
+    if made.postprocessing:
+        parts.append(f"postprocessing {spent(made.postprocessing)}")
+    parts.append(f"writing {spent(made.writing)}")
+    yield f"{made.n:,} showers in {made.wall:.2f} s: " + ", ".join(parts)
+    if made.writing > 0.5 * made.wall and made.wall > 1:
+        remedy = "--compression 0 writes faster, --shard on several cores at once too"
+        yield f"note: writing took {100 * made.writing / made.wall:.0f} % of the time: {remedy}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,25 +22,34 @@ def multiclass(
     ),
     out: Path | None = typer.Option(None, "--out", "-o", help="JSON file for every number."),
     geometry: str | None = typer.Option(
-        None, "--geometry", "-g", help="Built-in geometry or geometry file, where a file does not name its own."
+        None,
+        "--geometry",
+        "-g",
+        help="Built-in geometry or geometry file, where a file does not name its own; else one with the same voxels.",
     ),
     seed: int = typer.Option(1, "--seed", min=0, help="Seed of everything random."),
 ) -> None:
     """Train one classifier to tell generators from each other, and let it assign Geant4's showers.
 
-    The classifier never sees Geant4 before it is judged. The higher the mean log posterior of Geant4's showers, the
-    likelier they are under that generator rather than under the others; generators that are all alike share
-    -ln K. The confusion, on showers held back, says how far the generators can be told apart at all.
+    The classifier never sees Geant4 before it is judged. The higher the mean log
+    posterior of Geant4's showers, the likelier they are under that generator
+    rather than under the others; generators that are all alike share -ln K. The
+    confusion, on showers held back, says how far the generators can be told
+    apart at all.
 
-    All files must follow one incident-energy spectrum.
+    All files must follow one incident-energy spectrum. The tests are those of
+    caloforge evaluate --help.
 
-    Example: caloforge multiclass caloman=a.h5 flow=b.h5 --reference geant4.h5 -o multiclass.json
+    Example: caloforge multiclass caloman=a.h5 flow=b.h5 --reference geant4.h5
+    -o multiclass.json
     """
     from caloforge.cli.console import progress_bar, stderr, stdout
-    from caloforge.cli.evaluate import duration
+    from caloforge.cli.evaluate import Lines, Sections, duration
     from caloforge.errors import CaloforgeError
     from caloforge.evaluation.binning import same_voxels
     from caloforge.evaluation.classifiers import expected_seconds, get_test, run_multiclass
+    from caloforge.evaluation.output import check_writable
+    from caloforge.evaluation.reading import settled
     from caloforge.evaluation.report import plain
     from caloforge.evaluation.spectra import check_same
     from caloforge.files import prepare_parent, write_json
@@ -51,7 +61,9 @@ def multiclass(
         if out.resolve() in {path.resolve() for path in (*files.values(), reference)}:
             raise CaloforgeError(f"{out} is to be read: give another file with -o")
         prepare_parent(out)
+        check_writable(out)
     truth = Showers.read(reference, geometry)
+    truth = Showers(truth.energies, truth.voxels, settled(truth.geometry, geometry, str(reference)))
     samples = {}
     for name, path in files.items():
         read = Showers.read(path, geometry)
@@ -66,20 +78,15 @@ def multiclass(
     # A binary test trains on two samples, this one on as many as there are.
     seconds = expected_seconds(test, n, truth.geometry) * len(samples) / 2
     stderr.print(f"classifier {classifier}, {len(samples)} generators: at most about {duration(seconds)}", markup=False)
-    with progress_bar() as bar:
-        task = bar.add_task(f"classifier {classifier}", total=test.settings.epochs, unit="epochs", remark="")
+    section = f"classifier {classifier}"
+    with progress_bar() if stderr.is_terminal else nullcontext() as bar:
+        tell = Sections(bar) if bar is not None else Lines()
+        tell(section, 0, test.settings.epochs)
         found = run_multiclass(
-            test,
-            samples,
-            truth,
-            seed=seed,
-            progress=lambda epoch: bar.update(
-                task,
-                completed=epoch.epoch,
-                remark=f"accuracy {epoch.accuracy:.3f}, about {duration(epoch.seconds_left)}",
-            ),
+            test, samples, truth, seed=seed, progress=lambda epoch: tell(section, epoch.epoch, epoch.epochs)
         )
-        bar.update(task, total=bar.tasks[0].completed, remark="")
+        if isinstance(tell, Sections):
+            tell.finish()
     for table in tables(found):
         stdout.print(table)
     if out is not None:

@@ -45,6 +45,7 @@ def parametric(
         None, "--constant", help="Constant term c of the energy resolution; by default 0.01."
     ),
     compression: int = typer.Option(1, "--compression", help="gzip level, 0 (none) to 9."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace a file of that name."),
 ) -> None:
     """Make analytic electromagnetic showers. They are NOT Geant4 showers.
 
@@ -65,12 +66,17 @@ def parametric(
     from caloforge.cli.console import progress_bar, stdout
     from caloforge.energies import parse_law
     from caloforge.errors import CaloforgeError
+    from caloforge.files import printable, refuse_existing
     from caloforge.geometry import load_geometry
     from caloforge.showers import ShowerWriter
     from caloforge.sources.parametric import ParametricShowers, default_batch_size
+    from caloforge.units import count
 
     if seed < 0:
         raise CaloforgeError(f"the seed must be at least 0, not {seed}")
+    if output.exists() and energies.startswith("like:") and output.resolve() == Path(energies[5:]).resolve():
+        raise CaloforgeError(f"{output} is the file that the energies come from; write the showers to another one")
+    refuse_existing(output, overwrite)
     shape = load_geometry(geometry)
     given = {"resolution": resolution, "constant": constant}
     source = ParametricShowers.for_geometry(shape, **{k: v for k, v in given.items() if v is not None})
@@ -79,13 +85,13 @@ def parametric(
     incident = parse_law(energies).draw(n, rng)
     size = default_batch_size(shape) if batch_size is None else batch_size
     batches = source.simulate(incident, shape, seed, size)
-    attributes = {**source.attributes(shape, seed, size), "energies": energies}
+    attributes = {**source.attributes(shape, seed, size), "energies": printable(energies)}
     with ShowerWriter(output, shape, attributes, compression) as out, progress_bar() as bar:
         task = bar.add_task("analytic showers", total=len(incident), unit="showers", remark="")
         for batch in batches:
             out.append(batch.energies, batch.voxels)
             bar.advance(task, len(batch))
-    stdout.print(f"{output}: {len(incident)} analytic showers in {shape.name} (NOT Geant4)", markup=False)
+    stdout.print(f"{output}: {count(len(incident), 'analytic shower')} in {shape.name} (NOT Geant4)", markup=False)
 
 
 app.command("geant4")(simulate_geant4.geant4)

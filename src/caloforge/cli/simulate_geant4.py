@@ -50,7 +50,7 @@ def geant4(
     there, and the result is the same as without the break. Each shower has a seed of its own, so it does not
     depend on --workers either. The file holds the CPU time of each shower (geant4_cpu_seconds).
 
-    Needs the extra caloforge[geant4] and Geant4's data sets; docs/geant4.md says where to get them.
+    Needs the extra caloforge\\[geant4] and Geant4's data sets; docs/geant4.md says where to get them.
 
     Example: caloforge simulate geant4 -d w-si -p e- -e loguniform:1GeV:16GeV -n 500 -w 2 -o showers.h5
     """
@@ -58,9 +58,11 @@ def geant4(
     from functools import partial
 
     from caloforge.cli.console import stderr, stdout
+    from caloforge.files import printable
     from caloforge.sources.geant4.datasets import find_data
     from caloforge.sources.geant4.detector import load_detector
     from caloforge.sources.geant4.run import Request, binding_version, partial_path, simulate
+    from caloforge.units import count
 
     binding_version()
     loaded = load_detector(detector)
@@ -81,7 +83,7 @@ def geant4(
     words += [] if n is None else ["-n", str(n)]
     words += ["--seed", str(seed), "--angle", angle, "--position", position, "--cut", f"{cut:g}", "-o", output.name]
     try:
-        attributes = {"command": shlex.join(words)}
+        attributes = {"command": printable(shlex.join(words))}
         summary = _with_bar(partial(simulate, request, output, workers, overwrite, append, attributes))
     except KeyboardInterrupt:
         if partial_path(output).exists():
@@ -89,9 +91,9 @@ def geant4(
         raise
     rate = summary.simulated / summary.wall_seconds
     stdout.print(
-        f"{output}: {summary.n} showers of {particle} in {loaded.name}; {summary.cpu_ms_per_gev:.1f} ms of CPU per "
-        f"GeV, {1e3 * summary.cpu_seconds / summary.n:.1f} ms per shower; {summary.simulated} made in this run at "
-        f"{rate:.3g} showers/s with {workers} worker{'s' * (workers > 1)}",
+        f"{output}: {count(summary.n, 'shower')} of {particle} in {loaded.name}; "
+        f"{summary.cpu_ms_per_gev:.1f} ms of CPU per GeV, {1e3 * summary.cpu_seconds / summary.n:.1f} ms per shower; "
+        f"{summary.simulated} made in this run at {rate:.3g} showers/s with {count(workers, 'worker')}",
         markup=False,
     )
 

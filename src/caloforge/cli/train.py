@@ -23,7 +23,7 @@ def train(
     resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run in the same folder."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier run in the folder."),
     tensorboard: bool = typer.Option(
-        False, "--tensorboard", help="Write TensorBoard logs into the run (extra: caloforge[tensorboard])."
+        False, "--tensorboard", help="Write TensorBoard logs into the run (extra: caloforge\\[tensorboard])."
     ),
 ) -> None:
     """Train a generator from a recipe.
@@ -33,6 +33,8 @@ def train(
 
     Example: caloforge train caloman-ds1-photons --train train.h5 -o run --set training.epochs=50
     """
+    import shlex
+
     from caloforge.cli.console import stdout
     from caloforge.cli.watching import TensorBoard, TrainingBars
     from caloforge.errors import CaloforgeError
@@ -41,6 +43,8 @@ def train(
     from caloforge.runs import train as run_training
     from caloforge.units import parse_energy
 
+    if resume and overwrite:
+        raise CaloforgeError("--resume and --overwrite exclude each other")
     job = Training(
         recipe=load_recipe(recipe, overrides),
         recipe_folder=find_recipe(recipe).parent,
@@ -51,17 +55,19 @@ def train(
         resume=resume,
         overwrite=overwrite,
     )
-    if resume and overwrite:
-        raise CaloforgeError("--resume and --overwrite exclude each other")
     bars = TensorBoard(out / "tensorboard", TrainingBars()) if tensorboard else TrainingBars()
     try:
         with bars:
             simulator = run_training(job, bars)
     except KeyboardInterrupt:
-        stdout.print(f"stopped; go on with the same command and --resume (the run is in {out})", markup=False)
+        if (out / "recipe.yaml").exists():
+            stdout.print(f"stopped; go on with the same command and --resume (the run is in {out})", markup=False)
         raise
     facts = simulator.provenance
     seconds = ", ".join(f"{stage} {s:.0f} s" for stage, s in facts["training_seconds"].items())
     stdout.print(f"trained {simulator.n_parameters:,} parameters: {seconds}; peak {facts['peak_memory_mb']} MB")
     stdout.print(f"run: {out}", markup=False)
-    stdout.print(f"next: caloforge generate {out} --energies like:{train_file} -o generated.h5", markup=False)
+    following = ["caloforge", "generate", str(out), "--energies", f"like:{train_file}", "-o", "generated.h5"]
+    for own in dict.fromkeys(job.recipe.trusted):
+        following += ["--trust", own]
+    stdout.print(f"next: {shlex.join(following)}", markup=False)

@@ -20,36 +20,53 @@ class TrainingBars(Observer):
         self._bar = progress_bar()
         self._task: TaskID | None = None
         self._settings: StageSettings | None = None
-        self._loss = 0.0
+        self._epoch = 0
+        self._sum, self._batches = 0.0, 0
         self._validation = ""
 
     def __enter__(self) -> TrainingBars:
-        self._bar.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bar.stop()
+        if kind is None:
+            self._finish()
+        if self._task is not None:
+            self._bar.stop()
 
     def stage_started(self, stage: str, settings: StageSettings, first_epoch: int, n_batches: int) -> None:
-        self._settings, self._validation, self._epoch = settings, "", first_epoch
+        if self._task is None:
+            self._bar.start()
+        self._finish()
+        self._settings, self._epoch, self._validation = settings, first_epoch, ""
+        self._sum, self._batches = 0.0, 0
         self._task = self._bar.add_task(
             stage, total=settings.epochs * n_batches, completed=first_epoch * n_batches, unit="batch", remark=""
         )
 
     def batch_done(self, loss: float) -> None:
-        assert self._task is not None
-        assert self._settings is not None
-        self._loss = loss if self._loss == 0 else 0.98 * self._loss + 0.02 * loss
-        remark = f"epoch {self._epoch + 1}/{self._settings.epochs} loss {self._loss:.4g}{self._validation}"
-        self._bar.update(self._task, advance=1, remark=remark)
+        self._sum, self._batches = self._sum + loss, self._batches + 1
+        self._show(self._epoch + 1, self._sum / self._batches, advance=1)
 
     def epoch_done(self, record: dict[str, Any]) -> None:
-        self._epoch = record["epoch"]
+        self._epoch, self._sum, self._batches = record["epoch"], 0.0, 0
         self._validation = f" valid {record['validation_loss']:.4g}"
         if "separation_power" in record:
             self._validation += f" S {record['separation_power']:.4f}"
+        self._show(self._epoch, record["loss"])
+
+    def _show(self, epoch: int, loss: float, advance: int = 0) -> None:
+        """The mean loss of `epoch` so far, beside what the last finished epoch gave on the validation set."""
+        assert self._task is not None
+        assert self._settings is not None
+        remark = f"epoch {epoch}/{self._settings.epochs} loss {loss:.4g}{self._validation}"
+        self._bar.update(self._task, advance=advance, remark=remark)
+
+    def _finish(self) -> None:
+        """A stage that patience ended has no batches left to come."""
+        if self._task is not None:
+            self._bar.update(self._task, total=self._bar.tasks[self._task].completed)
 
 
 class TensorBoard(Observer):

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.html import PageTable, environment, page_table
 from caloforge.evaluation.labels import classifier_title, describe
-from caloforge.evaluation.tables import Column, Row, Table, sample_table, write_csv
+from caloforge.evaluation.metric_tables import JSD_NOTE, auc_entry, sample_table
+from caloforge.evaluation.tables import Column, Row, Table, write_csv
 from caloforge.files import atomic_folder, write_json, write_text
 
 PUBLISHED = {"ds1-photons": "1-photons", "ds1-pions": "1-pions", "ds2": "2", "ds3": "3"}
@@ -60,13 +62,24 @@ def _file_of(path: Path) -> Path:
 
 
 def _read(file: Path) -> dict[str, Any]:
+    wanted = "give folders that `caloforge evaluate` wrote, or their report.json"
     try:
+        with file.open("rb") as raw:
+            if raw.read(4) == b"\x89HDF":
+                raise CaloforgeError(
+                    f"{file} holds showers, not a report: judge it first (caloforge evaluate {file.name} "
+                    "--reference REFERENCE -o FOLDER), then compare FOLDER"
+                )
         data = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise CaloforgeError(f"{file} is no report of caloforge: {reason}") from None
+    except CaloforgeError:
+        raise
+    except OSError as error:
+        raise CaloforgeError(f"{file} cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        reason = "not JSON" if isinstance(error, json.JSONDecodeError) else "not text"
+        raise CaloforgeError(f"{file} is no report of caloforge ({reason}): {wanted}") from None
     if not isinstance(data, dict) or not {"geometry", "generated", "reference", "separation_power"} <= data.keys():
-        raise CaloforgeError(f"{file} is no report of caloforge: it lacks geometry, samples or separation powers")
+        raise CaloforgeError(f"{file} is no report of caloforge (it lacks separation powers or samples): {wanted}")
     return data
 
 
@@ -102,74 +115,102 @@ def remarks(entries: Sequence[Entry]) -> list[str]:
 
 
 def _metrics(data: dict[str, Any]) -> dict[str, Row]:
-    """Headline metrics by name: value, error, floor and `ideal`, the value that a perfect generator has."""
+    """Headline metrics by name: entries, and how far each is from a perfect generator's (`away`)."""
     found: dict[str, Row] = {}
     samples = sample_table(data)
     for row in samples.rows if samples else []:
-        best = row.get("floor") if row["metric"] in ("precision", "recall", "density", "coverage") else 0.0
-        found[row["metric"]] = {**row, "ideal": best}
-    for key, entry in (data.get("classifier") or {}).items():
-        if isinstance(entry, dict):
-            for kind, title, ideal in (("auc", "AUC", 0.5), ("jsd", "JSD", 0.0)):
-                found[f"{kind}_{key}"] = {
-                    "description": f"{title}, {classifier_title(key)}",
-                    "value": entry.get(kind),
-                    "error": entry.get(f"{kind}_std"),
-                    "floor": entry.get(f"floor_{kind}"),
-                    "floor_error": entry.get(f"floor_{kind}_std"),
-                    "ideal": ideal,
-                }
+        found[row["metric"]] = {**row, "away": _excess(row)}
+        if row["metric"] in ("precision", "recall", "density", "coverage") and found[row["metric"]]["away"] is not None:
+            found[row["metric"]]["away"] = abs(found[row["metric"]]["away"])
+    for key, test in (data.get("classifier") or {}).items():
+        if not isinstance(test, dict):
+            continue
+        auc = auc_entry(test)
+        words = classifier_title(key)
+        away = abs(auc["value"] - 0.5) if "value" in auc else None
+        found[f"auc_{key}"] = {**auc, "description": f"AUC, {words}", "away": away}
+        jsd = {"value": test.get("jsd"), "error": test.get("jsd_std")}
+        jsd |= {"floor": test.get("floor_jsd"), "floor_error": test.get("floor_jsd_std")}
+        found[f"jsd_{key}"] = {**jsd, "description": f"JSD, {words}", "away": jsd["value"]}
     return found
 
 
 def _observables(data: dict[str, Any], section: str) -> dict[str, Row]:
     entries = data.get(section) or {}
     return {
-        name: {**entry, "description": describe(name), "ideal": 0.0}
+        name: {**entry, "description": describe(name), "away": _excess(entry)}
         for name, entry in entries.items()
         if isinstance(entry, dict)
     }
 
 
+def _excess(entry: Row) -> float | None:
+    """How far a value lies above its floor, both at the same number of showers."""
+    value = entry.get("value_at_n", entry.get("value"))
+    return value - (entry.get("floor") or 0.0) if isinstance(value, (int, float)) else None
+
+
 def _side_by_side(entries: Sequence[Entry], found: list[dict[str, Row]], name: str, title: str, note: str) -> Table:
-    """A row per metric; per report its value ± error and its floor. `best` names the report nearest to ideal."""
+    """A row per metric; of each report the value at N, its floor, the pull, and the value of all showers.
+
+    `best` names the report that is nearest to a perfect generator, with those that are no farther within twice the
+    errors of both; `NAME best` marks them one by one, none where all are alike.
+    """
     metrics = dict.fromkeys(metric for report in found for metric in report)
     rows: list[Row] = []
     for metric in metrics:
         row: Row = {"metric": metric}
-        distances = {}
+        away: dict[str, tuple[float, float]] = {}
         for entry, report in zip(entries, found, strict=True):
             one = report.get(metric, {})
             row["description"] = row.get("description") or one.get("description")
             row[entry.name], row[f"{entry.name} error"] = one.get("value"), one.get("error")
+            row[f"{entry.name} at N"] = one.get("value_at_n")
             row[f"{entry.name} floor"] = one.get("floor")
             row[f"{entry.name} floor error"] = one.get("floor_error")
-            if isinstance(one.get("value"), float) and isinstance(one.get("ideal"), (int, float)):
-                distances[entry.name] = abs(one["value"] - one["ideal"])
-        row["best"] = min(distances, key=lambda n: distances[n]) if len(distances) > 1 else None
-        if any(isinstance(row[entry.name], (int, float)) for entry in entries):
+            row[f"{entry.name} pull"] = one.get("pull")
+            if "pull_word" in one:
+                row[f"{entry.name} pull_word"] = one["pull_word"]
+            if isinstance(one.get("away"), (int, float)):
+                away[entry.name] = one["away"], one.get("error") or 0.0
+        best = _best(away)
+        row["best"] = ("all alike" if len(best) == len(away) else ", ".join(best)) if len(away) > 1 else None
+        for each in best if len(best) < len(away) else []:
+            row[f"{each} best"] = True
+        if away:
             rows.append(row)
     columns = [Column("description", "metric", "text")]
-    for entry in entries:
-        columns.append(Column(entry.name, entry.name, error=f"{entry.name} error"))
-        columns.append(Column(f"{entry.name} floor", "floor", error=f"{entry.name} floor error"))
     if len(entries) > 1:
-        columns.append(Column("best", "best", "text", hint="nearest to the value of a perfect generator"))
+        columns.append(Column("best", "best", "text", hint="nearest to perfect; several: alike within errors"))
+    for entry in entries:
+        hint = "with as many showers as its floor"
+        columns.append(Column(f"{entry.name} at N", f"{entry.name} at N", hint=hint, digits=f"{entry.name} error"))
+        columns.append(Column(f"{entry.name} floor", "floor at N", error=f"{entry.name} floor error"))
+        columns.append(Column(f"{entry.name} pull", "off floor", "pull", hint="in standard errors of both"))
+        columns.append(Column(entry.name, "all showers", error=f"{entry.name} error"))
+    if len(entries) > 1:
+        columns.append(
+            Column("best", "best", "text", hint="nearest to a perfect generator; several: alike within errors")
+        )
     return Table(name, "compare", title, note, tuple(columns), rows)
+
+
+def _best(away: dict[str, tuple[float, float]]) -> list[str]:
+    """The names that lie nearest to a perfect generator, from (distance, error) of each."""
+    if not away:
+        return []
+    least, error = min(away.values())
+    return [name for name, (distance, own) in away.items() if distance - least <= 2 * math.hypot(own, error)]
 
 
 def comparison_tables(entries: Sequence[Entry]) -> list[Table]:
     """The headline metrics, the separation powers and the Wasserstein distances of all reports."""
-    tables = [
-        _side_by_side(
-            entries,
-            [_metrics(entry.data) for entry in entries],
-            "compare",
-            "Side by side",
-            "Values on all showers of each report, beside its own floor: the same metric between independent reference "
-            "samples of N showers, which may be fewer.",
-        )
-    ]
+    note = (
+        "Of each report the value at N showers a side, beside the floor at the same N: the same metric between "
+        "independent reference samples. All showers may be more than N, and give smaller distances. Best is what lies "
+        f"least above its floor, by more than twice the errors. {JSD_NOTE}"
+    )
+    tables = [_side_by_side(entries, [_metrics(entry.data) for entry in entries], "compare", "Side by side", note)]
     for section, title in (("separation_power", "Separation powers"), ("wasserstein", "1-Wasserstein distances")):
         found = [_observables(entry.data, section) for entry in entries]
         tables.append(_side_by_side(entries, found, f"compare_{section}", title, ""))
@@ -178,7 +219,7 @@ def comparison_tables(entries: Sequence[Entry]) -> list[Table]:
 
 _PUBLISHED_COLUMNS = (
     Column("submission", "submission", "text"),
-    Column("mean_separation", "mean separation"),
+    Column("mean_separation", "mean sep.", hint="mean separation power"),
     Column("auc_low", "AUC, voxels", error="auc_low_std"),
     Column("auc_high", "AUC, high-level", error="auc_high_std"),
     Column("auc_resnet", "AUC, ResNet", error="auc_resnet_std"),
@@ -272,12 +313,13 @@ def write_comparison(entries: Sequence[Entry], published: Table | None, folder: 
 
 
 def _marked(table: Table, entries: Sequence[Entry]) -> PageTable:
-    """`table` for the page, the best report of each row in bold."""
+    """`table` for the page, the best reports of each row in bold."""
     page = page_table(table)
     places = {column.key: k for k, column in enumerate(table.columns)}
     for row, cells in zip(table.rows, page.rows, strict=True):
-        place = places.get(str(row.get("best")))
-        if place is not None:
-            cell = cells[place]
-            cells[place] = type(cell)(cell.text, cell.sort, cell.kind, "best")
+        for entry in entries:
+            if row.get(f"{entry.name} best"):
+                keys = f"{entry.name} at N", entry.name
+                place = places[keys[row.get(keys[0]) is None]]
+                cells[place] = replace(cells[place], level="best")
     return page

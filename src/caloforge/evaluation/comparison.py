@@ -71,11 +71,18 @@ class Comparison:
         return np.concatenate([get(self.reference), get(self.floor)])
 
     @cached_property
-    def too_few(self) -> dict[str, str] | None:
-        """The entry of a metric that needs a floor, if there are too few showers for one."""
-        if self.plan.n >= FEWEST:
+    def refusal(self) -> dict[str, str] | None:
+        """The entry of every metric with a floor where there can be none: too few showers, or a dark reference."""
+        if self.plan.n < FEWEST:
+            return unavailable(f"needs at least {FEWEST} showers a side, there are {self.plan.n}")
+        return self.darkness
+
+    @cached_property
+    def darkness(self) -> dict[str, str] | None:
+        """The entry of every metric where no reference shower has energy above the threshold, else None."""
+        if self.reference.dark < self.reference.n:
             return None
-        return unavailable(f"needs at least {FEWEST} showers a side, there are {self.plan.n}")
+        return unavailable(f"no reference shower has energy above the readout threshold ({self.threshold:g} MeV)")
 
     def tell(self, section: str, done: int, total: int) -> None:
         """Report progress."""

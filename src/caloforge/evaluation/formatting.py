@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -49,11 +51,40 @@ def share(value: Any) -> str:
     return "< 0.001 %" if 0 < value < 1e-5 else f"{number(100 * value, 2)} %"
 
 
+def compact(value: Any, error: Any) -> str:
+    """The same in the short form of tables, as in `0.00213(41)`: the error in units of the last digits."""
+    text = with_error(value, error)
+    if " ± " not in text:
+        return text
+    if text.startswith("("):
+        inner, exponent = text[1:].split(")")
+        mantissa, spread = inner.split(" ± ")
+        return f"{_in_brackets(mantissa, spread)}{exponent}"
+    return _in_brackets(*text.split(" ± "))
+
+
+def _in_brackets(value: str, error: str) -> str:
+    return f"{value}({error.lstrip('0.') if error.startswith('0.') else error})"
+
+
+def like(value: Any, error: Any) -> str:
+    """`value` alone, to the digits that its error deserves."""
+    text = compact(value, error)
+    return re.sub(r"\(.*?\)", "", text) if "(" in text else number(value, 3)
+
+
 def pull(value: Any) -> str:
     """Distance from the floor in standard errors, as in `+2.1 σ`."""
     if not isinstance(value, (int, float)):
         return ""
     return f"{round(value, 1) + 0.0:+.1f} σ" if abs(value) < 1000 else f"{'+' if value > 0 else '−'}> 999 σ"
+
+
+def pull_of(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """Text and level of an entry's `pull`; an infinite one is null in a report, and `pull_word` stands beside it."""
+    if entry.get("pull_word"):
+        return "∞ σ", "bad"
+    return pull(entry.get("pull")), pull_level(entry.get("pull"))
 
 
 def pull_level(value: Any) -> str:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caloforge.evaluation import formatting
-from caloforge.evaluation.tables import Column, Row, Table, report_tables, write_csv
+from caloforge.evaluation.further_tables import report_tables
+from caloforge.evaluation.metric_tables import auc_entry
+from caloforge.evaluation.tables import Column, Row, Table, write_csv
 from caloforge.files import write_text
 
 if TYPE_CHECKING:
@@ -173,12 +175,15 @@ def _cell(column: Column, row: Row) -> Cell:
     if column.kind == "share":
         return Cell(formatting.share(value), sort)
     if column.kind == "pull":
-        return Cell(formatting.pull(value), sort, "pull", formatting.pull_level(value))
+        text, level = formatting.pull_of({"pull": value, "pull_word": row.get(f"{column.key}_word")})
+        return Cell(text, sort or ("inf" if text else ""), "pull", level)
     if column.kind == "bar":
-        level = formatting.pull_level(row.get("pull"))
+        level = formatting.pull_of(row)[1]
         return Cell("", sort, "bar", level, _position(value), _position(row.get("floor"), None))
     if column.error is not None:
         return Cell(formatting.with_error(value, row.get(column.error)), sort)
+    if column.digits is not None:
+        return Cell(formatting.like(value, row.get(column.digits)), sort)
     return Cell(formatting.number(value), sort)
 
 
@@ -226,37 +231,27 @@ def _floor_words(source: Any) -> str:
 
 
 def tiles(data: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The key numbers: mean separation powers, AUCs, FPD, precision and recall, each with its floor."""
+    """The key numbers: mean separation powers, the response, AUCs, FPD, precision and recall, each with its floor."""
     found = []
     means = data.get("mean_separation_power") or {}
     for key, words in (("table1", "mean separation power, Table 1"), ("all", "mean separation power, all")):
-        found.append(_tile(words, _with_pull(means.get(key)), digits=3))
+        found.append(_tile(words, means.get(key), digits=3))
+    found.append(_response_tile((data.get("response") or {}).get("mean")))
     for key, entry in (data.get("classifier") or {}).items():
-        found.append(_tile(f"AUC, {key}", _auc_entry(entry), decimals=3))
+        found.append(_tile(f"AUC, {key}", auc_entry(entry), decimals=3))
     found.append(_tile("FPD × 10³", data.get("fpd"), digits=3))
     for key in ("precision", "recall"):
         found.append(_tile(key, (data.get("prdc") or {}).get(key), decimals=3))
     return [tile for tile in found if tile is not None]
 
 
-def _with_pull(entry: Any) -> Any:
-    """A mean separation power with its distance from the floor in errors of both, as the single ones have it."""
-    if not isinstance(entry, Mapping) or not {"value_at_n", "floor", "error", "floor_error"} <= entry.keys():
-        return entry
-    error = math.hypot(entry["error"], entry["floor_error"])
-    return {"pull": (entry["value_at_n"] - entry["floor"]) / error, **entry} if error > 0 else entry
-
-
-def _auc_entry(entry: Any) -> Any:
-    if not isinstance(entry, Mapping) or "auc" not in entry:
+def _response_tile(entry: Any) -> dict[str, str] | None:
+    """The mean response, which is judged on all showers, against 0."""
+    if not isinstance(entry, Mapping) or "value" not in entry:
         return None
-    error = math.hypot(entry.get("auc_std") or 0.0, entry.get("floor_auc_std") or 0.0)
-    renamed = {"value": entry["auc"], "error": entry.get("auc_std")}
-    if "floor_auc" in entry:
-        renamed |= {"floor": entry["floor_auc"], "floor_error": entry.get("floor_auc_std")}
-        if error > 0:
-            renamed["pull"] = (entry["auc"] - entry["floor_auc"]) / max(error, 1e-3)
-    return renamed
+    off, level = formatting.pull_of(entry)
+    numbers = {"value": f"{100 * entry['value']:+.2f} %", "floor": f"± {100 * entry['error']:.2g} %, {off} off 0"}
+    return {"what": "mean E_dep / E_inc, all showers", **numbers, "full": "", "level": level}
 
 
 def _tile(what: str, entry: Any, digits: int = 3, decimals: int | None = None) -> dict[str, str] | None:
@@ -271,5 +266,5 @@ def _tile(what: str, entry: Any, digits: int = 3, decimals: int | None = None) -
         "value": formatting.number(value, digits) if decimals is None else f"{value:.{decimals}f}",
         "floor": f"floor {floor}" if floor else "no floor",
         "full": f"all showers {formatting.number(entry['value'], digits)}" if "value_at_n" in entry else "",
-        "level": formatting.pull_level(entry.get("pull")),
+        "level": formatting.pull_of(entry)[1],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,10 +32,11 @@ def check_target(folder: Path, inputs: Iterable[Path], overwrite: bool) -> Path:
     for path in inputs:
         if path.resolve().is_relative_to(target):
             raise CaloforgeError(f"{folder} holds {path}, which is to be read: give another folder with -o")
+    if target.exists() and not target.is_dir():
+        raise CaloforgeError(f"{folder} is a file; give a folder with -o")
+    check_writable(target)
     if not target.exists():
         return target
-    if not target.is_dir():
-        raise CaloforgeError(f"{folder} is a file; give a folder with -o")
     found = sorted(entry.name for entry in target.iterdir())
     if not found or overwrite or _is_ours(target, set(found)):
         return target
@@ -43,6 +45,24 @@ def check_target(folder: Path, inputs: Iterable[Path], overwrite: bool) -> Path:
         f"{folder} is no earlier report (it holds '{foreign}'): give another folder with -o, or add --overwrite to "
         "replace everything in it"
     )
+
+
+def check_writable(target: Path) -> None:
+    """Make sure that `target` can be made, or replaced, beside what is there.
+
+    Raises:
+        CaloforgeError: something on its path is a file, or the folder that it goes into cannot be written to.
+    """
+    above = target.absolute().parent
+    try:
+        while not above.exists():
+            above = above.parent
+        if not above.is_dir():
+            raise CaloforgeError(f"cannot write {target}: {above} is a file; give another path with -o")
+        with tempfile.TemporaryDirectory(dir=above):  # permission bits alone do not tell (read-only file systems, root)
+            pass
+    except OSError as error:
+        raise CaloforgeError(f"cannot write into {above}: {error.strerror}; give another path with -o") from None
 
 
 def _is_ours(folder: Path, found: set[str]) -> bool:

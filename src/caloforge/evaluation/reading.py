@@ -27,7 +27,7 @@ from caloforge.evaluation.summary import (
     open_source,
     summarise,
 )
-from caloforge.geometry import Geometry
+from caloforge.geometry import Geometry, load_geometry
 from caloforge.showers import ShowerFile, Showers
 
 AnySource = str | os.PathLike[str] | Showers
@@ -56,7 +56,7 @@ class Request:
 class Opened:
     """The files of a request, open, of one geometry, with the rows that are to be compared.
 
-    Use as a context manager.
+    Use as a context manager. `remark` says where the geometry is not the files' own.
 
     Raises:
         CaloforgeError: a file is bad, the geometries differ, a wanted energy is absent, the incident-energy
@@ -75,6 +75,7 @@ class Opened:
             for key, given_source in given.items():
                 self.sources[key] = open_source(given_source, request.geometry)
                 stack.enter_context(self.sources[key])
+            self.remark = ""
             self.geometry = self._common_geometry()
             self.threshold = self.geometry.threshold
             self.energies = {key: source.energies() for key, source in self.sources.items()}
@@ -103,7 +104,10 @@ class Opened:
                     f"{self.name('reference')} has '{reference.name}' ({reference.n_voxels} voxels); "
                     "give two files of one geometry"
                 )
-        return reference
+        chosen = settled(reference, self.request.geometry, self.name("reference"))
+        if chosen != reference:
+            self.remark = f"judged as '{chosen.name}', as given, while {self.name('reference')} says '{reference.name}'"
+        return chosen
 
     def _choose_rows(self) -> None:
         rng = np.random.default_rng([self.request.seed, 1])
@@ -219,6 +223,27 @@ class Opened:
         whole = source.read()
         chosen = whole if len(rows) == len(whole) else whole[rows]
         return Showers(chosen.energies, chosen.voxels, self.geometry, {})
+
+
+def settled(own: Geometry, given: Geometry | str | None, name: str) -> Geometry:
+    """The geometry to judge with: the given one, which may name another threshold or depths, but no other voxels.
+
+    Args:
+        own: what the file `name` says, or what its voxel count tells.
+        given: what was asked for, None for nothing.
+
+    Raises:
+        CaloforgeError: they have different voxels.
+    """
+    if given is None:
+        return own
+    wanted = given if isinstance(given, Geometry) else load_geometry(given)
+    if not same_voxels(wanted, own):
+        raise CaloforgeError(
+            f"--geometry names '{wanted.name}' ({wanted.n_voxels} voxels), but the voxels of {name} are those of "
+            f"'{own.name}' ({own.n_voxels}): leave --geometry out, or give the one that fits"
+        )
+    return wanted
 
 
 class _Reader:

@@ -6,7 +6,8 @@ A report's data is plain: numbers, text, lists and mappings, written as `report.
     separation_power, kl     challenge's observables and voxel_energy (`sections.histograms`)
     mean_separation_power    "all" of them, and "table1", CaloMan's fourteen or so
     wasserstein, lecture_w1  every observable; the lecture's table (`sections.wasserstein`)
-    response, profiles       E_dep/E_inc; by layer and by radius (`sections.voxels`)
+    response                 mean and spread of E_dep/E_inc (`sections.response`)
+    profiles                 by layer and by radius (`sections.voxels`)
     correlations             `sections.correlations`
     fpd, kpd                 × 10³ (`sections.features`)
     prdc                     `sections.neighbours`
@@ -38,10 +39,11 @@ from caloforge.evaluation.sections.classifiers import classifiers as classifier_
 from caloforge.evaluation.sections.correlations import correlations
 from caloforge.evaluation.sections.duplicates import duplicates
 from caloforge.evaluation.sections.features import physics_distances
-from caloforge.evaluation.sections.histograms import mean_separation, separations
+from caloforge.evaluation.sections.histograms import separations
 from caloforge.evaluation.sections.neighbours import kept_points, precision_recall
 from caloforge.evaluation.sections.per_energy import per_energy as energy_by_energy
-from caloforge.evaluation.sections.voxels import always_zero, profiles, response
+from caloforge.evaluation.sections.response import response
+from caloforge.evaluation.sections.voxels import always_zero, profiles
 from caloforge.evaluation.sections.wasserstein import distances, lecture_table
 from caloforge.evaluation.spectra import EnergyChoice
 from caloforge.evaluation.summary import Summary
@@ -116,7 +118,8 @@ def evaluate(
         repeats: trainings of each classifier.
         learning_curve: also each classifier's AUC at an eighth, a quarter and a half of the showers.
         quick: separation powers, Wasserstein distances and one small classifier only.
-        geometry: what the voxels are where a file does not say.
+        geometry: what the voxels are where a file does not say; where it does, another threshold or other depths,
+            but the same voxels.
         only_energies: compare these incident energies alone: numbers (MeV) and (low, high) ranges.
         match_energies: thin both samples until their incident-energy spectra agree.
         per_energy: also numbers at each incident energy.
@@ -165,7 +168,12 @@ def _head(c: Comparison, opened: Opened, command: str) -> dict[str, Any]:
     from caloforge import __version__
 
     def described(summary: Summary) -> dict[str, Any]:
-        return {"path": summary.path, "n": summary.n, "attributes": summary.attributes}
+        return {
+            "path": summary.path,
+            "n": summary.n,
+            "without_energy": summary.dark,
+            "attributes": summary.attributes,
+        }
 
     return {
         "caloforge_version": __version__,
@@ -173,6 +181,7 @@ def _head(c: Comparison, opened: Opened, command: str) -> dict[str, Any]:
         "command": command,
         "seed": c.seed,
         "geometry": c.geometry.name,
+        **({"geometry_remark": opened.remark} if opened.remark else {}),
         "threshold_mev": c.threshold,
         "generated": described(c.generated),
         "reference": described(c.reference),
@@ -187,13 +196,13 @@ def _head(c: Comparison, opened: Opened, command: str) -> dict[str, Any]:
 
 
 def _metrics(c: Comparison, timing: dict[str, float], quick: bool, wants_energies: bool) -> dict[str, Any]:
-    powers, divergences = _timed(timing, "separation_power", lambda: separations(c))
+    histograms = _timed(timing, "separation_power", lambda: separations(c))
     data: dict[str, Any] = {
-        "separation_power": powers,
-        "kl": divergences,
+        "separation_power": histograms.powers,
+        "kl": histograms.divergences,
         "mean_separation_power": {
-            "all": mean_separation(powers, list(powers)),
-            "table1": mean_separation(powers, observables.table1_names(c.geometry)),
+            "all": histograms.mean(list(histograms.powers)),
+            "table1": histograms.mean(observables.table1_names(c.geometry)),
         },
         "wasserstein": _timed(timing, "wasserstein", lambda: distances(c)),
         "response": _timed(timing, "response", lambda: response(c)),

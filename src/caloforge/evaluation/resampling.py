@@ -7,7 +7,8 @@
     floor        the distance of N reference showers from N independent ones
     floor_error  the spread of that distance over random partitions of the pooled reference showers, that is, of
                  one draw if nothing but chance told the two samples apart
-    pull         (value_at_n − floor) / sqrt(error² + floor_error²)
+    pull         (value_at_n − floor) / sqrt(error² + floor_error²); where neither has an error (constants), 0 if
+                 they are equal, else infinite, which JSON writes as null and `pull_word` says in words
 
 Independent reference showers come from a second file, or from the reference itself cut in two. Many distances are
 positive even between equal distributions, ever more so the fewer showers there are: hence N on both sides.
@@ -15,8 +16,10 @@ positive even between equal distributions, ever more so the fewer showers there 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +29,12 @@ DRAWS = 20
 """Random subsets behind each mean and spread."""
 
 Rows = tuple[np.ndarray, np.ndarray]
+
+CERTAIN = "infinite: the values differ and neither has an error"
+"""What stands beside a pull that is no number."""
+
+ROUNDING = 1e-12
+"""Errors and differences below this share of the values are rounding."""
 
 
 @dataclass(frozen=True)
@@ -107,22 +116,62 @@ def make_plan(
     return Plan(n_g, n_r, n, stratified, at_n, independent, null, error)
 
 
-def estimate(
+@dataclass(frozen=True)
+class Draws:
+    """C distances of the whole samples and of every subset.
+
+    Args:
+        value: (C,) of the whole samples.
+        at_n, floor: (D, C) of N a side, generated and reference against the reference.
+        error, null: (D, C) whose spreads give the error and the floor's error.
+        error_scale: see `Plan`.
+    """
+
+    value: np.ndarray
+    at_n: np.ndarray
+    floor: np.ndarray
+    error: np.ndarray
+    null: np.ndarray
+    error_scale: float
+
+    def entries(self) -> list[dict[str, Any]]:
+        """For each of the C numbers, the keys of the module's opening."""
+        found = {
+            "value": self.value,
+            "error": self.error_scale * spread(self.error),
+            "value_at_n": self.at_n.mean(axis=0),
+            "floor": self.floor.mean(axis=0),
+            "floor_error": spread(self.null),
+        }
+        rows = zip(*found.values(), strict=True)
+        return [with_pull(dict(zip(found, map(float, row), strict=True))) for row in rows]
+
+    def column(self, k: int) -> Draws:
+        """The same of one of the C distances."""
+        return replace(self, **{key: getattr(self, key)[..., k : k + 1] for key in _DRAWN})
+
+
+_DRAWN = ("value", "at_n", "floor", "error", "null")
+
+
+def mean_of(draws: Sequence[Draws]) -> Draws:
+    """The mean of distances taken on the same subsets, so that its errors know how the distances go together."""
+    return replace(draws[0], **{key: np.mean([getattr(each, key) for each in draws], axis=0) for key in _DRAWN})
+
+
+def sample(
     distance: Callable[[np.ndarray, np.ndarray], np.ndarray | Sequence[float] | float],
     generated: np.ndarray,
     pool: np.ndarray,
     plan: Plan,
-) -> list[dict[str, float]]:
-    """Value, error, floor and pull of one distance, or of several taken together.
+) -> Draws:
+    """One distance, or several taken together, of the whole samples and of the plan's subsets.
 
     Args:
         distance: (a, b) → one number or a sequence of C numbers, a and b being rows of `generated` or `pool`.
         generated: (n_g, …) data of the generated showers.
         pool: (n_r + n_f, …) data of the reference's showers and the floor file's.
         plan: the subsets.
-
-    Returns:
-        for each of the C numbers, the keys of the module's opening.
     """
 
     def over(pairs: Sequence[Rows], first: np.ndarray) -> np.ndarray:
@@ -132,15 +181,40 @@ def estimate(
         return np.array([np.atleast_1d(result) for result in results], dtype=np.float64)
 
     value = np.atleast_1d(distance(generated, pool[: plan.n_reference])).astype(np.float64)
-    halves, null = over(plan.error, generated), over(plan.null, pool)
+    error, null = over(plan.error, generated), over(plan.null, pool)
     # With the reference cut in two, these are the same subsets again.
-    at_n = (halves if plan.at_n is plan.error else over(plan.at_n, generated)).mean(axis=0)
-    floor = (null if plan.floor is plan.null else over(plan.floor, pool)).mean(axis=0)
-    error, floor_error = plan.error_scale * spread(halves), spread(null)
-    pull = (at_n - floor) / np.maximum(np.hypot(error, floor_error), 1e-12)
-    keys = ("value", "error", "value_at_n", "floor", "floor_error", "pull")
-    columns = (value, error, at_n, floor, floor_error, pull)
-    return [dict(zip(keys, map(float, row), strict=True)) for row in zip(*columns, strict=True)]
+    at_n = error if plan.at_n is plan.error else over(plan.at_n, generated)
+    floor = null if plan.floor is plan.null else over(plan.floor, pool)
+    return Draws(value, at_n, floor, error, null, plan.error_scale)
+
+
+def estimate(
+    distance: Callable[[np.ndarray, np.ndarray], np.ndarray | Sequence[float] | float],
+    generated: np.ndarray,
+    pool: np.ndarray,
+    plan: Plan,
+) -> list[dict[str, Any]]:
+    """Value, error, floor and pull of one distance, or of several taken together: the entries of `sample`."""
+    return sample(distance, generated, pool, plan).entries()
+
+
+def with_pull(entry: dict[str, Any]) -> dict[str, Any]:
+    """`entry` with its `pull`: how far its value at N (or its one value) lies off its floor, in errors of both."""
+    value, floor = entry.get("value_at_n", entry["value"]), entry["floor"]
+    pull = in_errors(value - floor, math.hypot(entry["error"], entry["floor_error"]), max(abs(value), abs(floor)))
+    return {**entry, "pull": pull} if math.isfinite(pull) else {**entry, "pull": pull, "pull_word": CERTAIN}
+
+
+def in_errors(difference: float, error: float, size: float) -> float:
+    """`difference` / `error`; without an error 0 where nothing differs, else infinite.
+
+    Args:
+        difference, error: what is judged; the error not negative.
+        size: of the values behind the difference, beside which `ROUNDING` is nothing.
+    """
+    if error > ROUNDING * size:
+        return difference / error
+    return 0.0 if abs(difference) <= ROUNDING * size else math.copysign(math.inf, difference)
 
 
 def spread(values: np.ndarray) -> np.ndarray:

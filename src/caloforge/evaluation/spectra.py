@@ -9,6 +9,7 @@ equal size, as many from each slice; otherwise they are drawn at random, as the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import kolmogorov
@@ -103,6 +104,17 @@ def match(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> tu
     if not rows_a:
         raise CaloforgeError(f"the files have no incident energy in common ({describe(first)} and {describe(second)})")
     return np.sort(np.concatenate(rows_a)), np.sort(np.concatenate(rows_b))
+
+
+def groups(energies: np.ndarray) -> list[tuple[str, float, float]]:
+    """(label, low, high) in MeV: each energy of a discrete spectrum, or octaves of a continuous one."""
+    distinct = np.unique(rounded(energies))
+    if len(distinct) <= MANY_ENERGIES:
+        return [(format_energy(e), 0.999999 * e, 1.000001 * e) for e in distinct]
+    n = max(1, int(np.ceil(np.log2(distinct[-1] / distinct[0]) - 1e-9)))
+    edges = distinct[0] * 2.0 ** np.arange(n + 1)
+    edges[-1] = max(edges[-1], distinct[-1] * 1.000001)
+    return [(f"{format_energy(a)} … {format_energy(b)}", float(a), float(b)) for a, b in pairwise(edges)]
 
 
 def select(energies: np.ndarray, wanted: EnergyChoice, name: str) -> np.ndarray:

@@ -126,6 +126,11 @@ class Summary:
         """Number of showers without any energy."""
         return int(np.count_nonzero(self.fingerprints == 0))
 
+    @property
+    def dark(self) -> int:
+        """Number of showers without energy above the readout threshold."""
+        return int(np.count_nonzero(self.observables["e_tot_over_e_inc"] == 0))
+
 
 def largest_voxel(source: Source, rows: np.ndarray | None = None, progress: Progress | None = None) -> float:
     """Largest voxel energy in MeV of a source, or of its rows (rising)."""

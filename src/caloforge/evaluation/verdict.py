@@ -1,15 +1,19 @@
 """The few sentences on top of a report: what tells the generated showers from the reference, by name.
 
 A metric speaks when it lies above its floor by more than 3 (a note) or 5 (bad) of the errors of both; see `pull`
-in `resampling`. Shares of voxels and of duplicates also have to matter.
+in `resampling`. Shares of voxels and of duplicates, and differences of the response, also have to matter. Where
+either file has no energy there is nothing to judge, and where only metrics are missing, no praise for them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from statistics import NormalDist
 from typing import Any
 
 from caloforge.evaluation.comparison import is_available
+from caloforge.evaluation.formatting import share
+from caloforge.evaluation.metric_tables import auc_entry
 
 NOTE, BAD = 3.0, 5.0
 """Pulls from which a metric is noted, and from which it counts as bad."""
@@ -17,15 +21,35 @@ NOTE, BAD = 3.0, 5.0
 MOST = 6
 """Layers spelled out before the rest is counted."""
 
+SMALLEST = {"mean": 1e-3, "spread": 1e-2}
+"""Relative differences of the response that matter; smaller ones stay unsaid, however many showers prove them."""
+
+CANCELLING = 4.0
+"""Standard deviations from which the χ² over incident energies speaks for itself."""
+
 Point = dict[str, str]
 
 
 def verdict(data: dict[str, Any]) -> dict[str, Any]:
     """{"headline", "points": [{"level": good | note | bad, "metric", "text"}]} of a report's data."""
+    if all(_is_dark(data, side) for side in ("generated", "reference")):
+        return _nothing("neither file has a shower with energy above the readout threshold", data)
+    if _is_dark(data, "reference"):
+        return _nothing("no reference shower has energy above the readout threshold", data)
     points = [point for find in _FINDERS for point in find(data)]
     order = {"bad": 0, "note": 1, "good": 2}
     points.sort(key=lambda point: order[point["level"]])
     return {"headline": _headline(data, points), "points": points}
+
+
+def _is_dark(data: dict[str, Any], side: str) -> bool:
+    sample = data.get(side, {})
+    return "without_energy" in sample and sample["without_energy"] == sample["n"]
+
+
+def _nothing(reason: str, data: dict[str, Any]) -> dict[str, Any]:
+    words = f"{reason} ({data['threshold_mev']:g} MeV): there is nothing to judge"
+    return {"headline": f"No verdict: {words}.", "points": [_point("bad", "empty", words)]}
 
 
 def _headline(data: dict[str, Any], points: list[Point]) -> str:
@@ -37,18 +61,20 @@ def _headline(data: dict[str, Any], points: list[Point]) -> str:
             f" Mean separation power {mean['value_at_n']:.4f} against a floor of {mean['floor']:.4f} "
             f"(N = {size} showers a side)."
         )
-    for level, words in (
-        ("bad", "Told apart from the reference by "),
-        ("note", "Close to the reference; look at "),
-    ):
-        metrics = list(
-            dict.fromkeys(_METRIC_WORDS.get(p["metric"], p["metric"]) for p in points if p["level"] == level)
-        )
-        if level == "note" and not numbers:
-            return "No verdict: there are too few showers to compare."
-        if metrics:
-            return words + _listed(metrics) + "." + numbers
-    return "At the floor: no metric here tells the generated showers from the reference." + numbers
+    named = {level: _named(points, level) for level in ("bad", "note")}
+    if named["bad"]:
+        return f"Told apart from the reference by {_listed(named['bad'])}.{numbers}"
+    if not numbers:
+        return "No verdict: there are too few showers to compare."
+    if set(named["note"]) <= {_METRIC_WORDS[metric] for metric in _NO_FAULTS}:
+        ending = f"; look at {_listed(named['note'])}" if named["note"] else ""
+        return f"At the floor: no metric here tells the generated showers from the reference{ending}.{numbers}"
+    return f"Close to the reference; look at {_listed(named['note'])}.{numbers}"
+
+
+def _named(points: list[Point], level: str) -> list[str]:
+    """The metrics that speak at a level, in words."""
+    return list(dict.fromkeys(_METRIC_WORDS.get(p["metric"], p["metric"]) for p in points if p["level"] == level))
 
 
 _METRIC_WORDS = {
@@ -66,6 +92,10 @@ _METRIC_WORDS = {
     "spectrum": "the incident energies",
     "empty": "showers without energy",
 }
+
+
+_NO_FAULTS = ("unavailable", "spectrum")
+"""What a note may say without any fault of the showers."""
 
 
 def _listed(words: list[str]) -> str:
@@ -95,13 +125,14 @@ def _separations(data: dict[str, Any]) -> Iterator[Point]:
         level = _level(powers[names[0]]["pull"]) or "note"
         shown = ", ".join(f"{n} {powers[n]['value_at_n']:.4f} (floor {powers[n]['floor']:.4f})" for n in names[:4])
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
-        yield _point(level, "separation_power", f"{where}: separation powers {shown}{more}")
+        words = f"{where}: separation powers" if where.startswith("layer ") else "separation power"
+        yield _point(level, "separation_power", f"{words} {shown}{more}")
     if len(ranked) > MOST:
         worst = max(_level(powers[names[0]]["pull"]) == "bad" for _, names in ranked[MOST:])
         yield _point(
             "bad" if worst else "note",
             "separation_power",
-            f"separation powers above the floor in {len(ranked) - MOST} more layers",
+            f"separation powers above the floor in {len(ranked) - MOST} more layers or observables",
         )
     if not ranked:
         yield _point("good", "separation_power", f"all {len(powers)} separation powers lie at the floor")
@@ -117,16 +148,38 @@ def _separations(data: dict[str, Any]) -> Iterator[Point]:
 
 
 def _response(data: dict[str, Any]) -> Iterator[Point]:
-    entry = data.get("response", {})
-    if not is_available(entry) or "mean" not in entry:
+    entries = data.get("response", {})
+    if _is_dark(data, "generated"):
+        yield _point("bad", "empty", "no generated shower has energy above the readout threshold")
         return
-    for key, what in (("mean", "mean E_dep/E_inc"), ("spread", "spread of E_dep/E_inc")):
-        level = _level(abs(entry[key]["pull"]))
-        value = entry[key]["value"]
-        if level:
-            direction = "high" if value > 0 else "low"
-            errors = f"± {100 * entry[key]['error']:.2f} %"
-            yield _point(level, "response", f"{what} is {100 * abs(value):.2f} % too {direction} ({errors})")
+    if not is_available(entries):
+        return
+    for key, smallest in SMALLEST.items():
+        entry = entries.get(key)
+        if not is_available(entry):
+            continue
+        what = f"{key} of E_dep/E_inc"
+        level, largest = _level(abs(entry["pull"])), entry.get("largest")
+        if level and abs(entry["value"]) >= smallest:
+            numbers = f"± {100 * entry['error']:.2g} %, {abs(entry['pull']):.1f} σ on all showers"
+            most = f"; most at {_at(largest)}" if largest and entry["energies"] > 1 else ""
+            yield _point(level, "response", f"{what} is {_per_cent(entry['value'])} ({numbers}){most}")
+        elif largest and (level := _from_chi2(entry["probability"])) and abs(largest["value"]) >= smallest:
+            where = f"at single energies (χ² {entry['chi2']:.0f} for {entry['energies']})"
+            yield _point(level, "response", f"{what} is off {where}; most at {_at(largest)}")
+
+
+def _per_cent(difference: float) -> str:
+    return f"{100 * abs(difference):.2f} % too {'high' if difference > 0 else 'low'}"
+
+
+def _at(largest: dict[str, Any]) -> str:
+    return f"{largest['at']}: {100 * largest['value']:+.2g} ± {100 * largest['error']:.2g} %"
+
+
+def _from_chi2(probability: float) -> str | None:
+    sigma = -NormalDist().inv_cdf(max(probability, 1e-300) / 2)
+    return _level(sigma) if sigma > CANCELLING else None
 
 
 def _duplicates(data: dict[str, Any]) -> Iterator[Point]:
@@ -140,21 +193,16 @@ def _duplicates(data: dict[str, Any]) -> Iterator[Point]:
         "near": "of the generated showers have a near-duplicate among the generated",
         "near_training": "of the generated showers come suspiciously near a training shower",
     }
-    found = False
-    for key, text in texts.items():
-        entry = entries.get(key)
-        if not is_available(entry):
-            continue
-        level = _level(entry["pull"])
-        if level:
-            found = True
-            floor = f"(reference: {100 * entry['floor']:.2f} %)"
-            yield _point(level, "duplicates", f"{100 * entry['value']:.2f} % {text} {floor}")
+    found = [(key, entry) for key in texts if is_available(entry := entries.get(key)) and _level(entry["pull"])]
+    for key, entry in sorted(found, key=lambda item: -item[1]["pull"]):
+        floor = f"(reference: {100 * entry['floor']:.2f} %)"
+        text = f"{100 * entry['value']:.2f} % {texts[key]} {floor}"
+        yield _point(_level(entry["pull"]) or "note", "duplicates", text)
     empty = entries.get("empty")
     if is_available(empty) and _level(abs(empty["pull"])):
         shares = f"{100 * empty['value']:.2f} % of the generated, {100 * empty['floor']:.2f} % of the reference"
         yield _point("bad" if empty["value"] > 0.01 else "note", "empty", f"showers without any energy: {shares}")
-    if not found and "within" in entries:
+    if not found and is_available(entries.get("within")):
         yield _point("good", "duplicates", "no more duplicates or near-duplicates than in the reference")
 
 
@@ -169,17 +217,17 @@ def _always_zero(data: dict[str, Any]) -> Iterator[Point]:
         found = entry.get(key, {})
         if not found.get("certain"):
             continue
+        for layer in found["empty_layers"]:
+            sample = "generated" if key == "only_generated" else "reference"
+            yield _point("bad", "always_zero_voxels", f"layer {layer} has no energy in any {sample} shower")
         layers = ", ".join(f"{count} in layer {name}" for name, count in list(found["layers"].items())[:MOST])
-        share = f"they hold {100 * found['energy_share']:.2g} % of the {other} energy"
+        held = f"they hold {share(found['energy_share'])} of the {other} energy"
         bad = found["empty_layers"] or found["energy_share"] > 1e-3
         yield _point(
             "bad" if bad else "note",
             "always_zero_voxels",
-            f"{found['certain']} voxels {words} ({layers}); {share}",
+            f"{found['certain']} voxels {words} ({layers}); {held}",
         )
-        for layer in found["empty_layers"]:
-            sample = "generated" if key == "only_generated" else "reference"
-            yield _point("bad", "always_zero_voxels", f"layer {layer} has no energy in any {sample} shower")
 
 
 def _multivariate(data: dict[str, Any]) -> Iterator[Point]:
@@ -218,19 +266,14 @@ def _wasserstein(data: dict[str, Any]) -> Iterator[Point]:
 
 
 def _classifiers(data: dict[str, Any]) -> Iterator[Point]:
-    for name, entry in data.get("classifier", {}).items():
-        if not is_available(entry) or "auc" not in entry:
-            continue
-        auc, floor = entry["auc"], entry.get("floor_auc", 0.5)
-        error = max(1e-3, (entry.get("auc_std", 0.0) ** 2 + entry.get("floor_auc_std", 0.0) ** 2) ** 0.5)
-        level = _level((auc - floor) / error)
-        numbers = f"AUC {auc:.3f}, floor {floor:.3f}"
-        text = (
-            f"the classifier {name} tells them apart: {numbers}"
-            if level
-            else f"classifier {name} at the floor: {numbers}"
-        )
-        yield _point(level or "good", "classifier", text)
+    tests = {name: entry for name, entry in data.get("classifier", {}).items() if is_available(entry)}
+    for name, test in sorted(tests.items(), key=lambda item: -item[1]["auc"]):
+        entry = auc_entry(test)
+        level = _level(entry["pull"])
+        floor = f"floor {entry['floor']:.3f}" if "floor" in entry else "no floor, 0.5 for equal samples"
+        numbers = f"AUC {entry['value']:.3f}, {floor}"
+        said = f"the classifier {name} tells them apart" if level else f"classifier {name} at the floor"
+        yield _point(level or "good", "classifier", f"{said}: {numbers}")
 
 
 def _unavailable(data: dict[str, Any]) -> Iterator[Point]:

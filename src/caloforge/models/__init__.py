@@ -9,6 +9,7 @@ MODELS = Registry(
     "model",
     ShowerModel,  # type: ignore[type-abstract]
     {
+        "caloflow": "caloforge.models.caloflow.CaloFlow",
         "caloman": "caloforge.models.caloman.CaloMan",
     },
 )

@@ -14,9 +14,10 @@ p(x | E_inc) = p(z | E_inc) det(JᵀJ)^(−1/2) with the decoder's Jacobian J (s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.func import jacfwd, vmap
 
@@ -128,14 +129,14 @@ class CaloMan(ShowerModel):
         conditions: int,
         *,
         latent_dim: int | Literal["auto"],
-        hidden: list[int] = [512, 512, 512],  # noqa: B006 - read only, and shown in the schema
+        hidden: list[PositiveInt] = [512, 512, 512],  # noqa: B006 - read only, and shown in the schema
         standardised_encoder: bool = False,
         conditional_autoencoder: bool = False,
-        flow_layers: int = 4,
-        flow_bins: int = 8,
-        flow_bound: float = 1.0,
-        flow_width: int = 64,
-        flow_blocks: int = 3,
+        flow_layers: PositiveInt = 4,
+        flow_bins: Annotated[int, Field(ge=2)] = 8,
+        flow_bound: PositiveFloat = 1.0,
+        flow_width: PositiveInt = 64,
+        flow_blocks: NonNegativeInt = 3,
         flow_start: Literal["data", "identity"] = "data",
     ) -> None:
         super().__init__()
@@ -167,7 +168,7 @@ class CaloMan(ShowerModel):
         from caloforge.manifold import intrinsic_dimension
 
         estimate = intrinsic_dimension(x, k=10)
-        return {**settings, "latent_dim": max(2, round(estimate.value))}
+        return {**settings, "latent_dim": min(max(2, round(estimate.value)), x.shape[1])}
 
     def _given(self, c: Tensor) -> Tensor:
         """What the autoencoder sees of the conditions."""

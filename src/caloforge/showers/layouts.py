@@ -46,7 +46,7 @@ class ChallengeLayout:
         if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
             raise reject(path, f"'incident_energies' has the shape {shape}; expected (N, 1)")
         if shape[0] != self._voxels.shape[0]:
-            raise reject(path, f"{shape[0]} incident energies, but {self._voxels.shape[0]} showers")
+            raise reject(path, f"'incident_energies' has the length {shape[0]}, but 'showers' {self._voxels.shape[0]}")
         self.n_showers, self.n_voxels = self._voxels.shape
         if self.n_showers == 0:
             raise reject(path, "holds no showers")
@@ -74,7 +74,7 @@ class CaloganLayout:
             if layer.ndim != 3:
                 raise reject(path, f"'{name}' has the shape {layer.shape}; expected (N, phi, eta)")
             if layer.shape[0] != self._energies.shape[0]:
-                raise reject(path, f"{self._energies.shape[0]} energies, but {layer.shape[0]} showers in '{name}'")
+                raise reject(path, f"'energy' has the length {self._energies.shape[0]}, but '{name}' {layer.shape[0]}")
         if self._energies.size != self._energies.shape[0]:
             raise reject(path, f"'energy' has the shape {self._energies.shape}; expected (N, 1)")
         self.n_showers = self._energies.shape[0]

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 
 from caloforge.errors import CaloforgeError
-from caloforge.files import atomic_path
+from caloforge.files import atomic_path, printable
 from caloforge.geometry import BUILTIN, Geometry
 
 
@@ -65,7 +65,7 @@ class ShowerWriter(AbstractContextManager["ShowerWriter"]):
             self._columns = {name: create(name, (), "f8") for name in columns}
             self._file.attrs.update(
                 {
-                    **(attributes or {}),
+                    **{k: printable(v) if isinstance(v, str) else v for k, v in (attributes or {}).items()},
                     "caloforge_version": __version__,
                     "geometry": geometry_attribute(geometry),
                     "units": "MeV",

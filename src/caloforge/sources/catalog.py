@@ -166,6 +166,7 @@ def get(
             that name in `folder`, not enough space, or `folder` cannot be written to.
     """
     data_set = find(name)
+    _check_name(data_set, files)
     folder = Path(folder)
     report = progress or (lambda file, done: None)
     with new_session() as session:
@@ -204,6 +205,16 @@ def _described(entry: Any, address: str) -> RemoteFile:
         digest=digest.lower(),
         url=urljoin(address, entry["links"]["self"]),
     )
+
+
+def _check_name(data_set: DataSet, files: str) -> None:
+    """Refuse what cannot be in the record before anybody is asked; small companions of the showers are not listed."""
+    known = [name for entry in DATA_SETS.values() if entry.doi == data_set.doi for name in entry.files]
+    companion = Path(files).suffix not in ("", ".hdf5", ".h5")
+    if files not in ("train", "reference", "all", *known) and not companion:
+        raise CaloforgeError(
+            f"no file '{files}' in {data_set.name}: give train, reference, all or one of {', '.join(known)}"
+        )
 
 
 def _choose(data_set: DataSet, record: dict[str, RemoteFile], files: str) -> list[RemoteFile]:

@@ -28,6 +28,8 @@ def classifiers(c: Comparison, opened: Opened, tests: Sequence[str], repeats: in
     """
     if not tests:
         return {}
+    if c.darkness:
+        return dict.fromkeys(tests, c.darkness)
     generated, reference = opened.load("generated"), opened.load("reference")
     first, second = c.plan.floor[0]
     if c.floor is None:

@@ -45,8 +45,8 @@ def observable_names(geometry: Geometry) -> list[str]:
 
 
 def _section(c: Comparison, names: list[str]) -> dict[str, Any]:
-    if c.too_few:
-        return c.too_few
+    if c.refusal:
+        return c.refusal
     mine = np.stack([c.generated.observables[name] for name in names], axis=1)
     pool = c.pool(lambda s: np.stack([s.observables[name] for name in names], axis=1))
     first, second = pearson(mine), pearson(pool[: c.plan.n_reference])

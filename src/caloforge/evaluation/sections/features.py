@@ -8,7 +8,7 @@ import numpy as np
 
 from caloforge.evaluation import fpd
 from caloforge.evaluation.comparison import Comparison, unavailable
-from caloforge.evaluation.resampling import estimate
+from caloforge.evaluation.resampling import estimate, with_pull
 
 DRAWS, FEW_DRAWS, MANY_FEATURES = 6, 4, 100
 """Subsets behind an error of the FPD; fewer with many features, where each takes long."""
@@ -20,6 +20,8 @@ def physics_distances(c: Comparison) -> tuple[dict[str, Any], dict[str, Any]]:
     if c.plan.n < least:
         reason = unavailable(f"needs at least {least} showers a side, there are {c.plan.n}")
         return reason, reason
+    if c.darkness:
+        return c.darkness, c.darkness
     theirs = fpd.features(c.reference)
     mine, pool = fpd.normalise(theirs, fpd.features(c.generated), c.pool(fpd.features))
     draws = DRAWS if mine.shape[1] < MANY_FEATURES else FEW_DRAWS
@@ -41,11 +43,7 @@ def physics_distances(c: Comparison) -> tuple[dict[str, Any], dict[str, Any]]:
     floor, floor_error = fpd.kpd(pool[first], pool[second], rng)
     c.tell("FPD and KPD", total, total)
     kernel = {
-        "value": value,
-        "error": error,
-        "floor": floor,
-        "floor_error": floor_error,
-        "pull": (value - floor) / max(float(np.hypot(error, floor_error)), 1e-12),
+        **with_pull({"value": value, "error": error, "floor": floor, "floor_error": floor_error}),
         "n": n,
         "batches": fpd.BATCHES,
         "batch_size": fpd.batch_size(n, n),

@@ -1,42 +1,69 @@
 """Separation powers and Kullback–Leibler divergences of every observable's histogram.
 
 `value` follows the challenge's convention: what falls outside the range is dropped before the histograms are
-normalised; `outside` tells which share that was. `value_with_overflow` counts it in a bin on either side.
+normalised; `outside` tells which share that was. `value_with_overflow` counts it in a bin on either side. Means over
+observables have errors of their own, as observables of one shower are not independent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from caloforge.evaluation import observables
 from caloforge.evaluation.binning import bin_numbers, challenge_edges
-from caloforge.evaluation.comparison import Comparison, is_available, unavailable
+from caloforge.evaluation.comparison import Comparison, unavailable
 from caloforge.evaluation.distances import kullback_leibler, separation_powers
-from caloforge.evaluation.resampling import estimate
+from caloforge.evaluation.resampling import Draws, mean_of, sample
 
 
-def separations(c: Comparison) -> tuple[dict[str, Any], dict[str, Any]]:
-    """({observable: separation power}, {observable: KL in nats}) of the challenge's observables and voxel energies."""
-    names = [*observables.challenge_names(c.geometry), "voxel_energy"]
-    powers, divergences = {}, {}
-    for done, name in enumerate(names):
-        powers[name], divergences[name] = separation_of(c, name)
-        c.tell("separation powers", done + 1, len(names))
-    return powers, divergences
+@dataclass(frozen=True)
+class Found:
+    """What the histograms of some observables give.
+
+    Args:
+        powers, divergences: observable → entry of the separation power, and of the Kullback–Leibler divergence (nats).
+        draws: observable → separation powers of every subset, where there are any.
+    """
+
+    powers: dict[str, dict[str, Any]]
+    divergences: dict[str, dict[str, Any]]
+    draws: dict[str, Draws]
+
+    def mean(self, names: Sequence[str]) -> dict[str, Any]:
+        """Mean separation power over those of `names` that have one."""
+        found = [self.draws[name] for name in names if name in self.draws]
+        if not found:
+            return unavailable("no separation power is available")
+        [entry] = mean_of(found).entries()
+        return {**entry, "observables": len(found)}
 
 
-def separation_of(c: Comparison, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The two entries of one observable."""
-    if c.too_few:
-        return c.too_few, c.too_few
+def separations(c: Comparison, names: Sequence[str] | None = None) -> Found:
+    """Separation powers and divergences of `names`, by default the challenge's observables and voxel energies."""
+    wanted = [*observables.challenge_names(c.geometry), "voxel_energy"] if names is None else list(names)
+    found = Found({}, {}, {})
+    for done, name in enumerate(wanted):
+        found.powers[name], found.divergences[name], draws = _separation_of(c, name)
+        if draws is not None:
+            found.draws[name] = draws
+        if names is None:
+            c.tell("separation powers", done + 1, len(wanted))
+    return found
+
+
+def _separation_of(c: Comparison, name: str) -> tuple[dict[str, Any], dict[str, Any], Draws | None]:
+    """The two entries of one observable, and its separation powers of every subset."""
+    if c.refusal:
+        return c.refusal, c.refusal, None
     if name == "voxel_energy":
         n_bins = len(c.reference.voxel_edges) - 1
         if not c.reference.voxel_counts.any():
-            return (
-                reason := unavailable(f"no voxel of the reference exceeds the threshold ({c.threshold:g} MeV)")
-            ), reason
+            reason = unavailable(f"no voxel of the reference exceeds the threshold ({c.threshold:g} MeV)")
+            return reason, reason, None
         x, pool = c.generated.voxel_rows, c.pool(lambda s: s.voxel_rows)
 
         def count(part: np.ndarray) -> np.ndarray:
@@ -47,7 +74,7 @@ def separation_of(c: Comparison, name: str) -> tuple[dict[str, Any], dict[str, A
         if edges is None:
             largest = float(c.reference.observables[name].max())
             words = f"the reference's maximum ({largest:g} MeV) does not exceed the threshold ({c.threshold:g} MeV)"
-            return (reason := unavailable(words)), reason
+            return (reason := unavailable(words)), reason, None
         n_bins = len(edges) - 1
         x, pool = bin_numbers(c.generated.observables[name], edges), bin_numbers(values, edges)
 
@@ -61,29 +88,16 @@ def separation_of(c: Comparison, name: str) -> tuple[dict[str, Any], dict[str, A
         parts = separation_powers(h[:, inside], g[:, inside]), separation_powers(h, g), kullback_leibler(h, g)
         return np.concatenate(parts)
 
-    challenge, whole, divergence = estimate(distance, x, pool, c.plan)
+    draws = sample(distance, x, pool, c.plan)
+    challenge, whole, divergence = draws.entries()
     histograms = count(x), count(pool[: c.plan.n_reference])
     outside = [1 - float(h[inside].sum()) / max(1.0, float(h.sum())) for h in histograms]
     if not histograms[1][inside].any():
-        reason = unavailable("no reference shower lies inside the histogram's range")
-        return reason, divergence
+        return unavailable("no reference shower lies inside the histogram's range"), divergence, None
     entry = {
         **challenge,
         "outside": {"generated": outside[0], "reference": outside[1]},
         "value_with_overflow": whole["value"],
         "with_overflow": whole,
     }
-    return entry, divergence
-
-
-def mean_separation(powers: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """Mean over the available observables among `names`; errors are those of a mean of independent entries."""
-    found = [powers[name] for name in names if is_available(powers.get(name))]
-    if not found:
-        return unavailable("no separation power is available")
-    means = {key: float(np.mean([entry[key] for entry in found])) for key in ("value", "value_at_n", "floor")}
-    errors = {
-        key: float(np.sqrt(np.sum([entry[key] ** 2 for entry in found])) / len(found))
-        for key in ("error", "floor_error")
-    }
-    return {**means, **errors, "observables": len(found)}
+    return entry, divergence, draws.column(0)

@@ -14,6 +14,7 @@ import numpy as np
 
 from caloforge.evaluation.comparison import Comparison, unavailable
 from caloforge.evaluation.neighbours import K, Surroundings, logarithms, prdc, surroundings
+from caloforge.evaluation.resampling import with_pull
 from caloforge.geometry import Geometry
 
 LARGEST = 5000
@@ -60,6 +61,8 @@ class Kept:
 
 def kept_points(c: Comparison) -> Kept | dict[str, str]:
     """What `precision_recall` and `duplicates` both look at, or why it cannot be had."""
+    if c.darkness:
+        return c.darkness
     samples = kept(c)
     m = min(map(len, samples))
     if m < FEWEST:
@@ -86,13 +89,7 @@ def precision_recall(c: Comparison, near: Kept | dict[str, str]) -> dict[str, An
     result: dict[str, Any] = {"n": m, "k": K}
     for name, (value, error) in found[0].items():
         level, level_error = found[1][name]
-        result[name] = {
-            "value": value,
-            "error": error,
-            "floor": level,
-            "floor_error": level_error,
-            "pull": (value - level) / max(float(np.hypot(error, level_error)), 1e-12),
-        }
+        result[name] = with_pull({"value": value, "error": error, "floor": level, "floor_error": level_error})
     return result
 
 

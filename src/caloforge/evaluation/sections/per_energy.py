@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,32 +10,20 @@ import numpy as np
 from caloforge.evaluation import observables
 from caloforge.evaluation.comparison import FEWEST, Comparison, unavailable
 from caloforge.evaluation.resampling import make_plan
-from caloforge.evaluation.sections.histograms import mean_separation, separation_of
+from caloforge.evaluation.sections.histograms import separations
 from caloforge.evaluation.sections.wasserstein import distance_of
-from caloforge.evaluation.spectra import MANY_ENERGIES, rounded
+from caloforge.evaluation.spectra import groups
 from caloforge.evaluation.summary import Summary
-from caloforge.units import format_energy
 
 DRAWS = 8
-
-
-def groups(energies: np.ndarray) -> list[tuple[str, float, float]]:
-    """(label, low, high) in MeV: each energy of a discrete spectrum, or octaves of a continuous one."""
-    distinct = np.unique(rounded(energies))
-    if len(distinct) <= MANY_ENERGIES:
-        return [(format_energy(e), 0.999999 * e, 1.000001 * e) for e in distinct]
-    n = max(1, int(np.ceil(np.log2(distinct[-1] / distinct[0]) - 1e-9)))
-    edges = distinct[0] * 2.0 ** np.arange(n + 1)
-    edges[-1] = max(edges[-1], distinct[-1] * 1.000001)
-    return [(f"{format_energy(a)} … {format_energy(b)}", float(a), float(b)) for a, b in pairwise(edges)]
 
 
 def per_energy(c: Comparison) -> dict[str, Any]:
     """{label: {energy, n_generated, n_reference, separation_power, mean_separation_power, wasserstein}}."""
     names = observables.table1_names(c.geometry)
-    found = groups(c.reference.energies)
+    slices = groups(c.reference.energies)
     result: dict[str, Any] = {}
-    for done, (label, low, high) in enumerate(found):
+    for done, (label, low, high) in enumerate(slices):
         parts = [
             None if s is None else _restrict(s, names, (s.energies >= low) & (s.energies < high))
             for s in (c.generated, c.reference, c.floor)
@@ -57,13 +44,13 @@ def per_energy(c: Comparison) -> dict[str, Any]:
             other = None if floor is None else floor.energies
             plan = make_plan(generated.energies, reference.energies, other, rng, DRAWS)
             here = replace(c, generated=generated, reference=reference, floor=floor, plan=plan)
-            powers = {name: separation_of(here, name)[0] for name in names}
+            found = separations(here, names)
             entry["n"] = plan.n
-            entry["separation_power"] = powers
-            entry["mean_separation_power"] = mean_separation(powers, names)
+            entry["separation_power"] = found.powers
+            entry["mean_separation_power"] = found.mean(names)
             entry["wasserstein"] = {name: distance_of(here, name) for name in names}
         result[label] = entry
-        c.tell("per energy", done + 1, len(found))
+        c.tell("per energy", done + 1, len(slices))
     return result
 
 

@@ -78,8 +78,8 @@ def _profile(c: Comparison, get: Any, positions: np.ndarray, unit: str) -> dict[
         energies = get(summary)
         result[label] = energies.mean(axis=0, dtype=np.float64).tolist()
         result[f"{label}_error"] = (energies.std(axis=0, dtype=np.float64) / np.sqrt(summary.n)).tolist()
-    if c.too_few:
-        return {**result, "wasserstein": c.too_few}
+    if c.refusal:
+        return {**result, "wasserstein": c.refusal}
     sums = [np.sum(result[label]) for label in ("generated", "reference")]
     if min(sums) <= 0:
         return {**result, "wasserstein": {"unavailable": "no energy above the threshold"}}
@@ -90,23 +90,3 @@ def _profile(c: Comparison, get: Any, positions: np.ndarray, unit: str) -> dict[
 
     [entry] = estimate(distance, get(c.generated), c.pool(get), c.plan.first(DRAWS))
     return {**result, "wasserstein": {**entry, "unit": unit}}
-
-
-def response(c: Comparison) -> dict[str, Any]:
-    """Relative differences of the mean and of the spread of E_dep/E_inc, generated over reference minus 1."""
-    name = "e_tot_over_e_inc"
-    mine, pool = c.generated.observables[name], c.pool(lambda s: s.observables[name])
-    theirs = c.reference.observables[name]
-    if c.too_few:
-        return c.too_few
-    if theirs.mean() <= 0 or theirs.std() <= 0:
-        return {"unavailable": "E_dep/E_inc is constant in the reference"}
-
-    def distance(a: np.ndarray, b: np.ndarray) -> list[float]:
-        return [a.mean() / b.mean() - 1, a.std() / b.std() - 1]
-
-    mean, spread = estimate(distance, mine, pool, c.plan)
-    return {
-        "mean": {**mean, "generated": float(mine.mean()), "reference": float(theirs.mean())},
-        "spread": {**spread, "generated": float(mine.std()), "reference": float(theirs.std())},
-    }

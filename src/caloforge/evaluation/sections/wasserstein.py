@@ -40,8 +40,8 @@ SCALARS = {
 
 def distances(c: Comparison) -> dict[str, Any]:
     """{observable: W₁} in each observable's unit; `unit` names it, `spread` is the reference's deviation."""
-    if c.too_few:
-        return dict.fromkeys(observables.summary_names(c.geometry), c.too_few)
+    if c.refusal:
+        return dict.fromkeys(observables.summary_names(c.geometry), c.refusal)
     result = {}
     names = list(c.reference.observables)
     for done, name in enumerate(names):
@@ -90,6 +90,8 @@ def quantile_cells(values: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, n
 
 def lecture_table(c: Comparison) -> dict[str, Any]:
     """The lecture's table: {"rows": {"reference" | "generated": {quantity: {mean, std}}}, …}."""
+    if c.darkness:
+        return c.darkness
     n = min(c.plan.n_generated, c.plan.n_reference) // SAMPLES
     if n < FEWEST_PER_SAMPLE:
         least = SAMPLES * FEWEST_PER_SAMPLE

@@ -10,8 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,8 @@ from caloforge.geometry import Geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel, n_parameters
 from caloforge.registry import checked_settings, wants_geometry
-from caloforge.showers import Showers, ShowerWriter
+from caloforge.showers import Showers
+from caloforge.simulator.engines import Batch, Engine, TorchEngine
 from caloforge.transforms import Compose, build_transforms
 
 FORMAT = 1
@@ -71,31 +71,32 @@ class Simulator:
         voxels, _ = self.transforms.inverse(self.model.sample(c, generator), c)
         return voxels
 
-    def stream(self, energies: np.ndarray, seed: int, batch_size: int = 10_000) -> Iterator[Showers]:
+    def stream(
+        self, energies: np.ndarray, seed: int, batch_size: int = 10_000, engine: Engine | None = None
+    ) -> Iterator[Showers]:
         """Showers for `energies`, batch by batch.
 
-        Each batch has its own random stream, seeded by (seed, number of the batch): the same seed, batch size and
-        machine give the same showers.
+        Each batch has its own random stream, seeded by (seed, number of the batch): the same seed, batch size, engine
+        and machine give the same showers.
 
         Args:
-            energies: (N,) incident energies in MeV.
+            energies: (N,) incident energies in MeV, finite and above 0.
             seed: not negative.
-            batch_size: showers per pass through the model.
-        """
-        parameter = next(self.model.parameters())
-        device, dtype = parameter.device, parameter.dtype
-        if self.model.training:
-            self.model.eval()
-        for number, start in enumerate(range(0, len(energies), batch_size)):
-            state = np.random.SeedSequence(seed, spawn_key=(1, number)).generate_state(1, np.uint64)[0]
-            generator = torch.Generator(device).manual_seed(int(state >> 1))
-            part = np.asarray(energies[start : start + batch_size], dtype=np.float64)
-            made = self.voxels(torch.as_tensor(part, dtype=dtype, device=device), generator)
-            yield Showers(part, made.float().cpu().numpy(), self.geometry, self.provenance)
+            batch_size: showers per pass through the model, at least 1.
+            engine: what runs the model; by default PyTorch as the weights stand now.
 
-    def generate(self, energies: np.ndarray, seed: int, batch_size: int = 10_000) -> Showers:
+        Raises:
+            CaloforgeError: an argument is out of its range.
+        """
+        engine = TorchEngine(self) if engine is None else engine
+        for batch in batches(energies, seed, batch_size):
+            yield Showers(batch.energies, engine.make(batch).voxels, self.geometry, self.provenance)
+
+    def generate(
+        self, energies: np.ndarray, seed: int, batch_size: int = 10_000, engine: Engine | None = None
+    ) -> Showers:
         """(N,) incident energies in MeV → N showers in memory (see `stream`)."""
-        parts = list(self.stream(energies, seed, batch_size))
+        parts = list(self.stream(energies, seed, batch_size, engine))
         voxels = np.concatenate([part.voxels for part in parts])
         return Showers(np.asarray(energies, dtype=np.float64), voxels, self.geometry)
 
@@ -140,13 +141,13 @@ class Simulator:
             model_class = MODELS.resolve(kind, trusted)
             context = {"geometry": geometry} if wants_geometry(model_class) else {}
             model = model_class(**sizes, **checked_settings(model_class, settings, "model"), **context)
-            packed = (folder / WEIGHTS).read_bytes()
+            packed = _read_weights(folder)
             if hashlib.sha256(packed).hexdigest() != description["weights_sha256"]:
                 raise CaloforgeError(f"{WEIGHTS} is not the file that was saved with it; train or copy it again")
             weights = unpack(packed)
             _load_part(model, weights, "model.")
             _load_part(transforms, weights, "transforms.")
-        except (KeyError, TypeError, RuntimeError, SafetensorError, FileNotFoundError) as error:
+        except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
             raise CaloforgeError(f"{folder} holds a damaged simulator ({reason}); train or copy it again") from None
         except CaloforgeError as error:
@@ -154,6 +155,45 @@ class Simulator:
         model.eval()
         provenance = {**description["provenance"], "weights_sha256": description["weights_sha256"]}
         return cls(geometry, transforms, model, provenance)
+
+
+def batches(energies: np.ndarray, seed: int, batch_size: int, shard: int | None = None) -> Iterator[Batch]:
+    """Cut `energies` into batches with seeds of their own (see `Simulator.stream`).
+
+    Args:
+        energies: (N,) incident energies in MeV.
+        seed: not negative.
+        batch_size: at least 1.
+        shard: number of the shard, whose batches then have the seeds of (seed, shard, number of the batch).
+
+    Raises:
+        CaloforgeError: an argument is out of its range.
+    """
+    energies = checked_energies(energies)
+    if batch_size < 1:
+        raise CaloforgeError(f"the batch size must be at least 1, not {batch_size}")
+    if seed < 0:
+        raise CaloforgeError(f"the seed must be at least 0, not {seed}")
+    place = (1,) if shard is None else (2, shard, 1)
+    for number, start in enumerate(range(0, len(energies), batch_size)):
+        state = np.random.SeedSequence(seed, spawn_key=(*place, number)).generate_state(1, np.uint64)[0]
+        yield Batch(number, energies[start : start + batch_size], int(state >> 1))
+
+
+def checked_energies(energies: np.ndarray) -> np.ndarray:
+    """(N,) incident energies in MeV as float64.
+
+    Raises:
+        CaloforgeError: there is none, they are not in one row, or one is not finite or not above 0; says which.
+    """
+    values = np.asarray(energies, dtype=np.float64)
+    if values.ndim != 1 or len(values) == 0:
+        raise CaloforgeError(f"incident energies must be one row of at least one number (MeV), not {values.shape}")
+    bad = ~(np.isfinite(values) & (values > 0))
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise CaloforgeError(f"incident energy {first} is {values[first]:g} MeV; it must be finite and above 0")
+    return values
 
 
 def _read_description(folder: Path) -> dict[str, Any]:
@@ -174,52 +214,15 @@ def _read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
+def _read_weights(folder: Path) -> bytes:
+    try:
+        return (folder / WEIGHTS).read_bytes()
+    except FileNotFoundError:
+        remedy = "copy it from where the run was trained"
+        if (folder / "checkpoint.pt").exists():
+            remedy += ", or finish the training: caloforge train … --resume"
+        raise CaloforgeError(f"the weights {folder / WEIGHTS} are missing: {remedy}") from None
+
+
 def _load_part(module: torch.nn.Module, weights: dict[str, torch.Tensor], prefix: str) -> None:
     module.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
-
-
-@dataclass(frozen=True)
-class GenerationTiming:
-    """Where the time of `generate` went, in seconds: in the model with its transforms, and in writing."""
-
-    n: int
-    model: float
-    writing: float
-
-
-def generate(
-    simulator: Simulator,
-    energies: np.ndarray,
-    path: str | os.PathLike[str],
-    *,
-    seed: int,
-    batch_size: int = 10_000,
-    compression: int = 1,
-    attributes: dict[str, Any] | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> GenerationTiming:
-    """Make showers and stream them to a challenge HDF5 file; memory does not grow with their number.
-
-    Args:
-        simulator: the generator.
-        energies: (N,) incident energies in MeV.
-        path: file to write, whole or not at all.
-        seed: of the generation; with `batch_size` it decides the showers.
-        batch_size: showers per pass through the model.
-        compression: gzip level, 0 (none) … 9.
-        attributes: more provenance for the file.
-        progress: called with the number of showers of each batch written.
-    """
-    provenance = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in simulator.provenance.items()}
-    own = {"source": "caloforge", "seed": seed, "batch_size": batch_size}
-    in_model = in_writing = 0.0
-    with ShowerWriter(path, simulator.geometry, {**provenance, **own, **(attributes or {})}, compression) as out:
-        mark = time.perf_counter()
-        for part in simulator.stream(energies, seed, batch_size):
-            made = time.perf_counter()
-            out.append(part.energies, part.voxels)
-            in_model, mark = in_model + made - mark, time.perf_counter()
-            in_writing += mark - made
-            if progress is not None:
-                progress(len(part))
-    return GenerationTiming(len(energies), in_model, in_writing)

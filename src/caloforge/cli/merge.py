@@ -1,0 +1,56 @@
+"""`caloforge merge`: shards, or any files of one geometry, into one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def merge(
+    files: list[Path] = typer.Argument(..., help="Shower files, or folders that `generate --shards` wrote."),
+    out: Path = typer.Option(..., "--out", "-o", help="HDF5 file to write."),
+    incomplete: bool = typer.Option(False, "--incomplete", help="Merge although shards are missing."),
+    compression: int = typer.Option(1, "--compression", min=0, max=9, help="gzip level; 0 writes fastest."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace a file of that name."),
+) -> None:
+    """Put shower files one behind the other, in bounded memory.
+
+    Shards of one sample come in their order, whatever the order of the arguments; one that is missing, given twice or
+    of another sample is an error.
+
+    Example: caloforge merge shards -o generated.h5
+    """
+    from caloforge.cli.console import progress_bar, stdout
+    from caloforge.cli.stopping import sigterm_interrupts
+    from caloforge.errors import CaloforgeError
+    from caloforge.files import prepare_parent, refuse_existing
+    from caloforge.showers import ShowerFile
+    from caloforge.simulator.shards import merge as run_merge
+
+    prepare_parent(out)
+    refuse_existing(out, overwrite)
+    found: list[Path] = []
+    for file in files:
+        inside = sorted(file.glob("shard-*.h5")) if file.is_dir() else [file]
+        if not inside:
+            raise CaloforgeError(
+                f"{file} holds no shards (shard-*.h5); give the folder of `generate --shards`, or files"
+            )
+        found += inside
+    if out.resolve() in {file.resolve() for file in found}:
+        raise CaloforgeError(f"{out} is itself one of the files to merge; write to another one")
+    total = 0
+    for file in found:
+        with ShowerFile(file) as showers:
+            total += len(showers)
+    with sigterm_interrupts(), progress_bar() as bar:
+        task = bar.add_task("merge", total=total, unit="showers", remark="")
+        run_merge(
+            found,
+            out,
+            compression=compression,
+            incomplete=incomplete,
+            progress=lambda done: bar.advance(task, done),
+        )
+    stdout.print(f"wrote {out}: {total:,} showers of {len(found)} files", markup=False)

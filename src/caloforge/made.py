@@ -1,0 +1,180 @@
+"""Masked autoregressive networks, and flows whose splines they steer.
+
+MADE (Germain et al., arXiv:1502.03509): features have an order, hidden units a degree m, and masks on the weights let a
+unit of degree m see only the first m features and units of no higher degree. So in one pass the network gives, for
+each feature i, numbers θ_i(x_0 … x_{i−1}, c).
+
+A masked autoregressive step bends each feature by a rational-quadratic spline with those numbers. If they depend on
+the data, z_i = f(x_i; θ_i(x_<i)) is one pass and x needs a loop over the features (a masked autoregressive flow,
+arXiv:1705.07057); if they depend on the noise it is the other way round (inverse autoregressive, arXiv:1606.04934).
+
+The loop is cheap here. Hidden units are sorted by degree, and a unit of degree m never changes once m features are
+known; so every unit and every spline is worked out once, just in time, and a loop over D features costs the
+arithmetic of one pass instead of D.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from caloforge.flows import FlowStep
+from caloforge.spline import n_spline_parameters, rational_quadratic_spline
+
+
+class MaskedLinear(nn.Linear):
+    """A linear layer, some of whose weights are zero for ever.
+
+    Args:
+        mask: (outputs, inputs) booleans, true where a weight may act.
+    """
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor) -> None:
+        super().__init__(mask.shape[1], mask.shape[0])
+        self.register_buffer("mask", mask, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight * self.mask, self.bias)
+
+
+class MADE(nn.Module):
+    """P numbers for each of D features, from the features before it and from conditions.
+
+    Args:
+        features: D. conditions: C. outputs: P.
+        width: hidden units per layer. An eighth of them has degree 0 (sees the conditions only), the others' degrees
+            are spread evenly over 0 … D − 1.
+        hidden_layers: maps from hidden units to hidden units; there is one more layer of units than of these.
+        dropout: share of the units silenced after each such map in training.
+    """
+
+    degrees: Tensor
+
+    def __init__(
+        self, features: int, conditions: int, outputs: int, width: int, hidden_layers: int, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        free = width // 8
+        spread = torch.arange(width - free) * features // max(1, width - free)
+        degrees = torch.cat([torch.zeros(free, dtype=torch.long), spread])
+        self.register_buffer("degrees", degrees, persistent=False)
+        places = torch.arange(features)
+        self.features, self.outputs = features, outputs
+        self.first = MaskedLinear(degrees[:, None] > places[None, :])
+        self.context = nn.Linear(conditions, width)
+        among = degrees[:, None] >= degrees[None, :]
+        self.hidden = nn.ModuleList([MaskedLinear(among) for _ in range(hidden_layers)])
+        self.last = MaskedLinear((places[:, None] >= degrees[None, :]).repeat(outputs, 1))
+        self.dropout = nn.Dropout(dropout)
+        with torch.no_grad():  # fresh splines are nearly the identity, so that deep stacks start tame
+            self.last.weight.mul_(0.1)
+            self.last.bias.mul_(0.1)
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        """x (B, D), c (B, C) → (B, P, D), where [:, :, i] depends on x[:, :i] and c."""
+        h = functional.relu(self.first(x) + functional.relu(self.context(c)))
+        for layer in self.hidden:
+            h = self.dropout(functional.relu(layer(h)))
+        return self.last(h).view(len(x), self.outputs, self.features)
+
+
+class MADELoop:
+    """The same network, feature by feature: `step(i)` gives the numbers of feature i once those before it are known.
+
+    Args:
+        made: the network; its weights are read once.
+        c: (B, C) conditions.
+    """
+
+    def __init__(self, made: MADE, c: Tensor) -> None:
+        # Everything is transposed, batch last: what is known so far is then a block of whole rows.
+        batch, width = len(c), len(made.degrees)
+        self.x = c.new_zeros(made.features, batch)
+        self.base = (made.first.bias + functional.relu(made.context(c))).T.contiguous()
+        self.first = made.first.weight
+        layers: list[MaskedLinear] = list(made.hidden)  # type: ignore[arg-type]
+        self.layers = [(layer.weight, layer.bias[:, None]) for layer in layers]
+        self.units = [c.new_zeros(width, batch) for _ in range(len(layers) + 1)]
+        self.weight = made.last.weight.view(made.outputs, made.features, width).transpose(0, 1).contiguous()
+        self.bias = made.last.bias.view(made.outputs, made.features).T.contiguous()[:, :, None]
+        # ends[i]: how many units have a degree of at most i.
+        self.ends = torch.bincount(made.degrees, minlength=made.features).cumsum(0).tolist()
+
+    def step(self, i: int) -> Tensor:
+        """(P, B) numbers of feature i, from `x[:i]`."""
+        start, end = (self.ends[i - 1] if i else 0), self.ends[i]
+        if end > start:
+            # Masks are not needed: what a unit of degree i may see is exactly what comes before `end`.
+            h = torch.addmm(self.base[start:end], self.first[start:end, :i], self.x[:i])
+            self.units[0][start:end] = torch.relu_(h)
+            for n, (weight, bias) in enumerate(self.layers):
+                h = torch.addmm(bias[start:end], weight[start:end, :end], self.units[n][:end])
+                self.units[n + 1][start:end] = torch.relu_(h)
+        return torch.addmm(self.bias[i], self.weight[i, :, :end], self.units[-1][:end])
+
+
+class AutoregressiveSpline(FlowStep):
+    """One autoregressive step of splines.
+
+    Args:
+        features: D. conditions: C.
+        given: what the splines are worked out from: `data` makes the way to the noise one pass and the way back a
+            loop, `noise` the other way round.
+        bins: K, bins of a spline.
+        bound: splines act on [-bound, bound] and are the identity outside.
+        width, hidden_layers, dropout: of the network (see `MADE`).
+    """
+
+    def __init__(
+        self,
+        features: int,
+        conditions: int,
+        *,
+        bins: int,
+        bound: float,
+        width: int,
+        hidden_layers: int,
+        dropout: float = 0.0,
+        given: Literal["data", "noise"] = "data",
+    ) -> None:
+        super().__init__()
+        self.given, self.bound = given, bound
+        self.network = MADE(features, conditions, n_spline_parameters(bins), width, hidden_layers, dropout)
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        if self.given == "data":
+            return self.bend(self.network(x, c), x, inverse=False)
+        return self._loop(x, c, inverse=False)
+
+    def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        if self.given == "noise":
+            return self.bend(self.network(z, c), z, inverse=True)
+        return self._loop(z, c, inverse=True)
+
+    def bend(self, parameters: Tensor, x: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        """Bend x (B, D) by splines with `parameters` (B, P, D): (B, D) and the log slopes' sum (B,)."""
+        y, log_slope = rational_quadratic_spline(x, parameters, self.bound, inverse, dim=-2)
+        return y, log_slope.sum(dim=1)
+
+    @torch.no_grad()
+    def _loop(self, x: Tensor, c: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        loop, x = MADELoop(self.network, c), x.T.contiguous()
+        log_det = x.new_zeros(x.shape[1])
+        for i in range(len(x)):
+            loop.x[i], log_slope = rational_quadratic_spline(x[i], loop.step(i), self.bound, inverse, dim=-2)
+            log_det += log_slope
+        return loop.x.T.contiguous(), log_det
+
+
+@torch.no_grad()
+def invert_by_passes(step: AutoregressiveSpline, z: Tensor, c: Tensor) -> Tensor:
+    """What `inverse` of a step given by data would be without its economy: D passes through the whole network."""
+    x = torch.zeros_like(z)
+    for i in range(z.shape[1]):
+        x[:, i] = step.bend(step.network(x, c), z, inverse=True)[0][:, i]
+    return x

@@ -1,0 +1,387 @@
+"""CaloFlow: two autoregressive flows, and a student that samples in one pass (Krause and Shih, arXiv:2106.05285 and
+arXiv:2110.11377).
+
+Flow I learns the layer energies, p(E_0 … E_{L−1} | E_inc), as fractions in logit space; flow II the voxels' shares of
+their layers, p(s | E_0 …, E_inc), in logit space too. Zeros would be points of infinite density, so noise far below the
+readout threshold is added to the voxels, anew whenever a batch is drawn. Both flows are masked autoregressive: their
+density is one pass, sampling a loop over the features.
+
+The student is an inverse autoregressive flow with the same blocks and permutations, fast to sample. It learns from the
+frozen flow II alone, by two losses: the z-loss maps noise z to x by the student and back to z' by the teacher, and
+compares z' to z; the x-loss maps showers x to z by the teacher and back to x' by the student, and compares x' to x.
+Both also compare what lies between the blocks, and the splines' parameters.
+
+A sample is flow I, then the student or flow II, then each layer's shares times its energy: layer energies are exact.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from caloforge.errors import CaloforgeError
+from caloforge.flows import ConditionalSplines, ConditionalStandardise, Flow, FlowStep, Permutation
+from caloforge.geometry import Geometry
+from caloforge.made import AutoregressiveSpline
+from caloforge.models.base import ShowerModel, Stage
+from caloforge.shares import LayerSums, energies_to_fractions, fractions_to_energies, inverse_logit, logit
+
+
+class CaloFlow(ShowerModel):
+    """Layer energies, then shapes, then (if wished) a student of the shapes.
+
+    Features are the voxels in MeV, the condition is the incident energy in MeV: use no transform but a threshold.
+
+    Args:
+        features: V, the geometry's number of voxels.
+        conditions: 1, the incident energy.
+        geometry: supplies the layers.
+        energy_scale: f in u_0 = E_dep / (f E_inc); `auto` takes the training set's largest E_dep / E_inc. The paper's
+            1 suits showers whose deposited energy cannot exceed the incident one.
+        noise: in MeV; the noise is uniform between 0 and this. 0 switches it off (the paper's Fig. 4).
+        empty_below: in MeV. 0: noise on every voxel, as published. Above: voxels below it count as empty, only they
+            get noise, flow I sees noise where a layer is empty, and a sampled layer's energy goes to those voxels that
+            get at least so much. For showers whose readout threshold is well above 1 keV.
+        alpha: α of the logit.
+        standardise: begin both flows with a fixed linear regression on the conditions and a scaling to width 1. Not as
+            published; trains much faster.
+        marginals: then bend each logit of a share by a spline that depends on the conditions only, in flow II. Not as
+            published. The student shares these splines with the teacher, and what is left for it to learn is tame.
+        bins: of a spline.
+        bound: splines bend [-bound, bound].
+        energy_blocks: of flow I; between its blocks stand reversals and random permutations in turn.
+        energy_width: hidden units of a block.
+        energy_hidden_layers: maps from hidden units to hidden units in a block.
+        shape_blocks: of flow II and of the student; the same stands between them, within each layer.
+        shape_width: hidden units of a block.
+        shape_hidden_layers: maps from hidden units to hidden units in a block.
+        dropout: in flow II.
+        student: whether there is a third stage.
+        sampler: which flow makes the shapes; `auto` is the student where there is one.
+
+    Example:
+        >>> from caloforge.geometry import load_geometry
+        >>> model = CaloFlow(504, 1, geometry=load_geometry("calogan"), shape_blocks=2, shape_width=16)
+        >>> model.sample(torch.full((2, 1), 20_000.0)).shape
+        torch.Size([2, 504])
+    """
+
+    def __init__(
+        self,
+        features: int,
+        conditions: int,
+        *,
+        geometry: Geometry,
+        energy_scale: float | Literal["auto"] = 1.0,
+        noise: float = 1e-3,
+        empty_below: float = 0.0,
+        alpha: float = 1e-6,
+        standardise: bool = False,
+        marginals: bool = False,
+        bins: int = 8,
+        bound: float = 14.0,
+        energy_blocks: int = 6,
+        energy_width: int = 64,
+        energy_hidden_layers: int = 2,
+        shape_blocks: int = 8,
+        shape_width: int = 378,
+        shape_hidden_layers: int = 1,
+        dropout: float = 0.05,
+        student: bool = False,
+        sampler: Literal["auto", "teacher", "student"] = "auto",
+    ) -> None:
+        super().__init__()
+        if isinstance(energy_scale, str):
+            raise CaloforgeError("energy_scale 'auto' needs the training set: train from a recipe, or give a number")
+        if features != geometry.n_voxels or conditions != 1:
+            raise CaloforgeError(
+                f"caloflow takes the {geometry.n_voxels} voxels and the incident energy in MeV, not {features} "
+                f"features and {conditions} conditions; leave only readout_threshold in the recipe's transforms"
+            )
+        if sampler == "student" and not student:
+            raise CaloforgeError("sampler 'student' needs a student; set model.student to true")
+        if noise < 0 or empty_below < 0 or energy_scale <= 0:
+            raise CaloforgeError("caloflow's noise and empty_below must not be negative, its energy_scale not zero")
+        if empty_below > 0 and not noise < empty_below:
+            raise CaloforgeError(f"noise ({noise:g} MeV) must stay below empty_below ({empty_below:g} MeV)")
+        self.energy_scale, self.noise, self.empty_below, self.alpha = energy_scale, noise, empty_below, alpha
+        self.by_student = student and sampler != "teacher"
+        self.layers = LayerSums(torch.as_tensor(geometry.layer_index))
+        self.n_layers, self.n_voxels = geometry.n_layers, geometry.n_voxels
+        spline: dict[str, Any] = {"bins": bins, "bound": bound}
+        energy: dict[str, Any] = {"width": energy_width, "hidden_layers": energy_hidden_layers}
+        shape: dict[str, Any] = {"width": shape_width, "hidden_layers": shape_hidden_layers, "dropout": dropout}
+        given = 1 + self.n_layers
+        self.energies = _flow(
+            [AutoregressiveSpline(self.n_layers, 1, **spline, **energy) for _ in range(energy_blocks)],
+            _orders(torch.zeros(self.n_layers, dtype=torch.long), energy_blocks - 1),
+            [ConditionalStandardise(self.n_layers, 1)] if standardise else [],
+        )
+        outer: list[FlowStep] = [ConditionalStandardise(features, given)] if standardise else []
+        if marginals:
+            outer.append(ConditionalSplines(features, given, bins, bound, shape_width))
+        self.outer = Flow(outer)
+        orders = _orders(self.layers.layer_index, shape_blocks - 1)
+
+        def blocks(side: Literal["data", "noise"]) -> Flow:
+            steps = [AutoregressiveSpline(features, given, **spline, **shape, given=side) for _ in range(shape_blocks)]
+            return _flow(steps, orders)
+
+        self.shapes = blocks("data")
+        self.student = blocks("noise") if student else None
+
+    @classmethod
+    def settings_from_data(cls, settings: dict[str, Any], x: Tensor, c: Tensor) -> dict[str, Any]:
+        """Replace `energy_scale: auto` by the largest E_dep / E_inc."""
+        if settings["energy_scale"] != "auto":
+            return settings
+        largest = float((x.sum(dim=1, dtype=torch.float64) / c[:, 0]).max())
+        if not largest > 0:
+            raise CaloforgeError("no training shower deposits any energy; there is nothing to learn")
+        return {**settings, "energy_scale": largest}
+
+    # ---- from showers to what the flows see ------------------------------------------------------------------
+
+    def _noise(self, like: Tensor) -> Tensor:
+        return self.noise * torch.rand_like(like)
+
+    def _emptied(self, x: Tensor) -> Tensor:
+        """Voxels without those that count as empty."""
+        return torch.where(x < self.empty_below, torch.zeros_like(x), x).clamp_min(0)
+
+    def _noisy(self, x: Tensor) -> Tensor:
+        """(B, V) emptied voxels, or (B, L) energies, with their noise."""
+        if self.empty_below > 0:
+            return torch.where(x == 0, self._noise(x), x)
+        return x + self._noise(x) if self.noise > 0 else x
+
+    def _log_incident(self, c: Tensor) -> Tensor:
+        return torch.log10(c / 1e4)
+
+    def _shape_conditions(self, energies: Tensor, c: Tensor) -> Tensor:
+        """(B, 1 + L): log10(E_inc / 10 GeV), and log10((E_l + noise) / 100 GeV) + 2 of the energies before noise."""
+        floor = self.noise if self.noise > 0 else 1e-3
+        return torch.cat([self._log_incident(c), torch.log10((energies + floor) / 1e5) + 2], dim=1)
+
+    def _energy_features(self, energies: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, L) energies in MeV → logits of the fractions, and the sum of log |dy/du|."""
+        y, log_slope = logit(energies_to_fractions(energies, self.energy_scale * c), self.alpha)
+        return y, log_slope.sum(dim=1)
+
+    def _shape_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, V) voxels → logits of the noisy shares (B, V), and flow II's conditions."""
+        emptied = self._emptied(x)
+        y, _ = logit(self.layers.shares(self._noisy(emptied)), self.alpha)
+        return y, self._shape_conditions(self.layers.sums(emptied), c)
+
+    # ---- training --------------------------------------------------------------------------------------------
+
+    def stages(self) -> Sequence[Stage]:
+        """`layer_energies`, `shapes` and, where there is one, `student`."""
+        stages = [
+            Stage(
+                "layer_energies",
+                self._energy_loss,
+                list(self.energies.parameters()),
+                lambda x, c: torch.cat([self.layers.sums(self._emptied(x)), c], dim=1),
+                self._fit_energies,
+            ),
+            Stage(
+                "shapes",
+                self._shape_loss,
+                [*self.outer.parameters(), *self.shapes.parameters()],
+                lambda x, c: torch.cat([x, c], dim=1),
+                self._fit_shapes,
+            ),
+        ]
+        if self.student is not None:
+            stages.append(Stage("student", self._student_loss, list(self.student.parameters()), fit=self._fit_student))
+        return stages
+
+    def _energy_view(self, view: Tensor) -> tuple[Tensor, Tensor]:
+        energies, c = view[:, :-1], view[:, -1:]
+        if self.empty_below > 0:
+            energies = self._noisy(energies)
+        return self._energy_features(energies, c)[0], self._log_incident(c)
+
+    def _energy_loss(self, view: Tensor, c: Tensor) -> Tensor:
+        return -self.energies.log_prob(*self._energy_view(view))
+
+    def _fit_energies(self, view: Tensor) -> None:
+        if isinstance(first := self.energies.steps[0], ConditionalStandardise):
+            first.fit(*self._energy_view(view))
+
+    def _shape_loss(self, view: Tensor, c: Tensor) -> Tensor:
+        return -self._log_prob_of_logits(*self._shape_features(view[:, :-1], c))
+
+    def _log_prob_of_logits(self, y: Tensor, given: Tensor) -> Tensor:
+        y, log_det = self.outer(y, given)
+        return self.shapes.log_prob(y, given) + log_det
+
+    def _fit_shapes(self, view: Tensor) -> None:
+        for step in self.outer.steps:
+            if isinstance(step, ConditionalStandardise):
+                step.fit(*self._shape_features(view[:, :-1], view[:, -1:]))
+
+    def _fit_student(self, view: Tensor) -> None:
+        """The student starts from the teacher's weights."""
+        assert self.student is not None
+        self.student.load_state_dict(self.shapes.state_dict())
+
+    def _student_loss(self, x: Tensor, c: Tensor) -> Tensor:
+        """(B,) x-loss on the first half of the batch and z-loss on the second, scaled to the whole."""
+        assert self.student is not None
+        y, given = self._shape_features(x, c)
+        half = (len(x) + 1) // 2
+        with _frozen(self.shapes):
+            with torch.no_grad():
+                y, _ = self.outer(y, given)
+                true = _trace(self.shapes, y[:half], given[:half], inverse=False)
+            made = _trace(self.student, true[-1][1], given[:half], inverse=True)
+            x_loss = _difference(true, made)
+            z = torch.randn_like(y[half:])
+            made = _trace(self.student, z, given[half:], inverse=True)
+            back = _trace(self.shapes, made[0][0], given[half:], inverse=False)
+            z_loss = _difference(back, made)
+        return torch.cat([x_loss, z_loss])
+
+    def loss(self, x: Tensor, c: Tensor) -> Tensor:
+        """(B,) all objectives together."""
+        view = torch.cat([self.layers.sums(self._emptied(x)), c], dim=1)
+        total = self._energy_loss(view, c) + self._shape_loss(torch.cat([x, c], dim=1), c)
+        return total if self.student is None else total + self._student_loss(x, c)
+
+    # ---- sampling --------------------------------------------------------------------------------------------
+
+    @property
+    def noise_dim(self) -> int:
+        """Numbers from N(0, 1) that one shower takes."""
+        return self.n_layers + self.n_voxels
+
+    def decode(self, noise: Tensor, c: Tensor) -> Tensor:
+        """noise (B, L + V) from N(0, 1), c (B, 1) MeV → voxels (B, V) in MeV."""
+        y, _ = self.energies.inverse(noise[:, : self.n_layers], self._log_incident(c))
+        energies, _ = fractions_to_energies(inverse_logit(y, self.alpha), self.energy_scale * c)
+        energies = self._emptied(energies)
+        y = self._logits(noise[:, self.n_layers :], self._shape_conditions(energies, c), self.by_student)
+        return self.layers.share_out(inverse_logit(y, self.alpha), energies, self.empty_below)
+
+    def _logits(self, noise: Tensor, given: Tensor, by_student: bool) -> Tensor:
+        flow = self.student if by_student and self.student is not None else self.shapes
+        y, _ = flow.inverse(noise, given)
+        return self.outer.inverse(y, given)[0]
+
+    def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        noise = torch.randn(len(c), self.noise_dim, generator=generator, device=c.device, dtype=c.dtype)
+        return self.decode(noise, c)
+
+    # ---- density ---------------------------------------------------------------------------------------------
+
+    def log_prob(self, x: Tensor, c: Tensor, draws: int = 64, seed: int = 0) -> Tensor:
+        """(B,) log of flow I's and flow II's density of showers x (B, V), per MeV^V.
+
+        It is that of the noisy showers that the flows describe, before anything is cut; a layer without energy has
+        none (-inf). Flow II has V numbers for shares that sum to 1 in each layer: sampling divides the sums S_l out,
+        so the density is an integral over them, ∫ p(S s | E) Π S_l^{V_l − 1} dS, estimated by importance sampling
+        (without bias before the logarithm).
+
+        Args:
+            x: voxels in MeV. c: (B, 1) incident energies in MeV.
+            draws: of S, for each shower.
+            seed: of the draws.
+        """
+        energies = self.layers.sums(x)
+        scale = self.energy_scale * c
+        y, log_slope = self._energy_features(energies, c)
+        _, log_volume = fractions_to_energies(energies_to_fractions(energies, scale), scale)
+        log_energies = self.energies.log_prob(y, self._log_incident(c)) + log_slope - log_volume
+        sizes = torch.tensor(self.layers.sizes, device=x.device, dtype=x.dtype)
+        tiny = torch.finfo(x.dtype).tiny
+        log_shares = self._log_prob_of_shares(
+            self.layers.shares(x), self._shape_conditions(self._emptied(energies), c), sizes, draws, seed
+        )
+        total = log_energies + log_shares - torch.log(energies.clamp_min(tiny)) @ (sizes - 1)
+        possible = (energies > 0).all(dim=1) & (energies.sum(dim=1) <= scale[:, 0])
+        return torch.where(possible, total, -torch.inf)
+
+    def _log_prob_of_shares(self, shares: Tensor, given: Tensor, sizes: Tensor, draws: int, seed: int) -> Tensor:
+        generator = torch.Generator(given.device).manual_seed(seed)
+
+        def normal(rows: int, columns: int) -> Tensor:
+            return torch.randn(rows, columns, generator=generator, device=given.device, dtype=given.dtype)
+
+        # Where the flow itself puts log S; the proposal is wider, for the sake of its tails.
+        pilot = given[torch.arange(max(64, len(given)), device=given.device) % len(given)]
+        sampled = inverse_logit(self._logits(normal(len(pilot), self.n_voxels), pilot, False), self.alpha)
+        log_sums = torch.log(self.layers.sums(sampled).clamp_min(1e-12))
+        mean, width = log_sums.mean(dim=0), 2.5 * log_sums.std(dim=0) + 1e-3
+        terms = []
+        for _ in range(draws):
+            unit = normal(len(shares), self.n_layers)
+            log_s = mean + width * unit
+            log_proposal = (-0.5 * unit**2 - torch.log(width) - 0.5 * math.log(2 * math.pi)).sum(dim=1)
+            scaled = shares * self.layers.spread(log_s.exp())
+            y, log_slope = logit(scaled, self.alpha)
+            log_p = self._log_prob_of_logits(y, given) + log_slope.sum(dim=1) + log_s @ sizes - log_proposal
+            terms.append(torch.where((scaled <= 1).all(dim=1), log_p, -torch.inf))
+        return torch.logsumexp(torch.stack(terms), dim=0) - math.log(draws)
+
+
+def _orders(groups: Tensor, n: int) -> list[Tensor]:
+    """n orders, reversed and random in turn, that leave each group of neighbours (the same number) in its place."""
+    places = torch.arange(len(groups))
+    parts = [places[groups == g] for g in groups.unique()]
+    orders = []
+    for k in range(n):
+        orders.append(torch.cat([p.flip(0) if k % 2 == 0 else p[torch.randperm(len(p))] for p in parts]))
+    return orders
+
+
+def _flow(blocks: Sequence[FlowStep], orders: Sequence[Tensor], first: Sequence[FlowStep] = ()) -> Flow:
+    steps = list(first)
+    for k, block in enumerate(blocks):
+        steps += [Permutation(len(orders[k - 1]), orders[k - 1].clone()), block] if k else [block]
+    return Flow(steps)
+
+
+@contextmanager
+def _frozen(flow: Flow) -> Iterator[None]:
+    """No gradient for the weights, and no dropout."""
+    training = flow.training
+    flow.eval().requires_grad_(False)
+    try:
+        yield
+    finally:
+        flow.train(training).requires_grad_(True)
+
+
+Trace = list[tuple[Tensor, Tensor, Tensor]]
+"""For each block, data side first: what stands before it, what stands after it, the splines' parameters."""
+
+
+def _trace(flow: Flow, x: Tensor, c: Tensor, inverse: bool) -> Trace:
+    """Everything between the blocks, on the way that takes one pass."""
+    trace: Trace = []
+    for step in reversed(flow.steps) if inverse else flow.steps:
+        if isinstance(step, AutoregressiveSpline):
+            parameters = step.network(x, c)
+            y, _ = step.bend(parameters, x, inverse)
+            trace.append((y, x, parameters) if inverse else (x, y, parameters))
+            x = y
+        else:
+            x, _ = step.inverse(x, c) if inverse else step(x, c)  # type: ignore[operator]
+    return trace[::-1] if inverse else trace
+
+
+def _difference(teacher: Trace, student: Trace) -> Tensor:
+    """(B,) mean squared difference of what stands before and after each block, and of the splines' parameters."""
+    total = teacher[0][0].new_zeros(len(teacher[0][0]))
+    for one, other in zip(teacher, student, strict=True):
+        for a, b in zip(one, other, strict=True):
+            total = total + ((a - b) ** 2).flatten(1).mean(dim=1)
+    return total

@@ -1,0 +1,8 @@
+"""What a trained generator is and how it makes showers: `Simulator`, its engines, generation to files and shards."""
+
+from __future__ import annotations
+
+from caloforge.simulator.core import Simulator
+from caloforge.simulator.generation import Generation, generate
+
+__all__ = ["Generation", "Simulator", "generate"]

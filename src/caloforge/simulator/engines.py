@@ -1,0 +1,174 @@
+"""Engines: what carries a batch of incident energies through a model and back to voxels in MeV.
+
+An engine works through a batch in pieces that stay in a processor's cache, and says how long model and
+postprocessing took. `TorchEngine` is PyTorch, as it is or compiled; `caloforge.export.engine` has onnxruntime's.
+All draw a batch's noise at once from the batch's own generator, so that they make the same showers up to rounding.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from caloforge.errors import CaloforgeError
+from caloforge.models.base import has_method
+from caloforge.simulator.lowering import lowered
+from caloforge.transforms import Compose, ReadoutThreshold
+
+if TYPE_CHECKING:
+    from caloforge.simulator.core import Simulator
+
+ROWS = 2000
+"""Showers per piece on a CPU: few enough for the cache, enough to hide the cost of calls."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Showers to make.
+
+    Args:
+        number: of the batch, from 0.
+        energies: (B,) incident energies in MeV.
+        seed: of the batch's noise.
+    """
+
+    number: int
+    energies: np.ndarray
+    seed: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished batch.
+
+    Args:
+        voxels: (B, V) float32 in MeV.
+        model: seconds in the model, noise included.
+        postprocessing: seconds of undoing the preprocessing, threshold included; 0 where one graph does both.
+    """
+
+    voxels: np.ndarray
+    model: float
+    postprocessing: float
+
+
+class Engine(Protocol):
+    """Makes batches; safe to call from several threads at once."""
+
+    name: str
+
+    def make(self, batch: Batch) -> Made:
+        """The batch's showers."""
+
+
+class TorchEngine:
+    """PyTorch on the device and in the precision of the simulator's weights, as they are now.
+
+    Args:
+        simulator: what to run.
+        compiled: let torch.compile make one kernel chain of model and postprocessing; the first call takes long.
+
+    Raises:
+        CaloforgeError: to be compiled, a model must offer `decode`.
+    """
+
+    def __init__(self, simulator: Simulator, compiled: bool = False) -> None:
+        self.name = "compile" if compiled else "torch"
+        self.transforms = simulator.transforms
+        self.model = simulator.model
+        if self.model.training:
+            self.model.eval()
+        parameter = next(self.model.parameters())
+        self.device, self.dtype = parameter.device, parameter.dtype
+        # A GPU wants as much at once as there is.
+        self.rows = ROWS if self.device.type == "cpu" else 1_000_000
+        self.decode: Callable[[Tensor, Tensor], Tensor] | None = lowered(self.model)
+        if self.decode is None and has_method(self.model, "decode"):
+            self.decode = self.model.decode  # type: ignore[assignment]
+        self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
+        if compiled:
+            self._compiled = self._compile()
+
+    def _compile(self) -> Callable[[Tensor, Tensor], Tensor]:
+        decode = self.decode
+        if decode is None:
+            raise CaloforgeError(
+                f"the model {type(self.model).__name__} draws its noise itself (it has no `decode`), which cannot be "
+                "compiled: use --engine torch"
+            )
+
+        def whole(noise: Tensor, energies: Tensor) -> Tensor:
+            c = self.transforms.condition(energies)
+            return undone(self.transforms, decode(noise, c), c)
+
+        return torch.compile(whole, dynamic=False)
+
+    def make(self, batch: Batch) -> Made:
+        with torch.inference_mode():
+            energies = torch.as_tensor(batch.energies, dtype=self.dtype, device=self.device)[:, None]
+            generator = torch.Generator(self.device).manual_seed(batch.seed)
+            if self._compiled is not None:
+                return self._make_compiled(energies, generator)
+            return self._make(energies, generator)
+
+    def _make(self, energies: Tensor, generator: torch.Generator) -> Made:
+        model = postprocessing = 0.0
+        voxels: Tensor | None = None
+        begun = self._now()
+        c = self.transforms.condition(energies)
+        noise = None if self.decode is None else self._noise(len(energies), generator)
+        for start in range(0, len(energies), self.rows):
+            rows = slice(start, start + self.rows)
+            if self.decode is None or noise is None:
+                x = self.model.sample(c[rows], generator)
+            else:
+                x = self.decode(noise[rows], c[rows])
+            modelled = self._now()
+            piece = undone(self.transforms, x, c[rows])
+            if voxels is None:
+                voxels = torch.empty((len(energies), piece.shape[1]), dtype=torch.float32)
+            voxels[rows] = piece
+            ended = self._now()
+            model, postprocessing, begun = model + modelled - begun, postprocessing + ended - modelled, ended
+        assert voxels is not None
+        return Made(voxels.numpy(), model, postprocessing)
+
+    def _make_compiled(self, energies: Tensor, generator: torch.Generator) -> Made:
+        begun = self._now()
+        noise = self._noise(len(energies), generator)
+        n, rows = len(energies), min(self.rows, len(energies))
+        assert self._compiled is not None
+        pieces = []
+        for start in range(0, n, rows):
+            # One shape, one compilation: a short last piece is made longer by repeating its last row.
+            index = torch.arange(start, start + rows, device=self.device).clamp_max(n - 1)
+            pieces.append(self._compiled(noise[index], energies[index])[: n - start].float().cpu())
+        return Made(torch.cat(pieces).numpy(), self._now() - begun, 0.0)
+
+    def _noise(self, n: int, generator: torch.Generator) -> Tensor:
+        width: int = self.model.noise_dim  # type: ignore[assignment]
+        return torch.randn(n, width, generator=generator, device=self.device, dtype=self.dtype)
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+def undone(transforms: Compose, x: Tensor, c: Tensor) -> Tensor:
+    """(B, F) features, (B, C) conditions → (B, V) voxels in MeV: `transforms.inverse`, with a faster threshold."""
+    for transform in reversed(transforms.transforms):
+        if type(transform) is ReadoutThreshold:
+            # x <= t is x < value for t just below it, and that comparison is one pass.
+            value = np.array(transform.value, dtype=np.float64 if x.dtype == torch.float64 else np.float32)
+            x = functional.threshold(x, float(np.nextafter(value, -np.inf, dtype=value.dtype)), 0.0)
+        else:
+            x, c = transform.inverse(x, c)  # type: ignore[operator]
+    return x

@@ -1,0 +1,206 @@
+"""A sample cut into shards: made anywhere and in any order, put together by `merge`.
+
+Shard i of N holds its share of the n showers and has random streams of its own, seeded by (seed, i). Laws with
+energies of their own (`like:`, `list:`) are cut like a sheet: the shards together have exactly the energies that the
+whole would have. Random laws are drawn in each shard.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caloforge.energies import EnergyLaw
+from caloforge.errors import CaloforgeError
+from caloforge.showers import ShowerFile, ShowerWriter
+
+SAME = ("weights_sha256", "recipe", "energies", "seed", "batch_size", "shards")
+"""Attributes that shards of one sample share."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` (from 0) of `of`.
+
+    Raises:
+        CaloforgeError: the number is not 0 … of − 1.
+    """
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if self.of < 1 or not 0 <= self.number < self.of:
+            raise CaloforgeError(f"shard {self.number}/{self.of} does not exist: N shards are counted 0/N … (N-1)/N")
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """`3/10` → the fourth of ten.
+
+        Raises:
+            CaloforgeError: the text says something else.
+        """
+        number, _, of = text.partition("/")
+        if not (number.isdecimal() and of.isdecimal()):
+            raise CaloforgeError(f"'{text}' is no shard; write its number from 0 and how many there are, as in 0/10")
+        return cls(int(number), int(of))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def rows(self, n: int) -> tuple[int, int]:
+        """Where its showers start and stop among the n of the sample."""
+        return self.number * n // self.of, (self.number + 1) * n // self.of
+
+    def file_name(self) -> str:
+        """Name of its file in a folder of shards."""
+        return f"shard-{self.number:0{len(str(self.of - 1))}d}-of-{self.of}.h5"
+
+
+def draw_energies(law: EnergyLaw, n: int | None, seed: int, shard: Shard | None = None) -> np.ndarray:
+    """The incident energies of a sample, or of one shard of it; memory for a shard only.
+
+    Args:
+        law: of incident energy.
+        n: showers of the whole sample; None takes the law's own number.
+        seed: not negative.
+        shard: None is the whole.
+
+    Returns:
+        (showers of the shard,) MeV.
+
+    Raises:
+        CaloforgeError: what `EnergyLaw.draw` raises; the shard has no showers.
+    """
+
+    def random(*place: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=place))
+
+    if shard is None:
+        return law.draw(n, random(0))
+    total = law.natural_count if n is None else n
+    if total is None:
+        return law.draw(None, random(0))  # says that the number is missing
+    start, stop = shard.rows(total)
+    if start == stop:
+        raise CaloforgeError(f"shard {shard} of {total} showers is empty: ask for fewer shards, or for more showers")
+    own = law.natural_count
+    if own is None:
+        return law.draw(stop - start, random(2, shard.number, 0))
+    # Row k of the whole is row k mod m of one copy, and the last incomplete copy is left to chance: as in EnergyLaw.
+    row, whole = np.arange(start, stop), total - total % own
+    energies = law.draw(own, random(0))[row % own]
+    if stop > whole:
+        energies[row >= whole] = law.draw(total % own, random(0))[row[row >= whole] - whole]
+    return energies
+
+
+def is_made(path: Path, wanted: dict[str, Any], n: int) -> bool:
+    """Whether `path` is a finished file of n showers that was made as `wanted` says.
+
+    Raises:
+        CaloforgeError: it is there, but something else.
+    """
+    if not path.exists():
+        return False
+    with ShowerFile(path) as file:
+        for key, value in wanted.items():
+            if file.attributes.get(key) != value:
+                raise CaloforgeError(
+                    f"{path} is another one ({key} is {file.attributes.get(key)!r}, not {value!r}): "
+                    "give another -o, or --overwrite"
+                )
+        if len(file) != n:
+            raise CaloforgeError(f"{path} has {len(file)} showers, not {n}: give another -o, or --overwrite")
+    return True
+
+
+def merge(
+    files: Sequence[str | os.PathLike[str]],
+    path: str | os.PathLike[str],
+    *,
+    compression: int = 1,
+    incomplete: bool = False,
+    columns: Sequence[str] = ("geant4_cpu_seconds",),
+    progress: Callable[[int], None] | None = None,
+) -> int:
+    """Put shower files one behind the other, in bounded memory; shards of one sample in their order.
+
+    Attributes that all files share are kept.
+
+    Args:
+        files: to merge; of one geometry.
+        path: file to write, whole or not at all.
+        compression: gzip level, 0 (none) … 9.
+        incomplete: whether shards may be missing.
+        columns: further datasets to keep where all files have them.
+        progress: called with the number of showers of each chunk.
+
+    Returns:
+        The number of showers.
+
+    Raises:
+        CaloforgeError: no files, different geometries, shards of different samples, one twice, or one missing.
+    """
+    if not files:
+        raise CaloforgeError("no files to merge")
+    with ExitStack() as stack:
+        opened = [stack.enter_context(ShowerFile(file)) for file in files]
+        first = opened[0]
+        for other in opened[1:]:
+            if other.geometry != first.geometry:
+                raise CaloforgeError(
+                    f"{other.path} has geometry '{other.geometry.name}', but {first.path} has '{first.geometry.name}'"
+                )
+        opened = _in_shard_order(opened, incomplete)
+        shared = {k: v for k, v in first.attributes.items() if all(_same(f.attributes.get(k), v) for f in opened)}
+        shared = {k: v for k, v in shared.items() if k not in ("shard", "shards")} | {"merged_files": len(opened)}
+        kept = tuple(name for name in columns if all(file.column(name) is not None for file in opened))
+        total = 0
+        with ShowerWriter(path, first.geometry, shared, compression, kept) as out:
+            for file in opened:
+                further = {name: file.column(name) for name in kept}
+                start = 0
+                for chunk in file.chunks():
+                    stop = start + len(chunk)
+                    parts = {name: values[start:stop] for name, values in further.items() if values is not None}
+                    out.append(chunk.energies, chunk.voxels, **parts)
+                    start = stop
+                    if progress is not None:
+                        progress(len(chunk))
+                total += start
+    return total
+
+
+def _in_shard_order(files: list[ShowerFile], incomplete: bool) -> list[ShowerFile]:
+    with_shard = [file for file in files if "shard" in file.attributes]
+    if not with_shard:
+        return files
+    if len(with_shard) < len(files):
+        plain = next(file for file in files if "shard" not in file.attributes)
+        raise CaloforgeError(f"{plain.path} is no shard, but {with_shard[0].path} is: merge one kind at a time")
+    found: dict[int, ShowerFile] = {}
+    for file in files:
+        for key in SAME:
+            if file.attributes.get(key) != files[0].attributes.get(key):
+                raise CaloforgeError(f"{file.path} and {files[0].path} are shards of different samples: {key} differs")
+        number = int(file.attributes["shard"])
+        if number in found:
+            raise CaloforgeError(f"{file.path} and {found[number].path} are the same shard")
+        found[number] = file
+    missing = sorted(set(range(int(files[0].attributes["shards"]))) - set(found))
+    if missing and not incomplete:
+        which = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
+        raise CaloforgeError(f"shards missing: {which} of {files[0].attributes['shards']}; make them, or --incomplete")
+    return [found[number] for number in sorted(found)]
+
+
+def _same(a: Any, b: Any) -> bool:
+    return json.dumps(a, default=str) == json.dumps(b, default=str)

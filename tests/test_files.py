@@ -1,0 +1,42 @@
+"""Files that are kept, and names that can be stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from caloforge.errors import CaloforgeError
+from caloforge.files import printable, refuse_existing
+from caloforge.units import count
+
+
+def test_an_existing_file_is_kept_unless_it_may_go(tmp_path: Path) -> None:
+    path = tmp_path / "showers.h5"
+    refuse_existing(path, overwrite=False)
+    path.write_text("precious")
+    with pytest.raises(CaloforgeError, match=r"showers\.h5 exists: give another -o or --overwrite"):
+        refuse_existing(path, overwrite=False)
+    refuse_existing(path, overwrite=True)
+    assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_is_never_a_file_to_write(overwrite: bool, tmp_path: Path) -> None:
+    with pytest.raises(CaloforgeError, match="is a folder; give the path of a file"):
+        refuse_existing(tmp_path, overwrite)
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [("a/é.h5", "a/é.h5"), (Path("a/b.h5"), "a/b.h5"), ("caf\udce9.h5", "caf\\xe9.h5"), ("", "")],
+)
+def test_printable_text_is_utf8(text: str | Path, stored: str) -> None:
+    assert printable(text) == stored
+
+
+@pytest.mark.parametrize(
+    ("n", "words"), [(0, "0 showers"), (1, "1 shower"), (2, "2 showers"), (12000, "12,000 showers")]
+)
+def test_counts_agree_with_their_noun(n: int, words: str) -> None:
+    assert count(n, "shower") == words
