@@ -23,7 +23,8 @@ from torch.nn import functional
 from caloforge.flows import Affine, Flow, SplineCoupling, frozen
 from caloforge.models.base import ShowerModel
 from caloforge.models.caloman import CaloMan
-from caloforge.spline import MAX_SLOPE_LOGIT, MIN_BIN, MIN_SLOPE, n_spline_parameters
+from caloforge.networks import GatedResidualBlock
+from caloforge.spline import MAX_SLOPE_LOGIT, MIN_BIN, MIN_SLOPE
 
 _UNIT_SLOPE = math.log(math.expm1(1 - MIN_SLOPE))
 """Shift of a slope's logit that makes logit 0 the slope 1."""
@@ -93,10 +94,14 @@ class RectifiedLayers(nn.Module):
         return x
 
 
+def _recording() -> bool:
+    """Whether a graph is being recorded, for export or compilation."""
+    return torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.jit.is_tracing()
+
+
 def _own(x: Tensor) -> Tensor | None:
-    """x as the place for a result, except while a graph is recorded."""
-    recorded = torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.jit.is_tracing()
-    return None if recorded else x
+    """x as the place for a result, except in a graph."""
+    return None if _recording() else x
 
 
 class LoweredFlow(nn.Module):
@@ -152,30 +157,25 @@ class _GatedBlock(nn.Module):
     floor: Tensor
     second: Tensor
     offset: Tensor
-    gate: Tensor
 
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, first: nn.Linear, second: nn.Linear) -> None:
         super().__init__()
-        first, second, gate = block.first, block.second, block.gate
-        assert isinstance(first, nn.Linear)
-        assert isinstance(second, nn.Linear)
-        assert isinstance(gate, nn.Linear)
         self.register_buffer("first", first.weight.detach().T.contiguous())
         self.register_buffer("floor", -first.bias.detach())
         self.register_buffer("second", second.weight.detach().T.contiguous())
         self.register_buffer("offset", second.bias.detach() + second.weight.detach() @ first.bias.detach())
-        self.register_buffer("gate", torch.cat([gate.weight, gate.bias[:, None]], dim=1).detach().T.contiguous())
 
-    def forward(self, h: Tensor, c: Tensor) -> Tensor:
+    def forward(self, h: Tensor, gate: Tensor) -> Tensor:
         update = functional.relu(h) @ self.first
         update = torch.maximum(update, self.floor, out=_own(update)) @ self.second
-        return h.addcmul_(update.add_(self.offset), torch.sigmoid_(c @ self.gate))
+        return h.addcmul_(update.add_(self.offset), gate)
 
 
 class _InverseCoupling(nn.Module):
     """Inverse of a spline coupling whose bent features come first."""
 
     first: Tensor
+    gates: Tensor
     last: Tensor
     last_bias: Tensor
 
@@ -184,25 +184,36 @@ class _InverseCoupling(nn.Module):
         self.bound = coupling.bound
         self.n_bent = len(coupling.bent)
         network = coupling.network
-        self.register_buffer(
-            "first", torch.cat([network.first.weight, network.first.bias[:, None]], dim=1).detach().T.contiguous()
-        )
-        self.blocks = nn.ModuleList([_GatedBlock(block) for block in network.blocks])
-        # The network gives all numbers of one feature after another; here the features of one number do.
-        n_numbers = network.last.out_features // self.n_bent
-        order = torch.arange(network.last.out_features).view(self.n_bent, n_numbers).T.reshape(-1)
-        self.register_buffer("last", network.last.weight.detach()[order] * coupling.scale)
-        self.register_buffer("last_bias", network.last.bias.detach()[order, None] * coupling.scale)
-        assert n_numbers == n_spline_parameters((n_numbers + 1) // 3)
+        blocks = [block for block in network.blocks if isinstance(block, GatedResidualBlock)]
+        self.blocks = nn.ModuleList([_GatedBlock(block.first, block.second) for block in blocks])
+        self.register_buffer("first", _with_bias(network.first).T.contiguous())
+        self.register_buffer("gates", torch.cat([_with_bias(block.gate) for block in blocks]).T.contiguous())
+        # The network gives all numbers of one feature after another; here the features of one number do, and the two
+        # outer slopes, which the network does not give, have the logit 0.
+        numbers = _with_bias(network.last) * coupling.scale
+        numbers = numbers.view(self.n_bent, -1, numbers.shape[1]).transpose(0, 1)
+        bins = (len(numbers) + 1) // 3
+        zero = torch.zeros_like(numbers[:1])
+        numbers = torch.cat([numbers[: 2 * bins], zero, numbers[2 * bins :], zero]).flatten(0, 1)
+        self.register_buffer("last", numbers[:, :-1].contiguous())
+        self.register_buffer("last_bias", numbers[:, -1:].contiguous())
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
         bent, kept = z[: self.n_bent], z[self.n_bent :]
         h = torch.cat([kept.T, c], dim=1) @ self.first
-        for block in self.blocks:
-            h = block(h, c)
-        numbers = (self.last @ h.T).add_(self.last_bias)
-        bent = inverse_spline(bent, numbers.view(-1, self.n_bent, z.shape[1]), self.bound)
+        gates = torch.sigmoid_(c @ self.gates).chunk(len(self.blocks), dim=1)
+        for block, gate in zip(self.blocks, gates, strict=True):
+            h = block(h, gate)
+        if _recording():  # what a runtime does best with one shower at a time
+            numbers = functional.linear(h, self.last, self.last_bias[:, 0]).T
+        else:
+            numbers = (self.last @ h.T).add_(self.last_bias)
+        bent = inverse_spline(bent, numbers.reshape(-1, self.n_bent, z.shape[1]), self.bound)
         return torch.cat([bent, kept])
+
+
+def _with_bias(layer: nn.Linear) -> Tensor:
+    return torch.cat([layer.weight, layer.bias[:, None]], dim=1).detach()
 
 
 def inverse_spline(y: Tensor, parameters: Tensor, bound: float) -> Tensor:
@@ -210,44 +221,39 @@ def inverse_spline(y: Tensor, parameters: Tensor, bound: float) -> Tensor:
 
     Args:
         y: (F, B) any real values.
-        parameters: (3K − 1, F, B): K logits of widths, K of heights, K − 1 of inner slopes. Overwritten.
+        parameters: (3K + 1, F, B): K logits of widths, K of heights, K + 1 of slopes, the outer two 0.
         bound: B of the spline.
 
     Returns:
         (F, B).
     """
-    bins = (len(parameters) + 1) // 3
+    bins = (len(parameters) - 1) // 3
     clamped = y.clamp(-bound, bound)
     # Shares of the interval, widths and heights together: (2, K, F, B).
-    logits = parameters[: 2 * bins].view(2, bins, *y.shape)
-    weights = (logits - logits.amax(dim=1, keepdim=True)).exp_()
-    sizes = weights.mul_((2 * bound * (1 - MIN_BIN * bins)) / weights.sum(dim=1, keepdim=True)).add_(
-        2 * bound * MIN_BIN
-    )
+    shares = torch.softmax(parameters[: 2 * bins].view(2, bins, *y.shape), dim=1)
+    sizes = shares * (2 * bound * (1 - MIN_BIN * bins)) + 2 * bound * MIN_BIN
 
-    heights = sizes[1].reshape(bins, -1)
-    knots = (_triangle(bins, heights) @ heights).view(bins - 1, *y.shape) - bound
-    below = (clamped >= knots).to(y.dtype)  # 1 where bin j lies below y
-    chosen = functional.pad(below, (0, 0, 0, 0, 1, 0), value=1.0) - functional.pad(below, (0, 0, 0, 0, 0, 1))
+    # All inner knots by one product with a triangle of ones, which is faster than a cumulative sum.
+    triangle = torch.ones((bins - 1, bins), dtype=y.dtype, device=y.device).tril()
+    knots = (triangle @ sizes[1].reshape(bins, -1)).view(bins - 1, *y.shape) - bound
+    above = (clamped >= knots).to(y.dtype)  # 1 where y lies above knot j
+    below = functional.pad(above, (0, 0, 0, 0, 0, 1))  # 1 where bin j lies below y
+    chosen = functional.pad(above, (0, 0, 0, 0, 1, 0), value=1.0) - below
 
-    x_k, y_k = ((sizes[:, :-1] * below).sum(dim=1) - bound).unbind()
-    width, height = (sizes * chosen).sum(dim=1).unbind()
-    slope_logits = parameters[2 * bins :]
-    at_knots = torch.stack([(slope_logits * chosen[1:]).sum(dim=0), (slope_logits * chosen[:-1]).sum(dim=0)])
-    bounded = torch.tanh(at_knots / MAX_SLOPE_LOGIT) * MAX_SLOPE_LOGIT
-    d_k, d_next = (MIN_SLOPE + functional.softplus(bounded + _UNIT_SLOPE)).unbind()
+    x_k, y_k = torch.split((sizes * below).sum(dim=1), 1)  # from −B
+    slopes = [parameters[2 * bins : -1], parameters[2 * bins + 1 :]]  # left and right of each bin
+    table = torch.cat([sizes.flatten(0, 1), *slopes]).view(4, bins, *y.shape)
+    width, height, *logits = torch.split((table * chosen).sum(dim=1), [1, 1, 2])
+    bounded = torch.tanh(logits[0] * (1 / MAX_SLOPE_LOGIT)) * MAX_SLOPE_LOGIT
+    d_k, d_next = torch.split(functional.softplus(bounded + _UNIT_SLOPE) + MIN_SLOPE, 1)
 
+    # The quadratic of `caloforge.spline`, divided by the height: a ξ² + b ξ − c = 0.
     s = height / width
-    rise = clamped - y_k
+    rise = (clamped + bound - y_k) / height
     excess = rise * (d_k + d_next - 2 * s)
-    a = height * (s - d_k) + excess
-    b = height * d_k - excess
+    half_b = 0.5 * (d_k - excess)
     c = s * rise
-    discriminant = (b * b + 4 * a * c).clamp_min(0)
-    xi = (2 * c / (b + torch.sqrt(discriminant))).clamp(0, 1)
-    return torch.where(y == clamped, x_k + xi * width, y)
-
-
-def _triangle(bins: int, like: Tensor) -> Tensor:
-    """(K − 1, K) whose product with sizes gives the inner knots; a cumulative sum, as fast as a matrix product."""
-    return torch.ones((bins - 1, bins), dtype=like.dtype, device=like.device).tril()
+    discriminant = (half_b * half_b + (s - d_k + excess) * c).clamp_min(0)
+    xi = (c / (half_b + torch.sqrt(discriminant))).clamp(0, 1)
+    # Outside the interval, where y is not what it was clamped to, the map is the identity.
+    return (xi * width + x_k - bound + (y - clamped)).view(y.shape)
