@@ -7,15 +7,35 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from caloforge.flows import Affine, FlowStep, LULinear, Permutation, SplineCoupling, frozen, spline_coupling_flow
+from caloforge.flows import (
+    Affine,
+    ConditionalSplines,
+    ConditionalStandardise,
+    FlowStep,
+    LULinear,
+    Permutation,
+    SplineCoupling,
+    frozen,
+    spline_coupling_flow,
+)
 from caloforge.models.base import n_parameters
 
 STEPS: dict[str, Callable[[], FlowStep]] = {
     "permutation": lambda: Permutation(5),
+    "given order": lambda: Permutation(5, torch.tensor([3, 0, 4, 1, 2])),
+    "standardise": lambda: _standardised(),
+    "conditional splines": lambda: ConditionalSplines(5, 2, 8, 1.0, 16),
     "lu": lambda: LULinear(5),
     "coupling, even": lambda: SplineCoupling(5, 2, True, 8, 1.0, 16, 2),
     "coupling, odd": lambda: SplineCoupling(5, 2, False, 8, 1.0, 16, 2),
 }
+
+
+def _standardised() -> ConditionalStandardise:
+    step = ConditionalStandardise(5, 2)
+    generator = torch.Generator().manual_seed(8)
+    step.fit(torch.randn(50, 5, generator=generator), torch.rand(50, 2, generator=generator))
+    return step
 
 
 def _shaken(module: torch.nn.Module) -> torch.nn.Module:
@@ -46,6 +66,39 @@ def test_lu_starts_as_identity() -> None:
     z, log_det = LULinear(7)(x, torch.zeros(4, 1))
     torch.testing.assert_close(z, 1.001 * x, atol=1e-5, rtol=1e-3)
     assert log_det.abs().max() < 0.01
+
+
+def test_a_step_must_have_both_directions() -> None:
+    class OneWay(FlowStep):
+        def forward(self, x: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return x, c
+
+    with pytest.raises(TypeError, match="inverse"):
+        OneWay()  # type: ignore[abstract]
+
+
+def test_standardising_takes_out_what_the_conditions_explain() -> None:
+    generator = torch.Generator().manual_seed(0)
+    c = torch.rand(5000, 2, generator=generator)
+    rest = torch.randn(5000, 3, generator=generator)
+    x = c @ torch.tensor([[1.0, -2, 0], [0.5, 4, 0]]) + torch.tensor([3.0, 0, -7]) + torch.tensor([1.0, 0.1, 0]) * rest
+    step = ConditionalStandardise(3, 2)
+    assert torch.equal(step(x, c)[0], x)  # the identity until it is fitted
+    step.fit(x, c)
+    torch.testing.assert_close(step.slope[:, 1], torch.tensor([-2.0, 4.0]), atol=0.02, rtol=0)
+    z, log_det = step(x, c)
+    torch.testing.assert_close(z[:, :2].std(dim=0), torch.ones(2), atol=1e-3, rtol=0)
+    torch.testing.assert_close(log_det[0].item(), -torch.log(torch.tensor(0.1)).item(), atol=0.05, rtol=0)
+    assert z[:, 2].abs().max() < 1e-3  # nothing is left of a feature that the conditions fix, nor is it blown up
+
+
+def test_conditional_splines_start_near_the_identity_and_mix_no_features() -> None:
+    step = ConditionalSplines(4, 2, 8, 6.0, 16)
+    x, c = torch.randn(20, 4), torch.rand(20, 2)
+    assert (step(x, c)[0] - x).abs().max() < 0.3
+    shaken = _shaken(step)
+    jacobian = torch.autograd.functional.jacobian(lambda v: shaken(v[None], c[:1].double())[0][0], x[0].double())
+    assert torch.equal(jacobian, torch.diag(torch.diag(jacobian)))
 
 
 def test_frozen_flow_is_the_same_map_with_one_matrix_between_couplings() -> None:

@@ -95,3 +95,40 @@ def test_is_monotone() -> None:
     parameters = _random(1, 8, 3.0).expand(len(x), -1)
     y, _ = rational_quadratic_spline(x, parameters, 1.0)
     assert (y.diff() > 0).all()
+
+
+@pytest.mark.parametrize("dim", [-1, -2])
+@pytest.mark.parametrize("inverse", [False, True])
+def test_gradient_written_by_hand_is_the_numerical_one(dim: int, inverse: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    shape = (6, 4, n_spline_parameters(4)) if dim == -1 else (6, n_spline_parameters(4), 4)
+    parameters = torch.randn(shape, generator=generator, dtype=torch.float64, requires_grad=True)
+    x = (1.7 * torch.randn(6, 4, generator=generator, dtype=torch.float64)).requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, p: rational_quadratic_spline(x, p, 2.0, inverse, dim), (x, parameters))
+    with torch.no_grad():  # another way through the code, the same numbers
+        plain = rational_quadratic_spline(x, parameters, 2.0, inverse, dim)
+    for a, b in zip(plain, rational_quadratic_spline(x, parameters, 2.0, inverse, dim), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_parameters_may_stand_before_the_features() -> None:
+    parameters = _random(40, 8, 1.0).view(5, 8, -1)
+    x = torch.linspace(-2, 2, 40, dtype=torch.float64).view(5, 8)
+    last = rational_quadratic_spline(x, parameters, 1.5)
+    before = rational_quadratic_spline(x, parameters.transpose(1, 2).contiguous(), 1.5, dim=-2)
+    for a, b in zip(last, before, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_exports() -> None:
+    """Traced as for ONNX: no branch on data, and the exported program gives the same numbers."""
+
+    class Inverse(torch.nn.Module):
+        def forward(self, x: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+            return rational_quadratic_spline(x, parameters, 3.0, inverse=True, dim=-2)[0]
+
+    x, parameters = torch.randn(5, 4), torch.randn(5, n_spline_parameters(8), 4)
+    batch = torch.export.Dim("batch", min=2)
+    program = torch.export.export(Inverse(), (x, parameters), dynamic_shapes=({0: batch}, {0: batch}))
+    x, parameters = torch.randn(9, 4), torch.randn(9, n_spline_parameters(8), 4)
+    torch.testing.assert_close(program.module()(x, parameters), Inverse()(x, parameters))

@@ -11,7 +11,13 @@ import torch
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.showers import Showers
-from caloforge.transforms import TRANSFORMS, AppendDepositedEnergy, IncidentEnergyFraction, build_transforms
+from caloforge.transforms import (
+    TRANSFORMS,
+    AppendDepositedEnergy,
+    IncidentEnergyFraction,
+    Transform,
+    build_transforms,
+)
 
 CALOMAN = [
     {"kind": "readout_threshold"},
@@ -112,6 +118,15 @@ def test_no_energy_at_all_is_refused() -> None:
 def test_bad_entries_are_named(entry: dict[str, Any], message: str, small_geometry: Geometry) -> None:
     with pytest.raises(CaloforgeError, match=message):
         build_transforms([entry], small_geometry)
+
+
+def test_a_transform_must_have_both_directions() -> None:
+    class OneWay(Transform):
+        def forward(self, x: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return x, c
+
+    with pytest.raises(TypeError, match="inverse"):
+        OneWay()  # type: ignore[abstract]
 
 
 def test_scale_symmetry(small_showers: Showers) -> None:

@@ -167,7 +167,7 @@ class ConditionalStandardise(FlowStep):
         rest = (x.double() - rows @ solution).std(dim=0)
         self.slope.copy_(solution[:-1])
         self.offset.copy_(solution[-1])
-        self.width.copy_(torch.where(rest > 1e-6, rest, torch.ones_like(rest)))
+        self.width.copy_(torch.where(rest > 1e-4, rest, torch.ones_like(rest)))
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         return (x - c @ self.slope - self.offset) / self.width, -torch.log(self.width).sum().expand(len(x))

@@ -13,6 +13,7 @@ from caloforge.made import AutoregressiveSpline
 from caloforge.models.base import n_parameters
 from caloforge.models.caloflow import CaloFlow
 from caloforge.recipes import load_recipe
+from caloforge.training import TrainingSettings, fit
 
 TINY: dict[str, Any] = {"energy_blocks": 2, "energy_width": 16, "shape_blocks": 2, "shape_width": 16}
 
@@ -234,3 +235,12 @@ def test_bad_settings(settings: dict[str, Any], message: str) -> None:
 def test_other_features_than_the_voxels() -> None:
     with pytest.raises(CaloforgeError, match="leave only readout_threshold"):
         CaloFlow(369, 1, geometry=load_geometry("ds1-photons"))
+
+
+def test_the_learning_rate_is_halved_after_the_epochs_named() -> None:
+    model = _tiny([_ring(0, 2)])
+    x, c = 40 * torch.rand(32, 2), torch.full((32, 1), 100.0)
+    settings = TrainingSettings(epochs=4, batch_size=16, learning_rate=1e-3, halve_after=[1, 3], device="cpu")
+    log = fit(model, x, c, x, c, settings)
+    rates = [record["learning_rate"] for record in log if record["stage"] == "shapes"]
+    assert rates == [1e-3, 5e-4, 5e-4, 2.5e-4]

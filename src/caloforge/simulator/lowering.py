@@ -201,12 +201,15 @@ class _InverseCoupling(nn.Module):
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
         bent, kept = z[: self.n_bent], z[self.n_bent :]
         h = torch.cat([kept.T, c], dim=1) @ self.first
-        gates = torch.sigmoid_(c @ self.gates).chunk(len(self.blocks), dim=1)
-        for block, gate in zip(self.blocks, gates, strict=True):
-            h = block(h, gate)
-        if _recording():  # what a runtime does best with one shower at a time
+        n_blocks = len(self.blocks)
+        if _recording():  # fewest operations: graphs are for one shower at a time
+            gates = torch.sigmoid(c @ self.gates).chunk(n_blocks, dim=1)
+            for block, gate in zip(self.blocks, gates, strict=True):
+                h = block(h, gate)
             numbers = functional.linear(h, self.last, self.last_bias[:, 0]).T
-        else:
+        else:  # smallest intermediate results, laid out for what comes next
+            for block, weight in zip(self.blocks, self.gates.chunk(n_blocks, dim=1), strict=True):
+                h = block(h, torch.sigmoid_(c @ weight))
             numbers = (self.last @ h.T).add_(self.last_bias)
         bent = inverse_spline(bent, numbers.reshape(-1, self.n_bent, z.shape[1]), self.bound)
         return torch.cat([bent, kept])
@@ -231,7 +234,7 @@ def inverse_spline(y: Tensor, parameters: Tensor, bound: float) -> Tensor:
     clamped = y.clamp(-bound, bound)
     # Shares of the interval, widths and heights together: (2, K, F, B).
     shares = torch.softmax(parameters[: 2 * bins].view(2, bins, *y.shape), dim=1)
-    sizes = shares * (2 * bound * (1 - MIN_BIN * bins)) + 2 * bound * MIN_BIN
+    sizes = shares.mul_(2 * bound * (1 - MIN_BIN * bins)).add_(2 * bound * MIN_BIN)
 
     # All inner knots by one product with a triangle of ones, which is faster than a cumulative sum.
     triangle = torch.ones((bins - 1, bins), dtype=y.dtype, device=y.device).tril()
@@ -241,10 +244,10 @@ def inverse_spline(y: Tensor, parameters: Tensor, bound: float) -> Tensor:
     chosen = functional.pad(above, (0, 0, 0, 0, 1, 0), value=1.0) - below
 
     x_k, y_k = torch.split((sizes * below).sum(dim=1), 1)  # from −B
-    slopes = [parameters[2 * bins : -1], parameters[2 * bins + 1 :]]  # left and right of each bin
-    table = torch.cat([sizes.flatten(0, 1), *slopes]).view(4, bins, *y.shape)
-    width, height, *logits = torch.split((table * chosen).sum(dim=1), [1, 1, 2])
-    bounded = torch.tanh(logits[0] * (1 / MAX_SLOPE_LOGIT)) * MAX_SLOPE_LOGIT
+    width, height = torch.split((sizes * chosen).sum(dim=1), 1)
+    sides = parameters[2 * bins : -1], parameters[2 * bins + 1 :]  # left and right of each bin
+    logits = torch.cat([(side * chosen).sum(dim=0, keepdim=True) for side in sides])
+    bounded = torch.tanh(logits * (1 / MAX_SLOPE_LOGIT)) * MAX_SLOPE_LOGIT
     d_k, d_next = torch.split(functional.softplus(bounded + _UNIT_SLOPE) + MIN_SLOPE, 1)
 
     # The quadratic of `caloforge.spline`, divided by the height: a ξ² + b ξ − c = 0.

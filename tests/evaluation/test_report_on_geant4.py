@@ -1,0 +1,56 @@
+"""The judge on Geant4 showers: four ways to spoil a sample, each named by the metric that should see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from caloforge.evaluation.report import evaluate
+from caloforge.showers import Showers
+from caloforge.sources.sample import sample_path
+
+Spoil = Callable[[Showers, np.ndarray], None]
+
+
+def permute_layer_2(showers: Showers, voxels: np.ndarray) -> None:
+    part = showers.geometry.slices[2]
+    order = np.random.default_rng(3).permutation(part.stop - part.start)
+    voxels[:, part] = voxels[:, part][:, order]
+
+
+def scale(showers: Showers, voxels: np.ndarray) -> None:
+    voxels *= 1.05
+
+
+def copy_a_tenth(showers: Showers, voxels: np.ndarray) -> None:
+    copied = len(showers) // 10
+    for energy in np.unique(showers.energies):
+        rows = np.flatnonzero(showers.energies == energy)
+        n = round(copied * len(rows) / len(showers))
+        voxels[rows[:n]] = voxels[rows[n : 2 * n]]
+
+
+def clear_layer_12(showers: Showers, voxels: np.ndarray) -> None:
+    voxels[:, showers.geometry.slices[4]] = 0
+
+
+TABLE: list[tuple[Spoil, str, str]] = [
+    (permute_layer_2, "separation_power", "layer 2: separation powers"),
+    (scale, "response", "mean of E_dep/E_inc is 5."),
+    (copy_a_tenth, "duplicates", "of the generated showers repeat another"),
+    (clear_layer_12, "always_zero_voxels", "layer 12 has no energy in any generated shower"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("spoil", "metric", "words"), TABLE, ids=[row[0].__name__ for row in TABLE])
+def test_spoilt_showers_are_told_apart_by_name(spoil: Spoil, metric: str, words: str) -> None:
+    generated, reference = Showers.read(sample_path("test")), Showers.read(sample_path("train"))
+    voxels = generated.voxels.copy()
+    spoil(generated, voxels)
+    data = evaluate(Showers(generated.energies, voxels, generated.geometry), reference, classifiers=[]).data
+    assert data["verdict"]["headline"].startswith("Told apart")
+    said = [point["text"] for point in data["verdict"]["points"] if point["metric"] == metric]
+    assert any(words in text for text in said), data["verdict"]["points"]
