@@ -5,7 +5,7 @@ TORCH  ?= torch==2.13.0
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow lint format sample clean help
+.PHONY: demo test test-slow benchmark lint format sample clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,6 +27,13 @@ test: $(VENV)/.ready ## the default test suite (under five minutes on two cores)
 
 test-slow: $(VENV)/.ready ## every test, the long ones too
 	$(BIN)/python -m pytest -n 2 -m "slow or not slow" --timeout 3600
+
+$(VENV)/peers/nflows:
+	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/peers nflows || echo "nflows cannot be installed here"
+
+benchmark: $(VENV)/.ready ## the speed table of docs/results.md, into build/
+	$(MAKE) $(VENV)/peers/nflows
+	$(BIN)/python benchmarks/speed.py --peers $(VENV)/peers -o build/benchmark.json
 
 lint: $(VENV)/.ready ## ruff and mypy, as CI runs them
 	$(BIN)/ruff check src tests benchmarks

@@ -14,7 +14,7 @@ ORDER = [
     {"errors", "files", "units", "registry"},
     {"geometry"},
     {"showers", "energies"},
-    {"sources", "transforms", "networks", "spline", "flows", "made", "shares", "diffusion", "manifold"},
+    {"sources", "transforms", "networks", "spline", "flows", "made", "shares", "distillation", "diffusion", "manifold"},
     {"models"},
     {"training", "simulator"},
     {"export", "evaluation", "cluster", "benchmark"},

@@ -13,12 +13,18 @@ import numpy as np
 import pytest
 import torch
 
-from caloforge import benchmark
 from caloforge.benchmark import EnergyTiming, Geant4Timing, GeneratorTiming, Spread, against_geant4, time_simulator
+from caloforge.benchmark import against as benchmark
+from caloforge.benchmark.floor import bare_products, gigaflop, matrix_products
+from caloforge.benchmark.peers import nflows_caloman
+from caloforge.benchmark.scan import scan
+from caloforge.benchmark.timing import timed
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.models.base import ShowerModel
-from caloforge.simulator import Simulator
+from caloforge.models.caloman import CaloMan
+from caloforge.simulator import Simulator, engines
+from caloforge.simulator.engines import Batch
 from caloforge.sources.geant4.datasets import find_data
 from caloforge.sources.geant4.detector import Detector, detector_from_plain
 from caloforge.sources.geant4.journal import encode
@@ -90,13 +96,13 @@ def test_waiting_costs_wall_but_no_cpu_time(small_geometry: Geometry) -> None:
 
 
 def test_undoing_the_preprocessing_is_counted(small_geometry: Geometry, monkeypatch: pytest.MonkeyPatch) -> None:
-    undo = Compose.inverse
+    undo = engines.undone
 
-    def slow(self: Compose, x: torch.Tensor, c: torch.Tensor) -> Any:
+    def slow(transforms: Compose, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
         spin(5e-3)
-        return undo(self, x, c)
+        return undo(transforms, x, c)
 
-    monkeypatch.setattr(Compose, "inverse", slow)
+    monkeypatch.setattr(engines, "undone", slow)
     (timing,) = time_simulator(simulator(small_geometry), np.array([100.0]), [1], seconds=0)
     assert timing.cpu.median - timing.model_cpu.median >= 4.9
     assert timing.model_cpu.median < 1
@@ -245,3 +251,62 @@ def test_geant4_itself(small_geometry: Geometry) -> None:
     assert compared.geant4["version"].startswith("11.")
     for row in compared.rows:
         assert row.speed_up[100] > 20 * row.speed_up[1]
+
+
+def test_matrix_products_of_a_network_by_hand(small_geometry: Geometry) -> None:
+    model = CaloMan(13, 1, latent_dim=4, hidden=[6, 7], flow_layers=1, flow_width=5, flow_blocks=1, flow_bins=3).eval()
+    shapes = matrix_products(model, torch.rand(9, 1))
+    # Coupling: (2 kept + 1 condition → 5), (1 → 5), two of (5 → 5), (5 → 2·8); decoder: 4 → 7 → 6 → 14.
+    wanted = [(9, 3, 5), (9, 5, 5), (9, 5, 5), (9, 1, 5), (9, 5, 16), (9, 4, 7), (9, 7, 6), (9, 6, 14)]
+    assert sorted(shapes) == sorted(wanted)
+    assert gigaflop([(2, 3, 4), (1, 1, 1)]) == pytest.approx(50e-9)
+    bare_products(shapes)()
+
+
+def test_scan_times_all_in_turn(small_geometry: Geometry) -> None:
+    subject, order = simulator(small_geometry, busy=2e-3), []
+
+    def other(threads: int) -> Any:
+        def call(batch: Batch) -> None:
+            order.append((threads, len(batch.energies)))
+            spin(4e-3)
+
+        return call
+
+    subject.model.sample = _with_product(subject.model.sample)  # type: ignore[method-assign]
+    rows = list(scan(subject, np.array([100.0]), [1, 4], [1], {"other": other}, repeats=3, seconds=0))
+    assert [(row.batch, row.threads, row.clock) for row in rows] == [(1, 1, "cpu"), (4, 1, "cpu")]
+    for row in rows:
+        assert set(row.ms) == {"torch", "model", "other", "floor"}
+        assert row.ms["other"].median * row.batch >= 4
+        assert row.ratio("other", "torch") == pytest.approx(row.ms["other"].median / row.ms["torch"].median)
+        assert row.ratio("nflows", "torch") is None
+        assert 0 <= row.postprocessing < 0.5
+    assert set(order) == {(1, 1), (1, 4)}
+
+
+def _with_product(sample: Any) -> Any:
+    def both(c: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
+        torch.mm(c, torch.ones(1, 2))
+        return sample(c, generator)
+
+    return both
+
+
+def test_calls_too_short_for_the_clock_are_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "thread_time", lambda: 1.0)
+    with pytest.raises(CaloforgeError, match="too short for this machine's clock: time larger batches"):
+        timed([lambda: None], 1, 3, 0.0)
+
+
+def test_peer_that_is_not_there(small_geometry: Geometry, tmp_path: Path) -> None:
+    with pytest.raises(CaloforgeError, match="nflows has no counterpart of Costly"):
+        nflows_caloman(simulator(small_geometry))
+    model = CaloMan(13, 1, latent_dim=3, hidden=[4])
+    subject = Simulator(small_geometry, build_transforms([], small_geometry), model)
+    with pytest.raises(CaloforgeError, match=r"--peer-path .* is no folder"):
+        nflows_caloman(subject, tmp_path / "none")
+    (tmp_path / "nflows").mkdir()
+    (tmp_path / "nflows" / "__init__.py").write_text("")  # a package of that name without its parts
+    with pytest.raises(CaloforgeError, match=r"the peer cannot be imported .*pip install"):
+        nflows_caloman(subject, tmp_path)

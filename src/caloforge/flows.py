@@ -72,7 +72,7 @@ class SplineCoupling(FlowStep):
 
     def _apply_spline(self, x: Tensor, c: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
         bent, kept = x.index_select(1, self.bent), x.index_select(1, self.kept)
-        parameters = self.network(kept, c).view(len(x), bent.shape[1], -1) * self.scale
+        parameters = self.network(kept, c).view(x.shape[0], bent.shape[1], -1) * self.scale
         bent, log_slope = rational_quadratic_spline(bent, parameters, self.bound, inverse)
         return torch.cat([bent, kept], dim=1).index_select(1, self.order), log_slope.sum(dim=1)
 
@@ -92,10 +92,10 @@ class Permutation(FlowStep):
         self.register_buffer("order", torch.randperm(features) if order is None else order)
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return x.index_select(1, self.order), x.new_zeros(len(x))
+        return x.index_select(1, self.order), x.new_zeros(x.shape[0])
 
     def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return z.index_select(1, torch.argsort(self.order)), z.new_zeros(len(z))
+        return z.index_select(1, torch.argsort(self.order)), z.new_zeros(z.shape[0])
 
 
 class LULinear(FlowStep):
@@ -129,13 +129,13 @@ class LULinear(FlowStep):
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         lower, upper, diagonal = self._factors()
-        return x @ (lower @ upper).T + self.bias, torch.log(diagonal).sum().expand(len(x))
+        return x @ (lower @ upper).T + self.bias, torch.log(diagonal).sum().expand(x.shape[0])
 
     def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         lower, upper, diagonal = self._factors()
         y = torch.linalg.solve_triangular(lower, (z - self.bias).T, upper=False, unitriangular=True)
         x = torch.linalg.solve_triangular(upper, y, upper=True).T
-        return x, -torch.log(diagonal).sum().expand(len(z))
+        return x, -torch.log(diagonal).sum().expand(z.shape[0])
 
 
 class ConditionalStandardise(FlowStep):
@@ -170,10 +170,10 @@ class ConditionalStandardise(FlowStep):
         self.width.copy_(torch.where(rest > 1e-4, rest, torch.ones_like(rest)))
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return (x - c @ self.slope - self.offset) / self.width, -torch.log(self.width).sum().expand(len(x))
+        return (x - c @ self.slope - self.offset) / self.width, -torch.log(self.width).sum().expand(x.shape[0])
 
     def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return z * self.width + c @ self.slope + self.offset, torch.log(self.width).sum().expand(len(z))
+        return z * self.width + c @ self.slope + self.offset, torch.log(self.width).sum().expand(z.shape[0])
 
 
 class ConditionalSplines(FlowStep):
@@ -203,7 +203,7 @@ class ConditionalSplines(FlowStep):
         return self._bend(z, c, inverse=True)
 
     def _bend(self, x: Tensor, c: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-        parameters = self.network(c).view(len(x), -1, x.shape[1])
+        parameters = self.network(c).view(x.shape[0], -1, x.shape[1])
         y, log_slope = rational_quadratic_spline(x, parameters, self.bound, inverse, dim=-2)
         return y, log_slope.sum(dim=1)
 
@@ -221,7 +221,7 @@ class Flow(nn.Module):
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, F), c (B, C) → noise z (B, F) and log |det ∂z/∂x| (B,)."""
-        log_det = x.new_zeros(len(x))
+        log_det = x.new_zeros(x.shape[0])
         for step in self.steps:
             x, change = step(x, c)
             log_det = log_det + change
@@ -229,7 +229,7 @@ class Flow(nn.Module):
 
     def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """Noise z (B, F), c (B, C) → x (B, F) and log |det ∂x/∂z| (B,)."""
-        log_det = z.new_zeros(len(z))
+        log_det = z.new_zeros(z.shape[0])
         for step in reversed(self.steps):
             z, change = step.inverse(z, c)  # type: ignore[operator]
             log_det = log_det + change
@@ -277,10 +277,10 @@ class Affine(FlowStep):
         self.register_buffer("log_det", torch.linalg.slogdet(weight).logabsdet)
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return x @ self.weight.T + self.bias, self.log_det.expand(len(x))
+        return x @ self.weight.T + self.bias, self.log_det.expand(x.shape[0])
 
     def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return (z - self.bias) @ self.inverse_weight.T, -self.log_det.expand(len(z))
+        return (z - self.bias) @ self.inverse_weight.T, -self.log_det.expand(z.shape[0])
 
 
 @torch.no_grad()

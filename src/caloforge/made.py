@@ -53,8 +53,6 @@ class MADE(nn.Module):
         dropout: share of the units silenced after each such map in training.
     """
 
-    degrees: Tensor
-
     def __init__(
         self, features: int, conditions: int, outputs: int, width: int, hidden_layers: int, dropout: float = 0.0
     ) -> None:
@@ -62,7 +60,9 @@ class MADE(nn.Module):
         free = width // 8
         spread = torch.arange(width - free) * features // max(1, width - free)
         degrees = torch.cat([torch.zeros(free, dtype=torch.long), spread])
-        self.register_buffer("degrees", degrees, persistent=False)
+        self.width = width
+        # ends[i]: how many units have a degree of at most i.
+        self.ends: list[int] = torch.bincount(degrees, minlength=features).cumsum(0).tolist()
         places = torch.arange(features)
         self.features, self.outputs = features, outputs
         self.first = MaskedLinear(degrees[:, None] > places[None, :])
@@ -80,7 +80,7 @@ class MADE(nn.Module):
         h = functional.relu(self.first(x) + functional.relu(self.context(c)))
         for layer in self.hidden:
             h = self.dropout(functional.relu(layer(h)))
-        return self.last(h).view(len(x), self.outputs, self.features)
+        return self.last(h).view(-1, self.outputs, self.features)
 
 
 class MADELoop:
@@ -93,7 +93,7 @@ class MADELoop:
 
     def __init__(self, made: MADE, c: Tensor) -> None:
         # Everything is transposed, batch last: what is known so far is then a block of whole rows.
-        batch, width = len(c), len(made.degrees)
+        batch, width = c.shape[0], made.width
         self.x = c.new_zeros(made.features, batch)
         self.base = (made.first.bias + functional.relu(made.context(c))).T.contiguous()
         self.first = made.first.weight
@@ -102,8 +102,7 @@ class MADELoop:
         self.units = [c.new_zeros(width, batch) for _ in range(len(layers) + 1)]
         self.weight = made.last.weight.view(made.outputs, made.features, width).transpose(0, 1).contiguous()
         self.bias = made.last.bias.view(made.outputs, made.features).T.contiguous()[:, :, None]
-        # ends[i]: how many units have a degree of at most i.
-        self.ends = torch.bincount(made.degrees, minlength=made.features).cumsum(0).tolist()
+        self.ends = made.ends
 
     def step(self, i: int) -> Tensor:
         """(P, B) numbers of feature i, from `x[:i]`."""
@@ -165,7 +164,7 @@ class AutoregressiveSpline(FlowStep):
     def _loop(self, x: Tensor, c: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
         loop, x = MADELoop(self.network, c), x.T.contiguous()
         log_det = x.new_zeros(x.shape[1])
-        for i in range(len(x)):
+        for i in range(x.shape[0]):
             loop.x[i], log_slope = rational_quadratic_spline(x[i], loop.step(i), self.bound, inverse, dim=-2)
             log_det += log_slope
         return loop.x.T.contiguous(), log_det

@@ -14,6 +14,7 @@ An unknown or missing key is an error that names the key and the file. Any key c
 from __future__ import annotations
 
 import copy
+import difflib
 import inspect
 import os
 from collections.abc import Sequence
@@ -81,7 +82,9 @@ def find_recipe(name: str | os.PathLike[str]) -> Path:
     for folder in FOLDERS:
         if (shipped := folder / f"{path}.yaml").is_file():
             return shipped
-    raise CaloforgeError(f"no such recipe: {name}; give a file, or one of {', '.join(list_recipes())}")
+    near = difflib.get_close_matches(str(name), list_recipes(), 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    raise CaloforgeError(f"no such recipe: {name}; {hint}give a file, or one of {', '.join(list_recipes())}")
 
 
 def load_recipe(name: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:

@@ -153,9 +153,7 @@ class _Bin(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any, parameters: Tensor, x: Tensor, bound: float, inverse: bool, dim: int
-    ) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, parameters: Tensor, x: Tensor, bound: float, inverse: bool, dim: int) -> tuple[Tensor, ...]:
         found, saved = _select_bin(parameters, x, bound, inverse, dim)
         ctx.dim = dim
         ctx.save_for_backward(*saved)

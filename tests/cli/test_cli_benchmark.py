@@ -73,9 +73,14 @@ def test_the_generator_alone(run: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     found = json.loads(out.read_text())
     assert found["energies_mev"] == [256 * 2**k for k in range(7)]
-    assert [(g["batch"], g["threads"]) for g in found["generator"]] == [(1, 1), (10, 1)]
-    one, ten = (g["cpu"]["median"] for g in found["generator"])
+    assert [(g["batch"], g["threads"], g["clock"]) for g in found["generator"]] == [(1, 1, "cpu"), (10, 1, "cpu")]
+    one, ten = (g["ms"]["torch"]["median"] for g in found["generator"])
     assert one > 2 * ten > 0  # a small network's call costs the same for ten showers as for one, or nearly
+    for row in found["generator"]:
+        assert set(row["ms"]) == {"torch", "model", "floor"}
+        assert 0 < row["ms"]["floor"]["median"] < row["ms"]["torch"]["median"]
+        assert 0 <= row["postprocessing_share"] < 1
+    assert found["peak_memory_mb"]["after_a_batch"] >= found["peak_memory_mb"]["loaded"] > 50
     assert found["simulator"]["n_parameters"] == Simulator.load(run).n_parameters
     assert len(found["simulator"]["weights_sha256"]) == 64
     assert found["machine"]["torch"] == torch.__version__
@@ -109,6 +114,12 @@ def test_against_geant4_with_what_the_run_knows(run: Path, tables: Path, tmp_pat
     assert "gamma in atlas-like, 2 showers per energy" in result.output
 
 
+def test_the_plot(run: Path, tmp_path: Path) -> None:
+    result = invoke(run, "--batches", "1,5", "--threads", "1", "--plot", tmp_path / "t.png")
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -118,6 +129,11 @@ def test_against_geant4_with_what_the_run_knows(run: Path, tables: Path, tmp_pat
         (["--energies", "uniform:1GeV:2GeV"], "'uniform:1GeV:2GeV' is no list of energies"),
         (["--particle", "gamma"], "--particle is Geant4's: add --against geant4"),
         (["--detector", "w-si"], "--detector is Geant4's: add --against geant4"),
+        (["--threads", "0"], "--threads '0' is no list of whole numbers"),
+        (["--engines", "jax"], "--engines knows onnx and compile, not 'jax'"),
+        (["--peer", "zuko"], "--peer is nflows, not 'zuko'"),
+        (["--peer-path", "x"], "--peer-path says where the peer is: add --peer nflows"),
+        (["--peer", "nflows", "--against", "geant4"], "--peer does not go with --against geant4"),
     ],
 )
 def test_mistakes(run: Path, words: list[str], message: str) -> None:

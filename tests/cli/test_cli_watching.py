@@ -14,6 +14,12 @@ from caloforge.training import StageSettings
 SETTINGS = StageSettings(epochs=200, batch_size=8, learning_rate=1e-3)
 
 
+@pytest.fixture(autouse=True)
+def _watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bars, though the terminal here is only a buffer: it shows them once, as they are at the end."""
+    monkeypatch.setattr(console, "is_watched", lambda: True)
+
+
 def _record(epoch: int, loss: float) -> dict[str, float]:
     return {"epoch": epoch, "loss": loss, "validation_loss": 130.126, "separation_power": 0.0123}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from caloforge.made import AutoregressiveSpline
 from caloforge.models.base import n_parameters
 from caloforge.models.caloflow import CaloFlow
 from caloforge.recipes import load_recipe
-from caloforge.training import TrainingSettings, fit
+from caloforge.training import Observer, TrainingSettings, fit
 
 TINY: dict[str, Any] = {"energy_blocks": 2, "energy_width": 16, "shape_blocks": 2, "shape_width": 16}
 
@@ -235,6 +236,36 @@ def test_bad_settings(settings: dict[str, Any], message: str) -> None:
 def test_other_features_than_the_voxels() -> None:
     with pytest.raises(CaloforgeError, match="leave only readout_threshold"):
         CaloFlow(369, 1, geometry=load_geometry("ds1-photons"))
+
+
+def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stopped in each of the three stages."""
+    monkeypatch.setattr("caloforge.training.CHECKPOINT_SECONDS", 0.0)
+    x, c = 40 * torch.rand(32, 3), torch.full((32, 1), 100.0)
+    chosen = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "device": "cpu", "select": "validation_loss"}
+    settings = TrainingSettings(**chosen)  # type: ignore[arg-type]
+
+    class Stop(Observer):
+        def __init__(self, after: int) -> None:
+            self.left = after
+
+        def epoch_done(self, record: dict[str, Any]) -> None:
+            self.left -= 1
+            if self.left == 0:
+                raise KeyboardInterrupt
+
+    def model() -> CaloFlow:
+        return _tiny([_ring(0, 2), _ring(1, 1)], student=True, standardise=True, marginals=True)
+
+    whole = model()
+    fit(whole, x, c, x, c, settings)
+    for after in (2, 4, 6):
+        with pytest.raises(KeyboardInterrupt):
+            fit(model(), x, c, x, c, settings, checkpoint=tmp_path / "c.pt", observer=Stop(after))
+        resumed = model()
+        fit(resumed, x, c, x, c, settings, checkpoint=tmp_path / "c.pt", resume=True)
+        for name, value in whole.state_dict().items():
+            assert torch.equal(value, resumed.state_dict()[name]), name
 
 
 def test_the_learning_rate_is_halved_after_the_epochs_named() -> None:

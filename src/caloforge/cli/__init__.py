@@ -18,6 +18,7 @@ from caloforge.cli import (
     demo,
     dimension,
     evaluate,
+    export,
     generate,
     merge,
     multiclass,
@@ -67,6 +68,7 @@ app.command("dimension")(dimension.dimension)
 app.command("train")(train.train)
 app.command("generate")(generate.generate)
 app.command("merge")(merge.merge)
+app.command("export")(export.export)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("multiclass")(multiclass.multiclass)

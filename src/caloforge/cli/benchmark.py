@@ -1,4 +1,4 @@
-"""`caloforge benchmark`: what a shower costs, and how much less than in Geant4."""
+"""`caloforge benchmark`: what a shower costs, beside the floor, peers and Geant4."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
-    from caloforge.benchmark import Comparison, GeneratorTiming
+    from caloforge.benchmark import Comparison
+    from caloforge.benchmark.scan import Scan
     from caloforge.simulator import Simulator
     from caloforge.sources.geant4.run import Request
 
@@ -24,7 +25,14 @@ def benchmark(
     against: str | None = typer.Option(
         None, "--against", metavar="geant4", help="Time Geant4 too, at the same energies on the same core."
     ),
-    batches: str = typer.Option("1,1000", "--batches", help="Showers per call of the generator, by commas."),
+    batches: str = typer.Option("1,100,10000", "--batches", help="Showers per call of the generator, by commas."),
+    threads: str = typer.Option("1", "--threads", help="Threads, by commas, as in 1,all; against Geant4 always 1."),
+    engines: str = typer.Option("", "--engines", help="Time these too, by commas: onnx, compile."),
+    peer: str | None = typer.Option(
+        None, "--peer", metavar="nflows", help="Time CaloMan with its flow by nflows too, if that can be imported."
+    ),
+    peer_path: Path | None = typer.Option(None, "--peer-path", metavar="DIR", help="Folder that the peer is in."),
+    plot: Path | None = typer.Option(None, "--plot", metavar="FILE", help="Figure of time against batch (png, pdf)."),
     energies: str | None = typer.Option(
         None,
         "--energies",
@@ -51,16 +59,19 @@ def benchmark(
         [], "--trust", metavar="CLASS", help="Dotted path of a class of your own that the run may import. Repeatable."
     ),
 ) -> None:
-    """Measure ms per shower of a trained run on one core and, with --against geant4, the ratio to Geant4.
+    """Measure ms per shower of a trained run beside its floor and its peers or, with --against geant4, beside Geant4.
 
     A generator's time goes from incident energies to voxels in MeV, the undoing of the preprocessing included: the
-    median of repeated calls. Geant4's is the mean CPU time of its events, without its initialisation. Both take
-    their turns in this one command, with one thread each.
+    median of repeated calls. The floor is the bare matrix products of the same network. All candidates take their
+    turns in this one command; one thread is timed by its CPU clock, several by the clock on the wall. Geant4's time
+    is the mean CPU time of its events, without its initialisation.
 
-    Example: caloforge benchmark run --against geant4 -n 20 -o benchmark.json
+    Example: caloforge benchmark run --engines onnx --peer nflows --peer-path peers -o benchmark.json --plot times.png
+
+    Example: caloforge benchmark run --against geant4 --batches 1,1000 -n 20 -o benchmark.json
     """
-    from caloforge.benchmark import against_geant4, machine, time_simulator
-    from caloforge.cli.console import progress_bar, stderr, stdout
+    from caloforge.benchmark import machine
+    from caloforge.cli.console import stderr, stdout
     from caloforge.errors import CaloforgeError
     from caloforge.files import prepare_parent, write_json
     from caloforge.registry import importable
@@ -71,9 +82,13 @@ def benchmark(
     for option, given in (("--detector", detector), ("--particle", particle), ("--geant4-data", geant4_data)):
         if given is not None and against is None:
             raise CaloforgeError(f"{option} is Geant4's: add --against geant4")
+    for option, asked in (("--engines", engines), ("--peer", peer), ("--peer-path", peer_path), ("--plot", plot)):
+        if asked and against is not None:
+            raise CaloforgeError(f"{option} does not go with --against geant4: run the command twice")
     sizes = _sizes(batches)
-    if out is not None:
-        prepare_parent(out)
+    for path in (out, plot):
+        if path is not None:
+            prepare_parent(path)
     with importable(Path.cwd()):
         simulator = Simulator.load(run, trust)
     law, values = _energies(energies, simulator.provenance)
@@ -86,34 +101,119 @@ def benchmark(
         "unit": "ms per shower",
     }
     if against is None:
-        timings = time_simulator(simulator, values, sizes, seed=seed)
-        result |= {"energies_mev": values.tolist(), "generator": [asdict(timing) for timing in timings]}
-        stdout.print(_own_table(timings))
+        others = _others(simulator, engines, peer, peer_path)
+        result |= _scan(simulator, values, sizes, _threads(threads, facts), others, seed, plot)
+        loaded, made = _memory(run, sizes[-1], trust)
+        result |= {"peak_memory_mb": {"loaded": loaded, "batch": sizes[-1], "after_a_batch": made}}
+        stdout.print(f"peak memory of a process that makes {sizes[-1]} at once: {made:.0f} MB (loaded: {loaded:.0f})")
     else:
-        request = _request(simulator, detector, particle, law, geant4_data, seed)
-        with progress_bar() as bar:
-            task = bar.add_task("Geant4", total=n * len(values), unit="showers", remark="")
-            compared = against_geant4(simulator, request, n, sizes, progress=lambda done: bar.advance(task, done))
-        rows = [{**asdict(row), "speed_up": row.speed_up} for row in compared.rows]
-        result |= {"geant4": compared.geant4, "one_core": compared.pinned, "per_energy": rows}
-        timings = [timing for row in compared.rows for timing in row.generator]
-        stdout.print(_comparison_table(compared))
-        version, name, what = (compared.geant4[key] for key in ("version", "detector", "particle"))
-        stdout.print(f"Geant4 {version}: {what} in {name}, {n} showers per energy", markup=False)
-        if not compared.pinned:
-            stderr.print("note: this system binds no process to a core; one thread each, one after the other")
-    for size in sizes:
-        at_size = [timing for timing in timings if timing.batch == size]
-        share = sum(t.model_cpu.median for t in at_size) / sum(t.cpu.median for t in at_size)
-        stdout.print(f"batch {size}: the model alone is {100 * share:.0f} % of the generator's time", markup=False)
-    where = f"CPU time on one thread of {facts['processor']}, torch {facts['torch']}"
-    stdout.print(f"{simulator.n_parameters:,} parameters; {where}", markup=False)
+        result |= _against_geant4(simulator, _request(simulator, detector, particle, law, geant4_data, seed), n, sizes)
+    stdout.print(f"{simulator.n_parameters:,} parameters; {facts['processor']}, torch {facts['torch']}", markup=False)
     if (facts["load_average"] or 0.0) > (facts["cores"] or 1):
         load = f"load {facts['load_average']:.1f} on {facts['cores']} cores"
         stderr.print(f"note: the machine is busy ({load}), which lengthens CPU times too; ratios suffer less")
     if out is not None:
         write_json(out, result)
         stdout.print(f"wrote {out}", markup=False)
+
+
+def _others(simulator: Simulator, engines: str, peer: str | None, path: Path | None) -> dict[str, Any]:
+    """Name → (number of threads → call) of what is timed besides the torch engine."""
+    from caloforge.benchmark.peers import nflows_caloman
+    from caloforge.errors import CaloforgeError
+    from caloforge.simulator.engines import TorchEngine
+
+    def onnx(threads: int) -> Any:
+        from caloforge.export.engine import OnnxEngine
+
+        return OnnxEngine(simulator, threads).make
+
+    known = {"onnx": onnx, "compile": lambda threads: TorchEngine(simulator, compiled=True).make}
+    chosen = {}
+    for word in filter(None, (word.strip() for word in engines.split(","))):
+        if word not in known:
+            raise CaloforgeError(f"--engines knows {' and '.join(known)}, not '{word}'")
+        chosen[word] = known[word]
+    if peer is not None:
+        if peer != "nflows":
+            raise CaloforgeError(f"--peer is nflows, not '{peer}'")
+        call = nflows_caloman(simulator, path)
+        chosen["nflows"] = lambda threads: call
+    elif path is not None:
+        raise CaloforgeError("--peer-path says where the peer is: add --peer nflows")
+    return chosen
+
+
+def _scan(
+    simulator: Simulator,
+    values: np.ndarray,
+    sizes: list[int],
+    threads: list[int],
+    others: dict[str, Any],
+    seed: int,
+    plot: Path | None,
+) -> dict[str, Any]:
+    from caloforge.benchmark.scan import scan
+    from caloforge.cli.console import progress_bar, stdout
+    from caloforge.files import atomic_path
+
+    with progress_bar() as bar:
+        task = bar.add_task("benchmark", total=len(sizes) * len(threads), unit="", remark="")
+        rows = list(scan(simulator, values, sizes, threads, others, seed=seed, progress=lambda k: bar.advance(task, k)))
+    for n_threads in threads:
+        stdout.print(_scan_table([row for row in rows if row.threads == n_threads]))
+    for row in rows:
+        parts = [f"{row.threads} thread(s), batch {row.batch}: {row.ratio('torch', 'floor'):.2f} times the floor"]
+        parts.append(f"postprocessing {100 * row.postprocessing:.0f} %")
+        for name in ("torch", "onnx"):
+            ratio = row.ratio("nflows", name)
+            parts += [] if ratio is None else [f"{ratio:.1f} times as fast as nflows by {name}"]
+        stdout.print("; ".join(parts), markup=False)
+    if plot is not None:
+        from caloforge.benchmark.plot import time_against_batch
+
+        with atomic_path(plot) as partial:
+            figure = time_against_batch(rows, threads[0]).figure
+            figure.savefig(partial, format=plot.suffix.lstrip(".") or "png", dpi=150)  # type: ignore[union-attr]
+        stdout.print(f"wrote {plot}", markup=False)
+    described = [{**asdict(row), "postprocessing_share": row.postprocessing} for row in rows]
+    return {"energies_mev": values.tolist(), "generator": described}
+
+
+def _memory(run: Path, batch: int, trust: list[str]) -> tuple[float, float]:
+    from caloforge.benchmark.scan import peak_memory_mb
+
+    return peak_memory_mb(run, batch, trust)
+
+
+def _threads(text: str, facts: dict[str, Any]) -> list[int]:
+    from caloforge.errors import CaloforgeError
+
+    words = [str(facts["cores"] or 1) if word.strip() == "all" else word.strip() for word in text.split(",")]
+    if not all(word.isdecimal() and int(word) > 0 for word in words):
+        raise CaloforgeError(f"--threads '{text}' is no list of whole numbers from 1, or all, as in 1,all")
+    return sorted({int(word) for word in words})
+
+
+def _against_geant4(simulator: Simulator, request: Request, n: int, sizes: list[int]) -> dict[str, Any]:
+    from caloforge.benchmark import against_geant4
+    from caloforge.cli.console import progress_bar, stderr, stdout
+
+    with progress_bar() as bar:
+        task = bar.add_task("Geant4", total=n * len(set(request.draw())), unit="showers", remark="")
+        compared = against_geant4(simulator, request, n, sizes, progress=lambda done: bar.advance(task, done))
+    stdout.print(_comparison_table(compared))
+    version, name, what = (compared.geant4[key] for key in ("version", "detector", "particle"))
+    stdout.print(f"Geant4 {version}: {what} in {name}, {n} showers per energy", markup=False)
+    if not compared.pinned:
+        stderr.print("note: this system binds no process to a core; one thread each, one after the other")
+    timings = [timing for row in compared.rows for timing in row.generator]
+    for size in sizes:
+        at_size = [timing for timing in timings if timing.batch == size]
+        share = sum(t.model_cpu.median for t in at_size) / sum(t.cpu.median for t in at_size)
+        stdout.print(f"batch {size}: the model alone is {100 * share:.0f} % of the generator's time", markup=False)
+    rows = [{**asdict(row), "speed_up": row.speed_up} for row in compared.rows]
+    return {"geant4": compared.geant4, "one_core": compared.pinned, "per_energy": rows}
 
 
 def _sizes(text: str) -> list[int]:
@@ -181,14 +281,14 @@ def _describe(simulator: Simulator) -> dict[str, Any]:
     return {"geometry": simulator.geometry.name, "n_parameters": simulator.n_parameters, **known}
 
 
-def _own_table(timings: list[GeneratorTiming]) -> Table:
+def _scan_table(rows: list[Scan]) -> Table:
     from caloforge.evaluation.formatting import number
 
-    table = _table("batch", "ms per shower", "quartiles", "model alone", "wall clock")
-    for timing in timings:
-        quartiles = f"{number(timing.cpu.lower, 3)} … {number(timing.cpu.upper, 3)}"
-        rest = (timing.model_cpu.median, timing.wall.median)
-        table.add_row(str(timing.batch), number(timing.cpu.median, 3), quartiles, *(number(value, 3) for value in rest))
+    names = list(rows[0].ms)
+    table = _table("batch", *(f"{name}, ms" for name in names))
+    for row in rows:
+        table.add_row(str(row.batch), *(number(row.ms[name].median, 3) for name in names))
+    table.title = f"{row.threads} thread(s), {row.clock} time per shower"
     return table
 
 

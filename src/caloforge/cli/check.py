@@ -28,12 +28,14 @@ def check(
     import numpy as np
 
     from caloforge.cli.console import stderr, stdout
+    from caloforge.geometry import load_geometry
     from caloforge.showers import ShowerFile
     from caloforge.units import format_energy
 
     with ShowerFile(file, geometry) as showers:
         shape = showers.geometry
         if geometry is not None and geometry != shape.name and "geometry" in showers.attributes:
+            load_geometry(geometry)  # not used, but a mistake in it is worth knowing
             stderr.print(f"note: the file names its own geometry, '{shape.name}'; --geometry {geometry} is not used")
         energies = showers.energies()
         deposited = np.empty(len(showers))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -9,6 +12,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -22,6 +26,9 @@ stdout = Console(highlight=False, soft_wrap=True)
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 """Progress and remarks."""
 
+
+LINE_EVERY = 30.0
+"""Least seconds between two lines of progress in a log file."""
 
 WIDE, MIDDLING = 110, 80
 """Widths in columns from which a progress bar shows all it has, and from which it shows a bar at all."""
@@ -43,12 +50,52 @@ class RemarkColumn(ProgressColumn):
         return Text(str(task.fields.get("remark", "")), no_wrap=True, overflow="ellipsis")
 
 
+class LogProgress(Progress):
+    """Progress for log files, where a bar would be rubbish: a plain line now and then, and one when a task is done."""
+
+    def __init__(self) -> None:
+        super().__init__(console=stderr, disable=True)
+        self._told_at = time.monotonic()
+        self._finished: set[TaskID] = set()
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        """As of a bar (see `rich.progress.Progress.update`)."""
+        super().update(task_id, **changes)
+        self._tell(self._tasks[task_id])
+
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        """As of a bar."""
+        super().advance(task_id, advance)
+        self._tell(self._tasks[task_id])
+
+    def _tell(self, task: Task) -> None:
+        done = task.finished and task.id not in self._finished
+        if not done and (task.finished or time.monotonic() - self._told_at < LINE_EVERY):
+            return
+        self._told_at = time.monotonic()
+        if done:
+            self._finished.add(task.id)
+        left = "" if task.time_remaining is None or done else f", {task.time_remaining:.0f} s left"
+        of = "" if task.total is None else f" of {task.total:g}"
+        remark = str(task.fields.get("remark", "")).strip()
+        line = f"{task.description}: {task.completed:g}{of}{left}" + (f", {remark}" if remark else "")
+        stderr.print(line, markup=False)
+
+
+def is_watched() -> bool:
+    """Whether somebody may be looking: stderr is a terminal, not a file."""
+    return stderr.is_terminal
+
+
 def progress_bar() -> Progress:
     """A progress bar on stderr: description, done/total, rate, elapsed and left, and the field `remark`.
 
     On a narrow terminal rate and elapsed time give way, then the bar itself, then the end of the remark: a task always
-    takes one line.
+    takes one line. Where stderr is no terminal, there is a line now and then instead (`LogProgress`).
     """
+
+    if not is_watched():
+        return LogProgress()
 
     def fixed() -> Column:
         return Column(no_wrap=True)

@@ -35,7 +35,8 @@ def train(
     """
     import shlex
 
-    from caloforge.cli.console import stdout
+    from caloforge.cli.console import stderr, stdout
+    from caloforge.cli.stopping import sigterm_interrupts
     from caloforge.cli.watching import TensorBoard, TrainingBars
     from caloforge.errors import CaloforgeError
     from caloforge.recipes import find_recipe, load_recipe
@@ -57,11 +58,13 @@ def train(
     )
     bars = TensorBoard(out / "tensorboard", TrainingBars()) if tensorboard else TrainingBars()
     try:
-        with bars:
+        with sigterm_interrupts(), bars:
             simulator = run_training(job, bars)
     except KeyboardInterrupt:
         if (out / "recipe.yaml").exists():
-            stdout.print(f"stopped; go on with the same command and --resume (the run is in {out})", markup=False)
+            stderr.print(f"stopped; go on with the same command and --resume (the run is in {out})", markup=False)
+        else:
+            stderr.print("stopped before anything was worth keeping; the same command begins anew", markup=False)
         raise
     facts = simulator.provenance
     seconds = ", ".join(f"{stage} {s:.0f} s" for stage, s in facts["training_seconds"].items())

@@ -23,6 +23,7 @@ tells how much.
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 
@@ -124,6 +125,26 @@ def _half_width(layer: AnyLayer, axis: str) -> float:
         return float(plain["r_edges"][-1])
     eta, phi = (float(np.abs(plain[key]).max()) for key in ("eta_edges", "phi_edges"))
     return {"eta": eta, "phi": phi, "r": float(np.hypot(eta, phi))}[axis]
+
+
+DEFINITION = (
+    "each histogram has so many (number) bins from low to high, of equal width (scale linear) or equal ratio (log); a "
+    "bin holds its lower edge, the last one its upper edge too; what lies outside is dropped before normalising"
+)
+"""How to read `described`, for a report."""
+
+
+def described(edges: np.ndarray) -> dict[str, Any]:
+    """{"low", "high", "number", "scale"} of edges (B + 1,), from which numpy's linspace or geomspace gives them again.
+
+    Raises:
+        ValueError: the edges are neither equidistant nor in equal ratios.
+    """
+    low, high, number = float(edges[0]), float(edges[-1]), len(edges) - 1
+    for scale, spaced in (("linear", np.linspace), ("log", np.geomspace)):
+        if (scale == "linear" or low > 0) and np.allclose(spaced(low, high, number + 1), edges, rtol=1e-12, atol=0):
+            return {"low": low, "high": high, "number": number, "scale": scale}
+    raise ValueError("edges are neither linear nor logarithmic")
 
 
 def bin_numbers(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -42,6 +42,20 @@ def with_error(value: Any, error: Any) -> str:
     return f"{value:.{decimals}f} ± {error:.{decimals}f}"
 
 
+def to_error(value: float, error: float, sign: str = "") -> str:
+    """`value ± error` as short as it can be: one digit of the error, two if it begins with 1, as in `130 ± 4`.
+
+    `sign` is `+` where a plus is to be written.
+    """
+    if not 0 < error < math.inf:
+        return f"{'+' if sign and value > 0 else ''}{number(value, 3)}"
+    exponent = math.floor(math.log10(error))
+    decimals = -exponent + (round(error / 10.0**exponent, 1) < 2)
+    shown, spread = (round(x, decimals) + 0.0 for x in (value, error))
+    places = max(0, decimals)
+    return f"{shown:{sign}.{places}f} ± {spread:.{places}f}"
+
+
 def share(value: Any) -> str:
     """A share of the whole as a percentage, as in `0.12 %`."""
     if not isinstance(value, (int, float)):

@@ -56,6 +56,7 @@ _OWN = {
     "reference",
     "command",
     "errors",
+    "binning",
 }
 
 _TITLES = {

@@ -217,6 +217,7 @@ def summary(data: Mapping[str, Any]) -> dict[str, Any]:
         "tiles": tiles(data),
         "command": data.get("command", ""),
         "errors": data.get("errors", ""),
+        "binning": data.get("binning", ""),
         "version": data.get("caloforge_version", ""),
     }
 

@@ -29,6 +29,7 @@ from caloforge.evaluation.summary import (
 )
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.showers import ShowerFile, Showers
+from caloforge.units import count
 
 AnySource = str | os.PathLike[str] | Showers
 
@@ -131,8 +132,8 @@ class Opened:
         for key, least in (("generated", 2), ("reference", 2 if "floor" in self.rows else 4)):
             if len(self.rows[key]) < least:
                 raise CaloforgeError(
-                    f"{self.name(key)} has {len(self.rows[key])} showers to compare; at least {least} are needed "
-                    f"({FEWEST} for most metrics)"
+                    f"{self.name(key)} has {count(len(self.rows[key]), 'shower')} to compare; at least {least} are "
+                    f"needed ({FEWEST} for most metrics)"
                 )
 
     def _chosen(self, key: str) -> np.ndarray:

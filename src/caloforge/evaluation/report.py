@@ -15,7 +15,8 @@ A report's data is plain: numbers, text, lists and mappings, written as `report.
     always_zero_voxels       `sections.voxels`
     classifier               by test (`classifiers`)
     per_energy               where asked for (`sections.per_energy`)
-    spectrum, timing, verdict, and what was compared: generated, reference, floor, geometry, threshold_mev
+    spectrum, timing, verdict, and what was compared: generated, reference, floor, geometry, threshold_mev;
+    errors and binning say in words how errors and bins are defined
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import numpy as np
 
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation import observables
+from caloforge.evaluation.binning import DEFINITION
 from caloforge.evaluation.comparison import Comparison, Progress, unavailable
 from caloforge.evaluation.reading import AnySource, Opened, Request
 from caloforge.evaluation.sections.classifiers import classifiers as classifier_tests
@@ -192,6 +194,7 @@ def _head(c: Comparison, opened: Opened, command: str) -> dict[str, Any]:
         },
         "spectrum": opened.spectrum,
         "errors": ERRORS,
+        "binning": DEFINITION,
     }
 
 

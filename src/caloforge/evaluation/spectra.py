@@ -57,16 +57,35 @@ def check_same(generated: np.ndarray, reference: np.ndarray, name: str, referenc
     """(D, probability) of two spectra that agree.
 
     Raises:
-        CaloforgeError: they differ.
+        CaloforgeError: they differ. Thinning is advised only where they overlap; where they would if one were given
+            in GeV, that is asked.
     """
     d, p = distance(generated, reference)
     if p < SMALLEST_P:
-        raise CaloforgeError(
-            f"incident energies of {name} ({describe(generated)}) and {reference_name} ({describe(reference)}) "
-            f"differ (Kolmogorov–Smirnov distance {d:.3f}): generate with --energies like:REFERENCE, "
-            "or add --match-energies"
-        )
+        both = f"incident energies of {name} ({describe(generated)}) and {reference_name} ({describe(reference)})"
+        remedy = "generate with --energies like:REFERENCE"
+        overlap = _overlap(generated, reference)
+        if overlap:
+            remedy += ", or add --match-energies"
+        found = f"differ (Kolmogorov–Smirnov distance {d:.3f})" if overlap else "have no incident energy in common"
+        unit = _unit_question(generated, reference, name, reference_name)
+        raise CaloforgeError(f"{both} {found}: {unit or remedy}")
     return d, p
+
+
+def _overlap(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two spectra have energies in common, so that `match` leaves more than an edge of them."""
+    labels = _labels(first, second)
+    return len(np.intersect1d(*labels)) > 0 and distance(first, second)[0] < 1
+
+
+def _unit_question(first: np.ndarray, second: np.ndarray, name: str, second_name: str) -> str:
+    """What to ask where one of two spectra would be the other, or overlap it at last, in GeV; empty elsewhere."""
+    (low, who), (high, _) = sorted([(first, name), (second, second_name)], key=lambda pair: float(np.median(pair[0])))
+    d, p = distance(1e3 * low, high)
+    if (d < 0.5 and p >= SMALLEST_P) or (_overlap(1e3 * low, high) and not _overlap(low, high)):
+        return f"those of {who} are about 1000 times lower; are they GeV? Files hold incident energies in MeV"
+    return ""
 
 
 def describe(energies: np.ndarray) -> str:
@@ -88,13 +107,7 @@ def match(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> tu
     Raises:
         CaloforgeError: the spectra have no energy in common.
     """
-    a, b = rounded(first), rounded(second)
-    distinct = np.unique(np.concatenate([a, b]))
-    if len(distinct) <= MANY_ENERGIES:
-        label_a, label_b = np.searchsorted(distinct, a), np.searchsorted(distinct, b)
-    else:
-        edges = np.geomspace(distinct[0], distinct[-1] * (1 + 1e-9), MATCHING_BINS + 1)
-        label_a, label_b = np.digitize(a, edges), np.digitize(b, edges)
+    label_a, label_b = _labels(first, second)
     rows_a, rows_b = [], []
     for label in np.intersect1d(label_a, label_b):
         in_a, in_b = np.flatnonzero(label_a == label), np.flatnonzero(label_b == label)
@@ -102,8 +115,20 @@ def match(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> tu
         rows_a.append(rng.choice(in_a, n, replace=False))
         rows_b.append(rng.choice(in_b, n, replace=False))
     if not rows_a:
-        raise CaloforgeError(f"the files have no incident energy in common ({describe(first)} and {describe(second)})")
+        unit = _unit_question(first, second, "the first", "the second")
+        words = f"the files have no incident energy in common ({describe(first)} and {describe(second)})"
+        raise CaloforgeError(f"{words}: {unit}" if unit else words)
     return np.sort(np.concatenate(rows_a)), np.sort(np.concatenate(rows_b))
+
+
+def _labels(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) and (m,): which energies are one and the same to `match`."""
+    a, b = rounded(first), rounded(second)
+    distinct = np.unique(np.concatenate([a, b]))
+    if len(distinct) <= MANY_ENERGIES:
+        return np.searchsorted(distinct, a), np.searchsorted(distinct, b)
+    edges = np.geomspace(distinct[0], distinct[-1] * (1 + 1e-9), MATCHING_BINS + 1)
+    return np.digitize(a, edges), np.digitize(b, edges)
 
 
 def groups(energies: np.ndarray) -> list[tuple[str, float, float]]:

@@ -3,17 +3,22 @@
 A metric speaks when it lies above its floor by more than 3 (a note) or 5 (bad) of the errors of both; see `pull`
 in `resampling`. Shares of voxels and of duplicates, and differences of the response, also have to matter. Where
 either file has no energy there is nothing to judge, and where only metrics are missing, no praise for them.
+
+Points stand by level; within one, causes (layers without energy, duplicates, the response) come before what follows
+from them, and the rest by pull.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Any
 
 from caloforge.evaluation.comparison import is_available
-from caloforge.evaluation.formatting import share
+from caloforge.evaluation.formatting import share, to_error
 from caloforge.evaluation.metric_tables import auc_entry
+from caloforge.units import count
 
 NOTE, BAD = 3.0, 5.0
 """Pulls from which a metric is noted, and from which it counts as bad."""
@@ -27,7 +32,28 @@ SMALLEST = {"mean": 1e-3, "spread": 1e-2}
 CANCELLING = 4.0
 """Standard deviations from which the χ² over incident energies speaks for itself."""
 
-Point = dict[str, str]
+CAUSES = ("empty", "always_zero_voxels", "duplicates", "response")
+"""Metrics that explain others, and so stand before them."""
+
+LEVELS = ("bad", "note", "good")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One sentence of the verdict; `size` is the pull behind it."""
+
+    level: str
+    metric: str
+    text: str
+    size: float = 0.0
+
+    @property
+    def rank(self) -> tuple[int, int, float]:
+        cause = CAUSES.index(self.metric) if self.metric in CAUSES else len(CAUSES)
+        return LEVELS.index(self.level), cause, -self.size
+
+    def plain(self) -> dict[str, str]:
+        return {"level": self.level, "metric": self.metric, "text": self.text}
 
 
 def verdict(data: dict[str, Any]) -> dict[str, Any]:
@@ -36,10 +62,8 @@ def verdict(data: dict[str, Any]) -> dict[str, Any]:
         return _nothing("neither file has a shower with energy above the readout threshold", data)
     if _is_dark(data, "reference"):
         return _nothing("no reference shower has energy above the readout threshold", data)
-    points = [point for find in _FINDERS for point in find(data)]
-    order = {"bad": 0, "note": 1, "good": 2}
-    points.sort(key=lambda point: order[point["level"]])
-    return {"headline": _headline(data, points), "points": points}
+    points = sorted((point for find in _FINDERS for point in find(data)), key=lambda point: point.rank)
+    return {"headline": _headline(data, points), "points": [point.plain() for point in points]}
 
 
 def _is_dark(data: dict[str, Any], side: str) -> bool:
@@ -49,7 +73,7 @@ def _is_dark(data: dict[str, Any], side: str) -> bool:
 
 def _nothing(reason: str, data: dict[str, Any]) -> dict[str, Any]:
     words = f"{reason} ({data['threshold_mev']:g} MeV): there is nothing to judge"
-    return {"headline": f"No verdict: {words}.", "points": [_point("bad", "empty", words)]}
+    return {"headline": f"No verdict: {words}.", "points": [Point("bad", "empty", words).plain()]}
 
 
 def _headline(data: dict[str, Any], points: list[Point]) -> str:
@@ -68,13 +92,15 @@ def _headline(data: dict[str, Any], points: list[Point]) -> str:
         return "No verdict: there are too few showers to compare."
     if set(named["note"]) <= {_METRIC_WORDS[metric] for metric in _NO_FAULTS}:
         ending = f"; look at {_listed(named['note'])}" if named["note"] else ""
+        if not any(is_available(test) for test in data.get("classifier", {}).values()):
+            ending += "; no classifier could be had" if data.get("classifier") else "; no classifier was asked"
         return f"At the floor: no metric here tells the generated showers from the reference{ending}.{numbers}"
     return f"Close to the reference; look at {_listed(named['note'])}.{numbers}"
 
 
 def _named(points: list[Point], level: str) -> list[str]:
     """The metrics that speak at a level, in words."""
-    return list(dict.fromkeys(_METRIC_WORDS.get(p["metric"], p["metric"]) for p in points if p["level"] == level))
+    return list(dict.fromkeys(_METRIC_WORDS.get(p.metric, p.metric) for p in points if p.level == level))
 
 
 _METRIC_WORDS = {
@@ -106,10 +132,6 @@ def _level(pull: float) -> str | None:
     return "bad" if pull > BAD else "note" if pull > NOTE else None
 
 
-def _point(level: str, metric: str, text: str) -> Point:
-    return {"level": level, "metric": metric, "text": text}
-
-
 def _separations(data: dict[str, Any]) -> Iterator[Point]:
     powers = {k: v for k, v in data.get("separation_power", {}).items() if is_available(v)}
     if not powers:
@@ -126,20 +148,17 @@ def _separations(data: dict[str, Any]) -> Iterator[Point]:
         shown = ", ".join(f"{n} {powers[n]['value_at_n']:.4f} (floor {powers[n]['floor']:.4f})" for n in names[:4])
         more = f" and {len(names) - 4} more" if len(names) > 4 else ""
         words = f"{where}: separation powers" if where.startswith("layer ") else "separation power"
-        yield _point(level, "separation_power", f"{words} {shown}{more}")
+        yield Point(level, "separation_power", f"{words} {shown}{more}", powers[names[0]]["pull"])
     if len(ranked) > MOST:
-        worst = max(_level(powers[names[0]]["pull"]) == "bad" for _, names in ranked[MOST:])
-        yield _point(
-            "bad" if worst else "note",
-            "separation_power",
-            f"separation powers above the floor in {len(ranked) - MOST} more layers or observables",
-        )
+        largest = max(powers[name]["pull"] for name in ranked[MOST][1])
+        text = f"separation powers above the floor in {len(ranked) - MOST} more layers or observables"
+        yield Point(_level(largest) or "note", "separation_power", text, largest)
     if not ranked:
-        yield _point("good", "separation_power", f"all {len(powers)} separation powers lie at the floor")
+        yield Point("good", "separation_power", f"all {len(powers)} separation powers lie at the floor")
     for name, entry in powers.items():
         lost = entry["outside"]["generated"] - entry["outside"]["reference"]
         if lost > 0.05:
-            yield _point(
+            yield Point(
                 "note",
                 "separation_power",
                 f"{name}: {100 * entry['outside']['generated']:.1f} % of the generated lie outside the histogram "
@@ -150,7 +169,7 @@ def _separations(data: dict[str, Any]) -> Iterator[Point]:
 def _response(data: dict[str, Any]) -> Iterator[Point]:
     entries = data.get("response", {})
     if _is_dark(data, "generated"):
-        yield _point("bad", "empty", "no generated shower has energy above the readout threshold")
+        yield Point("bad", "empty", "no generated shower has energy above the readout threshold")
         return
     if not is_available(entries):
         return
@@ -161,24 +180,32 @@ def _response(data: dict[str, Any]) -> Iterator[Point]:
         what = f"{key} of E_dep/E_inc"
         level, largest = _level(abs(entry["pull"])), entry.get("largest")
         if level and abs(entry["value"]) >= smallest:
-            numbers = f"± {100 * entry['error']:.2g} %, {abs(entry['pull']):.1f} σ on all showers"
+            value, _, error = to_error(100 * abs(entry["value"]), 100 * entry["error"]).partition(" ± ")
+            shift = f"{value} % too {'high' if entry['value'] > 0 else 'low'}"
+            numbers = f"{f'± {error} %, ' if error else ''}{_sigma(entry['pull'])} on all showers"
             most = f"; most at {_at(largest)}" if largest and entry["energies"] > 1 else ""
-            yield _point(level, "response", f"{what} is {_per_cent(entry['value'])} ({numbers}){most}")
+            yield Point(level, "response", f"{what} is {shift} ({numbers}){most}", abs(entry["pull"]))
         elif largest and (level := _from_chi2(entry["probability"])) and abs(largest["value"]) >= smallest:
             where = f"at single energies (χ² {entry['chi2']:.0f} for {entry['energies']})"
-            yield _point(level, "response", f"{what} is off {where}; most at {_at(largest)}")
+            sigma = _deviations(entry["probability"])
+            yield Point(level, "response", f"{what} is off {where}; most at {_at(largest)}", sigma)
 
 
-def _per_cent(difference: float) -> str:
-    return f"{100 * abs(difference):.2f} % too {'high' if difference > 0 else 'low'}"
+def _sigma(pull: float) -> str:
+    return f"{abs(pull):.1f} σ" if abs(pull) < 1000 else "> 999 σ"
 
 
 def _at(largest: dict[str, Any]) -> str:
-    return f"{largest['at']}: {100 * largest['value']:+.2g} ± {100 * largest['error']:.2g} %"
+    return f"{largest['at']}: {to_error(100 * largest['value'], 100 * largest['error'], '+')} %"
+
+
+def _deviations(probability: float) -> float:
+    """Standard deviations of a normal distribution that are as improbable."""
+    return -NormalDist().inv_cdf(max(probability, 1e-300) / 2)
 
 
 def _from_chi2(probability: float) -> str | None:
-    sigma = -NormalDist().inv_cdf(max(probability, 1e-300) / 2)
+    sigma = _deviations(probability)
     return _level(sigma) if sigma > CANCELLING else None
 
 
@@ -197,13 +224,13 @@ def _duplicates(data: dict[str, Any]) -> Iterator[Point]:
     for key, entry in sorted(found, key=lambda item: -item[1]["pull"]):
         floor = f"(reference: {100 * entry['floor']:.2f} %)"
         text = f"{100 * entry['value']:.2f} % {texts[key]} {floor}"
-        yield _point(_level(entry["pull"]) or "note", "duplicates", text)
+        yield Point(_level(entry["pull"]) or "note", "duplicates", text, entry["pull"])
     empty = entries.get("empty")
     if is_available(empty) and _level(abs(empty["pull"])):
         shares = f"{100 * empty['value']:.2f} % of the generated, {100 * empty['floor']:.2f} % of the reference"
-        yield _point("bad" if empty["value"] > 0.01 else "note", "empty", f"showers without any energy: {shares}")
+        yield Point("bad" if empty["value"] > 0.01 else "note", "empty", f"showers without any energy: {shares}")
     if not found and is_available(entries.get("within")):
-        yield _point("good", "duplicates", "no more duplicates or near-duplicates than in the reference")
+        yield Point("good", "duplicates", "no more duplicates or near-duplicates than in the reference")
 
 
 def _always_zero(data: dict[str, Any]) -> Iterator[Point]:
@@ -219,14 +246,15 @@ def _always_zero(data: dict[str, Any]) -> Iterator[Point]:
             continue
         for layer in found["empty_layers"]:
             sample = "generated" if key == "only_generated" else "reference"
-            yield _point("bad", "always_zero_voxels", f"layer {layer} has no energy in any {sample} shower")
-        layers = ", ".join(f"{count} in layer {name}" for name, count in list(found["layers"].items())[:MOST])
+            yield Point("bad", "always_zero_voxels", f"layer {layer} has no energy in any {sample} shower")
+        layers = ", ".join(f"{n} in layer {name}" for name, n in list(found["layers"].items())[:MOST])
         held = f"they hold {share(found['energy_share'])} of the {other} energy"
         bad = found["empty_layers"] or found["energy_share"] > 1e-3
-        yield _point(
+        yield Point(
             "bad" if bad else "note",
             "always_zero_voxels",
-            f"{found['certain']} voxels {words} ({layers}); {held}",
+            f"{count(found['certain'], 'voxel')} {words if found['certain'] != 1 else words.replace('are', 'is', 1)} "
+            f"({layers}); {held}",
         )
 
 
@@ -239,18 +267,27 @@ def _multivariate(data: dict[str, Any]) -> Iterator[Point]:
         value, floor = entry.get("value_at_n", entry["value"]), entry["floor"]
         numbers = f"{value:.2f} ± {entry['error']:.2f}, floor {floor:.2f} ± {entry['floor_error']:.2f}"
         words = f"{name} × 10³ {numbers}" if level else f"{name} × 10³ lies at the floor: {numbers}"
-        yield _point(level or "good", key, words)
+        yield Point(level or "good", key, words, entry["pull"])
     prdc = data.get("prdc", {})
     if is_available(prdc):
         for name in ("precision", "recall", "coverage"):
             entry = prdc.get(name)
             if is_available(entry) and (level := _level(-entry["pull"])):
-                yield _point(level, "prdc", f"{name} {entry['value']:.3f}, floor {entry['floor']:.3f}")
+                yield Point(level, "prdc", f"{name} {entry['value']:.3f}, floor {entry['floor']:.3f}", -entry["pull"])
     for key, entry in data.get("correlations", {}).items():
         if is_available(entry) and (level := _level(entry["pull"])):
             text = f"correlations between {key.replace('layers', 'layer energies')} differ"
             numbers = f"root mean square {entry['value_at_n']:.4f}, floor {entry['floor']:.4f}"
-            yield _point(level, "correlations", f"{text}: {numbers}")
+            yield Point(level, "correlations", f"{_pair(entry)}{text}: {numbers}", entry["pull"])
+
+
+def _pair(entry: dict[str, Any]) -> str:
+    """The pair whose correlation differs most, in words that go before others."""
+    if "largest" not in entry:
+        return ""
+    pair = entry["largest"]
+    numbers = f"is {pair['generated']:.2f}, reference {pair['reference']:.2f}"
+    return f"correlation of {pair['first']} and {pair['second']} {numbers}; "
 
 
 def _wasserstein(data: dict[str, Any]) -> Iterator[Point]:
@@ -260,9 +297,10 @@ def _wasserstein(data: dict[str, Any]) -> Iterator[Point]:
         level = _level(entries[above[0]]["pull"]) or "note"
         numbers = ", ".join(f"{k} {entries[k]['value_at_n']:.4g} (floor {entries[k]['floor']:.2g})" for k in above[:4])
         more = f" and {len(above) - 4} more" if len(above) > 4 else ""
-        yield _point(level, "wasserstein", f"1-Wasserstein distances above the floor: {numbers}{more}")
+        text = f"1-Wasserstein distances above the floor: {numbers}{more}"
+        yield Point(level, "wasserstein", text, entries[above[0]]["pull"])
     elif entries:
-        yield _point("good", "wasserstein", f"all {len(entries)} 1-Wasserstein distances lie at the floor")
+        yield Point("good", "wasserstein", f"all {len(entries)} 1-Wasserstein distances lie at the floor")
 
 
 def _classifiers(data: dict[str, Any]) -> Iterator[Point]:
@@ -273,22 +311,22 @@ def _classifiers(data: dict[str, Any]) -> Iterator[Point]:
         floor = f"floor {entry['floor']:.3f}" if "floor" in entry else "no floor, 0.5 for equal samples"
         numbers = f"AUC {entry['value']:.3f}, {floor}"
         said = f"the classifier {name} tells them apart" if level else f"classifier {name} at the floor"
-        yield _point(level or "good", "classifier", f"{said}: {numbers}")
+        yield Point(level or "good", "classifier", f"{said}: {numbers}", entry["pull"])
 
 
 def _unavailable(data: dict[str, Any]) -> Iterator[Point]:
     for key in ("fpd", "prdc", "response"):
         entry = data.get(key)
         if isinstance(entry, dict) and "unavailable" in entry and "left out" not in entry["unavailable"]:
-            yield _point("note", "unavailable", f"{key}: {entry['unavailable']}")
+            yield Point("note", "unavailable", f"{key}: {entry['unavailable']}")
     missing = [k for k, v in data.get("separation_power", {}).items() if not is_available(v)]
     if missing:
         reason = data["separation_power"][missing[0]]["unavailable"]
-        yield _point("note", "unavailable", f"no separation power for {', '.join(missing[:MOST])}: {reason}")
+        yield Point("note", "unavailable", f"no separation power for {', '.join(missing[:MOST])}: {reason}")
     spectrum = data.get("spectrum", {})
     if spectrum.get("matched"):
         kept = f"{spectrum['generated_kept']} generated and {spectrum['reference_kept']} reference showers"
-        yield _point("note", "spectrum", f"incident-energy spectra were matched, which left {kept}")
+        yield Point("note", "spectrum", f"incident-energy spectra were matched, which left {kept}")
 
 
 _FINDERS = (

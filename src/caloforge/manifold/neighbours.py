@@ -84,7 +84,9 @@ def nearest_neighbours(
     if k < 1:
         raise CaloforgeError(f"the number of neighbours k must be at least 1, not {k}")
     if k >= n:
-        raise CaloforgeError(f"k = {k} neighbours need at least {k + 1} distinct points, there are {n}")
+        raise CaloforgeError(
+            f"k = {k} neighbours need at least {k + 1} distinct points, there are {n}; give fewer neighbours or more points"
+        )
     centred = points - points.mean(dim=0)
     squares = centred.square().sum(dim=1)
     distances = torch.empty(n, k, dtype=torch.float64, device=points.device)

@@ -17,13 +17,13 @@ A sample is flow I, then the student or flow II, then each layer's shares times 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
+from caloforge.distillation import frozen_weights, x_loss, z_loss
 from caloforge.errors import CaloforgeError
 from caloforge.flows import ConditionalSplines, ConditionalStandardise, Flow, FlowStep, Permutation
 from caloforge.geometry import Geometry
@@ -234,21 +234,19 @@ class CaloFlow(ShowerModel):
         self.student.load_state_dict(self.shapes.state_dict())
 
     def _student_loss(self, x: Tensor, c: Tensor) -> Tensor:
-        """(B,) x-loss on the first half of the batch and z-loss on the second, scaled to the whole."""
+        """(B,) x-loss on the first half of the batch, z-loss on the second: their expected sum, up to a factor."""
         assert self.student is not None
         y, given = self._shape_features(x, c)
         half = (len(x) + 1) // 2
-        with _frozen(self.shapes):
-            with torch.no_grad():
-                y, _ = self.outer(y, given)
-                true = _trace(self.shapes, y[:half], given[:half], inverse=False)
-            made = _trace(self.student, true[-1][1], given[:half], inverse=True)
-            x_loss = _difference(true, made)
-            z = torch.randn_like(y[half:])
-            made = _trace(self.student, z, given[half:], inverse=True)
-            back = _trace(self.shapes, made[0][0], given[half:], inverse=False)
-            z_loss = _difference(back, made)
-        return torch.cat([x_loss, z_loss])
+        with torch.no_grad():
+            y, _ = self.outer(y, given)
+        x, z = y[:half], torch.randn_like(y[half:])
+        with frozen_weights(self.shapes):
+            losses = [
+                x_loss(self.shapes, self.student, x, given[:half]),
+                z_loss(self.shapes, self.student, z, given[half:]),
+            ]
+        return torch.cat(losses)
 
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) all objectives together."""
@@ -347,41 +345,3 @@ def _flow(blocks: Sequence[FlowStep], orders: Sequence[Tensor], first: Sequence[
     for k, block in enumerate(blocks):
         steps += [Permutation(len(orders[k - 1]), orders[k - 1].clone()), block] if k else [block]
     return Flow(steps)
-
-
-@contextmanager
-def _frozen(flow: Flow) -> Iterator[None]:
-    """No gradient for the weights, and no dropout."""
-    training = flow.training
-    flow.eval().requires_grad_(False)
-    try:
-        yield
-    finally:
-        flow.train(training).requires_grad_(True)
-
-
-Trace = list[tuple[Tensor, Tensor, Tensor]]
-"""For each block, data side first: what stands before it, what stands after it, the splines' parameters."""
-
-
-def _trace(flow: Flow, x: Tensor, c: Tensor, inverse: bool) -> Trace:
-    """Everything between the blocks, on the way that takes one pass."""
-    trace: Trace = []
-    for step in reversed(flow.steps) if inverse else flow.steps:
-        if isinstance(step, AutoregressiveSpline):
-            parameters = step.network(x, c)
-            y, _ = step.bend(parameters, x, inverse)
-            trace.append((y, x, parameters) if inverse else (x, y, parameters))
-            x = y
-        else:
-            x, _ = step.inverse(x, c) if inverse else step(x, c)  # type: ignore[operator]
-    return trace[::-1] if inverse else trace
-
-
-def _difference(teacher: Trace, student: Trace) -> Tensor:
-    """(B,) mean squared difference of what stands before and after each block, and of the splines' parameters."""
-    total = teacher[0][0].new_zeros(len(teacher[0][0]))
-    for one, other in zip(teacher, student, strict=True):
-        for a, b in zip(one, other, strict=True):
-            total = total + ((a - b) ** 2).flatten(1).mean(dim=1)
-    return total

@@ -121,10 +121,12 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
             self.attributes: dict[str, Any] = {key: _plain(value) for key, value in self._file.attrs.items()}
             self.geometry = self._choose_geometry(geometry)
             if self._layout.n_voxels != self.geometry.n_voxels:
+                from_file = "geometry" in self.attributes
+                remedy = "mend that attribute" if from_file else "give another --geometry"
                 raise reject(
                     self.path,
-                    f"showers have {self._layout.n_voxels} voxels, but geometry '{self.geometry.name}' has "
-                    f"{self.geometry.n_voxels}",
+                    f"showers have {self._layout.n_voxels} voxels, but geometry '{self.geometry.name}'"
+                    f"{' (the attribute of the file)' if from_file else ''} has {self.geometry.n_voxels}; {remedy}",
                 )
             self._stack = stack.pop_all()
 

@@ -26,7 +26,7 @@ from caloforge.files import atomic_path, write_json
 from caloforge.geometry import Geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel, n_parameters
-from caloforge.registry import checked_settings, wants_geometry
+from caloforge.registry import checked_settings, importable_for, wants_geometry
 from caloforge.showers import Showers
 from caloforge.simulator.engines import Batch, Engine, TorchEngine
 from caloforge.transforms import Compose, build_transforms
@@ -135,10 +135,11 @@ class Simulator:
         description = _read_description(folder)
         try:
             geometry = Geometry.from_dict(description["geometry"])
-            transforms = build_transforms(description["transforms"], geometry, trusted)
             settings = dict(description["model"])
             kind, sizes = settings.pop("kind"), {k: settings.pop(k) for k in ("features", "conditions")}
-            model_class = MODELS.resolve(kind, trusted)
+            with importable_for(folder, trusted):
+                transforms = build_transforms(description["transforms"], geometry, trusted)
+                model_class = MODELS.resolve(kind, trusted)
             context = {"geometry": geometry} if wants_geometry(model_class) else {}
             model = model_class(**sizes, **checked_settings(model_class, settings, "model"), **context)
             packed = _read_weights(folder)

@@ -231,19 +231,19 @@ def inverse_spline(y: Tensor, parameters: Tensor, bound: float) -> Tensor:
         (F, B).
     """
     bins = (len(parameters) - 1) // 3
-    clamped = y.clamp(-bound, bound)
+    place = y.clamp(-bound, bound) + bound  # from the lower end of the interval
     # Shares of the interval, widths and heights together: (2, K, F, B).
     shares = torch.softmax(parameters[: 2 * bins].view(2, bins, *y.shape), dim=1)
     sizes = shares.mul_(2 * bound * (1 - MIN_BIN * bins)).add_(2 * bound * MIN_BIN)
 
     # All inner knots by one product with a triangle of ones, which is faster than a cumulative sum.
     triangle = torch.ones((bins - 1, bins), dtype=y.dtype, device=y.device).tril()
-    knots = (triangle @ sizes[1].reshape(bins, -1)).view(bins - 1, *y.shape) - bound
-    above = (clamped >= knots).to(y.dtype)  # 1 where y lies above knot j
+    knots = (triangle @ sizes[1].reshape(bins, -1)).view(bins - 1, *y.shape)
+    above = (place >= knots).to(y.dtype)  # 1 where y lies above knot j
     below = functional.pad(above, (0, 0, 0, 0, 0, 1))  # 1 where bin j lies below y
     chosen = functional.pad(above, (0, 0, 0, 0, 1, 0), value=1.0) - below
 
-    x_k, y_k = torch.split((sizes * below).sum(dim=1), 1)  # from −B
+    x_k, y_k = torch.split((sizes * below).sum(dim=1), 1)
     width, height = torch.split((sizes * chosen).sum(dim=1), 1)
     sides = parameters[2 * bins : -1], parameters[2 * bins + 1 :]  # left and right of each bin
     logits = torch.cat([(side * chosen).sum(dim=0, keepdim=True) for side in sides])
@@ -252,11 +252,11 @@ def inverse_spline(y: Tensor, parameters: Tensor, bound: float) -> Tensor:
 
     # The quadratic of `caloforge.spline`, divided by the height: a ξ² + b ξ − c = 0.
     s = height / width
-    rise = (clamped + bound - y_k) / height
+    rise = (place - y_k) / height
     excess = rise * (d_k + d_next - 2 * s)
     half_b = 0.5 * (d_k - excess)
     c = s * rise
     discriminant = (half_b * half_b + (s - d_k + excess) * c).clamp_min(0)
     xi = (c / (half_b + torch.sqrt(discriminant))).clamp(0, 1)
-    # Outside the interval, where y is not what it was clamped to, the map is the identity.
-    return (xi * width + x_k - bound + (y - clamped)).view(y.shape)
+    # y − place is −B inside the interval; outside it makes the map the identity.
+    return (xi * width + x_k + (y - place)).view(y.shape)

@@ -1,8 +1,12 @@
 """Pearson correlations between layer energies and between observables, and how far they differ.
 
 `difference` is generated minus reference; `rms` its root mean square over the pairs, `floor_rms` that of N
-reference showers against N independent ones, with its spread. A correlation with a constant observable does not
-exist: None, and `constant` names the observable.
+reference showers against N independent ones, with its spread; `largest` is the pair that differs most. A correlation
+with a constant observable does not exist: None, and `constant` names the observable.
+
+Whether the layers of one shower lean to the same side is seen by the centres of energy in eta and phi alone. They are
+taken of the (up to) `DIRECTED` layers that hold most of the reference's energy among those divided in alpha, or in eta
+and phi: so the matrix stays small where a calorimeter has 45 layers.
 """
 
 from __future__ import annotations
@@ -12,10 +16,15 @@ from typing import Any
 import numpy as np
 
 from caloforge.evaluation.comparison import Comparison
+from caloforge.evaluation.observables import REGISTRY
 from caloforge.evaluation.resampling import estimate
-from caloforge.geometry import Geometry
+from caloforge.evaluation.summary import Summary
 
 FEW_LAYERS = 10
+"""Up to so many layers each has its radial centre, width and sparsity in the matrix."""
+
+DIRECTED = 5
+"""Layers whose centres of energy in eta and phi are in the matrix."""
 
 DRAWS = 6
 """Random subsets behind an error and a floor."""
@@ -24,11 +33,12 @@ DRAWS = 6
 def correlations(c: Comparison) -> dict[str, Any]:
     """{"layers": …, "observables": …}, each with names, three matrices, rms, errors and floor."""
     layers = [f"e_layer_{i}" for i in c.geometry.layer_ids]
-    return {"layers": _section(c, layers), "observables": _section(c, observable_names(c.geometry))}
+    return {"layers": _section(c, layers), "observables": _section(c, observable_names(c.reference))}
 
 
-def observable_names(geometry: Geometry) -> list[str]:
-    """Observables of whole showers, and where layers are few the response, centres and widths of each."""
+def observable_names(reference: Summary) -> list[str]:
+    """Observables of whole showers, where layers are few each one's shape, and directions of the brightest layers."""
+    geometry = reference.geometry
     names = [
         "e_tot_over_e_inc",
         "n_hits",
@@ -41,7 +51,13 @@ def observable_names(geometry: Geometry) -> list[str]:
     ]
     if geometry.n_layers <= FEW_LAYERS:
         names += [f"{family}_{i}" for family in ("ec_r", "width_r", "sparsity") for i in geometry.layer_ids]
-    return names
+    means = {
+        layer.id: float(reference.observables[f"e_layer_{layer.id}"].mean())
+        for layer in geometry.layers
+        if REGISTRY["ec_eta"].applies(layer)
+    }
+    brightest = sorted(means, key=lambda i: -means[i])[:DIRECTED]
+    return names + [f"{family}_{i}" for family in ("ec_eta", "ec_phi") for i in sorted(brightest)]
 
 
 def _section(c: Comparison, names: list[str]) -> dict[str, Any]:
@@ -70,7 +86,18 @@ def _section(c: Comparison, names: list[str]) -> dict[str, Any]:
         **entry,
         **renamed,
         "constant": constant,
+        **_largest(names, first, second),
     }
+
+
+def _largest(names: list[str], generated: np.ndarray, reference: np.ndarray) -> dict[str, dict[str, Any]]:
+    """{"largest": the pair whose correlations (K, K) differ most}; nothing where no pair has them."""
+    gap = np.triu(np.nan_to_num(np.abs(generated - reference)), 1)
+    if not gap.any():
+        return {}
+    i, j = np.unravel_index(np.argmax(gap), gap.shape)
+    found = {"generated": float(generated[i, j]), "reference": float(reference[i, j])}
+    return {"largest": {"first": names[i], "second": names[j], **found}}
 
 
 def pearson(x: np.ndarray) -> np.ndarray:

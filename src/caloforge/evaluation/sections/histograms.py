@@ -1,8 +1,9 @@
 """Separation powers and Kullback–Leibler divergences of every observable's histogram.
 
 `value` follows the challenge's convention: what falls outside the range is dropped before the histograms are
-normalised; `outside` tells which share that was. `value_with_overflow` counts it in a bin on either side. Means over
-observables have errors of their own, as observables of one shower are not independent.
+normalised; `outside` tells which share that was, `bins` where the edges are (`binning.described`).
+`value_with_overflow` counts it in a bin on either side. Means over observables have errors of their own, as observables
+of one shower are not independent.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from caloforge.evaluation import observables
-from caloforge.evaluation.binning import bin_numbers, challenge_edges
+from caloforge.evaluation.binning import bin_numbers, challenge_edges, described
 from caloforge.evaluation.comparison import Comparison, unavailable
 from caloforge.evaluation.distances import kullback_leibler, separation_powers
 from caloforge.evaluation.resampling import Draws, mean_of, sample
@@ -60,7 +61,7 @@ def _separation_of(c: Comparison, name: str) -> tuple[dict[str, Any], dict[str, 
     if c.refusal:
         return c.refusal, c.refusal, None
     if name == "voxel_energy":
-        n_bins = len(c.reference.voxel_edges) - 1
+        edges = c.reference.voxel_edges
         if not c.reference.voxel_counts.any():
             reason = unavailable(f"no voxel of the reference exceeds the threshold ({c.threshold:g} MeV)")
             return reason, reason, None
@@ -70,18 +71,18 @@ def _separation_of(c: Comparison, name: str) -> tuple[dict[str, Any], dict[str, 
             return part.sum(axis=0, dtype=np.int64)
     else:
         values = c.pool(lambda s: s.observables[name])
-        edges = challenge_edges(c.geometry, name, c.reference.observables[name], c.threshold)
-        if edges is None:
+        chosen = challenge_edges(c.geometry, name, c.reference.observables[name], c.threshold)
+        if chosen is None:
             largest = float(c.reference.observables[name].max())
             words = f"the reference's maximum ({largest:g} MeV) does not exceed the threshold ({c.threshold:g} MeV)"
             return (reason := unavailable(words)), reason, None
-        n_bins = len(edges) - 1
+        edges = chosen
         x, pool = bin_numbers(c.generated.observables[name], edges), bin_numbers(values, edges)
 
         def count(part: np.ndarray) -> np.ndarray:
-            return np.bincount(part, minlength=n_bins + 2)
+            return np.bincount(part, minlength=len(edges) + 1)
 
-    inside = slice(1, n_bins + 1)
+    inside = slice(1, len(edges))
 
     def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         h, g = count(a)[None], count(b)[None]
@@ -96,6 +97,7 @@ def _separation_of(c: Comparison, name: str) -> tuple[dict[str, Any], dict[str, 
         return unavailable("no reference shower lies inside the histogram's range"), divergence, None
     entry = {
         **challenge,
+        "bins": described(edges),
         "outside": {"generated": outside[0], "reference": outside[1]},
         "value_with_overflow": whole["value"],
         "with_overflow": whole,

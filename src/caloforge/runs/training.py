@@ -1,21 +1,11 @@
-"""From a recipe and a file of showers to a trained simulator in a run folder.
-
-A run folder holds `recipe.yaml` (resolved, everything that decided the run), `identity.json` (what it was begun with),
-`log.jsonl` (a line per epoch), `checkpoint.pt` (to resume from) and, once trained, the saved simulator. It is made only
-when files, recipe, model and device have all been found good, and goes again if training fails before a checkpoint.
-"""
+"""`train`: read the showers, fit transforms and model, save the simulator."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import resource
-import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,47 +15,16 @@ import torch
 from caloforge import __version__
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.selection import MeanSeparationPower
-from caloforge.files import printable, write_text
+from caloforge.files import printable
 from caloforge.geometry import Geometry, load_geometry
-from caloforge.recipes import Recipe
-from caloforge.registry import IDENTITY, importable, wants_geometry
+from caloforge.registry import importable, wants_geometry
+from caloforge.runs.folder import CHECKPOINT, Logging, check_folder, check_identity, run_folder
+from caloforge.runs.job import Training
 from caloforge.showers import ShowerFile, Showers
 from caloforge.simulator import Simulator
-from caloforge.training import (
-    Metric,
-    Observer,
-    StageSettings,
-    check_stages,
-    choose_device,
-    derived_seed,
-    fit,
-)
+from caloforge.training import Metric, Observer, StageSettings, check_stages, choose_device, derived_seed, fit
 from caloforge.transforms import build_transforms
 from caloforge.units import count
-
-CHECKPOINT = "checkpoint.pt"
-
-
-@dataclass(frozen=True)
-class Training:
-    """What `train` is asked to do.
-
-    Args:
-        recipe: a checked recipe. recipe_folder: where it lay; classes of the user's own are looked for there too.
-        train: file of training showers. valid: file of validation showers; None splits off a part of `train`.
-        out: the run's folder.
-        exclude_energies: incident energies (MeV) to leave out of the training, to test interpolation.
-        resume: go on with an interrupted run. overwrite: replace an earlier run.
-    """
-
-    recipe: Recipe
-    recipe_folder: Path
-    train: Path
-    out: Path
-    valid: Path | None = None
-    exclude_energies: Sequence[float] = ()
-    resume: bool = False
-    overwrite: bool = False
 
 
 def train(job: Training, observer: Observer | None = None) -> Simulator:
@@ -82,7 +41,7 @@ def train(job: Training, observer: Observer | None = None) -> Simulator:
 def _train(job: Training, observer: Observer) -> Simulator:
     recipe, settings = job.recipe, job.recipe.training
     choose_device(settings.device)
-    _check_folder(job)
+    check_folder(job)
     geometry = load_geometry(recipe.geometry)
     training, validation = _training_and_validation(job, geometry)
     identity = {
@@ -91,7 +50,7 @@ def _train(job: Training, observer: Observer) -> Simulator:
         "training_fingerprint": fingerprint(training),
     }
     if job.resume:
-        _check_identity(job, identity)
+        check_identity(job, identity)
 
     transforms = build_transforms(recipe.transforms, geometry, recipe.trusted)
     try:
@@ -112,7 +71,7 @@ def _train(job: Training, observer: Observer) -> Simulator:
     simulator = Simulator(geometry, transforms, model, identity)
     metrics = {"separation_power": _separation_power(simulator, validation, settings.seed)}
     check_stages(model.stages(), settings, metrics)
-    with _run_folder(job, identity) as folder:
+    with run_folder(job, identity) as folder:
         log = fit(
             model,
             x,
@@ -123,7 +82,7 @@ def _train(job: Training, observer: Observer) -> Simulator:
             metrics=metrics,
             checkpoint=folder / CHECKPOINT,
             resume=job.resume,
-            observer=_Logging(folder / "log.jsonl", observer),
+            observer=Logging(folder / "log.jsonl", observer),
         )
     simulator.to("cpu")
     simulator.provenance = identity | _provenance(job, training, log)
@@ -180,64 +139,6 @@ def _check_finite(x: torch.Tensor, path: Path) -> None:
         )
 
 
-def _check_folder(job: Training) -> None:
-    """Refuse a folder that the run cannot go into; changes nothing."""
-    if job.out.exists() and not job.out.is_dir():
-        raise CaloforgeError(f"{job.out} is a file; -o takes a folder for the run: give another")
-    if job.resume:
-        if not (job.out / IDENTITY).exists():
-            raise CaloforgeError(f"{job.out} holds no run to resume; start it without --resume")
-    elif job.out.exists() and any(job.out.iterdir()):
-        if not job.overwrite:
-            raise CaloforgeError(f"{job.out} exists; add --resume to go on with it, or --overwrite to replace it")
-        if not (job.out / IDENTITY).exists():
-            raise CaloforgeError(f"{job.out} is not a run of caloforge, and is left alone; choose another folder")
-        for path in (job.train, job.valid):
-            if path is not None and path.resolve().is_relative_to(job.out.resolve()):
-                raise CaloforgeError(f"{path} lies in {job.out}, which --overwrite replaces; choose another folder")
-
-
-def _check_identity(job: Training, identity: dict[str, str]) -> None:
-    """Check that the run to go on with is this very one."""
-    try:
-        stored = json.loads((job.out / IDENTITY).read_text(encoding="utf-8"))
-        different = [key for key in identity if stored.get(key) != identity[key]]
-    except (OSError, ValueError, AttributeError):
-        raise CaloforgeError(f"{job.out / IDENTITY} is damaged; start the run anew with --overwrite") from None
-    if different:
-        what = "training file" if different == ["training_fingerprint"] else "recipe"
-        raise CaloforgeError(f"{job.out} was begun with another {what}; give the same, or another folder")
-
-
-@contextmanager
-def _run_folder(job: Training, identity: dict[str, str]) -> Iterator[Path]:
-    """The run's folder while it is trained in.
-
-    Ctrl-C leaves what there is, to go on with. A failure leaves the folder only where there is a checkpoint in it.
-    """
-    existed = job.out.exists()
-    if not job.resume:
-        if existed and job.overwrite:
-            shutil.rmtree(job.out)
-        # Where the user's own classes lie, for `generate --trust`; not part of what the run is.
-        own = {"recipe_folder": os.fspath(job.recipe_folder.resolve())} if job.recipe.trusted else {}
-        write_text(job.out / "recipe.yaml", identity["recipe_yaml"])
-        write_text(job.out / IDENTITY, json.dumps(identity | own))
-    try:
-        yield job.out
-    except Exception as error:
-        if (job.out / CHECKPOINT).exists():
-            if isinstance(error, CaloforgeError):
-                raise CaloforgeError(f"{error}; {job.out} keeps the run so far: start anew with --overwrite") from None
-        else:
-            for name in ("recipe.yaml", IDENTITY, "log.jsonl"):
-                (job.out / name).unlink(missing_ok=True)
-            shutil.rmtree(job.out / "tensorboard", ignore_errors=True)
-            if not existed and not any(job.out.iterdir()):
-                job.out.rmdir()
-        raise
-
-
 def fingerprint(showers: Showers) -> str:
     """A short hash that tells one training set from another: all energies and every voxel sum."""
     digest = hashlib.sha256(showers.energies.tobytes())
@@ -254,28 +155,6 @@ def _separation_power(simulator: Simulator, reference: Showers, seed: int) -> Me
         return distance(simulator.generate(energies, derived_seed(seed, "select", epoch)))
 
     return metric
-
-
-class _Logging(Observer):
-    """Keep `log.jsonl` equal to the training's history, and pass everything on."""
-
-    def __init__(self, path: Path, observer: Observer) -> None:
-        self.path, self.observer = path, observer
-
-    def resumed(self, history: list[dict[str, Any]]) -> None:
-        write_text(self.path, "".join(json.dumps(record) + "\n" for record in history))
-        self.observer.resumed(history)
-
-    def stage_started(self, stage: str, settings: StageSettings, first_epoch: int, n_batches: int) -> None:
-        self.observer.stage_started(stage, settings, first_epoch, n_batches)
-
-    def batch_done(self, loss: float) -> None:
-        self.observer.batch_done(loss)
-
-    def epoch_done(self, record: dict[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(record) + "\n")
-        self.observer.epoch_done(record)
 
 
 def _provenance(job: Training, training: Showers, log: list[dict[str, Any]]) -> dict[str, Any]:

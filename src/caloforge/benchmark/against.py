@@ -1,0 +1,146 @@
+"""A trained generator beside Geant4, at the same energies on the same core.
+
+Geant4: CPU seconds of each event as `caloforge simulate geant4` takes them (tracking, scoring and voxels;
+initialisation not), in one worker process; mean over events with its standard error. The generator: see
+`caloforge.benchmark.timing`.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caloforge.benchmark.timing import GeneratorTiming, time_simulator
+from caloforge.errors import CaloforgeError
+from caloforge.simulator import Simulator
+from caloforge.sources.geant4.journal import decode
+from caloforge.sources.geant4.run import BLOCK_ENERGY, BLOCK_EVENTS, Request, _setup, binding_version
+from caloforge.sources.geant4.workers import Block, geant4_version, run_blocks
+
+WARM_UP_EVENTS = 5
+"""Geant4 events before any counts, at the lowest energy."""
+
+
+@dataclass(frozen=True)
+class Geant4Timing:
+    """CPU time of Geant4 in ms per shower: mean over `showers` events and its standard error."""
+
+    showers: int
+    cpu: float
+    error: float
+
+
+@dataclass(frozen=True)
+class EnergyTiming:
+    """Both at one incident energy (MeV)."""
+
+    energy: float
+    geant4: Geant4Timing
+    generator: tuple[GeneratorTiming, ...]
+
+    @property
+    def speed_up(self) -> dict[int, float]:
+        """Batch → Geant4's CPU time per shower over the generator's."""
+        return {timing.batch: self.geant4.cpu / timing.cpu.median for timing in self.generator}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Generator and Geant4: what Geant4 was (plain data), whether both had one and the same core, the times."""
+
+    geant4: dict[str, Any]
+    pinned: bool
+    rows: list[EnergyTiming]
+
+
+def against_geant4(
+    simulator: Simulator,
+    request: Request,
+    showers: int,
+    batches: Sequence[int],
+    *,
+    repeats: int = 7,
+    seconds: float = 0.5,
+    progress: Callable[[int], None] | None = None,
+) -> Comparison:
+    """Time Geant4 and the generator at the same energies, in turn, each with one thread, on one core.
+
+    Energy after energy, Geant4 makes `showers` events and then waits while the generator is timed. Where the system
+    lets a process choose its core, both are bound to the same one.
+
+    Args:
+        simulator: with its weights on the CPU.
+        request: what Geant4 shall do; of its energies each is taken once.
+        showers: Geant4 events per energy, at least 2.
+        batches: showers per call of the generator.
+        repeats, seconds: as for `time_simulator`.
+        progress: called with the number of Geant4 events of each block done.
+
+    Raises:
+        CaloforgeError: geant4-pybind is not installed; `request`'s detector has other voxels than the simulator;
+            too few showers; what `time_simulator` and `run_blocks` raise.
+    """
+    binding_version()
+    if request.detector.geometry.layers != simulator.geometry.layers:
+        raise CaloforgeError(
+            f"the detector '{request.detector.name}' has the voxels of {request.detector.geometry.name}, the run those "
+            f"of {simulator.geometry.name}: the two times would not be of the same showers"
+        )
+    if showers < 2:
+        raise CaloforgeError(f"the number of Geant4 showers per energy must be at least 2, not {showers}")
+    energies = np.unique(request.draw())
+    n_events = showers * len(energies)
+    cpu_ms = np.zeros(n_events + WARM_UP_EVENTS)
+    generator: list[tuple[GeneratorTiming, ...]] = []
+
+    def blocks() -> Iterator[Block]:
+        # The one worker is idle whenever a block is asked for: what happens here between two has the core for itself.
+        yield Block(n_events, np.full(WARM_UP_EVENTS, energies[0]))
+        for k, energy in enumerate(energies):
+            size = int(np.clip(BLOCK_ENERGY / energy, 1, BLOCK_EVENTS))
+            for start in range(0, showers, size):
+                yield Block(k * showers + start, np.full(min(size, showers - start), energy))
+            at_this = energies[k : k + 1]
+            timings = time_simulator(simulator, at_this, batches, repeats=repeats, seconds=seconds, seed=request.seed)
+            generator.append(tuple(timings))
+
+    with tempfile.TemporaryDirectory(prefix="caloforge-benchmark-") as folder, _one_core() as pinned:
+        setup = _setup(request, Path(folder))
+        version = geant4_version(setup.environment)
+        with closing(run_blocks(setup, blocks(), 1, Path(folder))) as finished:
+            for block in finished:
+                cpu_ms[block.start : block.start + block.count] = 1e3 * decode(block.payload, block.count)[1]
+                if progress is not None and block.start < n_events:
+                    progress(block.count)
+    rows = []
+    for energy, times, timings in zip(energies, cpu_ms[:n_events].reshape(-1, showers), generator, strict=True):
+        geant4 = Geant4Timing(showers, float(times.mean()), float(times.std(ddof=1) / showers**0.5))
+        rows.append(EnergyTiming(float(energy), geant4, timings))
+    facts = {
+        "version": version,
+        "detector": request.detector.name,
+        **request.beam(),
+        "data_sets": request.data.describe(),
+    }
+    return Comparison(facts, pinned, rows)
+
+
+@contextmanager
+def _one_core() -> Iterator[bool]:
+    """Bind this thread, and processes that it starts, to one core; gives whether the system can do that."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield False
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        yield True
+    finally:
+        os.sched_setaffinity(0, before)

@@ -1,0 +1,43 @@
+"""Peak memory of making one batch, in a process of its own: `python -m caloforge.benchmark.memory RUN BATCH [CLASS …]`.
+
+Prints two numbers of MB, after loading the run and after one batch, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+import numpy as np
+
+
+def peak_mb() -> float:
+    """The most memory that this process has had so far."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not getrusage's number, in which Linux counts what the parent had when it started this process.
+        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
+
+
+def main() -> None:
+    """Load, make, print."""
+    from caloforge.registry import importable
+    from caloforge.simulator import Simulator
+    from caloforge.simulator.engines import Batch, TorchEngine
+
+    run, size, *trusted = sys.argv[1:]
+    with importable(Path.cwd()):
+        simulator = Simulator.load(run, trusted)
+    loaded = peak_mb()
+    low, high = simulator.provenance.get("energy_range_mev", (1000.0, 1000.0))
+    energies = np.geomspace(low, high, int(size))
+    TorchEngine(simulator).make(Batch(0, energies, 1))
+    print(json.dumps([loaded, peak_mb()]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,137 @@
+"""Time against batch: a generator, its parts, its floor and its peers, all in one run.
+
+For each number of threads and each batch the candidates take turns, call by call, so that a drifting machine hurts
+them alike; read the ratios. One thread is timed by its CPU clock, several by the clock on the wall.
+
+| candidate | what a call does |
+|---|---|
+| `torch` | energies to voxels in MeV, by the torch engine |
+| `model` | the same without undoing the preprocessing |
+| `floor` | the bare matrix products of the same network (`caloforge.benchmark.floor`) |
+| `onnx`, `compile` | as `torch`, by the other engines |
+| `nflows` | as `torch`, with the flow by nflows (`caloforge.benchmark.peers`) |
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from caloforge.benchmark.floor import bare_products, matrix_products
+from caloforge.benchmark.timing import Spread, timed, torch_threads
+from caloforge.errors import CaloforgeError
+from caloforge.simulator import Simulator
+from caloforge.simulator.engines import Batch, TorchEngine
+
+Call = Callable[[Batch], object]
+
+
+@dataclass(frozen=True)
+class Scan:
+    """Times at one batch and number of threads.
+
+    Args:
+        batch, threads, calls: showers per call, threads, rounds measured.
+        clock: `cpu` or `wall`.
+        ms: candidate → ms per shower.
+    """
+
+    batch: int
+    threads: int
+    calls: int
+    clock: str
+    ms: dict[str, Spread]
+
+    def ratio(self, over: str, under: str) -> float | None:
+        """Median time of `over` in units of `under`'s; None if one was not timed."""
+        if over not in self.ms or under not in self.ms:
+            return None
+        return self.ms[over].median / self.ms[under].median
+
+    @property
+    def postprocessing(self) -> float:
+        """Share of the time that undoing the preprocessing and the threshold take; not below 0."""
+        return max(0.0, 1 - self.ms["model"].median / self.ms["torch"].median)
+
+
+def scan(
+    simulator: Simulator,
+    energies: np.ndarray,
+    batches: Sequence[int],
+    threads: Sequence[int],
+    others: Mapping[str, Callable[[int], Call]] | None = None,
+    *,
+    repeats: int = 7,
+    seconds: float = 1.0,
+    seed: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[Scan]:
+    """Time a simulator over batches and numbers of threads.
+
+    Args:
+        simulator: float32, on the CPU.
+        energies: (n,) incident energies in MeV; a batch takes them in turn.
+        batches: showers per call.
+        threads: numbers of threads.
+        others: name of a further candidate → (number of threads → its call).
+        repeats, seconds: rounds at least, and for how long at least.
+        seed: of the showers.
+        progress: called with 1 after each measurement.
+
+    Raises:
+        CaloforgeError: a number is below 1, the weights are not on the CPU, or a call is too short for the clock.
+    """
+    for what, value in (("a batch", min(batches)), ("the number of threads", min(threads))):
+        if value < 1:
+            raise CaloforgeError(f"{what} must be at least 1, not {value}")
+    parameter = next(simulator.model.parameters())
+    if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
+        raise CaloforgeError("times are taken in float32 on the CPU: simulator.to('cpu')")
+    for n_threads in threads:
+        with torch_threads(n_threads):
+            engine = TorchEngine(simulator)
+            more = {name: make(n_threads) for name, make in (others or {}).items()}
+            for size in batches:
+                batch = Batch(0, np.resize(energies, size).astype(np.float64), seed)
+                c = simulator.transforms.condition(torch.as_tensor(batch.energies, dtype=torch.float32)[:, None])
+                calls: dict[str, Call] = {"torch": engine.make, "model": engine.sample, **more}
+                bound = {name: _bound(call, batch) for name, call in calls.items()}
+                bound["floor"] = bare_products(matrix_products(simulator.model, c))
+                times = timed(list(bound.values()), n_threads, repeats, seconds)
+                clock = 0 if n_threads == 1 else 1
+                ms = {name: Spread.of(1e3 / size * times[:, k, clock]) for k, name in enumerate(bound)}
+                yield Scan(size, n_threads, len(times), ("cpu", "wall")[clock], ms)
+                if progress is not None:
+                    progress(1)
+
+
+def _bound(call: Call, batch: Batch) -> Callable[[], object]:
+    return lambda: call(batch)
+
+
+def peak_memory_mb(run: Path, batch: int, trusted: Collection[str] = ()) -> tuple[float, float]:
+    """Peak memory in MB of a process of its own: after loading a run, and after making one batch.
+
+    Args:
+        run: folder of the run.
+        batch: showers.
+        trusted: as for `Simulator.load`.
+
+    Raises:
+        CaloforgeError: that process failed; says how.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    arguments = [sys.executable, "-m", "caloforge.benchmark.memory", str(run), str(batch), *trusted]
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False)
+    if done.returncode != 0:
+        raise CaloforgeError(f"peak memory could not be measured: {done.stderr.strip().splitlines()[-1]}")
+    loaded, made = json.loads(done.stdout)
+    return loaded, made

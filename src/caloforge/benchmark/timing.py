@@ -1,0 +1,184 @@
+"""What a shower costs: the time of a trained generator, alone.
+
+A call makes one batch as `Simulator.stream` does, from incident energies to voxels in MeV in memory: noise, networks,
+preprocessing undone, threshold applied. Beside it stands the model alone, noise included, timed in turn with the
+whole. After a warm-up the calls are repeated; what is given is the median over calls, with quartiles, divided by the
+batch, by CPU time, which other work on the machine lengthens little, and by the clock on the wall.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from caloforge import __version__
+from caloforge.errors import CaloforgeError
+from caloforge.simulator import Simulator
+from caloforge.simulator.engines import Batch, TorchEngine
+
+WARM_UP_SECONDS = 0.1
+"""Calls that do not count (at least one)."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Repeated measurements of ms per shower: median and quartiles."""
+
+    median: float
+    lower: float
+    upper: float
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Spread:
+        """Median and quartiles of `values` (n,)."""
+        lower, median, upper = np.quantile(values, [0.25, 0.5, 0.75])
+        return cls(float(median), float(lower), float(upper))
+
+
+@dataclass(frozen=True)
+class GeneratorTiming:
+    """Time of the generator in ms per shower, by CPU and by the wall clock.
+
+    Args:
+        batch: showers per call.
+        threads: that torch might use.
+        calls: measured.
+        cpu, wall: of the whole, from incident energies to voxels in MeV.
+        model_cpu, model_wall: of the model alone.
+    """
+
+    batch: int
+    threads: int
+    calls: int
+    cpu: Spread
+    wall: Spread
+    model_cpu: Spread
+    model_wall: Spread
+
+
+def time_simulator(
+    simulator: Simulator,
+    energies: np.ndarray,
+    batches: Sequence[int],
+    *,
+    threads: int = 1,
+    repeats: int = 7,
+    seconds: float = 0.5,
+    seed: int = 1,
+) -> list[GeneratorTiming]:
+    """Time a simulator on the CPU, one batch size after another.
+
+    Args:
+        simulator: with its weights on the CPU.
+        energies: (n,) incident energies in MeV; a batch takes them in turn.
+        batches: showers per call.
+        threads: that torch may use meanwhile.
+        repeats: calls that are measured at least …
+        seconds: … and for how long at least, by the wall clock.
+        seed: of the showers.
+
+    Raises:
+        CaloforgeError: a batch, the number of threads or that of repeats is below 1, or the weights are elsewhere.
+    """
+    for what, value in (("a batch", min(batches)), ("the number of threads", threads), ("that of repeats", repeats)):
+        if value < 1:
+            raise CaloforgeError(f"{what} must be at least 1, not {value}")
+    device = next(simulator.model.parameters()).device
+    if device.type != "cpu":
+        raise CaloforgeError(f"times are taken on the CPU, and the simulator is on {device}: simulator.to('cpu')")
+    with torch_threads(threads):
+        engine = TorchEngine(simulator)
+        return [_time_batch(engine, np.resize(energies, n), threads, repeats, seconds, seed) for n in batches]
+
+
+def _time_batch(
+    engine: TorchEngine, energies: np.ndarray, threads: int, repeats: int, seconds: float, seed: int
+) -> GeneratorTiming:
+    n = len(energies)
+    batch = Batch(0, energies, seed)
+    calls = (lambda: engine.make(batch), lambda: engine.sample(batch))
+    times = timed(calls, threads, repeats, seconds)
+    taken = 1e3 / n * times
+    whole_cpu, whole_wall, model_cpu, model_wall = (Spread.of(taken[:, k, m]) for k in (0, 1) for m in (0, 1))
+    return GeneratorTiming(n, threads, len(taken), whole_cpu, whole_wall, model_cpu, model_wall)
+
+
+def timed(calls: Sequence[Callable[[], object]], threads: int, repeats: int, seconds: float) -> np.ndarray:
+    """(rounds, calls, 2): CPU and wall seconds of each call, all of them in turn in each round, after a warm-up.
+
+    Args:
+        calls: what to time.
+        threads: with one, the CPU time is this thread's; with more, the process's.
+        repeats: rounds at least …
+        seconds: … and for how long at least.
+
+    Raises:
+        CaloforgeError: a call is too short for the clock.
+    """
+    # One thread does all the work itself: its own clock leaves out a progress bar's.
+    clock = time.thread_time if threads == 1 else time.process_time
+    _repeat(calls, clock, 1, WARM_UP_SECONDS)
+    times = _repeat(calls, clock, repeats, seconds)
+    if not (np.median(times, axis=0) > 0).all():
+        raise CaloforgeError("a call is too short for this machine's clock: time larger batches")
+    return times
+
+
+def _repeat(
+    calls: Sequence[Callable[[], object]], clock: Callable[[], float], repeats: int, seconds: float
+) -> np.ndarray:
+    """(rounds, calls, 2): CPU and wall seconds of each call, all of them in turn in each round."""
+    rounds: list[list[tuple[float, float]]] = []
+    begun = time.perf_counter()
+    while len(rounds) < repeats or time.perf_counter() - begun < seconds:
+        taken = []
+        for call in calls:
+            wall, cpu = time.perf_counter(), clock()
+            call()
+            taken.append((clock() - cpu, time.perf_counter() - wall))
+        rounds.append(taken)
+    return np.array(rounds)
+
+
+@contextmanager
+def torch_threads(n: int) -> Iterator[None]:
+    """Let torch use n threads while the block runs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def machine() -> dict[str, Any]:
+    """What the times depend on: processor, cores, vector instructions, system, versions, the load at this moment."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "vector_instructions": torch.backends.cpu.get_cpu_capability(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "caloforge": __version__,
+        "load_average": load,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown"

@@ -1,0 +1,87 @@
+"""`caloforge export`: a trained run in the form that other programs take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+
+def export(
+    run: Path = typer.Argument(..., help="Folder that `caloforge train` wrote."),
+    form: str = typer.Option(
+        "onnx", "--format", "-f", help="onnx, atlas, par04, calodit2 (graphs) or ddml-hdf5 (showers in a file)."
+    ),
+    out: Path = typer.Option(..., "--out", "-o", help="File to write; its card goes beside it, as FILE.json."),
+    energies: str | None = typer.Option(
+        None, "--energies", metavar="LAW", help="For ddml-hdf5: incident energies, as in `caloforge generate`."
+    ),
+    n: int | None = typer.Option(None, "-n", min=1, help="For ddml-hdf5: number of showers."),
+    seed: int = typer.Option(1, "--seed", min=0, help="For ddml-hdf5: of the showers."),
+    cell_size: float | None = typer.Option(
+        None, "--cell-size", help="For ddml-hdf5: of the Cartesian cells in mm; by default the narrowest radial bin."
+    ),
+    exporter: str = typer.Option(
+        "dynamo", "--exporter", help="PyTorch's exporter: dynamo, or legacy (quicker to export, slower to run)."
+    ),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace files of that name."),
+    trust: list[str] = typer.Option(
+        [], "--trust", metavar="CLASS", help="Dotted path of a class of your own that the run may import. Repeatable."
+    ),
+) -> None:
+    """Write a run as one checked file, with a JSON card that says what is in it.
+
+    A graph takes noise and energy and gives energies: the preprocessing is undone and the threshold applied inside.
+    It is written only if onnxruntime agrees with PyTorch, whose largest difference is printed.
+
+    Example: caloforge export run --format onnx -o caloman.onnx
+
+    Example: caloforge export run --format ddml-hdf5 --energies list:1GeV -n 1000 -o showers.h5
+    """
+    from caloforge.cli.console import progress_bar, stdout
+    from caloforge.cli.stopping import sigterm_interrupts
+    from caloforge.errors import CaloforgeError
+    from caloforge.export import FORMATS
+    from caloforge.export.ddml import export_ddml
+    from caloforge.export.graph import card_path, export_graph
+    from caloforge.files import prepare_parent, refuse_existing
+    from caloforge.registry import importable
+    from caloforge.simulator import Simulator
+
+    if form not in FORMATS:
+        raise CaloforgeError(f"--format is one of {', '.join(FORMATS)}, not '{form}'")
+    if exporter not in ("dynamo", "legacy"):
+        raise CaloforgeError(f"--exporter is dynamo or legacy, not '{exporter}'")
+    playback = form == "ddml-hdf5"
+    for option, given in (("--energies", energies), ("-n", n), ("--cell-size", cell_size)):
+        if given is not None and not playback:
+            raise CaloforgeError(f"{option} is for --format ddml-hdf5, and this is {form}")
+    if playback and energies is None:
+        raise CaloforgeError("ddml-hdf5 holds showers: say at which energies, as in --energies list:1GeV -n 1000")
+    for path in (out, card_path(out)):
+        prepare_parent(path)
+        refuse_existing(path, overwrite)
+    with importable(Path.cwd()):
+        simulator = Simulator.load(run, trust)
+    if playback:
+        from caloforge.energies import parse_law
+        from caloforge.simulator.shards import draw_energies
+
+        assert energies is not None
+        drawn = draw_energies(parse_law(energies), n, seed)
+        with sigterm_interrupts(), progress_bar() as bar:
+            task = bar.add_task("export", total=len(drawn), unit="showers", remark="")
+            card = export_ddml(
+                simulator,
+                drawn,
+                out,
+                seed=seed,
+                cell_size=cell_size,
+                progress=lambda done: bar.advance(task, done),
+            )
+        shape = " x ".join(map(str, card["dataset"]["layers"]["shape"]))
+        stdout.print(f"{shape} cells (shower, x, y, z), GeV", markup=False)
+    else:
+        parity = export_graph(simulator, form, out, exporter="legacy" if exporter == "legacy" else "dynamo")
+        stdout.print(str(parity), markup=False)
+    stdout.print(f"wrote {out} and {card_path(out).name}", markup=False)

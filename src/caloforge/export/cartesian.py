@@ -1,0 +1,51 @@
+"""Polar voxels to Cartesian cells, conserving energy.
+
+A voxel is a piece of a ring; its energy is taken as spread evenly over its area, and each cell gets the share of the
+area that lies in it. Each voxel is divided into k·k pieces of equal area, evenly in r² and in alpha, and a piece
+belongs to the cell that its middle lies in. So the shares of a voxel sum to 1, and no energy is lost or made.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+
+from caloforge.geometry import Layer
+
+POINTS = 24
+"""k: a voxel's area is divided into k·k equal pieces."""
+
+
+def cell_edges(layer: Layer, size: float | None = None) -> np.ndarray:
+    """(n + 1,) edges in mm of square cells that cover the layer, centred on its axis.
+
+    Args:
+        layer: polar.
+        size: of a cell in mm; by default the narrowest radial bin.
+    """
+    size = float(np.diff(layer.r_edges).min()) if size is None else size
+    half = int(np.ceil(layer.r_edges[-1] / size - 1e-9))
+    return size * np.arange(-half, half + 1)
+
+
+def shares(layer: Layer, edges: np.ndarray) -> sparse.csr_array:
+    """(n·n, voxels) share of each voxel's energy in each cell; columns sum to 1.
+
+    Args:
+        layer: polar.
+        edges: (n + 1,) of the cells, the same along x and y, in mm; they must enclose the layer.
+
+    Returns:
+        Rows are cells, x slowest, y fastest; columns are voxels in caloforge's order.
+    """
+    n = len(edges) - 1
+    r_edges = np.asarray(layer.r_edges)
+    middle = (np.arange(POINTS) + 0.5) / POINTS
+    r = np.sqrt(r_edges[:-1, None] ** 2 + middle * np.diff(r_edges**2)[:, None])  # (n_r, k)
+    alpha = -np.pi + (np.arange(layer.n_alpha)[:, None] + middle) * (2 * np.pi / layer.n_alpha)  # (n_alpha, k)
+    radius, angle = r[None, :, :, None], alpha[:, None, None, :]
+    x, y = radius * np.cos(angle), radius * np.sin(angle)  # (n_alpha, n_r, k, k)
+    cell = [np.clip(np.searchsorted(edges, part.ravel(), side="right") - 1, 0, n - 1) for part in (x, y)]
+    voxel = np.repeat(np.arange(layer.n_voxels), POINTS**2)
+    weight = np.full(len(voxel), 1 / POINTS**2)
+    return sparse.csr_array((weight, (cell[0] * n + cell[1], voxel)), shape=(n * n, layer.n_voxels))

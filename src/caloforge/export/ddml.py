@@ -1,0 +1,115 @@
+"""`ddml-hdf5`: showers for DDML to play back from a file.
+
+DDML reads a rank-4 dataset (shower, x, y, z) of cell energies and hands out one shower after another; energies are
+not looked up, so a file is made for the incident energies of the job that will read it. The dataset is `layers`, which
+also goes by `events` in the same file, the name that newer versions of the reader ask for. x and y are transverse, z
+is the layer; cells hold GeV. How polar voxels become cells: `caloforge.export.cartesian`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from caloforge import __version__
+from caloforge.errors import CaloforgeError
+from caloforge.export.cartesian import cell_edges, shares
+from caloforge.export.formats import Mesh
+from caloforge.export.graph import card_path, provenance_of
+from caloforge.files import atomic_path, write_json
+from caloforge.geometry import Layer
+from caloforge.simulator import Simulator
+from caloforge.simulator.generation import check_voxels
+
+GEV = 1e-3
+"""MeV in GeV."""
+
+
+def export_ddml(
+    simulator: Simulator,
+    energies: np.ndarray,
+    path: Path,
+    *,
+    seed: int,
+    cell_size: float | None = None,
+    batch_size: int = 1000,
+    compression: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> dict[str, Any]:
+    """Generate showers, put them on Cartesian cells and write them, with a card beside the file (`.json`).
+
+    Args:
+        simulator: of a regular polar mesh.
+        energies: (N,) incident energies in MeV; those outside the training range are moved to its ends.
+        path: HDF5 file to write.
+        seed: of the showers.
+        cell_size: in mm; by default the mesh's narrowest radial bin.
+        batch_size: showers at a time.
+        compression: gzip level.
+        progress: called with the number of showers of each batch.
+
+    Returns:
+        The card.
+
+    Raises:
+        CaloforgeError: the geometry has no regular mesh, the cells are too small or not positive, an argument is out
+            of its range, or the model made a voxel that is no energy.
+    """
+    mesh = Mesh.of(simulator.geometry, "ddml-hdf5")
+    layer = simulator.geometry.layers[0]
+    assert isinstance(layer, Layer)
+    if cell_size is not None and not 0.01 * layer.r_edges[-1] <= cell_size <= 2 * layer.r_edges[-1]:
+        raise CaloforgeError(
+            f"cells of {cell_size:g} mm do not suit a mesh of radius {layer.r_edges[-1]:g} mm; give "
+            f"{0.01 * layer.r_edges[-1]:.2g} … {2 * layer.r_edges[-1]:.3g} mm"
+        )
+    edges = cell_edges(layer, cell_size)
+    n = len(edges) - 1
+    matrix = shares(layer, edges)
+    low, high = simulator.provenance.get("energy_range_mev", (0.0, np.inf))
+    energies = np.asarray(energies, dtype=np.float64)
+    inside = np.where(np.isfinite(energies) & (energies > 0), np.clip(energies, low, high), energies)
+    card = {
+        "format": "ddml-hdf5",
+        "summary": "DDML: showers on Cartesian cells, played back from a file",
+        "dataset": {"layers": {"shape": [len(energies), n, n, mesh.n_z], "unit": "GeV"}, "same_as": "events"},
+        "axis_order": "shower, x, y, z (z fastest); x = r cos(alpha), y = r sin(alpha)",
+        "cells": {"edges_mm": [float(edge) for edge in edges], "along_z": "one per layer"},
+        "cartesian": "each voxel's energy goes to the cells in proportion to its area in them; energy is conserved",
+        "energies": {"incident_energies": {"shape": [len(energies), 1], "unit": "MeV"}},
+        "energy_range_mev": [float(low), float(high)],
+        "outside_the_range": "the energy is moved to the nearer end of the range",
+        "showers": len(energies),
+        "seed": seed,
+        **provenance_of(simulator),
+    }
+    options = {"compression": "gzip", "compression_opts": compression} if compression else {}
+    with atomic_path(path) as partial:
+        with h5py.File(partial, "w") as file:
+            shape = (len(energies), n, n, mesh.n_z)
+            rows = max(1, min(64, len(energies)))
+            cells = file.create_dataset("layers", shape, "f4", chunks=(rows, *shape[1:]), **options)
+            file["events"] = cells  # a second name of the same data
+            start = 0
+            for made in simulator.stream(inside, seed, batch_size):
+                check_voxels(made.voxels, start, simulator)
+                per_layer = made.voxels.reshape(-1, mesh.n_z, mesh.n_alpha * mesh.n_r).astype(np.float64)
+                grid = (matrix @ per_layer.reshape(-1, matrix.shape[1]).T).T.reshape(-1, mesh.n_z, n, n)
+                cells[start : start + len(made)] = GEV * grid.transpose(0, 2, 3, 1)
+                start += len(made)
+                if progress is not None:
+                    progress(len(made))
+            file["incident_energies"] = inside[:, None]
+            for key, value in card.items():
+                file.attrs[key] = value if isinstance(value, str | int | float) else json.dumps(value)
+            file.attrs["caloforge_version"] = __version__
+        digest = hashlib.sha256(partial.read_bytes()).hexdigest()
+    card |= {"file": path.name, "sha256": digest}
+    write_json(card_path(path), card)
+    return card

@@ -1,0 +1,134 @@
+"""What a consumer's format is: its inputs from noise and energy, its output from voxels, and both undone again.
+
+A format never sees the model. It says how the consumer asks (`inputs`, undone by `read`) and what it wants back
+(`write`, undone by `restore`); the same few lines build the graph and check it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from caloforge.errors import CaloforgeError
+from caloforge.geometry import Geometry, Layer
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is exported.
+
+    Args:
+        geometry: the voxels.
+        noise_dim: D, numbers from N(0, 1) that one shower takes.
+        low, high: training range of the incident energy in MeV; energies outside are moved to its ends.
+    """
+
+    geometry: Geometry
+    noise_dim: int
+    low: float
+    high: float
+
+
+class GraphFormat(ABC):
+    """A consumer's view of a generator.
+
+    Args:
+        target: what is exported.
+
+    Raises:
+        CaloforgeError: the geometry does not suit the consumer.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    """One line for the card."""
+    input_names: ClassVar[tuple[str, ...]]
+    output_name: ClassVar[str]
+    batch: ClassVar[int | None] = None
+    """Showers per call; None is any number."""
+    draws_noise: ClassVar[bool] = False
+    """Whether the graph draws its noise itself: `noise` is then no input of the shipped file."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+
+    @abstractmethod
+    def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:
+        """What the consumer would put in for noise (B, D) from N(0, 1) and energies (B, 1) in MeV."""
+
+    @abstractmethod
+    def read(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """The inverse of `inputs`, inside the graph: noise (B, D) and energies (B, 1) in MeV, not yet clamped."""
+
+    @abstractmethod
+    def write(self, voxels: Tensor, energies: Tensor) -> Tensor:
+        """Inside the graph: voxels (B, V) in MeV and clamped energies (B, 1) to what the consumer takes."""
+
+    @abstractmethod
+    def restore(self, output: np.ndarray, energies: np.ndarray) -> np.ndarray:
+        """The inverse of `write`, for checks and for readers: (B, V) in MeV."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Inputs, output, units and axis order, for the card."""
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A regular polar mesh, and its two orders of voxels.
+
+    caloforge's order is (z, alpha, r) with r fastest, Geant4's Par04 (r, phi, z) with z fastest. Both begin alpha
+    (phi) at -pi.
+
+    Args:
+        n_z, n_alpha, n_r: its sizes.
+    """
+
+    n_z: int
+    n_alpha: int
+    n_r: int
+    order: tuple[int, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shape = (self.n_z, self.n_alpha, self.n_r)
+        order = np.arange(np.prod(shape)).reshape(shape).transpose(2, 1, 0).ravel()
+        object.__setattr__(self, "order", tuple(int(k) for k in order))
+
+    @classmethod
+    def of(cls, geometry: Geometry, consumer: str) -> Mesh:
+        """The mesh of a geometry whose layers are all alike.
+
+        Raises:
+            CaloforgeError: they are not.
+        """
+        first = geometry.layers[0]
+        if not isinstance(first, Layer) or any(
+            not isinstance(layer, Layer) or layer.shape != first.shape or layer.r_edges != first.r_edges
+            for layer in geometry.layers
+        ):
+            raise CaloforgeError(
+                f"{consumer} takes a regular mesh, the same r and alpha bins in every layer, as ds2 or ds3 have; "
+                f"'{geometry.name}' has none: export it as onnx or atlas"
+            )
+        return cls(geometry.n_layers, first.n_alpha, first.n_r)
+
+    def to_consumer(self, voxels: Tensor) -> Tensor:
+        """(B, V) in caloforge's order → (B, V) in (r, phi, z)."""
+        shaped = voxels.reshape(-1, self.n_z, self.n_alpha, self.n_r)
+        return shaped.permute(0, 3, 2, 1).reshape(-1, self.n_z * self.n_alpha * self.n_r)
+
+    def from_consumer(self, output: np.ndarray) -> np.ndarray:
+        """(B, V) in (r, phi, z) → (B, V) in caloforge's order."""
+        voxels = np.empty_like(output)
+        voxels[:, list(self.order)] = output
+        return voxels
+
+
+def permute_columns(voxels: Tensor, order: np.ndarray) -> Tensor:
+    """Columns of voxels (B, V) in the given order (V,)."""
+    return voxels.index_select(1, torch.as_tensor(order, device=voxels.device))

@@ -1,0 +1,62 @@
+"""`par04`: for Geant4's example Par04, in the slot of its VAE.
+
+One float input (1, D + 4): noise from N(0, 1), E/1 024 000 MeV, theta/90°, and a one-hot of two geometries. Angle and
+geometry are read and ignored: the run knows one of each. The output is fractions of E, flat: r outer, phi, z inner.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from caloforge.export.formats import GraphFormat, Mesh, Target
+
+ENERGY_UNIT = 1_024_000.0
+"""MeV that Par04 calls 1."""
+
+
+class Par04(GraphFormat):
+    """One shower per call, on a regular polar mesh."""
+
+    name = "par04"
+    summary = "Geant4 example Par04, slot of the VAE: one vector to fractions of E"
+    input_names = ("input",)
+    output_name = "output"
+    batch = 1
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target)
+        self.mesh = Mesh.of(target.geometry, self.name)
+
+    def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:
+        rest = torch.zeros_like(noise[:, :1]).repeat(1, 2), torch.ones_like(noise[:, :1])  # theta 0, geometry 2 of 2
+        return (torch.cat([noise, energies / ENERGY_UNIT, *rest], dim=1),)
+
+    def read(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        d = self.target.noise_dim
+        return inputs[0][:, :d], inputs[0][:, d : d + 1] * ENERGY_UNIT
+
+    def write(self, voxels: Tensor, energies: Tensor) -> Tensor:
+        return self.mesh.to_consumer(voxels / energies)
+
+    def restore(self, output: np.ndarray, energies: np.ndarray) -> np.ndarray:
+        return self.mesh.from_consumer(output * energies)
+
+    def describe(self) -> dict[str, Any]:
+        d, mesh = self.target.noise_dim, self.mesh
+        return {
+            "inputs": {
+                "input": {
+                    "shape": [1, d + 4],
+                    "what": f"{d} numbers from N(0, 1), E/{ENERGY_UNIT:.0f} MeV, theta/90 degrees, 2 geometries",
+                    "ignored": "theta and geometry",
+                    "latent_size": d,
+                }
+            },
+            "output": {"output": {"shape": [1, mesh.n_r * mesh.n_alpha * mesh.n_z], "unit": "fraction of E"}},
+            "axis_order": "r slowest, then phi (from -pi), z fastest",
+            "mesh": {"rho": mesh.n_r, "phi": mesh.n_alpha, "z": mesh.n_z},
+        }

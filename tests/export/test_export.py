@@ -1,0 +1,290 @@
+"""Graphs against PyTorch, axis orders against each other, and cards that say what is in a file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from caloforge.errors import CaloforgeError
+from caloforge.export import GRAPHS
+from caloforge.export.atlas import alpha_inner
+from caloforge.export.check import TOLERANCE, session
+from caloforge.export.engine import OnnxEngine
+from caloforge.export.formats import GraphFormat, Mesh, Target
+from caloforge.export.graph import GeneratorGraph, card_path, decoder_of, export_graph, target_of
+from caloforge.geometry import CartesianLayer, Geometry, Layer, load_geometry
+from caloforge.models import MODELS
+from caloforge.models.caloman import CaloMan
+from caloforge.registry import wants_geometry
+from caloforge.simulator import Simulator
+from caloforge.simulator.engines import Batch, TorchEngine
+from caloforge.transforms import Compose, build_transforms
+from models.test_contract import SMALL
+from own_model import GaussianPerFeature
+
+LOW, HIGH = 500.0, 8000.0
+
+
+@pytest.fixture(autouse=True)
+def _with_onnx() -> None:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+
+
+def chain(threshold: float = 0.5) -> list[dict[str, Any]]:
+    return [
+        {"kind": "readout_threshold", "value": threshold},
+        {"kind": "incident_energy_fraction", "maximum": 2.0},
+        {"kind": "append_deposited_energy", "rescale": True},
+        {"kind": "linear_condition"},
+    ]
+
+
+def fitted(specification: list[dict[str, Any]], geometry: Geometry) -> Compose:
+    c = torch.tensor([[LOW], [HIGH]])
+    return build_transforms(specification, geometry).fit(torch.ones(2, geometry.n_voxels), c)
+
+
+def simulator(geometry: Geometry, **settings: Any) -> Simulator:
+    torch.manual_seed(3)
+    sizes = {"latent_dim": 4, "hidden": [12, 12], "flow_layers": 2, "flow_width": 8, "flow_blocks": 1, **settings}
+    model = CaloMan(geometry.n_voxels + 1, 1, **sizes).eval()
+    model.scale.fill_(1.7)
+    with torch.no_grad():
+        model.autoencoder.decoder[-1].bias += 0.4  # so that every shower deposits some energy
+    facts = {"energy_range_mev": [LOW, HIGH], "weights_sha256": "0" * 64, "recipe": "r", "particle": "e-"}
+    return Simulator(geometry, fitted(chain(), geometry), model, facts)
+
+
+def mesh_geometry() -> Geometry:
+    return load_geometry("ds2")
+
+
+def run(path: Path, *inputs: np.ndarray) -> np.ndarray:
+    opened = session(path.read_bytes())
+    return opened.run(None, {i.name: part for i, part in zip(opened.get_inputs(), inputs, strict=True)})[0]
+
+
+def some_input(form: GraphFormat, energies: list[float]) -> tuple[torch.Tensor, torch.Tensor, list[np.ndarray]]:
+    e = torch.tensor(energies)[:, None]
+    noise = torch.randn(len(e), form.target.noise_dim, generator=torch.Generator().manual_seed(5))
+    return noise, e, [part.numpy() for part in form.inputs(noise, e)]
+
+
+def expected(subject: Simulator, noise: torch.Tensor, energies: torch.Tensor) -> np.ndarray:
+    """Voxels in MeV by the model and transforms as they are trained."""
+    with torch.no_grad():
+        c = subject.transforms.condition(energies.clamp(LOW, HIGH))
+        return subject.transforms.inverse(subject.model.decode(noise, c), c)[0].numpy()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("exporter", [pytest.param("dynamo", marks=pytest.mark.slow), "legacy"])
+def test_the_generic_graph_gives_what_pytorch_gives(exporter: Any, small_geometry: Geometry, tmp_path: Path) -> None:
+    subject, path = simulator(small_geometry), tmp_path / "g.onnx"
+    parity = export_graph(subject, "onnx", path, exporter=exporter, showers=40)
+    assert parity.largest <= 1e-5
+    assert parity.typical <= parity.largest
+    noise, energies, fed = some_input(GRAPHS.resolve("onnx")(target_of(subject)), [400.0, 900.0, 5000.0, 9e4])
+    made, wanted = run(path, *fed), expected(subject, noise, energies)
+    same_side = (made == 0) == (wanted == 0)
+    np.testing.assert_allclose(made[same_side], wanted[same_side], atol=0.05)
+    assert same_side.mean() > 0.99
+    assert ((made == 0) | (made >= 0.5)).all()
+    # Any number of showers, and one at a time gives the same.
+    alone = np.concatenate([run(path, *(part[k : k + 1] for part in fed)) for k in range(4)])
+    np.testing.assert_allclose(alone, made, atol=0.01)
+
+
+def test_energies_outside_the_training_range_are_moved_to_its_ends(small_geometry: Geometry, tmp_path: Path) -> None:
+    path = tmp_path / "g.onnx"
+    export_graph(simulator(small_geometry), "onnx", path, exporter="legacy", showers=8)
+    noise = np.ones((1, 4), dtype=np.float32)
+    at = {e: run(path, noise, np.array([[e]], dtype=np.float32)) for e in (1.0, LOW, LOW * 1.5, HIGH, 1e7)}
+    np.testing.assert_array_equal(at[1.0], at[LOW])
+    np.testing.assert_array_equal(at[1e7], at[HIGH])
+    assert not np.allclose(at[LOW], at[LOW * 1.5])
+
+
+def test_atlas_names_noise_and_energy_as_documented(small_geometry: Geometry, tmp_path: Path) -> None:
+    subject, path = simulator(small_geometry), tmp_path / "a.onnx"
+    export_graph(subject, "atlas", path, exporter="legacy", showers=16)
+    opened = session(path.read_bytes())
+    assert [i.name for i in opened.get_inputs()] == ["node_0", "node_1"]
+    noise = torch.randn(5, 4, generator=torch.Generator().manual_seed(5))
+    energy = torch.tensor([[2000.0]]).repeat(5, 1)
+    node_0 = (noise * 0.5 + 0.5).numpy()
+    node_1 = np.full((5, 1), np.log(2000 / LOW) / np.log(HIGH / LOW), dtype=np.float32)
+    fractions = opened.run(None, {"node_0": node_0, "node_1": node_1})[0]
+    wanted = expected(subject, noise, energy) / 2000
+    # By hand: layer 0 has 3 voxels of one alpha bin; layer 1 has r bins (0, 1) of four alpha bins, alpha now inner.
+    by_hand = [0, 1, 2, 3, 5, 7, 9, 4, 6, 8, 10, 11, 12]
+    np.testing.assert_allclose(fractions, wanted[:, by_hand], atol=1e-4)
+
+
+def test_mesh_formats_agree_with_pytorch_and_ship_what_was_asked(tmp_path: Path) -> None:
+    subject = simulator(mesh_geometry())
+    parity = export_graph(subject, "par04", tmp_path / "p.onnx", exporter="legacy", showers=12)
+    assert parity.largest <= TOLERANCE
+    form = GRAPHS.resolve("par04")(target_of(subject))
+    noise, energies, (vectors,) = some_input(form, [1000.0])
+    assert vectors.shape == (1, 4 + 4)
+    assert vectors[0, 4] == pytest.approx(1000 / 1_024_000)
+    (shape,) = [i.shape for i in session((tmp_path / "p.onnx").read_bytes()).get_inputs()]
+    assert shape == [1, 8]
+    made = run(tmp_path / "p.onnx", vectors).reshape(9, 16, 45)
+    wanted = expected(subject, noise, energies).reshape(45, 16, 9) / 1000
+    np.testing.assert_allclose(made, wanted.transpose(2, 1, 0), atol=1e-4)
+
+
+def test_calodit2_draws_its_noise_inside(tmp_path: Path) -> None:
+    subject, path = simulator(mesh_geometry()), tmp_path / "c.onnx"
+    parity = export_graph(subject, "calodit2", path, exporter="legacy", showers=12)
+    assert parity.largest <= TOLERANCE
+    opened = session(path.read_bytes())
+    assert [(i.name, i.shape) for i in opened.get_inputs()] == [("input", [1, 8])]
+    vector = np.array([[2.0, 0, 0, 0, 0, 0, 0, 1]], dtype=np.float32)
+    made = np.concatenate([opened.run(None, {"input": vector})[0] for _ in range(60)])
+    assert made.shape == (60, 6480)
+    assert len(np.unique(made, axis=0)) == 60
+    energies = np.full(400, 2000.0)
+    deposited = subject.generate(energies, seed=1).deposited / 1000  # GeV
+    error = deposited.std() * (1 / 60 + 1 / 400) ** 0.5
+    assert abs(made.sum(axis=1).mean() - deposited.mean()) < 5 * error
+
+
+@pytest.mark.parametrize(("n_z", "n_alpha", "n_r"), [(2, 3, 4), (45, 16, 9), (1, 1, 5)])
+def test_axis_orders_round_trip(n_z: int, n_alpha: int, n_r: int) -> None:
+    mesh = Mesh(n_z, n_alpha, n_r)
+    voxels = np.random.default_rng(1).random((3, n_z * n_alpha * n_r))
+    out = mesh.to_consumer(torch.from_numpy(voxels)).numpy()
+    np.testing.assert_array_equal(mesh.from_consumer(out), voxels)
+    z, alpha, r = n_z - 1, n_alpha // 2, n_r - 2
+    assert out[1, (r * n_alpha + alpha) * n_z + z] == voxels[1, (z * n_alpha + alpha) * n_r + r]
+
+
+@pytest.mark.parametrize("name", list(GRAPHS))
+def test_inputs_and_outputs_of_each_format_are_undone(name: str) -> None:
+    """`read` undoes `inputs`, and `restore` undoes `write`."""
+    form = GRAPHS.resolve(name)(Target(mesh_geometry(), 6, LOW, HIGH))
+    generator = torch.Generator().manual_seed(2)
+    noise = torch.randn(7, 6, generator=generator, dtype=torch.float64)
+    energies = torch.logspace(np.log10(LOW), np.log10(HIGH), 7, dtype=torch.float64)[:, None]
+    read_noise, read_energies = form.read(*form.inputs(noise, energies))
+    torch.testing.assert_close(read_noise, noise)
+    torch.testing.assert_close(read_energies, energies)
+    voxels = torch.rand(7, 6480, generator=generator, dtype=torch.float64)
+    back = form.restore(form.write(voxels, energies).numpy(), energies.numpy())
+    np.testing.assert_allclose(back, voxels.numpy())
+
+
+def test_alpha_inner_is_a_permutation_within_layers() -> None:
+    geometry = load_geometry("ds1-photons")
+    order = alpha_inner(geometry)
+    for part in geometry.slices:
+        assert sorted(order[part]) == list(range(part.start, part.stop))
+
+
+def test_the_card_and_the_file_say_the_same(small_geometry: Geometry, tmp_path: Path) -> None:
+    import onnx
+
+    path = tmp_path / "g.onnx"
+    export_graph(simulator(small_geometry), "onnx", path, exporter="legacy", showers=8)
+    card = json.loads(card_path(path).read_text())
+    assert card["format"] == "onnx"
+    assert card["energy_range_mev"] == [LOW, HIGH]
+    assert card["readout_threshold_mev"] == 0.5
+    assert card["training"] == {"recipe": "r", "particle": "e-"}
+    assert card["parity"]["largest"] <= card["parity"]["tolerance"] == TOLERANCE
+    assert Geometry.from_dict(card["geometry"]) == small_geometry
+    model = onnx.load(path)
+    inside = {entry.key: entry.value for entry in model.metadata_props}
+    for key in ("format", "axis_order", "caloforge_version", "weights_sha256"):
+        assert inside[f"caloforge.{key}"] == card[key]
+    assert json.loads(inside["caloforge.geometry"]) == card["geometry"]
+    assert [o.name for o in model.graph.output] == ["voxels"]
+
+
+def test_a_graph_that_disagrees_is_not_written(
+    small_geometry: Geometry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = GeneratorGraph.forward
+
+    def off(self: GeneratorGraph, *inputs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        voxels, raw = honest(self, *inputs)
+        return voxels, raw * 1.01
+
+    monkeypatch.setattr(GeneratorGraph, "forward", off)
+    with pytest.raises(CaloforgeError, match=r"disagrees with PyTorch by .* E_inc .*nothing was written"):
+        export_graph(simulator(small_geometry), "onnx", tmp_path / "g.onnx", exporter="legacy", showers=8)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_threshold_before_other_transforms_is_kept_in_its_place(small_geometry: Geometry, tmp_path: Path) -> None:
+    """A chain whose threshold is not next to physics: both outputs are worked out in full."""
+    subject = simulator(small_geometry)
+    moved = [chain()[1], {"kind": "readout_threshold", "value": 0.1}, *chain()[2:]]
+    subject.transforms = fitted(moved, small_geometry)
+    form = GRAPHS.resolve("onnx")(target_of(subject))
+    graph = GeneratorGraph(form, decoder_of(subject.model), subject.transforms)
+    noise, energies, _ = some_input(form, [1000.0, 3000.0])
+    with torch.no_grad():
+        voxels, raw = graph(noise, energies)
+    np.testing.assert_allclose(voxels.numpy(), expected(subject, noise, energies), atol=0.01)
+    assert (raw != voxels).any()
+
+
+def test_what_cannot_be_exported_says_why(small_geometry: Geometry, tmp_path: Path) -> None:
+    path = tmp_path / "g.onnx"
+    subject = simulator(small_geometry)
+    with pytest.raises(CaloforgeError, match=r"par04 takes a regular mesh.*'small' has none: export it as onnx"):
+        export_graph(subject, "par04", path)
+    layers = tuple(Layer(k, (0, 1, 2), 3) for k in range(4))
+    regular = simulator(Geometry("four", layers, threshold=0.1))
+    with pytest.raises(CaloforgeError, match=r"calodit2 takes 9 x 16 x 45 .*, not 2 x 3 x 4"):
+        export_graph(regular, "calodit2", path)
+    square = Geometry("square", (CartesianLayer(0, (0, 1, 2), (0, 1, 2)),), threshold=0.1)
+    with pytest.raises(CaloforgeError, match="layer 0 is Cartesian"):
+        export_graph(simulator(square), "atlas", path)
+    own = Simulator(small_geometry, subject.transforms, GaussianPerFeature(14, 1), subject.provenance)
+    with pytest.raises(CaloforgeError, match="draws its noise itself; give it `noise_dim` and `decode"):
+        export_graph(own, "onnx", path)
+    subject.model.export_obstacle = "it has a loop over all voxels"  # type: ignore[assignment]
+    with pytest.raises(CaloforgeError, match="'caloman' cannot be exported: it has a loop over all voxels"):
+        export_graph(subject, "onnx", path)
+    del subject.model.export_obstacle
+    subject.provenance = {}
+    with pytest.raises(CaloforgeError, match="does not say its range of energies"):
+        export_graph(subject, "onnx", path)
+    subject.provenance = {"energy_range_mev": [512.0, 512.0]}
+    with pytest.raises(CaloforgeError, match="trained at 512 MeV only"):
+        export_graph(subject, "atlas", path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", [kind for kind in MODELS if not wants_geometry(MODELS.resolve(kind))])
+def test_every_model_of_plain_features_exports(kind: str, small_geometry: Geometry, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = MODELS.resolve(kind)(13, 1, **SMALL[kind]).eval()
+    transforms = build_transforms([{"kind": "readout_threshold"}], small_geometry)
+    subject = Simulator(small_geometry, transforms, model, {"energy_range_mev": [0.5, 1.0]})
+    parity = export_graph(subject, "onnx", tmp_path / "g.onnx", exporter="legacy", showers=8)
+    assert parity.largest <= TOLERANCE
+
+
+def test_the_onnx_engine_makes_the_same_showers(small_geometry: Geometry, monkeypatch: pytest.MonkeyPatch) -> None:
+    import caloforge.export.engine as module
+
+    monkeypatch.setattr(module, "export_graph", lambda s, n, p: export_graph(s, n, p, exporter="legacy", showers=8))
+    subject = simulator(small_geometry)
+    batch = Batch(0, np.resize([600.0, 2000.0, 7000.0], 50), seed=8)
+    made, wanted = OnnxEngine(subject).make(batch).voxels, TorchEngine(subject).make(batch).voxels
+    same_side = (made == 0) == (wanted == 0)
+    assert same_side.mean() > 0.99
+    np.testing.assert_allclose(made[same_side], wanted[same_side], atol=0.05)
+    with pytest.raises(CaloforgeError, match="float32 on the CPU"):
+        OnnxEngine(subject.to(torch.float64))
