@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
-from caloforge.evaluation.binning import SingleBins, bin_numbers, challenge_edges, counts
+from caloforge.evaluation.binning import SingleBins, bin_numbers, challenge_edges, counts, described
+from caloforge.evaluation.report import evaluate
 from caloforge.geometry import CartesianLayer, Geometry, Layer, load_geometry
+from caloforge.showers import Showers
 
 REFERENCE = np.array([0.0, 2.0, 700.0])
 
@@ -114,3 +116,32 @@ def test_single_precision_voxels_fall_into_the_same_bins(edges: np.ndarray) -> N
     beside = [np.nextafter(on, np.float32(limit)) for limit in (0, np.inf)]
     values = np.concatenate([rng.lognormal(0, 4, 20_000).astype(np.float32), on, *beside, np.zeros(1, np.float32)])
     np.testing.assert_array_equal(SingleBins(edges).numbers(values), bin_numbers(values.astype(np.float64), edges))
+
+
+def test_a_report_says_enough_to_compute_a_separation_power_again() -> None:
+    geometry = Geometry("toy", (Layer(0, (0.0, 5.0, 10.0), 1), Layer(1, (0.0, 5.0, 10.0), 6)), threshold=1.0)
+
+    def some(seed: int) -> Showers:
+        rng = np.random.default_rng(seed)
+        return Showers(np.full(200, 1e3), rng.gamma(2.0, 50.0 + seed, (200, 14)).astype(np.float32), geometry)
+
+    found = evaluate(some(1), some(9), classifiers=[], quick=True)
+    for name, entry in found.data["separation_power"].items():
+        bins = entry["bins"]
+        edges = (np.geomspace if bins["scale"] == "log" else np.linspace)(bins["low"], bins["high"], bins["number"] + 1)
+        if name == "voxel_energy":
+            h, g = (sample.voxel_counts for sample in (found.generated, found.reference))
+            np.testing.assert_array_equal(edges, found.reference.voxel_edges)
+        else:
+            values = (sample.observables[name] for sample in (found.generated, found.reference))
+            h, g = (np.histogram(v, edges)[0] for v in values)
+        h, g = h / h.sum(), g / g.sum()
+        both = (h + g) > 0
+        assert entry["value"] == pytest.approx(0.5 * np.sum((h - g)[both] ** 2 / (h + g)[both])), name
+    scales = {name: entry["bins"]["scale"] for name, entry in found.data["separation_power"].items()}
+    assert {name for name, scale in scales.items() if scale == "log"} == {"e_layer_0", "e_layer_1", "voxel_energy"}
+
+
+def test_uneven_edges_are_not_described() -> None:
+    with pytest.raises(ValueError, match="neither linear nor logarithmic"):
+        described(np.array([0.0, 1.0, 5.0]))

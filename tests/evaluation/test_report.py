@@ -82,13 +82,15 @@ def test_every_section_is_there_and_plain(equal: Report) -> None:
     data = equal.data
     text = json.dumps(data, allow_nan=False)
     assert json.loads(text) == data
-    challenge = {"value", "error", "floor", "floor_error", "value_at_n", "outside", "value_with_overflow"}
+    challenge = {"value", "error", "floor", "floor_error", "value_at_n", "outside", "value_with_overflow", "bins"}
     assert challenge <= set(data["separation_power"]["e_layer_12"])
     assert set(data["mean_separation_power"]) == {"all", "table1"}
     assert set(data["prdc"]) == {"n", "k", "precision", "recall", "density", "coverage"}
     assert set(data["lecture_w1"]["rows"]) == {"reference", "generated"}
     assert len(data["lecture_w1"]["rows"]["generated"]) == 8
     assert np.array(data["correlations"]["layers"]["difference"]).shape == (4, 4)
+    assert data["correlations"]["directions"]["names"] == ["ec_eta_1", "ec_eta_2", "ec_phi_1", "ec_phi_2"]
+    assert "equal width (scale linear)" in data["binning"]
     assert set(data["profiles"]) == {"longitudinal", "radial"}
     assert list(data["per_energy"]) == ["1.024 GeV", "4.096 GeV", "16.38 GeV"]
     assert data["per_energy"]["1.024 GeV"]["n_reference"] == 800
@@ -231,7 +233,7 @@ def test_too_few_showers_give_reasons_and_no_nan(samples: tuple[Showers, Showers
     assert "1000 showers a side" in data["fpd"]["unavailable"]
     assert "No verdict" in data["verdict"]["headline"] or "could not be had" in data["verdict"]["headline"]
     json.dumps(data, allow_nan=False)
-    with pytest.raises(CaloforgeError, match="showers to compare"):
+    with pytest.raises(CaloforgeError, match="has 1 shower to compare; at least 2 are needed"):
         evaluate(samples[0][:1], samples[1], classifiers=[], match_energies=True)
 
 

@@ -1,7 +1,8 @@
-"""The judge on Geant4 showers: four ways to spoil a sample, each named by the metric that should see it."""
+"""The judge on Geant4 showers: five ways to spoil a sample, each named by the metric that should see it."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -36,11 +37,23 @@ def clear_layer_12(showers: Showers, voxels: np.ndarray) -> None:
     voxels[:, showers.geometry.slices[4]] = 0
 
 
+def turn_layer_1(showers: Showers, voxels: np.ndarray) -> None:
+    layer, part = showers.geometry.layers[1], showers.geometry.slices[1]
+    rings = voxels[:, part].reshape(len(voxels), 10, -1)
+    assert rings[0].size == layer.n_voxels
+    voxels[:, part] = np.roll(rings, 5, axis=1).reshape(len(voxels), -1)
+
+
 TABLE: list[tuple[Spoil, str, str]] = [
     (permute_layer_2, "separation_power", "layer 2: separation powers"),
-    (scale, "response", "mean of E_dep/E_inc is 5."),
+    (scale, "response", r"mean of E_dep/E_inc is (4\.[89]|5\.[01])\d* % too high"),
     (copy_a_tenth, "duplicates", "of the generated showers repeat another"),
     (clear_layer_12, "always_zero_voxels", "layer 12 has no energy in any generated shower"),
+    (
+        turn_layer_1,
+        "correlations",
+        r"correlation of ec_(eta_1 and ec_eta|phi_1 and ec_phi)_2 is -0\.\d\d, reference 0\.\d\d",
+    ),
 ]
 
 
@@ -53,4 +66,4 @@ def test_spoilt_showers_are_told_apart_by_name(spoil: Spoil, metric: str, words:
     data = evaluate(Showers(generated.energies, voxels, generated.geometry), reference, classifiers=[]).data
     assert data["verdict"]["headline"].startswith("Told apart")
     said = [point["text"] for point in data["verdict"]["points"] if point["metric"] == metric]
-    assert any(words in text for text in said), data["verdict"]["points"]
+    assert any(re.search(words, text) for text in said), data["verdict"]["points"]

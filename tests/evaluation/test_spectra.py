@@ -82,3 +82,35 @@ def test_stratified_thinning_keeps_the_shares() -> None:
     assert np.unique(DISCRETE[rows], return_counts=True)[1].tolist() == [5, 3, 2]
     assert len(np.unique(rows)) == 10
     assert spectra.thin(DISCRETE, 100, np.random.default_rng(6), stratified=True).tolist() == list(range(100))
+
+
+CONTINUOUS = np.geomspace(1e3, 1e6, 3000)
+NARROW = np.geomspace(1e3, 2e3, 300)
+
+
+@pytest.mark.parametrize("energies", [DISCRETE, 2.0 ** np.repeat(np.arange(8, 23), 20), CONTINUOUS, CONTINUOUS[::40]])
+def test_gev_given_as_mev_are_asked_for(energies: np.ndarray) -> None:
+    for pair, names in (
+        ((energies / 1e3, energies), ("gen.h5", "ref.h5")),
+        ((energies, energies / 1e3), ("x", "gen.h5")),
+    ):
+        with pytest.raises(
+            CaloforgeError, match=r"those of gen\.h5 are about 1000 times lower; are they GeV\?"
+        ) as caught:
+            spectra.check_same(*pair, *names)
+        assert "--match-energies" not in str(caught.value)
+
+
+def test_thinning_is_never_advised_where_nothing_would_be_left() -> None:
+    apart = [(np.full(50, 256.0), np.full(50, 512.0)), (NARROW, 5 * NARROW)]
+    apart.append((np.repeat([256.0, 1024.0], 40), np.repeat([512.0, 2048.0], 40)))  # ranges overlap, energies do not
+    for first, second in apart:
+        with pytest.raises(CaloforgeError, match="no incident energy in common: generate with --energies") as caught:
+            spectra.check_same(first, second, "a", "b")
+        assert "--match-energies" not in str(caught.value)
+        assert "GeV?" not in str(caught.value)
+    with pytest.raises(CaloforgeError, match=r"in common.*are they GeV\?"):
+        spectra.match(DISCRETE / 1e3, DISCRETE, np.random.default_rng(1))
+    rare = np.repeat([256.0, 512.0], [10000, 20])
+    with pytest.raises(CaloforgeError, match="--match-energies"):
+        spectra.check_same(np.full(50, 512.0), rare, "a", "b")

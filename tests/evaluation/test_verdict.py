@@ -90,14 +90,14 @@ def response(value: float, error: float, probability: float = 0.5, largest: floa
 @pytest.mark.parametrize(
     ("mean", "level", "words"),
     [
-        (response(0.01, 0.001), "bad", "mean of E_dep/E_inc is 1.00 % too high (± 0.1 %, 10.0 σ on all showers)"),
+        (response(0.01, 0.001), "bad", "mean of E_dep/E_inc is 1.00 % too high (± 0.10 %, 10.0 σ on all showers)"),
         (response(-0.004, 0.001), "note", "0.40 % too low"),
         (response(0.002, 0.001), "", ""),  # 2 σ
         (response(0.0008, 0.0001), "", ""),  # 8 σ of nothing that matters
         (
             response(0.0002, 0.001, 1e-9, 0.03),
             "bad",
-            "off at single energies (χ² 61 for 7); most at 512 MeV: +3 ± ",
+            "off at single energies (χ² 61 for 7); most at 512 MeV: +3.00 ± 0.10 %",
         ),
         (response(0.0002, 0.001, 1e-3, 0.03), "", ""),  # 3.3 σ once in a while
     ],
@@ -123,3 +123,43 @@ def test_the_worst_classifier_stands_first() -> None:
 
 def test_nothing_at_all_is_no_praise() -> None:
     assert verdict({})["headline"].startswith("No verdict")
+
+
+def test_digits_follow_the_error() -> None:
+    mean = response(4.5544, 0.016, largest=1.3) | {"largest": {"at": "1 GeV", "value": 1.3, "error": 0.04}}
+    [text] = points({"response": {"mean": mean}}, "bad")
+    assert text.endswith("is 455.4 % too high (± 1.6 %, 284.7 σ on all showers); most at 1 GeV: +130 ± 4 %")
+
+
+def test_causes_stand_before_symptoms_and_the_rest_by_size() -> None:
+    lost = {"certain": 1, "empty_layers": [12], "layers": {"12": 1}, "energy_share": 0.1}
+    data = {
+        "fpd": entry(30.0),
+        "separation_power": {"ec_r_2": power(90.0)},
+        "wasserstein": {"l_d": entry(60.0)},
+        "response": {"mean": response(0.1, 0.01)},
+        "duplicates": {"within": entry(7.0), "empty": {"unavailable": "…"}},
+        "always_zero_voxels": {"only_generated": lost},
+    }
+    found = verdict({**data, "mean_separation_power": MEANS})
+    metrics = [point["metric"] for point in found["points"]]
+    causes = ["always_zero_voxels", "always_zero_voxels", "duplicates", "response"]
+    assert metrics == [*causes, "separation_power", "wasserstein", "fpd"]
+    assert found["points"][1]["text"].startswith(
+        "1 voxel is always empty in the generated showers (1 in layer 12); 10 %"
+    )
+    named = "voxels that are always empty, duplicates, the energy response, separation powers, Wasserstein distances"
+    assert found["headline"].startswith(f"Told apart from the reference by {named} and FPD")
+
+
+@pytest.mark.parametrize(
+    ("tests", "words"),
+    [
+        ({}, "reference; no classifier was asked."),
+        ({"caloman": {"unavailable": "no energy"}}, "reference; no classifier could be had."),
+        ({"caloman": {"auc": 0.5, "auc_std": 0.01, "floor_auc": 0.5, "floor_auc_std": 0.01}}, "reference."),
+    ],
+)
+def test_at_the_floor_says_that_no_classifier_was_asked(tests: dict[str, Any], words: str) -> None:
+    data = {"separation_power": {"ec_r_2": power(0.0)}, "mean_separation_power": MEANS, "classifier": tests}
+    assert f"the generated showers from the {words}" in verdict(data)["headline"]

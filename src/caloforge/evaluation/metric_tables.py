@@ -126,6 +126,7 @@ _SAMPLE_WORDS = {
     "coverage": "coverage",
     "correlations_layers": "correlations of layer energies, rms difference",
     "correlations_observables": "correlations of observables, rms difference",
+    "correlations_directions": "rank correlations of directions, rms difference",
 }
 
 

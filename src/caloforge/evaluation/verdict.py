@@ -248,7 +248,7 @@ def _always_zero(data: dict[str, Any]) -> Iterator[Point]:
             sample = "generated" if key == "only_generated" else "reference"
             yield Point("bad", "always_zero_voxels", f"layer {layer} has no energy in any {sample} shower")
         layers = ", ".join(f"{n} in layer {name}" for name, n in list(found["layers"].items())[:MOST])
-        held = f"they hold {share(found['energy_share'])} of the {other} energy"
+        held = f"{share(found['energy_share'])} of the {other} energy lies there"
         bad = found["empty_layers"] or found["energy_share"] > 1e-3
         yield Point(
             "bad" if bad else "note",
@@ -276,9 +276,12 @@ def _multivariate(data: dict[str, Any]) -> Iterator[Point]:
                 yield Point(level, "prdc", f"{name} {entry['value']:.3f}, floor {entry['floor']:.3f}", -entry["pull"])
     for key, entry in data.get("correlations", {}).items():
         if is_available(entry) and (level := _level(entry["pull"])):
-            text = f"correlations between {key.replace('layers', 'layer energies')} differ"
+            text = f"correlations between {_MATRICES.get(key, key)} differ"
             numbers = f"root mean square {entry['value_at_n']:.4f}, floor {entry['floor']:.4f}"
             yield Point(level, "correlations", f"{_pair(entry)}{text}: {numbers}", entry["pull"])
+
+
+_MATRICES = {"layers": "layer energies", "directions": "the layers' centres of energy"}
 
 
 def _pair(entry: dict[str, Any]) -> str:

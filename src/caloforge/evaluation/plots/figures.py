@@ -262,6 +262,7 @@ def _with_sample(summary: Summary) -> Showers:
 
 def _correlations(report: Report) -> Iterator[Picture]:
     titles = {"layers": "Correlations between layer energies", "observables": "Correlations between observables"}
+    titles["directions"] = "Correlations between the layers' centres of energy"
     for kind, entry in report.data.get("correlations", {}).items():
         if not isinstance(entry, dict) or "difference" not in entry:
             continue
@@ -289,7 +290,8 @@ def _correlations(report: Report) -> Iterator[Picture]:
             f"correlations-{kind}",
             "correlations",
             titles.get(kind, kind),
-            f"Pearson coefficients; the difference has a scale of its own, ±{limit:g}.",
+            f"{'Spearman' if kind == 'directions' else 'Pearson'} coefficients; the difference has a scale of its own, "
+            f"±{limit:g}.",
             figure,
         )
 

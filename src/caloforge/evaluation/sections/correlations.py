@@ -1,12 +1,17 @@
-"""Pearson correlations between layer energies and between observables, and how far they differ.
+"""Correlations between layer energies, between observables and between directions, and how far they differ.
 
 `difference` is generated minus reference; `rms` its root mean square over the pairs, `floor_rms` that of N
-reference showers against N independent ones, with its spread; `largest` is the pair that differs most. A correlation
-with a constant observable does not exist: None, and `constant` names the observable.
+reference showers against N independent ones, with its spread. `largest` is the pair whose difference is the largest in
+units of its error. A correlation with a constant observable does not exist: None, and `constant` names the observable.
 
-Whether the layers of one shower lean to the same side is seen by the centres of energy in eta and phi alone. They are
-taken of the (up to) `DIRECTED` layers that hold most of the reference's energy among those divided in alpha, or in eta
-and phi: so the matrix stays small where a calorimeter has 45 layers.
+Coefficients are Pearson's, of which the variance over N showers is, with standardised x and y,
+
+    var(r) = ⟨(x y − r (x² + y²) / 2)²⟩ / N
+
+(from the linear terms of r in the moments). Only between directions are they Spearman's: Pearson's of the ranks. Layers
+with little energy put the centres of energy of a few showers far out, and these alone would decide Pearson's. The
+directions are the centres of energy in eta and phi of up to `DIRECTED` layers, those that hold most of the reference's
+energy among the layers that have directions: so the matrix stays small where a calorimeter has 45 layers.
 """
 
 from __future__ import annotations
@@ -14,31 +19,38 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from caloforge.evaluation.comparison import Comparison
 from caloforge.evaluation.observables import REGISTRY
 from caloforge.evaluation.resampling import estimate
 from caloforge.evaluation.summary import Summary
+from caloforge.geometry import Geometry
 
 FEW_LAYERS = 10
-"""Up to so many layers each has its radial centre, width and sparsity in the matrix."""
 
 DIRECTED = 5
-"""Layers whose centres of energy in eta and phi are in the matrix."""
+"""Layers whose centres of energy in eta and phi are correlated."""
 
 DRAWS = 6
 """Random subsets behind an error and a floor."""
 
 
 def correlations(c: Comparison) -> dict[str, Any]:
-    """{"layers": …, "observables": …}, each with names, three matrices, rms, errors and floor."""
-    layers = [f"e_layer_{i}" for i in c.geometry.layer_ids]
-    return {"layers": _section(c, layers), "observables": _section(c, observable_names(c.reference))}
+    """{"layers": …, "observables": …, "directions": …}, each with names, three matrices, rms, errors and floor.
+
+    "directions" is left out where no layer has any.
+    """
+    found = {
+        "layers": _section(c, [f"e_layer_{i}" for i in c.geometry.layer_ids]),
+        "observables": _section(c, observable_names(c.geometry)),
+    }
+    directions = direction_names(c.reference)
+    return found | ({"directions": _section(c, directions, ranked=True)} if directions else {})
 
 
-def observable_names(reference: Summary) -> list[str]:
-    """Observables of whole showers, where layers are few each one's shape, and directions of the brightest layers."""
-    geometry = reference.geometry
+def observable_names(geometry: Geometry) -> list[str]:
+    """Observables of whole showers, and where layers are few the radial centre, width and sparsity of each."""
     names = [
         "e_tot_over_e_inc",
         "n_hits",
@@ -51,20 +63,29 @@ def observable_names(reference: Summary) -> list[str]:
     ]
     if geometry.n_layers <= FEW_LAYERS:
         names += [f"{family}_{i}" for family in ("ec_r", "width_r", "sparsity") for i in geometry.layer_ids]
+    return names
+
+
+def direction_names(reference: Summary) -> list[str]:
+    """Centres of energy in eta, then in phi, of the layers with directions that hold most energy."""
     means = {
         layer.id: float(reference.observables[f"e_layer_{layer.id}"].mean())
-        for layer in geometry.layers
+        for layer in reference.geometry.layers
         if REGISTRY["ec_eta"].applies(layer)
     }
-    brightest = sorted(means, key=lambda i: -means[i])[:DIRECTED]
-    return names + [f"{family}_{i}" for family in ("ec_eta", "ec_phi") for i in sorted(brightest)]
+    brightest = sorted(sorted(means, key=lambda i: -means[i])[:DIRECTED])
+    return [f"{family}_{i}" for family in ("ec_eta", "ec_phi") for i in brightest]
 
 
-def _section(c: Comparison, names: list[str]) -> dict[str, Any]:
+def _section(c: Comparison, names: list[str], ranked: bool = False) -> dict[str, Any]:
     if c.refusal:
         return c.refusal
-    mine = np.stack([c.generated.observables[name] for name in names], axis=1)
-    pool = c.pool(lambda s: np.stack([s.observables[name] for name in names], axis=1))
+
+    def columns(sample: Summary) -> np.ndarray:
+        values = np.stack([sample.observables[name] for name in names], axis=1)
+        return rankdata(values, axis=0) / len(values) if ranked else values
+
+    mine, pool = columns(c.generated), c.pool(columns)
     first, second = pearson(mine), pearson(pool[: c.plan.n_reference])
     known = np.isfinite(first) & np.isfinite(second)
     constant = [n for k, n in enumerate(names) if not known[k, k]]
@@ -86,18 +107,36 @@ def _section(c: Comparison, names: list[str]) -> dict[str, Any]:
         **entry,
         **renamed,
         "constant": constant,
-        **_largest(names, first, second),
+        **_largest(names, (first, mine), (second, pool[: c.plan.n_reference])),
     }
 
 
-def _largest(names: list[str], generated: np.ndarray, reference: np.ndarray) -> dict[str, dict[str, Any]]:
-    """{"largest": the pair whose correlations (K, K) differ most}; nothing where no pair has them."""
-    gap = np.triu(np.nan_to_num(np.abs(generated - reference)), 1)
+def _largest(
+    names: list[str], generated: tuple[np.ndarray, np.ndarray], reference: tuple[np.ndarray, np.ndarray]
+) -> dict[str, dict[str, Any]]:
+    """{"largest": the pair that differs most}, from (correlations (K, K), columns (N, K)); {} where none differs."""
+    (first, _), (second, _) = generated, reference
+    variance = variances(*generated) + variances(*reference)
+    # Twins (y = x) have no error but that of rounding, and a difference of rounding tells nothing.
+    gap = np.abs(first - second) / np.sqrt(np.maximum(variance, 1e-12))
+    gap = np.triu(np.nan_to_num(gap), 1)
     if not gap.any():
         return {}
     i, j = np.unravel_index(np.argmax(gap), gap.shape)
-    found = {"generated": float(generated[i, j]), "reference": float(reference[i, j])}
-    return {"largest": {"first": names[i], "second": names[j], **found}}
+    values = {"generated": float(first[i, j]), "reference": float(second[i, j]), "error": float(variance[i, j] ** 0.5)}
+    return {"largest": {"first": names[i], "second": names[j], **values}}
+
+
+def variances(r: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """(K, K) variances of the correlations `r` (K, K) of the columns of x (N, K); NaN with a constant column."""
+    spread = x.std(axis=0)
+    z = (x - x.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    squares = z * z
+    cubes = squares * z
+    both, odd = squares.T @ squares / len(z), cubes.T @ z / len(z)  # ⟨x²y²⟩, ⟨x³y⟩
+    fourth = np.diag(both)
+    whole = both - r * (odd + odd.T) + r**2 / 4 * (fourth[:, None] + 2 * both + fourth)
+    return np.maximum(whole, 0.0) / len(z)
 
 
 def pearson(x: np.ndarray) -> np.ndarray:
