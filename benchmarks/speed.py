@@ -44,11 +44,8 @@ def save_fresh(folder: Path, width: int) -> None:
 def markdown(found: dict) -> str:
     """The table, one row per batch and number of threads."""
     names = list(found["generator"][0]["ms"])
-    lines = [
-        "| threads | batch | "
-        + " | ".join(names)
-        + " | torch / floor | postprocessing | nflows / torch | nflows / onnx |"
-    ]
+    titles = ["threads", "batch", *names, "torch / floor", "postprocessing", "nflows / torch", "nflows / onnx"]
+    lines = ["| " + " | ".join(titles) + " |"]
     lines.append("|" + " --- |" * len(titles))
     for row in found["generator"]:
         ms = {name: spread["median"] for name, spread in row["ms"].items()}
@@ -57,7 +54,7 @@ def markdown(found: dict) -> str:
             return f"{ms[over] / ms[under]:.2f}" if over in ms and under in ms else "-"
 
         cells = [str(row["threads"]), str(row["batch"]), *(f"{ms[name]:.4g}" for name in names)]
-        cells += [ratio("torch", "floor"), f"{100 * row['postprocessing_share']:.0f} %"]
+        cells += [ratio("torch", "floor"), f"{100 * row['postprocessing']:.0f} %"]
         lines.append("| " + " | ".join([*cells, ratio("nflows", "torch"), ratio("nflows", "onnx")]) + " |")
     return "\n".join(lines)
 

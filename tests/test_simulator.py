@@ -230,6 +230,21 @@ def test_the_lowered_model_gives_what_the_model_gives(settings: dict) -> None:
         torch.testing.assert_close(fast(noise, c), expected, rtol=1e-7, atol=1e-7)
 
 
+def test_the_lowered_model_at_a_handful_of_energies() -> None:
+    """Gates are then worked out once per energy; every row still gets its own."""
+    torch.manual_seed(2)
+    model = CaloMan(13, 1, latent_dim=4, hidden=[8], flow_width=12).double().eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.4 * torch.randn_like(parameter)
+    noise = torch.randn(100, 4, dtype=torch.float64)
+    c = torch.tensor([0.9, 0.1, 0.5], dtype=torch.float64)[torch.randint(3, (100,))][:, None]
+    fast = lowered(model)
+    assert fast is not None
+    with torch.no_grad():
+        torch.testing.assert_close(fast(noise, c), model.decode(noise, c), rtol=1e-7, atol=1e-7)
+
+
 def test_lowering_leaves_the_model_alone() -> None:
     model = CaloMan(13, 1, latent_dim=3, hidden=[8]).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}

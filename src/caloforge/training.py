@@ -42,10 +42,10 @@ class StageSettings(BaseModel):
 
     epochs: passes over the training set. batch_size: showers per step. learning_rate: of Adam, at the start.
     schedule: `constant` or `cosine` (annealed to zero over the epochs). halve_after: numbers of epochs after each of
-    which the learning rate is halved. clip_norm: bound on the gradient's norm, null
-    for none. weight_decay: of AdamW where above zero. select: `last`, `validation_loss`, or a metric's name: which
-    epoch's weights are kept. patience: stop after so many epochs without a better value of `select`, null for never.
-    select_showers: showers generated for a metric that needs them.
+    which the learning rate is halved. clip_norm: bound on the gradient's norm, null for none. weight_decay: of AdamW
+    where above zero. select: `last`, `validation_loss`, or a metric's name: which epoch's weights are kept. patience:
+    stop after so many epochs without a better value of `select`, null for never. select_showers: showers generated for
+    a metric that needs them.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)

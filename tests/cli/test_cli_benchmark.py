@@ -79,7 +79,7 @@ def test_the_generator_alone(run: Path, tmp_path: Path) -> None:
     for row in found["generator"]:
         assert set(row["ms"]) == {"torch", "model", "floor"}
         assert 0 < row["ms"]["floor"]["median"] < row["ms"]["torch"]["median"]
-        assert 0 <= row["postprocessing_share"] < 1
+        assert 0 <= row["postprocessing"] < 1
     assert found["peak_memory_mb"]["after_a_batch"] >= found["peak_memory_mb"]["loaded"] > 50
     assert found["simulator"]["n_parameters"] == Simulator.load(run).n_parameters
     assert len(found["simulator"]["weights_sha256"]) == 64

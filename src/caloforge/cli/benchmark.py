@@ -176,8 +176,7 @@ def _scan(
             figure = time_against_batch(rows, threads[0]).figure
             figure.savefig(partial, format=plot.suffix.lstrip(".") or "png", dpi=150)  # type: ignore[union-attr]
         stdout.print(f"wrote {plot}", markup=False)
-    described = [{**asdict(row), "postprocessing_share": row.postprocessing} for row in rows]
-    return {"energies_mev": values.tolist(), "generator": described}
+    return {"energies_mev": values.tolist(), "generator": [asdict(row) for row in rows]}
 
 
 def _memory(run: Path, batch: int, trust: list[str]) -> tuple[float, float]:

@@ -15,6 +15,7 @@ The model itself is left as it is; lower it anew when its weights have changed.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +41,10 @@ def lowered(model: ShowerModel) -> nn.Module | None:
         return None
     with torch.no_grad():
         return LoweredCaloMan(model, linears)
+
+
+Gate = Callable[[Tensor], Tensor]
+"""Weights (C + 1, W) → gates (B, W) of a batch."""
 
 
 class LoweredCaloMan(nn.Module):
@@ -133,10 +138,27 @@ class LoweredFlow(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
         """Noise z (F, B), c (B, C) → features (F, B)."""
-        c = torch.cat([c, torch.ones_like(c[:, :1])], dim=1)  # the last column carries the biases
+        levels, row = _few_levels(c)
+        c, levels = (torch.cat([part, torch.ones_like(part[:, :1])], dim=1) for part in (c, levels))
+
+        def gate(weight: Tensor) -> Tensor:
+            opened = torch.sigmoid(levels @ weight)
+            return opened if row is None else opened.index_select(0, row)
+
         for step in self.steps:
-            z = step(z, c)
+            z = step(z, c, gate)
         return z
+
+
+def _few_levels(c: Tensor) -> tuple[Tensor, Tensor | None]:
+    """The different rows of c (B, 1) and which one each row is, where they are few; else c as it is, and None.
+
+    Gates depend on the conditions alone, and samples are often made at a handful of energies.
+    """
+    if _recording() or c.shape[1] != 1:
+        return c, None
+    values, row = torch.unique(c[:, 0], return_inverse=True)
+    return (values[:, None], row) if 8 * len(values) <= len(c) else (c, None)
 
 
 class _LinearMap(nn.Module):
@@ -148,7 +170,7 @@ class _LinearMap(nn.Module):
         self.register_buffer("weight", weight.contiguous())
         self.register_buffer("bias", bias[:, None].contiguous())
 
-    def forward(self, z: Tensor, c: Tensor) -> Tensor:
+    def forward(self, z: Tensor, c: Tensor, gate: Gate) -> Tensor:
         return torch.addmm(self.bias, self.weight, z)
 
 
@@ -198,18 +220,17 @@ class _InverseCoupling(nn.Module):
         self.register_buffer("last", numbers[:, :-1].contiguous())
         self.register_buffer("last_bias", numbers[:, -1:].contiguous())
 
-    def forward(self, z: Tensor, c: Tensor) -> Tensor:
+    def forward(self, z: Tensor, c: Tensor, gate: Gate) -> Tensor:
         bent, kept = z[: self.n_bent], z[self.n_bent :]
         h = torch.cat([kept.T, c], dim=1) @ self.first
         n_blocks = len(self.blocks)
         if _recording():  # fewest operations: graphs are for one shower at a time
-            gates = torch.sigmoid(c @ self.gates).chunk(n_blocks, dim=1)
-            for block, gate in zip(self.blocks, gates, strict=True):
-                h = block(h, gate)
+            for block, opened in zip(self.blocks, gate(self.gates).chunk(n_blocks, dim=1), strict=True):
+                h = block(h, opened)
             numbers = functional.linear(h, self.last, self.last_bias[:, 0]).T
         else:  # smallest intermediate results, laid out for what comes next
             for block, weight in zip(self.blocks, self.gates.chunk(n_blocks, dim=1), strict=True):
-                h = block(h, torch.sigmoid_(c @ weight))
+                h = block(h, gate(weight))
             numbers = (self.last @ h.T).add_(self.last_bias)
         bent = inverse_spline(bent, numbers.reshape(-1, self.n_bent, z.shape[1]), self.bound)
         return torch.cat([bent, kept])
