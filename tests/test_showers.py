@@ -55,7 +55,7 @@ def test_geometry_from_attribute_then_argument_then_count(tmp_path: Path) -> Non
     assert Showers.read(tmp_path / "bare.h5").geometry == load_geometry("ds1-photons")
     with h5py.File(tmp_path / "bare.h5", "a") as file:
         file.attrs["geometry"] = "ds2"
-    with pytest.raises(CaloforgeError, match="368 voxels, but geometry 'ds2'.* has 6480"):
+    with pytest.raises(CaloforgeError, match=r"368 voxels, but geometry 'ds2'.* has 6480"):
         Showers.read(tmp_path / "bare.h5")
 
 

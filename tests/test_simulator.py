@@ -49,6 +49,19 @@ def test_showers_are_cut_at_the_threshold(simulator: Simulator) -> None:
     assert (voxels == 0).any()
 
 
+def test_settings_that_leave_the_weights_alone_may_change(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.save(tmp_path / "run")
+    energies = np.full(20, 200.0)
+    as_trained, narrow = (Simulator.load(tmp_path / "run", settings=s) for s in ({}, {"flow_bound": 0.5}))
+    assert not np.array_equal(as_trained.generate(energies, 1).voxels, narrow.generate(energies, 1).voxels)
+    assert json.loads(narrow.provenance["model_settings_changed"]) == {"flow_bound": 0.5}
+    assert "model_settings_changed" not in as_trained.provenance
+    with pytest.raises(CaloforgeError, match="do not fit another latent_dim"):
+        Simulator.load(tmp_path / "run", settings={"latent_dim": 2})
+    with pytest.raises(CaloforgeError, match="unknown key 'latent_dims'"):
+        Simulator.load(tmp_path / "run", settings={"latent_dims": 2})
+
+
 def test_file_carries_its_provenance(simulator: Simulator, tmp_path: Path) -> None:
     simulator.save(tmp_path / "run")
     loaded = Simulator.load(tmp_path / "run")

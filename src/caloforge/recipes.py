@@ -194,6 +194,20 @@ def _guilty_overrides(plain: dict[str, Any], overrides: Sequence[str], folder: P
     return list(overrides) if good([]) else []
 
 
+def model_settings(overrides: Sequence[str]) -> dict[str, Any]:
+    """Settings of a model from words such as `model.sampler=teacher`, for a run that is trained already.
+
+    Raises:
+        CaloforgeError: a word is no `model.KEY=VALUE`.
+    """
+    plain: dict[str, Any] = {"model": {}}
+    for override in overrides:
+        if not override.startswith("model."):
+            raise CaloforgeError(f"--set {override}: a trained run takes settings of its model, as in model.KEY=VALUE")
+        _override(plain, override)
+    return plain["model"]
+
+
 def _override(plain: dict[str, Any], text: str) -> None:
     dotted, equals, value = text.partition("=")
     keys = dotted.strip().split(".")

@@ -37,6 +37,12 @@ def generate(
     seed: int = typer.Option(1, "--seed", min=0, help="The same seed, batch size and machine give the same showers."),
     batch_size: int = typer.Option(10_000, "--batch-size", min=1, help="Showers per pass through the model."),
     device: str = typer.Option("auto", "--device", help="auto, cpu or cuda."),
+    overrides: list[str] = typer.Option(
+        [],
+        "--set",
+        metavar="model.KEY=VALUE",
+        help="Sample with another setting of the model, as in model.sampler=teacher. Repeatable.",
+    ),
     precision: str = typer.Option("float32", "--precision", help="float32, or float64 (slower)."),
     engine: str = typer.Option(
         "torch", "--engine", help="torch; compile (torch.compile, slow to start); onnx (onnxruntime, extra onnx)."
@@ -94,7 +100,7 @@ def generate(
             raise CaloforgeError(f"{path} is the file that the energies come from; write the showers to another one")
         if not resume:
             refuse_existing(path, overwrite)
-    simulator = _load(run, trust, device, precision)
+    simulator = _load(run, trust, overrides, device, precision)
     law = parse_law(energies)
     job = _Job(simulator, _engine(engine, simulator), law, n, seed, batch_size, workers, compression, resume)
     with sigterm_interrupts():
@@ -107,15 +113,16 @@ def generate(
             stdout.print(f"wrote {path}", markup=False)
 
 
-def _load(run: Path, trust: list[str], device: str, precision: str) -> Simulator:
+def _load(run: Path, trust: list[str], overrides: list[str], device: str, precision: str) -> Simulator:
     import torch
 
+    from caloforge.recipes import model_settings
     from caloforge.registry import importable
     from caloforge.simulator import Simulator
     from caloforge.training import choose_device
 
     with importable(Path.cwd()):
-        simulator = Simulator.load(run, trust).to(choose_device(device))
+        simulator = Simulator.load(run, trust, model_settings(overrides)).to(choose_device(device))
     return simulator.to(torch.float64) if precision == "float64" else simulator
 
 

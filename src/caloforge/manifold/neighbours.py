@@ -85,7 +85,7 @@ def nearest_neighbours(
         raise CaloforgeError(f"the number of neighbours k must be at least 1, not {k}")
     if k >= n:
         raise CaloforgeError(
-            f"k = {k} neighbours need at least {k + 1} distinct points, there are {n}; give fewer neighbours or more points"
+            f"k = {k} neighbours need at least {k + 1} distinct points, there are {n}: give a smaller k or more points"
         )
     centred = points - points.mean(dim=0)
     squares = centred.square().sum(dim=1)

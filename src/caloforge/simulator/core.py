@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,27 +121,36 @@ class Simulator:
         write_json(folder / DESCRIPTION, description)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str], trusted: Collection[str] = ()) -> Simulator:
+    def load(
+        cls,
+        folder: str | os.PathLike[str],
+        trusted: Collection[str] = (),
+        settings: Mapping[str, Any] | None = None,
+    ) -> Simulator:
         """Read a saved simulator.
 
         Args:
             folder: a run's folder.
             trusted: dotted paths of classes from outside the package that may be imported.
+            settings: settings of the model that shall differ from those it was trained with, as a sampler or its
+                steps may: any that leave the shapes of the weights alone.
 
         Raises:
-            CaloforgeError: the folder holds no simulator, a damaged one, or one that needs a class not trusted.
+            CaloforgeError: the folder holds no simulator, a damaged one, or one that needs a class not trusted; a
+                setting is unknown, or needs other weights.
         """
         folder = Path(folder)
         description = _read_description(folder)
         try:
             geometry = Geometry.from_dict(description["geometry"])
-            settings = dict(description["model"])
-            kind, sizes = settings.pop("kind"), {k: settings.pop(k) for k in ("features", "conditions")}
+            stored = dict(description["model"])
+            kind, sizes = stored.pop("kind"), {k: stored.pop(k) for k in ("features", "conditions")}
             with importable_for(folder, trusted):
                 transforms = build_transforms(description["transforms"], geometry, trusted)
                 model_class = MODELS.resolve(kind, trusted)
             context = {"geometry": geometry} if wants_geometry(model_class) else {}
-            model = model_class(**sizes, **checked_settings(model_class, settings, "model"), **context)
+            chosen = checked_settings(model_class, {**stored, **(settings or {})}, "model")
+            model = model_class(**sizes, **chosen, **context)
             packed = _read_weights(folder)
             if hashlib.sha256(packed).hexdigest() != description["weights_sha256"]:
                 raise CaloforgeError(f"{WEIGHTS} is not the file that was saved with it; train or copy it again")
@@ -150,11 +159,15 @@ class Simulator:
             _load_part(transforms, weights, "transforms.")
         except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
+            if settings:
+                raise CaloforgeError(f"the weights in {folder} do not fit another {', '.join(settings)}") from None
             raise CaloforgeError(f"{folder} holds a damaged simulator ({reason}); train or copy it again") from None
         except CaloforgeError as error:
             raise CaloforgeError(f"{folder / DESCRIPTION}: {error}") from None
         model.eval()
         provenance = {**description["provenance"], "weights_sha256": description["weights_sha256"]}
+        if settings:
+            provenance["model_settings_changed"] = json.dumps(dict(settings))
         return cls(geometry, transforms, model, provenance)
 
 
