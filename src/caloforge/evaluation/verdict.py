@@ -151,7 +151,8 @@ def _separations(data: dict[str, Any]) -> Iterator[Point]:
         yield Point(level, "separation_power", f"{words} {shown}{more}", powers[names[0]]["pull"])
     if len(ranked) > MOST:
         largest = max(powers[name]["pull"] for name in ranked[MOST][1])
-        text = f"separation powers above the floor in {len(ranked) - MOST} more layers or observables"
+        n = len(ranked) - MOST
+        text = f"separation powers above the floor in {n} more layer{'s or observables' if n > 1 else ' or observable'}"
         yield Point(_level(largest) or "note", "separation_power", text, largest)
     if not ranked:
         yield Point("good", "separation_power", f"all {len(powers)} separation powers lie at the floor")
