@@ -25,7 +25,11 @@ def fractions_to_energies(fractions: Tensor, scale: Tensor) -> tuple[Tensor, Ten
     """(B, L) fractions, (B, 1) scale in MeV → (B, L) energies in MeV and log |det ∂E/∂u| (B,)."""
     total = fractions[:, :1] * scale
     # What the layers before have left over: the deposited energy, then less and less of it.
-    left = total * torch.cumprod(torch.cat([torch.ones_like(total), 1 - fractions[:, 1:]], dim=1), dim=1)
+    # (A product layer by layer, because a cumulative one has no counterpart in ONNX.)
+    parts = [total]
+    for rest in (1 - fractions[:, 1:]).split(1, dim=1):
+        parts.append(parts[-1] * rest)
+    left = torch.cat(parts, dim=1)
     energies = torch.cat([fractions[:, 1:] * left[:, :-1], left[:, -1:]], dim=1)
     tiny = torch.finfo(fractions.dtype).tiny
     return energies, torch.log(scale[:, 0]) + torch.log(left[:, :-1].clamp_min(tiny)).sum(dim=1)

@@ -30,7 +30,7 @@ def demo(
     steps = [
         ["check", str(train)],
         ["train", recipe, "--train", str(train), "--out", str(run), "--overwrite"],
-        ["generate", str(run), "--energies", f"like:{test}", "--seed", "1", "--out", str(made)],
+        ["generate", str(run), "--energies", f"like:{test}", "--seed", "1", "--out", str(made), "--overwrite"],
         ["evaluate", str(made), "--reference", str(test), "--train", str(train), "--out", str(report), "--overwrite"],
     ]
     started = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,9 +103,9 @@ def generate(
     simulator = _load(run, trust, overrides, device, precision)
     law = parse_law(energies)
     job = _Job(simulator, _engine(engine, simulator), law, n, seed, batch_size, workers, compression, resume)
-    with sigterm_interrupts():
+    with sigterm_interrupts() as check_stopped:
         for path, part in parts:
-            made = job.make(path, part)
+            made = job.make(path, part, check_stopped)
             if made is None:
                 stdout.print(f"kept {path}, which is finished", markup=False)
                 continue
@@ -151,7 +151,7 @@ class _Job:
     resume: bool
     warned: bool = False
 
-    def make(self, path: Path, shard: Shard | None) -> Generation | None:
+    def make(self, path: Path, shard: Shard | None, check_stopped: Callable[[], None]) -> Generation | None:
         """Make one file; None if --resume found it finished."""
         from caloforge.cli.console import progress_bar, stderr
         from caloforge.simulator import generate as run_generation
@@ -172,6 +172,11 @@ class _Job:
         with progress_bar() as bar:
             what = "generate" if shard is None else f"shard {shard}"
             task = bar.add_task(what, total=len(drawn), unit="showers", remark="")
+
+            def done(showers: int) -> None:
+                check_stopped()
+                bar.advance(task, showers)
+
             made = run_generation(
                 self.simulator,
                 drawn,
@@ -180,7 +185,7 @@ class _Job:
                 batch_size=self.batch_size,
                 compression=self.compression,
                 attributes={**facts, "command": " ".join(sys.argv[1:])},
-                progress=lambda done: bar.advance(task, done),
+                progress=done,
                 engine=self.engine,
                 workers=self.workers,
                 shard=None if shard is None else shard.number,

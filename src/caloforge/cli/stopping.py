@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
 
 @contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """While the block runs, SIGTERM raises `KeyboardInterrupt`; in the main thread only."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+def sigterm_interrupts() -> Iterator[Callable[[], None]]:
+    """While the block runs, SIGTERM raises `KeyboardInterrupt`; in the main thread only.
+
+    Gives a function to call now and then: it raises again if the first exception was lost, as happens to those raised
+    inside a callback of a library.
+    """
+    stopped = threading.Event()
+
+    def check() -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
 
     def interrupt(number: int, frame: object) -> NoReturn:
+        stopped.set()
         raise KeyboardInterrupt
 
+    if threading.current_thread() is not threading.main_thread():
+        yield check
+        return
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        yield
+        yield check
     finally:
         signal.signal(signal.SIGTERM, before)

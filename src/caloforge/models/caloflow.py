@@ -254,6 +254,11 @@ class CaloFlow(ShowerModel):
         total = self._energy_loss(view, c) + self._shape_loss(torch.cat([x, c], dim=1), c)
         return total if self.student is None else total + self._student_loss(x, c)
 
+    @property
+    def export_obstacle(self) -> str | None:
+        """Why there is no graph of this model, if so."""
+        return None if self.by_student else "flow II samples voxel by voxel in a loop; train a student and export that"
+
     # ---- sampling --------------------------------------------------------------------------------------------
 
     @property
