@@ -213,6 +213,19 @@ def test_resume_keeps_only_what_was_asked_for(run: Path, tmp_path: Path) -> None
     assert "has 30 showers, not 31" in fails(*again, "-n", 31)
 
 
+def test_showers_of_another_setting_are_another_sample(run: Path, tmp_path: Path) -> None:
+    words = ["generate", run, "--energies", LAW, "-n", 30, "--set", "model.flow_bound=0.5"]
+    done(*words, "-o", tmp_path / "g.h5")
+    assert "which is finished" in done(*words, "-o", tmp_path / "g.h5", "--resume")
+    message = fails("generate", run, "--energies", LAW, "-n", 30, "-o", tmp_path / "g.h5", "--resume")
+    assert "model_settings_changed" in message
+    done(*words, "-o", tmp_path / "a.h5", "--shard", "0/2")
+    done("generate", run, "--energies", LAW, "-n", 30, "-o", tmp_path / "b.h5", "--shard", "1/2")
+    assert "model_settings_changed differs" in fails(
+        "merge", tmp_path / "a.h5", tmp_path / "b.h5", "-o", tmp_path / "c.h5"
+    )
+
+
 def test_sigterm_tidies_up(run: Path, tmp_path: Path) -> None:
     """A batch system's signal leaves neither the file nor a part of it."""
     folder = tmp_path / "out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -155,6 +156,7 @@ class _Job:
         """Make one file; None if --resume found it finished."""
         from caloforge.cli.console import progress_bar, stderr
         from caloforge.simulator import generate as run_generation
+        from caloforge.simulator.core import CHANGED
         from caloforge.simulator.shards import draw_energies, is_made
 
         drawn = draw_energies(self.law, self.n, self.seed, shard)
@@ -163,6 +165,7 @@ class _Job:
             facts |= {"shard": shard.number, "shards": shard.of}
         settled = {"weights_sha256": self.simulator.provenance["weights_sha256"], "seed": self.seed}
         settled |= {"batch_size": self.batch_size}
+        settled |= {CHANGED: self.simulator.provenance.get(CHANGED)}
         if self.resume and is_made(path, settled | facts, len(drawn)):
             return None
         if not self.warned:
@@ -184,7 +187,7 @@ class _Job:
                 seed=self.seed,
                 batch_size=self.batch_size,
                 compression=self.compression,
-                attributes={**facts, "command": " ".join(sys.argv[1:])},
+                attributes={**facts, "command": shlex.join(["caloforge", *sys.argv[1:]])},
                 progress=done,
                 engine=self.engine,
                 workers=self.workers,

@@ -36,6 +36,9 @@ FORMAT = 1
 
 DESCRIPTION, WEIGHTS = "simulator.json", "weights.safetensors"
 
+CHANGED = "model_settings_changed"
+"""Provenance: the model's settings that differ from those it was trained with, as JSON; absent where none do."""
+
 
 @dataclass
 class Simulator:
@@ -167,7 +170,7 @@ class Simulator:
         model.eval()
         provenance = {**description["provenance"], "weights_sha256": description["weights_sha256"]}
         if settings:
-            provenance["model_settings_changed"] = json.dumps(dict(settings))
+            provenance[CHANGED] = json.dumps(dict(settings))
         return cls(geometry, transforms, model, provenance)
 
 

@@ -20,8 +20,9 @@ import numpy as np
 from caloforge.energies import EnergyLaw
 from caloforge.errors import CaloforgeError
 from caloforge.showers import ShowerFile, ShowerWriter
+from caloforge.simulator.core import CHANGED
 
-SAME = ("weights_sha256", "recipe", "energies", "seed", "batch_size", "shards")
+SAME = ("weights_sha256", CHANGED, "recipe", "energies", "seed", "batch_size", "shards")
 """Attributes that shards of one sample share."""
 
 
