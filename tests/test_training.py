@@ -55,10 +55,13 @@ class _Interrupt(Observer):
             raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize("ema", [None, 0.9])
 @pytest.mark.parametrize("stopped_in", [1, 3, 4, 6])
-def test_resumed_equals_uninterrupted(stopped_in: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resumed_equals_uninterrupted(
+    stopped_in: int, ema: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-    data, settings = _data(), _settings()
+    data, settings = _data(), _settings(ema=ema)
     whole = _caloman()
     log = fit(whole, *data, settings)
     first = _caloman()
@@ -73,6 +76,24 @@ def test_resumed_equals_uninterrupted(stopped_in: int, tmp_path: Path, monkeypat
     assert [{k: v for k, v in r.items() if k not in drop} for r in resumed] == [
         {k: v for k, v in r.items() if k not in drop} for r in log
     ]
+
+
+def test_the_average_of_the_weights_is_kept() -> None:
+    """Three steps of one epoch, one batch each: the average worked out from the weights after each step."""
+    seen: list[Tensor] = []
+
+    class Watch(Observer):
+        def batch_done(self, loss: float) -> None:
+            seen.append(model.autoencoder.encoder[0].weight.detach().clone())
+
+    model = _caloman()
+    average = model.autoencoder.encoder[0].weight.detach().clone()
+    stages = {"density": {"ema": None}}
+    fit(model, *_data(192), _settings(epochs=1, ema=0.25, stages=stages), observer=Watch())
+    for step, weight in enumerate(seen[:3], start=1):
+        decay = min(0.25, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * weight
+    torch.testing.assert_close(model.autoencoder.encoder[0].weight.detach(), average)
 
 
 def test_same_seed_same_weights_and_another_seed_others() -> None:

@@ -41,11 +41,12 @@ class StageSettings(BaseModel):
     """How one stage is trained.
 
     epochs: passes over the training set. batch_size: showers per step. learning_rate: of Adam, at the start.
-    schedule: `constant` or `cosine` (annealed to zero over the epochs). halve_after: numbers of epochs after each of
-    which the learning rate is halved. clip_norm: bound on the gradient's norm, null for none. weight_decay: of AdamW
-    where above zero. select: `last`, `validation_loss`, or a metric's name: which epoch's weights are kept. patience:
-    stop after so many epochs without a better value of `select`, null for never. select_showers: showers generated for
-    a metric that needs them.
+    schedule: `constant` or `cosine` (annealed to zero over the epochs). halve_after: numbers of epochs after each
+    of which the learning rate is halved. clip_norm: bound on the gradient's norm, null for none. weight_decay: of
+    AdamW where above zero. ema: decay per step of an exponential moving average of the weights, null for none; the
+    averaged weights are the ones that are validated, selected and kept. select: `last`, `validation_loss`, or a
+    metric's name: which epoch's weights are kept. patience: stop after so many epochs without a better value of
+    `select`, null for never. select_showers: showers generated for a metric that needs them.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -57,6 +58,7 @@ class StageSettings(BaseModel):
     halve_after: list[PositiveInt] = []
     clip_norm: PositiveFloat | None = None
     weight_decay: NonNegativeFloat = 0.0
+    ema: float | None = Field(None, gt=0, lt=1)
     select: str = "last"
     patience: PositiveInt | None = None
     select_showers: PositiveInt = 50_000
@@ -231,9 +233,12 @@ class _Training:
         optimizer = _optimizer(stage, settings)
         x, x_valid = self._views(stage, fit=state is None)
         first_epoch, best = 0, _Best()
+        average = None if settings.ema is None else _Average(stage, settings.ema)
         if state is not None:
             first_epoch, best = state["epoch"] + 1, _Best(**state["best"])
             optimizer.load_state_dict(state["optimizer"])
+            if average is not None:
+                average.load(state["average"])
         self.observer.stage_started(stage.name, settings, first_epoch, math.ceil(len(x) / settings.batch_size))
         last_written = time.monotonic()
         for epoch in range(first_epoch, settings.epochs):
@@ -241,7 +246,11 @@ class _Training:
                 break
             started = time.monotonic()
             with _seeded(derived_seed(self.settings.seed, stage.name, epoch)):
-                loss, rate = self._train_epoch(stage, settings, optimizer, x, epoch)
+                loss, rate = self._train_epoch(stage, settings, optimizer, average, x, epoch)
+            if average is not None:
+                average.swap()
+            # The same noise after each epoch, so that epochs differ by their weights alone.
+            with _seeded(derived_seed(self.settings.seed, stage.name, "validation")):
                 validation = self._validation_loss(stage, x_valid, settings.batch_size)
             if math.isnan(validation):  # the last step of the epoch may be the one that broke the weights
                 raise _diverged("validation loss", stage, validation, epoch, settings)
@@ -258,11 +267,13 @@ class _Training:
                 record[settings.select] = self.metrics[settings.select](epoch, settings)
             if settings.select != "last" and record[settings.select] < best.value:
                 best = _Best(record[settings.select], epoch, _copied(self.model))
+            if average is not None and epoch + 1 < settings.epochs:
+                average.swap()
             record["seconds"] = round(time.monotonic() - started, 3)
             self.history.append(record)
             self.observer.epoch_done(record)
             if time.monotonic() - last_written > CHECKPOINT_SECONDS or epoch + 1 == settings.epochs:
-                self._write_checkpoint(number, epoch, optimizer, best)
+                self._write_checkpoint(number, epoch, optimizer, average, best)
                 last_written = time.monotonic()
         if best.weights is not None:
             self.model.load_state_dict(best.weights)
@@ -272,11 +283,9 @@ class _Training:
         """What a stage sees of the training and the validation set; a resumed stage has its constants already."""
         self.model.eval()
         with _seeded(derived_seed(self.settings.seed, stage.name, "view")):
-            x = self._view(stage, self.x, self.c)
             if fit and stage.fit is not None:
-                stage.fit(x)
-                x = self._view(stage, self.x, self.c)
-            return x, self._view(stage, self.x_valid, self.c_valid)
+                stage.fit(self.x.to(self.device), self.c.to(self.device))
+            return self._view(stage, self.x, self.c), self._view(stage, self.x_valid, self.c_valid)
 
     def _view(self, stage: Stage, x: Tensor, c: Tensor) -> Tensor:
         if stage.view is None:
@@ -285,7 +294,13 @@ class _Training:
         return torch.cat([stage.view(a.to(self.device), b.to(self.device)) for a, b in parts])
 
     def _train_epoch(
-        self, stage: Stage, settings: StageSettings, optimizer: torch.optim.Optimizer, x: Tensor, epoch: int
+        self,
+        stage: Stage,
+        settings: StageSettings,
+        optimizer: torch.optim.Optimizer,
+        average: _Average | None,
+        x: Tensor,
+        epoch: int,
     ) -> tuple[float, float]:
         rate = settings.learning_rate * SCHEDULES[settings.schedule](epoch, settings.epochs)
         rate *= 0.5 ** sum(epoch >= done for done in settings.halve_after)
@@ -303,6 +318,8 @@ class _Training:
             if settings.clip_norm is not None:
                 torch.nn.utils.clip_grad_norm_(stage.parameters, settings.clip_norm)
             optimizer.step()
+            if average is not None:
+                average.update()
             value = loss.item()
             if not math.isfinite(value):
                 raise _diverged("loss", stage, value, epoch, settings)
@@ -317,7 +334,9 @@ class _Training:
         total = sum(stage.loss(a.to(self.device), b.to(self.device)).sum().item() for a, b in parts)
         return total / len(x)
 
-    def _write_checkpoint(self, stage: int, epoch: int, optimizer: torch.optim.Optimizer, best: _Best) -> None:
+    def _write_checkpoint(
+        self, stage: int, epoch: int, optimizer: torch.optim.Optimizer, average: _Average | None, best: _Best
+    ) -> None:
         if self.checkpoint is None:
             return
         state = {
@@ -326,6 +345,7 @@ class _Training:
             "history": self.history,
             "model": self.model.state_dict(),
             "optimizer": optimizer.state_dict(),
+            "average": None if average is None else average.state(),
             "best": {"value": best.value, "epoch": best.epoch, "weights": best.weights},
         }
         with atomic_path(self.checkpoint) as partial:
@@ -339,6 +359,38 @@ class _Training:
         except Exception as error:
             reason = str(error).splitlines()[0]
             raise CaloforgeError(f"{self.checkpoint} is no readable checkpoint: {reason}") from None
+
+
+class _Average:
+    """Exponential moving average of a stage's weights; the first steps count less, so that the start is forgotten."""
+
+    def __init__(self, stage: Stage, decay: float) -> None:
+        self.weights: list[Tensor] = list(stage.parameters)
+        self.decay, self.steps = decay, 0
+        self.averages = [weight.detach().clone() for weight in self.weights]
+
+    @torch.no_grad()
+    def update(self) -> None:
+        self.steps += 1
+        torch._foreach_lerp_(
+            self.averages, tuple(self.weights), 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
+        )
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange the weights and their averages."""
+        for weight, average in zip(self.weights, self.averages, strict=True):
+            kept = weight.clone()
+            weight.copy_(average)
+            average.copy_(kept)
+
+    def state(self) -> dict[str, Any]:
+        return {"steps": self.steps, "averages": self.averages}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.steps = state["steps"]
+        for average, stored in zip(self.averages, state["averages"], strict=True):
+            average.copy_(stored)
 
 
 class _Best:

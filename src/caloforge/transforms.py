@@ -13,8 +13,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
@@ -114,8 +116,11 @@ class ReadoutThreshold(Transform):
         return x, c
 
     def inverse(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        # "Below" is strict, as in the challenge's evaluation: a voxel that equals the threshold stays.
-        return torch.where(x < self.value, torch.zeros_like(x), x), c
+        # "Below" is strict, as in the challenge's evaluation: a voxel that equals the threshold stays. `threshold`
+        # takes what is above, hence the next number below; it is one pass and several times as fast as `where`.
+        value = np.array(self.value, dtype=np.float64 if x.dtype == torch.float64 else np.float32)
+        below = np.nextafter(value, -np.inf, dtype=value.dtype)
+        return functional.threshold(x, float(below), 0.0), c
 
 
 class IncidentEnergyFraction(Transform):
@@ -186,6 +191,22 @@ class AppendDepositedEnergy(Transform):
         return voxels, c
 
 
+class DepositedEnergyShares(Transform):
+    """Voxels as shares of their sum, and the sum as one more feature (CaloScore on data set 1, arXiv:2206.11898).
+
+    After `IncidentEnergyFraction` the feature is E_dep / (f E_inc). A shower without energy has shares of 0. The way
+    back divides shares by their sum, so that E_dep is the feature's; the paper does not state whether.
+    """
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        total = x.sum(dim=1, keepdim=True)
+        return torch.cat([x / total.clamp_min(1e-16), total], dim=1), c
+
+    def inverse(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        shares, total = x[:, :-1].clamp_min(0), x[:, -1:].clamp_min(0)
+        return shares * (total / shares.sum(dim=1, keepdim=True).clamp_min(1e-16)), c
+
+
 class Logit(Transform):
     """u → logit(α + (1 − 2α) u) for features u in [0, 1] (CaloFlow, arXiv:2106.05285; CaloScore uses it too).
 
@@ -242,6 +263,8 @@ TRANSFORMS = Registry(
     Transform,  # type: ignore[type-abstract]
     {
         "append_deposited_energy": "caloforge.transforms.AppendDepositedEnergy",
+        "cartesian_cells": "caloforge.resampling.CartesianCells",
+        "deposited_energy_shares": "caloforge.transforms.DepositedEnergyShares",
         "incident_energy_fraction": "caloforge.transforms.IncidentEnergyFraction",
         "linear_condition": "caloforge.transforms.LinearCondition",
         "logit": "caloforge.transforms.Logit",

@@ -19,6 +19,7 @@ from caloforge.export.formats import GraphFormat, Mesh, Target
 from caloforge.export.graph import GeneratorGraph, card_path, decoder_of, export_graph, target_of
 from caloforge.geometry import CartesianLayer, Geometry, Layer, load_geometry
 from caloforge.models import MODELS
+from caloforge.models.caloflow import CaloFlow
 from caloforge.models.caloman import CaloMan
 from caloforge.registry import wants_geometry
 from caloforge.simulator import Simulator
@@ -279,10 +280,41 @@ def test_every_model_of_plain_features_exports(kind: str, small_geometry: Geomet
     assert parity.largest <= TOLERANCE
 
 
+def test_caloflows_student_exports_and_its_teacher_says_why(small_geometry: Geometry, tmp_path: Path) -> None:
+    """Flow I's loop over the layers is unrolled; flow II's over the voxels would be too long a graph."""
+    transforms = build_transforms([{"kind": "readout_threshold"}], small_geometry)
+    facts = {"energy_range_mev": [LOW, HIGH]}
+
+    def subject(**settings: Any) -> Simulator:
+        torch.manual_seed(0)
+        sizes = {
+            **SMALL["caloflow"],
+            "energy_scale": 1.0,
+            "empty_below": 0.1,
+            "standardise": True,
+            "marginals": True,
+            **settings,
+        }
+        model = CaloFlow(small_geometry.n_voxels, 1, geometry=small_geometry, **sizes).eval()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 0.1 * torch.randn_like(parameter)
+        return Simulator(small_geometry, transforms, model, facts)
+
+    student, path = subject(), tmp_path / "g.onnx"
+    assert export_graph(student, "onnx", path, showers=40).largest <= 1e-5
+    noise, energies, fed = some_input(GRAPHS.resolve("onnx")(target_of(student)), [600.0, 5000.0])
+    made, wanted = run(path, *fed), expected(student, noise, energies)
+    np.testing.assert_allclose(made, wanted, atol=0.05)
+    assert (wanted > 0).any()
+    with pytest.raises(CaloforgeError, match=r"'caloflow' cannot be exported: .* train a student and export that"):
+        export_graph(subject(sampler="teacher"), "onnx", tmp_path / "t.onnx")
+
+
 def test_the_onnx_engine_makes_the_same_showers(small_geometry: Geometry, monkeypatch: pytest.MonkeyPatch) -> None:
     import caloforge.export.engine as module
 
-    monkeypatch.setattr(module, "export_graph", lambda s, n, p: export_graph(s, n, p, exporter="legacy", showers=8))
+    monkeypatch.setattr(module, "export_graph", lambda s, n, p: export_graph(s, n, p, showers=8))
     subject = simulator(small_geometry)
     batch = Batch(0, np.resize([600.0, 2000.0, 7000.0], 50), seed=8)
     made, wanted = OnnxEngine(subject).make(batch).voxels, TorchEngine(subject).make(batch).voxels

@@ -1,7 +1,8 @@
 """Time against batch: a generator, its parts, its floor and its peers, all in one run.
 
-For each number of threads and each batch the candidates take turns, call by call, so that a drifting machine hurts
-them alike; read the ratios. One thread is timed by its CPU clock, several by the clock on the wall.
+For each number of threads and each batch the candidates take turns, of one call if it is long and of several if it is
+short, so that a drifting machine hurts them alike; read the ratios. One thread is timed by its CPU clock, several by
+the clock on the wall.
 
 | candidate | what a call does |
 |---|---|

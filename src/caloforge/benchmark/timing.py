@@ -2,8 +2,9 @@
 
 A call makes one batch as `Simulator.stream` does, from incident energies to voxels in MeV in memory: noise, networks,
 preprocessing undone, threshold applied. Beside it stands the model alone, noise included, timed in turn with the
-whole. After a warm-up the calls are repeated; what is given is the median over calls, with quartiles, divided by the
-batch, by CPU time, which other work on the machine lengthens little, and by the clock on the wall.
+whole. After a warm-up they take turns, short calls several times in a row; what is given is the median over turns,
+with quartiles, divided by the batch, by CPU time, which other work on the machine lengthens little, and by the clock
+on the wall.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ from caloforge.simulator.engines import Batch, TorchEngine
 WARM_UP_SECONDS = 0.1
 """Calls that do not count (at least one)."""
 
+TURN_SECONDS = 0.03
+"""A turn is as many calls as fit into that time, and at least one. Showers made one at a time are made in a row, with
+the weights in the processor's cache, if they fit; a call after another candidate's finds the other's weights there."""
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -51,7 +56,7 @@ class GeneratorTiming:
     Args:
         batch: showers per call.
         threads: that torch might use.
-        calls: measured.
+        calls: rounds measured.
         cpu, wall: of the whole, from incident energies to voxels in MeV.
         model_cpu, model_wall: of the model alone.
     """
@@ -115,6 +120,8 @@ def _time_batch(
 def timed(calls: Sequence[Callable[[], object]], threads: int, repeats: int, seconds: float) -> np.ndarray:
     """(rounds, calls, 2): CPU and wall seconds of each call, all of them in turn in each round, after a warm-up.
 
+    A short call is made several times in a row in its turn, for `TURN_SECONDS`, and the mean is taken.
+
     Args:
         calls: what to time.
         threads: with one, the CPU time is this thread's; with more, the process's.
@@ -126,25 +133,27 @@ def timed(calls: Sequence[Callable[[], object]], threads: int, repeats: int, sec
     """
     # One thread does all the work itself: its own clock leaves out a progress bar's.
     clock = time.thread_time if threads == 1 else time.process_time
-    _repeat(calls, clock, 1, WARM_UP_SECONDS)
-    times = _repeat(calls, clock, repeats, seconds)
+    once = _repeat([(call, 1) for call in calls], clock, 1, WARM_UP_SECONDS)
+    in_a_row = np.clip(TURN_SECONDS / np.median(once[:, :, 1], axis=0), 1, 1000).astype(int)
+    times = _repeat(list(zip(calls, in_a_row, strict=True)), clock, repeats, seconds)
     if not (np.median(times, axis=0) > 0).all():
         raise CaloforgeError("a call is too short for this machine's clock: time larger batches")
     return times
 
 
 def _repeat(
-    calls: Sequence[Callable[[], object]], clock: Callable[[], float], repeats: int, seconds: float
+    calls: Sequence[tuple[Callable[[], object], int]], clock: Callable[[], float], repeats: int, seconds: float
 ) -> np.ndarray:
-    """(rounds, calls, 2): CPU and wall seconds of each call, all of them in turn in each round."""
+    """(rounds, calls, 2): CPU and wall seconds of each call, the mean of that many in a row, all in turn."""
     rounds: list[list[tuple[float, float]]] = []
     begun = time.perf_counter()
     while len(rounds) < repeats or time.perf_counter() - begun < seconds:
         taken = []
-        for call in calls:
+        for call, n in calls:
             wall, cpu = time.perf_counter(), clock()
-            call()
-            taken.append((clock() - cpu, time.perf_counter() - wall))
+            for _ in range(n):
+                call()
+            taken.append(((clock() - cpu) / n, (time.perf_counter() - wall) / n))
         rounds.append(taken)
     return np.array(rounds)
 

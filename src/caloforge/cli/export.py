@@ -22,7 +22,7 @@ def export(
         None, "--cell-size", help="For ddml-hdf5: of the Cartesian cells in mm; by default the narrowest radial bin."
     ),
     exporter: str = typer.Option(
-        "dynamo", "--exporter", help="PyTorch's exporter: dynamo, or legacy (quicker to export, slower to run)."
+        "legacy", "--exporter", help="PyTorch's exporter: legacy (by TorchScript, seconds) or dynamo (newer, slower)."
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace files of that name."),
     trust: list[str] = typer.Option(

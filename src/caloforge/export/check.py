@@ -92,7 +92,7 @@ def check_parity(model: bytes, form: GraphFormat, simulator: Simulator, showers:
         row, voxel = np.unravel_index(np.argmax(np.nan_to_num(difference, nan=np.inf)), difference.shape)
         raise CaloforgeError(
             f"the graph disagrees with PyTorch by {largest:.1e} E_inc (shower {row}, voxel {voxel}; allowed "
-            f"{TOLERANCE:.0e}); nothing was written: try --exporter legacy, and report it"
+            f"{TOLERANCE:.0e}); nothing was written: try the other --exporter, and report it"
         )
     value = max((t.value for t in simulator.transforms if isinstance(t, ReadoutThreshold)), default=-np.inf)
     wanted = np.where(expected < value, 0, expected)

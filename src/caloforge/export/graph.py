@@ -29,7 +29,6 @@ from caloforge.files import atomic_path, write_json
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel, has_method
 from caloforge.simulator import Simulator
-from caloforge.simulator.lowering import lowered
 from caloforge.transforms import Compose, ReadoutThreshold
 
 if TYPE_CHECKING:
@@ -41,6 +40,9 @@ RAW = "before_threshold"
 """Name of the output that is checked and cut off."""
 
 BATCH = "batch"
+
+OPSET = 17
+"""Of ONNX, for the legacy exporter."""
 
 
 class GeneratorGraph(nn.Module):
@@ -111,7 +113,7 @@ def decoder_of(model: ShowerModel) -> nn.Module:
     obstacle = getattr(model, "export_obstacle", None)
     if obstacle:
         raise CaloforgeError(f"the model '{name}' cannot be exported: {obstacle}")
-    fast = lowered(model)
+    fast = model.lowered(graph=True)
     if fast is not None:
         return fast
     if not has_method(model, "decode"):
@@ -155,7 +157,7 @@ def export_graph(
     name: str,
     path: Path,
     *,
-    exporter: Exporter = "dynamo",
+    exporter: Exporter = "legacy",
     showers: int = 256,
     seed: int = 1,
 ) -> Parity:
@@ -165,7 +167,7 @@ def export_graph(
         simulator: a loaded run, float32 on the CPU.
         name: of a format in `GRAPHS`.
         path: the file to write.
-        exporter: PyTorch's exporter; `legacy` is quicker and older.
+        exporter: PyTorch's exporter: by TorchScript (`legacy`), in seconds, or `dynamo`, newer and slower.
         showers: compared.
         seed: of their noise and energies.
 
@@ -240,9 +242,11 @@ def _record(graph: GeneratorGraph, form: GraphFormat, exporter: Exporter) -> onn
     with torch.no_grad(), _quiet():
         try:
             if exporter == "legacy":
+                # It knows a threshold of 0 only.
+                torch.onnx.register_custom_op_symbolic("aten::threshold", _threshold, OPSET)
                 axes = {name: {0: BATCH} for name in (*form.input_names, form.output_name, RAW)}
                 out = BytesIO()
-                options: dict[str, Any] = {"dynamo": False, "opset_version": 17, "dynamic_axes": axes}
+                options: dict[str, Any] = {"dynamo": False, "opset_version": OPSET, "dynamic_axes": axes}
                 torch.onnx.export(graph, example, out, **options, **names)  # type: ignore[arg-type]
                 recorded = onnx.load_from_string(out.getvalue())
             else:
@@ -262,6 +266,11 @@ def _record(graph: GeneratorGraph, form: GraphFormat, exporter: Exporter) -> onn
             value.type.tensor_type.shape.dim[0].dim_value = form.batch
         del recorded.graph.value_info[:]  # inner shapes, which may still speak of any batch
     return recorded
+
+
+def _threshold(graph: Any, x: Any, threshold: Any, value: Any) -> Any:
+    """x where it is above the threshold, else the value, in ONNX."""
+    return graph.op("Where", graph.op("Greater", x, threshold), x, value)
 
 
 @contextmanager

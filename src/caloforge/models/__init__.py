@@ -11,5 +11,9 @@ MODELS = Registry(
     {
         "caloflow": "caloforge.models.caloflow.CaloFlow",
         "caloman": "caloforge.models.caloman.CaloMan",
+        "cascade": "caloforge.models.cascade.Cascade",
+        "flow_matching": "caloforge.models.flow_matching.FlowMatching",
+        "caloscore": "caloforge.models.caloscore.CaloScore",
+        "wgan-gp": "caloforge.models.wgan_gp.WGANGP",
     },
 )

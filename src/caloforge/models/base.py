@@ -25,15 +25,15 @@ class Stage:
         loss: (view (B, F'), c (B, C)) → (B,) loss per shower.
         parameters: what the optimiser may change.
         view: (x (B, F), c (B, C)) → (B, F'): what the stage is trained on, computed once when it begins; None is x.
-        fit: called when the stage begins with the view of the training set (N, F'), to set constants from it (a
-            scale, say); the view is then taken anew.
+        fit: called when the stage begins with the training set, x (N, F) and c (N, C), before the view is taken: to set
+            constants (a scale, say).
     """
 
     name: str
     loss: Callable[[Tensor, Tensor], Tensor]
     parameters: Sequence[nn.Parameter]
     view: Callable[[Tensor, Tensor], Tensor] | None = None
-    fit: Callable[[Tensor], None] | None = None
+    fit: Callable[[Tensor, Tensor], None] | None = None
 
 
 class ShowerModel(nn.Module, ABC):
@@ -75,6 +75,17 @@ class ShowerModel(nn.Module, ABC):
     @abstractmethod
     def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """(B, F) one sample for each row of conditions c (B, C); randomness from `generator` alone."""
+
+    def lowered(self, graph: bool = False) -> nn.Module | None:
+        """(noise (B, D), c (B, C)) → x (B, F): the showers of `decode`, up to rounding, with fewer operations.
+
+        For models with `decode`, where such a rewriting of the weights as they are now is known (`caloforge.lowering`);
+        None otherwise. An override must not speak for subclasses that sample differently.
+
+        Args:
+            graph: for a recorder, one shower at a time, instead of batches in PyTorch.
+        """
+        return None
 
 
 def has_method(model: ShowerModel, name: str) -> bool:

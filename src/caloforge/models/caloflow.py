@@ -188,7 +188,7 @@ class CaloFlow(ShowerModel):
                 "layer_energies",
                 self._energy_loss,
                 list(self.energies.parameters()),
-                lambda x, c: torch.cat([self.layers.sums(self._emptied(x)), c], dim=1),
+                self._layer_energies,
                 self._fit_energies,
             ),
             Stage(
@@ -203,6 +203,10 @@ class CaloFlow(ShowerModel):
             stages.append(Stage("student", self._student_loss, list(self.student.parameters()), fit=self._fit_student))
         return stages
 
+    def _layer_energies(self, x: Tensor, c: Tensor) -> Tensor:
+        """(B, L + 1): the layers' energies and E_inc."""
+        return torch.cat([self.layers.sums(self._emptied(x)), c], dim=1)
+
     def _energy_view(self, view: Tensor) -> tuple[Tensor, Tensor]:
         energies, c = view[:, :-1], view[:, -1:]
         if self.empty_below > 0:
@@ -212,9 +216,9 @@ class CaloFlow(ShowerModel):
     def _energy_loss(self, view: Tensor, c: Tensor) -> Tensor:
         return -self.energies.log_prob(*self._energy_view(view))
 
-    def _fit_energies(self, view: Tensor) -> None:
+    def _fit_energies(self, x: Tensor, c: Tensor) -> None:
         if isinstance(first := self.energies.steps[0], ConditionalStandardise):
-            first.fit(*self._energy_view(view))
+            first.fit(*self._energy_view(self._layer_energies(x, c)))
 
     def _shape_loss(self, view: Tensor, c: Tensor) -> Tensor:
         return -self._log_prob_of_logits(*self._shape_features(view[:, :-1], c))
@@ -223,12 +227,12 @@ class CaloFlow(ShowerModel):
         y, log_det = self.outer(y, given)
         return self.shapes.log_prob(y, given) + log_det
 
-    def _fit_shapes(self, view: Tensor) -> None:
+    def _fit_shapes(self, x: Tensor, c: Tensor) -> None:
         for step in self.outer.steps:
             if isinstance(step, ConditionalStandardise):
-                step.fit(*self._shape_features(view[:, :-1], view[:, -1:]))
+                step.fit(*self._shape_features(x, c))
 
-    def _fit_student(self, view: Tensor) -> None:
+    def _fit_student(self, x: Tensor, c: Tensor) -> None:
         """The student starts from the teacher's weights."""
         assert self.student is not None
         self.student.load_state_dict(self.shapes.state_dict())

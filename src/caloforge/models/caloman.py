@@ -23,6 +23,7 @@ from torch.func import jacfwd, vmap
 
 from caloforge.errors import CaloforgeError
 from caloforge.flows import spline_coupling_flow
+from caloforge.lowering import FlowThenLayers
 from caloforge.models.base import ShowerModel, Stage
 from caloforge.networks import mlp
 
@@ -176,9 +177,8 @@ class CaloMan(ShowerModel):
 
     def stages(self) -> Sequence[Stage]:
         """`autoencoder`, then `density` on the codes of the whole training set."""
-        scaling = self.autoencoder.scaling.fit if isinstance(self.autoencoder.scaling, Standardise) else None
         return [
-            Stage("autoencoder", self._autoencoder_loss, list(self.autoencoder.parameters()), fit=scaling),
+            Stage("autoencoder", self._autoencoder_loss, list(self.autoencoder.parameters()), fit=self._fit_scaling),
             Stage("density", self._density_loss, list(self.density.parameters()), self.codes, self._fit_codes),
         ]
 
@@ -192,7 +192,12 @@ class CaloMan(ShowerModel):
         """(B, d) encoder means of x (B, F), divided by the largest absolute element in training."""
         return self.autoencoder.encode(x, self._given(c))[0] / self.scale
 
-    def _fit_codes(self, codes: Tensor) -> None:
+    def _fit_scaling(self, x: Tensor, c: Tensor) -> None:
+        if isinstance(self.autoencoder.scaling, Standardise):
+            self.autoencoder.scaling.fit(x)
+
+    def _fit_codes(self, x: Tensor, c: Tensor) -> None:
+        codes = self.codes(x, c)
         largest = codes.abs().max().clamp_min(1e-12)
         self.scale *= largest
         if self.start_spread is not None:
@@ -212,6 +217,17 @@ class CaloMan(ShowerModel):
         """noise (B, d) from N(0, 1), c (B, C) → the decoder's mean (B, F)."""
         codes, _ = self.density.inverse(noise, c)
         return self.autoencoder.decode(codes * self.scale, self._given(c))[0]
+
+    def lowered(self, graph: bool = False) -> nn.Module | None:
+        """`decode` for sampling only; not for subclasses, which may decode differently."""
+        if type(self) is not CaloMan:
+            return None
+        linears = [layer for layer in self.autoencoder.decoder if isinstance(layer, nn.Linear)]
+        weights = [layer.weight.detach().clone() for layer in linears]
+        biases = [layer.bias.detach() for layer in linears]
+        weights[0][:, : self.latent_dim] *= self.scale
+        weights[-1], biases[-1] = weights[-1][:-1], biases[-1][:-1]  # without the decoder's variance
+        return FlowThenLayers(self.density, weights, biases, conditional=self.conditional_autoencoder, graph=graph)
 
     def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
         noise = torch.randn(len(c), self.latent_dim, generator=generator, device=c.device, dtype=c.dtype)

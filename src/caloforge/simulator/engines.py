@@ -15,12 +15,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import has_method
-from caloforge.simulator.lowering import lowered
-from caloforge.transforms import Compose, ReadoutThreshold
 
 if TYPE_CHECKING:
     from caloforge.simulator.core import Simulator
@@ -89,7 +86,7 @@ class TorchEngine:
         self.device, self.dtype = parameter.device, parameter.dtype
         # A GPU wants as much at once as there is.
         self.rows = ROWS if self.device.type == "cpu" else 1_000_000
-        self.decode: Callable[[Tensor, Tensor], Tensor] | None = lowered(self.model)
+        self.decode: Callable[[Tensor, Tensor], Tensor] | None = self.model.lowered(graph=compiled)
         if self.decode is None and has_method(self.model, "decode"):
             self.decode = self.model.decode  # type: ignore[assignment]
         self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
@@ -106,7 +103,7 @@ class TorchEngine:
 
         def whole(noise: Tensor, energies: Tensor) -> Tensor:
             c = self.transforms.condition(energies)
-            return undone(self.transforms, decode(noise, c), c)
+            return self.transforms.inverse(decode(noise, c), c)[0]
 
         return torch.compile(whole, dynamic=False)
 
@@ -144,7 +141,7 @@ class TorchEngine:
             rows = slice(start, start + self.rows)
             x = self._features(noise, c, rows, generator)
             modelled = self._now()
-            piece = undone(self.transforms, x, c[rows])
+            piece = self.transforms.inverse(x, c[rows])[0]
             if voxels is None:
                 voxels = torch.empty((len(energies), piece.shape[1]), dtype=torch.float32)
             voxels[rows] = piece
@@ -173,15 +170,3 @@ class TorchEngine:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
-
-
-def undone(transforms: Compose, x: Tensor, c: Tensor) -> Tensor:
-    """(B, F) features, (B, C) conditions → (B, V) voxels in MeV: `transforms.inverse`, with a faster threshold."""
-    for transform in reversed(transforms.transforms):
-        if type(transform) is ReadoutThreshold:
-            # x <= t is x < value for t just below it, and that comparison is one pass.
-            value = np.array(transform.value, dtype=np.float64 if x.dtype == torch.float64 else np.float32)
-            x = functional.threshold(x, float(np.nextafter(value, -np.inf, dtype=value.dtype)), 0.0)
-        else:
-            x, c = transform.inverse(x, c)  # type: ignore[operator]
-    return x

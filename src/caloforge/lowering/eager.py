@@ -1,20 +1,14 @@
-"""The sampling path of a trained CaloMan, rewritten as matrix products with as little between them as there can be.
-
-Training needs densities and gradients; sampling needs neither. What `lowered` makes of a model gives the same
-showers, up to rounding, at a fraction of the time, and consists of operations that ONNX and torch.compile know:
+"""A flow's way from noise to data for batches in PyTorch: few passes over memory, small intermediate results.
 
 - Permutations, LU maps, scales and the order of a coupling's halves are folded into one matrix per coupling.
 - ReLU(Wx + b) = max(Wx, −b) + b, and the last b goes into the next layer's bias: one pass instead of three.
 - The inverse spline works feature by feature with the batch along the last axis. In the bin k of y, with widths w
   and heights h of the bins and slopes d at the knots (see `caloforge.spline` for the rest of the formula),
   1[y ≥ y_j] counts the bins below y, its differences pick bin k, and everything else is a sum over bins.
-
-The model itself is left as it is; lower it anew when its weights have changed.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -22,58 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from caloforge.flows import Affine, Flow, SplineCoupling, frozen
-from caloforge.models.base import ShowerModel
-from caloforge.models.caloman import CaloMan
+from caloforge.lowering.graph import UNIT_SLOPE_LOGIT
 from caloforge.networks import GatedResidualBlock
 from caloforge.spline import MAX_SLOPE_LOGIT, MIN_BIN, MIN_SLOPE
-
-_UNIT_SLOPE = math.log(math.expm1(1 - MIN_SLOPE))
-"""Shift of a slope's logit that makes logit 0 the slope 1."""
-
-
-def lowered(model: ShowerModel) -> nn.Module | None:
-    """(noise (B, D), c (B, C)) → x (B, F) as fast as the model allows, or None where no such rewriting is known."""
-    if type(model) is not CaloMan:
-        return None
-    linears = [layer for layer in model.autoencoder.decoder if isinstance(layer, nn.Linear)]
-    others = {type(layer) for layer in model.autoencoder.decoder} - {nn.Linear}
-    if others - {nn.ReLU}:
-        return None
-    with torch.no_grad():
-        return LoweredCaloMan(model, linears)
-
 
 Gate = Callable[[Tensor], Tensor]
 """Weights (C + 1, W) → gates (B, W) of a batch."""
 
 
-class LoweredCaloMan(nn.Module):
-    """Flow and decoder of a CaloMan, for sampling only.
-
-    Args:
-        model: the trained model.
-        linears: the layers of its decoder.
-    """
-
-    def __init__(self, model: CaloMan, linears: list[nn.Linear]) -> None:
-        super().__init__()
-        self.flow = LoweredFlow(model.density)
-        self.conditional = model.conditional_autoencoder
-        codes = model.latent_dim
-        first = linears[0].weight.detach().clone()
-        first[:, :codes] *= model.scale
-        weights = [first, *(layer.weight.detach() for layer in linears[1:])]
-        biases = [layer.bias.detach() for layer in linears]
-        weights[-1], biases[-1] = weights[-1][:-1], biases[-1][:-1]  # without the decoder's variance
-        self.decoder = RectifiedLayers(weights, biases)
-
-    def forward(self, noise: Tensor, c: Tensor) -> Tensor:
-        """noise (B, d) from N(0, 1), c (B, C) → (B, F)."""
-        codes = self.flow(noise.T, c).T
-        return self.decoder(torch.cat([codes, c], dim=1) if self.conditional else codes)
-
-
-class RectifiedLayers(nn.Module):
+class EagerLayers(nn.Module):
     """Linear layers with ReLU between them.
 
     Args:
@@ -95,22 +46,12 @@ class RectifiedLayers(nn.Module):
         for k in range(self.n_layers):
             x = x @ getattr(self, f"weight_{k}")
             bias = getattr(self, f"bias_{k}")
-            x = x.add_(bias) if k == self.n_layers - 1 else torch.maximum(x, bias, out=_own(x))
+            x = x.add_(bias) if k == self.n_layers - 1 else torch.maximum(x, bias, out=x)
         return x
 
 
-def _recording() -> bool:
-    """Whether a graph is being recorded, for export or compilation."""
-    return torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.jit.is_tracing()
-
-
-def _own(x: Tensor) -> Tensor | None:
-    """x as the place for a result, except in a graph."""
-    return None if _recording() else x
-
-
-class LoweredFlow(nn.Module):
-    """Noise to data through a chain of linear maps and spline couplings; features first: (F, B).
+class EagerFlow(nn.Module):
+    """Noise to data through a chain of linear maps and spline couplings; inside, features come first: (F, B).
 
     Args:
         flow: the trained flow.
@@ -137,7 +78,8 @@ class LoweredFlow(nn.Module):
         self.steps = nn.ModuleList(steps)
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
-        """Noise z (F, B), c (B, C) → features (F, B)."""
+        """Noise z (B, F), c (B, C) → (B, F)."""
+        z = z.T
         levels, row = _few_levels(c)
         c, levels = (torch.cat([part, torch.ones_like(part[:, :1])], dim=1) for part in (c, levels))
 
@@ -147,7 +89,7 @@ class LoweredFlow(nn.Module):
 
         for step in self.steps:
             z = step(z, c, gate)
-        return z
+        return z.T
 
 
 def _few_levels(c: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -155,7 +97,7 @@ def _few_levels(c: Tensor) -> tuple[Tensor, Tensor | None]:
 
     Gates depend on the conditions alone, and samples are often made at a handful of energies.
     """
-    if _recording() or c.shape[1] != 1:
+    if c.shape[1] != 1:
         return c, None
     values, row = torch.unique(c[:, 0], return_inverse=True)
     return (values[:, None], row) if 8 * len(values) <= len(c) else (c, None)
@@ -189,7 +131,7 @@ class _GatedBlock(nn.Module):
 
     def forward(self, h: Tensor, gate: Tensor) -> Tensor:
         update = functional.relu(h) @ self.first
-        update = torch.maximum(update, self.floor, out=_own(update)) @ self.second
+        update = torch.maximum(update, self.floor, out=update) @ self.second
         return h.addcmul_(update.add_(self.offset), gate)
 
 
@@ -209,7 +151,8 @@ class _InverseCoupling(nn.Module):
         blocks = [block for block in network.blocks if isinstance(block, GatedResidualBlock)]
         self.blocks = nn.ModuleList([_GatedBlock(block.first, block.second) for block in blocks])
         self.register_buffer("first", _with_bias(network.first).T.contiguous())
-        self.register_buffer("gates", torch.cat([_with_bias(block.gate) for block in blocks]).T.contiguous())
+        gates = [_with_bias(block.gate).T for block in blocks]
+        self.register_buffer("gates", torch.cat(gates, dim=1) if gates else torch.empty(0))
         # The network gives all numbers of one feature after another; here the features of one number do, and the two
         # outer slopes, which the network does not give, have the logit 0.
         numbers = _with_bias(network.last) * coupling.scale
@@ -224,14 +167,9 @@ class _InverseCoupling(nn.Module):
         bent, kept = z[: self.n_bent], z[self.n_bent :]
         h = torch.cat([kept.T, c], dim=1) @ self.first
         n_blocks = len(self.blocks)
-        if _recording():  # fewest operations: graphs are for one shower at a time
-            for block, opened in zip(self.blocks, gate(self.gates).chunk(n_blocks, dim=1), strict=True):
-                h = block(h, opened)
-            numbers = functional.linear(h, self.last, self.last_bias[:, 0]).T
-        else:  # smallest intermediate results, laid out for what comes next
-            for block, weight in zip(self.blocks, self.gates.chunk(n_blocks, dim=1), strict=True):
-                h = block(h, gate(weight))
-            numbers = (self.last @ h.T).add_(self.last_bias)
+        for block, weight in zip(self.blocks, self.gates.chunk(n_blocks, dim=1) if n_blocks else (), strict=True):
+            h = block(h, gate(weight))
+        numbers = (self.last @ h.T).add_(self.last_bias)
         bent = inverse_spline(bent, numbers.reshape(-1, self.n_bent, z.shape[1]), self.bound)
         return torch.cat([bent, kept])
 
@@ -269,7 +207,7 @@ def inverse_spline(y: Tensor, parameters: Tensor, bound: float) -> Tensor:
     sides = parameters[2 * bins : -1], parameters[2 * bins + 1 :]  # left and right of each bin
     logits = torch.cat([(side * chosen).sum(dim=0, keepdim=True) for side in sides])
     bounded = torch.tanh(logits * (1 / MAX_SLOPE_LOGIT)) * MAX_SLOPE_LOGIT
-    d_k, d_next = torch.split(functional.softplus(bounded + _UNIT_SLOPE) + MIN_SLOPE, 1)
+    d_k, d_next = torch.split(functional.softplus(bounded + UNIT_SLOPE_LOGIT) + MIN_SLOPE, 1)
 
     # The quadratic of `caloforge.spline`, divided by the height: a ξ² + b ξ − c = 0.
     s = height / width

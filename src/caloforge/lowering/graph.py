@@ -1,0 +1,212 @@
+"""A flow's way from noise to data, in as few operations as there can be, for recorders.
+
+One sample at a time, an operation costs about a microsecond, whatever it does to a few hundred numbers. So:
+
+- Permutations, LU maps and the order of a coupling's halves are folded into one matrix per half.
+- Everything that depends on the conditions alone, gates of all blocks and the conditions' part of all first layers, is
+  one product; sums enter as the third term of a product.
+- The inverse spline is evaluated in all K bins at once, without a search. With the spline of `caloforge.spline`, let t
+  be y's place in a bin, from 0 (y below it) to 1 (above). Solving the quadratic for ξ, with s = height / width,
+
+      u = 2 s t,   q = d_k − t (d_k + d_{k+1}),   ξ = u / (q + √(q² + u (2 s − u)) + u),
+
+  which is exactly 0 at t = 0 and exactly 1 at t = 1, also in floating-point numbers. So x = −B + Σ_k width_k ξ_k.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from caloforge.flows import Affine, Flow, SplineCoupling, frozen
+from caloforge.networks import GatedResidualBlock
+from caloforge.spline import MAX_SLOPE_LOGIT, MIN_BIN, MIN_SLOPE
+
+UNIT_SLOPE_LOGIT = math.log(math.expm1(1 - MIN_SLOPE))
+"""Shift of a slope's logit that makes logit 0 the slope 1."""
+
+
+class GraphLayers(nn.Module):
+    """Linear layers with ReLU between them.
+
+    Args:
+        weights: (outputs, inputs) of each layer.
+        biases: (outputs,) of each layer.
+    """
+
+    def __init__(self, weights: list[Tensor], biases: list[Tensor]) -> None:
+        super().__init__()
+        self.products = nn.ModuleList([_Product(w, b) for w, b in zip(weights, biases, strict=True)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, inputs of the first) → (B, outputs of the last)."""
+        for k, product in enumerate(self.products):
+            x = product(torch.relu(x) if k else x)
+        return x
+
+
+class GraphFlow(nn.Module):
+    """Noise to data through a chain of linear maps and spline couplings.
+
+    Args:
+        flow: the trained flow.
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        super().__init__()
+        steps = list(reversed(frozen(flow).steps))
+        features = next(len(step.bias) for step in steps if isinstance(step, Affine))
+        unit = torch.eye(features).to(next(flow.parameters()))
+        weight, bias = unit, unit.new_zeros(features)  # from the state of the graph to that of the flow
+        couplings: list[nn.Module] = []
+        context: list[Tensor] = []
+        for step in steps:
+            if isinstance(step, Affine):
+                weight, bias = step.inverse_weight @ weight, step.inverse_weight @ (bias - step.bias)
+                continue
+            assert isinstance(step, SplineCoupling)
+            couplings.append(_InverseCoupling(step, weight, bias))
+            context.append(_context(step))
+            weight = unit[:, torch.cat([step.bent, step.kept])]
+            bias = -step.bound * weight[:, : len(step.bent)].sum(dim=1)  # couplings count from the lower end
+        self.couplings = nn.ModuleList(couplings)
+        self.last = _Product(weight, bias)
+        # Gates of all blocks, then the conditions' part of all first layers.
+        gates, firsts = [part[:-1] for part in context], [part[-1:] for part in context]
+        numbers = torch.cat([part.flatten(0, 1) for part in (*gates, *firsts)])
+        self.context = _Product(numbers[:, :-1], numbers[:, -1])
+        self.gate_sizes = [part.shape[1] for part in gates for _ in part]
+        self.first_sizes = [part.shape[1] for part in firsts]
+
+    def forward(self, z: Tensor, c: Tensor) -> Tensor:
+        """Noise z (B, F), c (B, C) → (B, F)."""
+        opened, firsts = self.context(c).split([sum(self.gate_sizes), sum(self.first_sizes)], dim=1)
+        gates = iter(torch.sigmoid(opened).split(self.gate_sizes, dim=1) if self.gate_sizes else ())
+        for coupling, first in zip(self.couplings, firsts.split(self.first_sizes, dim=1), strict=True):
+            z = coupling(z, first, gates)
+        return self.last(z)
+
+
+def _context(coupling: SplineCoupling) -> Tensor:
+    """(blocks + 1, W, C + 1): what makes the gates of each block, and the conditions' part of the first layer."""
+    network, n_kept = coupling.network, len(coupling.kept)
+    gates = [block.gate for block in network.blocks if isinstance(block, GatedResidualBlock)]
+    first = torch.cat([network.first.weight[:, n_kept:], network.first.bias[:, None]], dim=1)
+    return torch.stack([*(torch.cat([gate.weight, gate.bias[:, None]], dim=1) for gate in gates), first]).detach()
+
+
+class _Product(nn.Module):
+    """x → W x + b, or W x + what is given.
+
+    Args:
+        weight: W (outputs, inputs).
+        bias: b (outputs,).
+    """
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.detach().T.clone(memory_format=torch.contiguous_format))
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+
+    def forward(self, x: Tensor, more: Tensor | None = None) -> Tensor:
+        """x (B, inputs), `more` (B, outputs) in place of the bias."""
+        given = self.bias if more is None else more
+        assert given is not None
+        return torch.addmm(given, x, self.weight)
+
+
+class _InverseCoupling(nn.Module):
+    """Inverse of a spline coupling, with the linear map before it.
+
+    Args:
+        coupling: as trained.
+        weight, bias: (F, F) and (F,), the map.
+    """
+
+    def __init__(self, coupling: SplineCoupling, weight: Tensor, bias: Tensor) -> None:
+        super().__init__()
+        network, n_bent = coupling.network, len(coupling.bent)
+        self.bent = _Product(weight[coupling.bent], bias[coupling.bent])
+        self.kept = _Product(weight[coupling.kept], bias[coupling.kept])
+        self.first = _Product(network.first.weight[:, : len(coupling.kept)])
+        blocks = [block for block in network.blocks if isinstance(block, GatedResidualBlock)]
+        self.blocks = nn.ModuleList(
+            [
+                GraphLayers([block.first.weight, block.second.weight], [block.first.bias, block.second.bias])
+                for block in blocks
+            ]
+        )
+        # Numbers of a feature stand together; here all widths and heights come before all slopes.
+        last = torch.cat([network.last.weight, network.last.bias[:, None]], dim=1) * coupling.scale
+        last = last.view(n_bent, -1, last.shape[1])
+        bins = (last.shape[1] + 1) // 3
+        last = torch.cat([last[:, : 2 * bins].flatten(0, 1), last[:, 2 * bins :].flatten(0, 1) / MAX_SLOPE_LOGIT])
+        self.last = _Product(last[:, :-1], last[:, -1])
+        self.spline = InverseSpline(n_bent, bins, coupling.bound, weight)
+
+    def forward(self, z: Tensor, first: Tensor, gates: Iterator[Tensor]) -> Tensor:
+        kept = self.kept(z)
+        h = self.first(kept, first)
+        for block in self.blocks:
+            h = h + next(gates) * block(torch.relu(h))
+        return torch.cat([self.spline(self.bent(z), self.last(h)), kept], dim=1)
+
+
+class InverseSpline(nn.Module):
+    """The inverse of `caloforge.spline.rational_quadratic_spline`, without the slope.
+
+    Args:
+        features: F.
+        bins: K.
+        bound: B.
+        like: of the numbers' type.
+    """
+
+    def __init__(self, features: int, bins: int, bound: float, like: Tensor) -> None:
+        super().__init__()
+        self.features, self.bins, self.bound = features, bins, bound
+        free, least = 2 * bound * (1 - MIN_BIN * bins), 2 * bound * MIN_BIN
+        one = torch.eye(bins, dtype=torch.float64)
+        zero, ones, before = torch.zeros_like(one), torch.ones_like(one[0]), torch.ones_like(one).tril(-1)
+
+        def product(weight: Tensor, bias: Tensor) -> _Product:
+            return _Product(weight.to(like), bias.to(like))
+
+        # Shares of the interval, widths then heights → half widths, heights, lower ends of the heights.
+        edges = torch.cat([torch.cat([one / 2, zero], 1), torch.cat([zero, one], 1), torch.cat([zero, before], 1)])
+        self.edges = product(free * edges, torch.cat([least / 2 * ones, least * ones, least * before.sum(1) - bound]))
+        # tanh of the inner slopes' logits → the logits at all knots, of which the outer two have slope 1.
+        inner = functional.pad(one[1:, 1:], (0, 0, 1, 1))
+        self.knots = product(MAX_SLOPE_LOGIT * inner, UNIT_SLOPE_LOGIT * functional.pad(ones, (0, 1), value=1.0))
+        # Slopes at all knots, without the least → on the left of each bin, and left and right together.
+        left, right = functional.pad(one, (0, 1)), functional.pad(one, (1, 0))
+        self.sides = product(torch.cat([left, left + right]), MIN_SLOPE * torch.cat([ones, 2 * ones]))
+        # Half widths times ξ → their sums.
+        self.sums = product(2 * torch.eye(features).repeat_interleave(bins, dim=1), torch.zeros(features))
+
+    def forward(self, y: Tensor, numbers: Tensor) -> Tensor:
+        """y (B, F), and for all features first 2K logits of widths and heights, then K − 1 of slopes over their bound
+        (B, (3K − 1) F) → x + B (B, F)."""
+        bins = self.bins
+        sizes, slopes = numbers.split([2 * bins * self.features, (bins - 1) * self.features], dim=1)
+        # From here a feature of a sample is a row.
+        shares = torch.softmax(sizes.reshape(-1, bins), dim=1)
+        half, height, low = self.edges(shares.reshape(-1, 2 * bins)).split([bins] * 3, dim=1)
+        # softplus, which recorders would guard against overflow that the bound on logits rules out.
+        steepness = torch.log(torch.exp(self.knots(torch.tanh(slopes.reshape(-1, bins - 1)))) + 1)
+        d, both = self.sides(steepness).split([bins] * 2, dim=1)
+        t = ((y.reshape(-1, 1) - low) / height).clamp(0, 1)
+        s = height / half
+        u = s * t
+        q = d - t * both
+        root = torch.sqrt(q * q + u * (s - u))
+        bent = half * (u / (q + root + u))  # in this order: q + root is exactly 0 above the bin
+        outside = y - y.clamp(-self.bound, self.bound)
+        return self.sums(bent.reshape(-1, self.features * bins), outside)

@@ -1,0 +1,229 @@
+"""What one part gets of a whole: its distribution given the whole, as tables, and the Gaussian in its place.
+
+A part with the energy e of a whole of W MeV (a layer of a shower, a ring of a layer, a voxel of a ring) gets nothing
+with the chance p₀(W), or e = e₀ (W/e₀)^g, e₀ being the least energy that counts. The chance and the quantiles of g
+given that there is something are measured at a few W and interpolated linearly in log W:
+
+    u = p₀ + (1 − p₀) F(g | W),    z = Φ⁻¹(u),
+
+so that z ~ N(0, 1) for each part at each W: a model that learns z has nothing left to learn but how parts depend on
+each other. Where e = 0, u is anywhere between 0 and p₀; where there is no whole, anywhere. Hence a part does not have
+a number u but an interval, from which u is drawn anew whenever a batch is.
+
+The quantiles are tabulated at even steps of y = logit(F), so that finding a place among them is an arithmetic
+operation and not a search, and the way back from z is made of operations that ONNX knows.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+QUANTILES = 81
+"""Entries of a table of quantiles, at even steps of y between −Y_MAX and Y_MAX."""
+
+Y_MAX = 10.0
+"""logit of the outermost tabulated quantiles, 1 − 5·10⁻⁵."""
+
+G_MAX = 2.0
+"""Largest g: a whole may be exceeded (E_dep by E_inc), but not by orders of magnitude."""
+
+FEWEST = 200
+"""Wholes to a knot at least; with fewer the quantiles would be those of a handful of showers."""
+
+ROWS = 1000
+"""Showers whose intervals are worked out at a time: their intermediate results stay in a processor's cache."""
+
+TINY = 1e-6
+"""u is kept this far from 0 and 1."""
+
+
+class ConditionalMarginals(nn.Module):
+    """Tables of p₀(W) and of the quantiles of g given W, for several types of parts.
+
+    Args:
+        types: (P,) the type of each part, 0 … T − 1; parts of one type share their tables.
+        least: e₀ in MeV, above 0: no part has less, unless it has nothing.
+        knots: values of W at which the tables are made, at most.
+    """
+
+    types: Tensor
+    log_whole: Tensor
+    p_zero: Tensor
+    g: Tensor
+
+    def __init__(self, types: Tensor, least: float, knots: int = 24) -> None:
+        super().__init__()
+        n_types = int(types.max()) + 1
+        self.least, self.knots = least, knots
+        self.register_buffer("types", types, persistent=False)
+        self.register_buffer("log_whole", torch.arange(knots, dtype=torch.float32).repeat(n_types, 1))
+        self.register_buffer("p_zero", torch.zeros(n_types, knots))
+        even = torch.sigmoid(torch.linspace(-Y_MAX, Y_MAX, QUANTILES))
+        self.register_buffer("g", even.repeat(n_types, knots, 1))
+
+    # ---- from data ---------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def fit(self, parts: Tensor, wholes: Tensor) -> None:
+        """Measure the tables.
+
+        Args:
+            parts: (N, P) MeV. wholes: (N, P) MeV, the whole of each part.
+        """
+        for number in range(len(self.p_zero)):
+            chosen = self.types == number
+            e, whole = parts[:, chosen].flatten(), wholes[:, chosen].flatten()
+            present = whole > 0
+            self._fit_type(number, e[present], torch.log(whole[present] / self.least))
+
+    def _fit_type(self, number: int, e: Tensor, log_whole: Tensor) -> None:
+        if len(e) == 0:
+            return
+        log_whole, order = torch.sort(log_whole)
+        e = e[order]
+        windows = self._windows(log_whole)
+        for k, (start, end) in enumerate(windows):
+            self.log_whole[number, k] = log_whole[start:end].double().mean()
+            self._measure(number, k, e[start:end], log_whole[start:end])
+        last = len(windows) - 1
+        for k in range(1, self.knots):  # rising strictly; knots that are left over repeat the last one's tables
+            least = self.log_whole[number, k - 1] + (1e-3 if k <= last else 1.0)
+            if k > last:
+                self.log_whole[number, k] = least
+                self.p_zero[number, k], self.g[number, k] = self.p_zero[number, last], self.g[number, last]
+            else:
+                self.log_whole[number, k] = torch.maximum(self.log_whole[number, k], least)
+
+    def _windows(self, log_whole: Tensor) -> list[tuple[int, int]]:
+        """Where, in rising order of W, the showers around each knot begin and end."""
+        n = len(log_whole)
+        levels = torch.unique(log_whole)
+        if len(levels) <= self.knots:  # a few incident energies: each is a knot
+            starts = torch.searchsorted(log_whole, levels).tolist()
+            return list(zip(starts, [*starts[1:], n], strict=True))
+        n_knots = min(self.knots, max(2, n // FEWEST))
+        half = max(1, n // (2 * (n_knots - 1)))
+        centres = [round(k * (n - 1) / (n_knots - 1)) for k in range(n_knots)]
+        return [(max(0, centre - half), min(n, centre + half + 1)) for centre in centres]
+
+    def _measure(self, number: int, k: int, e: Tensor, log_whole: Tensor) -> None:
+        something = e > 0
+        self.p_zero[number, k] = 1 - something.double().mean()
+        if not something.any():
+            self.g[number, k] = 1.0
+            return
+        g, _ = torch.sort(_exponent(e[something], log_whole[something], self.least))
+        place = torch.sigmoid(torch.linspace(-Y_MAX, Y_MAX, QUANTILES, device=g.device)) * len(g) - 0.5
+        place = place.clamp(0, len(g) - 1)
+        lower = place.long()
+        upper = (lower + 1).clamp_max(len(g) - 1)
+        self.g[number, k] = torch.lerp(g[lower], g[upper], place - lower)
+
+    # ---- from energies to intervals, and back ------------------------------------------------------------------
+
+    def intervals(self, parts: Tensor, wholes: Tensor) -> Tensor:
+        """(N, P) MeV, (N, P) MeV → (2, N, P): the lower and the upper end of u."""
+        pieces = zip(parts.split(ROWS), wholes.split(ROWS), strict=True)
+        return torch.cat([self._intervals(e, whole) for e, whole in pieces], dim=1)
+
+    def _intervals(self, parts: Tensor, wholes: Tensor) -> Tensor:
+        knot, weight = self._between(wholes)
+        p_zero = self._chance(knot, weight)
+        nothing = torch.stack([torch.zeros_like(p_zero), p_zero])
+        anywhere = torch.stack([torch.zeros_like(p_zero), torch.ones_like(p_zero)])
+        u = torch.where(wholes <= 0, anywhere, nothing)
+        something = (parts > 0) & (wholes > 0)
+        knot, weight, p_zero = knot[something], weight[something], p_zero[something]
+        g = _exponent(parts[something], torch.log(wholes[something] / self.least), self.least)
+        # A value that many showers share (all of the whole, g = 1) has an interval of its own.
+        below, up_to = self._count(g - TINY, knot, weight), self._count(g + TINY, knot, weight)
+        inside = self._place(g, below, knot, weight)
+        ends = torch.stack([torch.where(below == up_to, inside, k.to(g)) for k in (below, up_to - 1)])
+        F = torch.sigmoid(ends * (2 * Y_MAX / (QUANTILES - 1)) - Y_MAX)
+        F[0] = torch.where(below == 0, 0.0, F[0])
+        F[1] = torch.where(up_to == QUANTILES, 1.0, F[1])
+        u[:, something] = p_zero + (1 - p_zero) * F
+        return u
+
+    def energies(self, z: Tensor, wholes: Tensor) -> tuple[Tensor, Tensor]:
+        """What the parts get, before they are made to sum to anything.
+
+        Args:
+            z: (N, P). wholes: (N, P) MeV.
+
+        Returns:
+            (N, P) the energy of each part in MeV if it gets something, and (N, P) its place among those that do: above
+            0 where it does, the higher the surer.
+        """
+        knot, weight = self._between(wholes)
+        p_zero = self._chance(knot, weight)
+        place = (0.5 * (1 + torch.erf(z * math.sqrt(0.5))) - p_zero) / (1 - p_zero).clamp_min(TINY)
+        F = place.clamp(1e-5, 1 - 1e-5)
+        step = ((torch.log(F / (1 - F)) + Y_MAX) * ((QUANTILES - 1) / (2 * Y_MAX))).clamp(0, QUANTILES - 1.001)
+        lower = step.floor()
+        rest = step - lower
+        entry = knot * QUANTILES + lower.long()
+        tables = self.g.flatten()
+        near = _lerp(tables[entry], tables[entry + 1], rest)
+        far = _lerp(tables[entry + QUANTILES], tables[entry + (QUANTILES + 1)], rest)
+        log_whole = torch.log(wholes.clamp_min(self.least) / self.least)
+        return self.least * torch.exp(_lerp(near, far, weight) * log_whole), place
+
+    def _between(self, wholes: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, P) MeV → the entry of the knot below each whole in the flattened tables, and the weight of the next."""
+        log_whole = torch.log(wholes.clamp_min(self.least) / self.least)
+        knots = self.log_whole[self.types]
+        below = torch.zeros_like(log_whole, dtype=torch.long)
+        for k in range(1, self.knots - 1):  # a sum of comparisons, one knot at a time: no big intermediate result
+            below = below + (log_whole >= knots[:, k])
+        entry = self.types * self.knots + below
+        flat = self.log_whole.flatten()
+        low, high = flat[entry], flat[entry + 1]
+        return entry, ((log_whole - low) / (high - low)).clamp(0, 1)
+
+    def _chance(self, knot: Tensor, weight: Tensor) -> Tensor:
+        flat = self.p_zero.flatten()
+        return _lerp(flat[knot], flat[knot + 1], weight)
+
+    def _g(self, k: Tensor, knot: Tensor, weight: Tensor) -> Tensor:
+        """The k-th tabulated quantile, interpolated between knots."""
+        flat = self.g.flatten()
+        entry = knot * QUANTILES + k
+        return _lerp(flat[entry], flat[entry + QUANTILES], weight)
+
+    def _count(self, g: Tensor, knot: Tensor, weight: Tensor) -> Tensor:
+        """How many of the tabulated quantiles lie below g, by bisection."""
+        low = torch.zeros_like(knot)
+        high = torch.full_like(knot, QUANTILES)
+        for _ in range(QUANTILES.bit_length()):
+            middle = (low + high) // 2
+            below = (self._g(middle.clamp_max(QUANTILES - 1), knot, weight) < g) & (low < high)
+            low, high = torch.where(below, middle + 1, low), torch.where(below, high, middle)
+        return low
+
+    def _place(self, g: Tensor, below: Tensor, knot: Tensor, weight: Tensor) -> Tensor:
+        """Where g lies among the quantiles, 0 … QUANTILES − 1, given how many lie below it."""
+        k = below.clamp(1, QUANTILES - 1)
+        left, right = self._g(k - 1, knot, weight), self._g(k, knot, weight)
+        return (k - 1) + ((g - left) / (right - left).clamp_min(1e-9)).clamp(0, 1)
+
+
+def drawn(intervals: Tensor) -> Tensor:
+    """(2, N, P) ends of u → (N, P) z = Φ⁻¹(u), u uniform in its interval; from the global random state."""
+    low, high = intervals
+    u = low + (high - low) * torch.rand_like(low)
+    return torch.special.ndtri(u.clamp(TINY, 1 - TINY))
+
+
+def _exponent(e: Tensor, log_whole: Tensor, least: float) -> Tensor:
+    """g = log(e/e₀) / log(W/e₀), 1 where the whole is no more than e₀."""
+    small = log_whole < 1e-3
+    g = torch.log(e / least) / torch.where(small, 1.0, log_whole)
+    return torch.where(small, 1.0, g).clamp(0, G_MAX)
+
+
+def _lerp(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+    return a + (b - a) * weight

@@ -1,0 +1,246 @@
+"""Cascade: the energy of a shower divided level by level, each level by a model of its own.
+
+E_inc → E_dep → layers → rings → voxels (`caloforge.hierarchy`). At each level the parts are described by numbers z
+that are N(0, 1) for each part by itself, so that its model has to learn only how parts depend on each other, given
+the energies of the level above; any registered model will do, conditional flow matching by default. The deposited
+energy needs no model: its distribution given E_inc is in the table.
+
+A sample draws z level by level. What the levels above have fixed stays exact: layers sum to the deposited energy,
+rings to their layers, voxels to their rings, up to what a readout threshold removes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from caloforge.errors import CaloforgeError
+from caloforge.geometry import Geometry
+from caloforge.hierarchy import Hierarchy, Split
+from caloforge.marginals import drawn
+from caloforge.models.base import ShowerModel, Stage
+from caloforge.registry import checked_settings, wants_geometry
+
+FIT_ROWS = 10_000
+"""Showers from which a level's model takes its own constants; its numbers z are nearly N(0, 1) anyway."""
+
+SCALING_KNOTS = 8
+"""Values of E_inc between which the scaling of conditions is interpolated."""
+
+
+class Cascade(ShowerModel):
+    """Layer energies, then rings, then voxels.
+
+    Features are the voxels in MeV, the condition is the incident energy in MeV: use no transform but a threshold.
+
+    Args:
+        features: V, the geometry's number of voxels.
+        conditions: 1, the incident energy.
+        geometry: supplies layers, rings and sectors.
+        layers: the model of the layers' energies, given E_inc and E_dep: `kind` and its settings.
+        rings: the model of the rings' energies, given E_inc and the layers' energies.
+        voxels: the model of the voxels, given E_inc and the rings' energies.
+        least: e₀ in MeV, voxels below it count as empty; 0 takes the geometry's readout threshold.
+        knots: energies at which the marginal distributions are tabulated, at most.
+
+    Example:
+        >>> from caloforge.geometry import load_geometry
+        >>> small = {"kind": "flow_matching", "width": 16, "blocks": 1, "steps": 2}
+        >>> model = Cascade(368, 1, geometry=load_geometry("ds1-photons"), layers=small, rings=small, voxels=small)
+        >>> model.sample(torch.full((2, 1), 4096.0)).shape
+        torch.Size([2, 368])
+    """
+
+    def __init__(
+        self,
+        features: int,
+        conditions: int,
+        *,
+        geometry: Geometry,
+        layers: dict[str, Any] = {"kind": "flow_matching"},  # noqa: B006 (never changed)
+        rings: dict[str, Any] = {"kind": "flow_matching"},  # noqa: B006
+        voxels: dict[str, Any] = {"kind": "flow_matching", "network": "sectors"},  # noqa: B006
+        least: float = 0.0,
+        knots: int = 24,
+    ) -> None:
+        super().__init__()
+        if features != geometry.n_voxels or conditions != 1:
+            raise CaloforgeError(
+                f"cascade takes the {geometry.n_voxels} voxels and the incident energy in MeV, not {features} features "
+                f"and {conditions} conditions; leave only readout_threshold in the recipe's transforms"
+            )
+        least = least or geometry.threshold
+        if not least > 0 or knots < 2:
+            raise CaloforgeError(
+                f"cascade needs least ({least:g} MeV) above 0 and knots ({knots}) of 2 or more; the geometry "
+                f"'{geometry.name}' has the threshold {geometry.threshold:g} MeV"
+            )
+        self.hierarchy = Hierarchy(geometry, least, knots)
+        self.models = nn.ModuleDict()
+        self.scalings = nn.ModuleDict()
+        for split, wanted in zip([*self.hierarchy][1:], (layers, rings, voxels), strict=True):
+            if split.size:
+                self.models[split.name] = _model(split, wanted)
+                self.scalings[split.name] = _Scaling(1 + split.n_wholes, least)
+
+    @property
+    def noise_dim(self) -> int:
+        """Numbers from N(0, 1) that one shower takes."""
+        return sum(self._noise_dims())
+
+    def _noise_dims(self) -> list[int]:
+        """Of each level: its model's, or one number per part where there is none."""
+        models = [(split, self.models[split.name] if split.name in self.models else None) for split in self.hierarchy]
+        return [split.size if model is None else model.noise_dim for split, model in models]  # type: ignore[misc]
+
+    # ---- training ----------------------------------------------------------------------------------------------
+
+    def stages(self) -> Sequence[Stage]:
+        """Those of each level's model, named after level and stage: `layers_velocity`, `voxels_student` …"""
+        found = []
+        for number, split in enumerate(self.hierarchy):
+            if split.name in self.models:
+                stages = self.models[split.name].stages()  # type: ignore[operator]
+                found += [self._stage(number, split, stage, first=k == 0) for k, stage in enumerate(stages)]
+        return found
+
+    def _stage(self, number: int, split: Split, inner: Stage, first: bool) -> Stage:
+        """A stage of a level's model, as one of the whole: it sees z and the energies above, not voxels."""
+
+        def given(x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+            energies = self.hierarchy.energies(x, c)
+            conditions = self.scalings[split.name](energies[0], energies[number])
+            return split.intervals(energies[number + 1], energies[number]), conditions
+
+        def view(x: Tensor, c: Tensor) -> Tensor:
+            intervals, conditions = given(x, c)
+            if inner.view is None:  # u is drawn anew for each batch
+                return torch.cat([*intervals, conditions], dim=1)
+            return torch.cat([inner.view(drawn(intervals), conditions), conditions], dim=1)
+
+        def loss(seen: Tensor, c: Tensor) -> Tensor:
+            width = 1 + split.n_wholes
+            shown, conditions = seen[:, :-width], seen[:, -width:]
+            if inner.view is None:
+                shown = drawn(torch.stack(shown.split(split.size, dim=1)))
+            return inner.loss(shown, conditions)
+
+        def fit(x: Tensor, c: Tensor) -> None:
+            if first:
+                self._fit_tables(x, c, number)
+            if inner.fit is not None:
+                rows = slice(FIT_ROWS)
+                intervals, conditions = given(x[rows], c[rows])
+                inner.fit(drawn(intervals), conditions)
+
+        return replace(inner, name=f"{split.name}_{inner.name}", loss=loss, view=view, fit=fit)
+
+    def _fit_tables(self, x: Tensor, c: Tensor, number: int) -> None:
+        """The tables of the level, and of those before it that have no model."""
+        energies = self.hierarchy.energies(x, c)
+        for k, split in enumerate(self.hierarchy):
+            if k == number or (k < number and split.name not in self.models):
+                split.fit(energies[k + 1], energies[k])
+            if k == number:
+                self.scalings[split.name].fit(energies[0], energies[k])  # type: ignore[operator]
+
+    def loss(self, x: Tensor, c: Tensor) -> Tensor:
+        """(B,) the losses of all stages together."""
+        total = x.new_zeros(len(x))
+        for stage in self.stages():
+            assert stage.view is not None
+            total = total + stage.loss(stage.view(x, c), c)
+        return total
+
+    # ---- sampling ----------------------------------------------------------------------------------------------
+
+    def decode(self, noise: Tensor, c: Tensor) -> Tensor:
+        """noise (B, noise_dim) from N(0, 1), c (B, 1) incident energies in MeV → voxels (B, V) in MeV."""
+        energies = c
+        for split, z in zip(self.hierarchy, noise.split(self._noise_dims(), dim=1), strict=True):
+            if split.name in self.models:
+                z = self.models[split.name].decode(z, self.scalings[split.name](c, energies))  # type: ignore[operator]
+            energies = split.energies(z, energies)
+        return energies
+
+    def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.decode(torch.randn(len(c), self.noise_dim, generator=generator, device=c.device, dtype=c.dtype), c)
+
+
+def _model(split: Split, wanted: dict[str, Any]) -> ShowerModel:
+    from caloforge.models import MODELS
+
+    settings = dict(wanted)
+    if "kind" not in settings:
+        raise CaloforgeError(f"model.{split.name}: missing key 'kind'")
+    kind = str(settings.pop("kind"))
+    cls = MODELS.resolve(kind)
+    if wants_geometry(cls) or not hasattr(cls, "decode"):
+        raise CaloforgeError(
+            f"model.{split.name}: '{kind}' cannot be a level of a cascade, which needs a model of plain features with "
+            "a `decode`: take flow_matching"
+        )
+    chosen = checked_settings(cls, settings, f"model.{split.name}")
+    if "sectors" in inspect.signature(cls).parameters and "sectors" not in settings:
+        chosen["sectors"] = split.sectors
+    return cls(split.size, 1 + split.n_wholes, **chosen)
+
+
+class _Scaling(nn.Module):
+    """log(1 + E/e₀) of energies, E_inc first, each less its mean at such an E_inc and scaled to width 1.
+
+    Mean and width are linear in log E_inc between a few knots, found by least squares.
+
+    Args:
+        energies: how many, E_inc included.
+        least: e₀ in MeV.
+    """
+
+    places: Tensor
+    start: Tensor
+    step: Tensor
+    mean: Tensor
+    width: Tensor
+
+    def __init__(self, energies: int, least: float) -> None:
+        super().__init__()
+        self.least = least
+        self.register_buffer("places", torch.arange(SCALING_KNOTS, dtype=torch.float32), persistent=False)
+        self.register_buffer("start", torch.zeros(()))
+        self.register_buffer("step", torch.ones(()))
+        self.register_buffer("mean", torch.zeros(SCALING_KNOTS, energies))
+        self.register_buffer("width", torch.ones(SCALING_KNOTS, energies))
+
+    def fit(self, incident: Tensor, energies: Tensor) -> None:
+        """Take the constants from incident (N, 1) and other energies (N, W) in MeV."""
+        logs = self._logs(incident, energies)
+        low, high = logs[:, 0].min(), logs[:, 0].max()
+        self.start.copy_(low)
+        self.step.copy_(((high - low) / (SCALING_KNOTS - 1)).clamp_min(1e-3))
+        weights = self._weights(logs[:, :1]).double()
+        gram = weights.T @ weights + 1e-6 * torch.eye(SCALING_KNOTS, dtype=weights.dtype, device=weights.device)
+        mean = torch.linalg.solve(gram, weights.T @ logs.double())
+        variance = torch.linalg.solve(gram, weights.T @ (logs - weights @ mean).square())
+        # E_inc itself: the same constants at all knots, for it tells the energies apart.
+        mean[:, 0], variance[:, 0] = logs[:, 0].mean(), logs[:, 0].var()
+        self.mean.copy_(mean)
+        self.width.copy_(torch.where(variance > 1e-6, variance.clamp_min(1e-6).sqrt(), torch.ones_like(variance)))
+
+    def forward(self, incident: Tensor, energies: Tensor) -> Tensor:
+        """incident (N, 1), energies (N, W) in MeV → (N, 1 + W)."""
+        logs = self._logs(incident, energies)
+        weights = self._weights(logs[:, :1])
+        return (logs - weights @ self.mean) / (weights @ self.width)
+
+    def _logs(self, incident: Tensor, energies: Tensor) -> Tensor:
+        return torch.log1p(torch.cat([incident, energies], dim=1) / self.least)
+
+    def _weights(self, log_incident: Tensor) -> Tensor:
+        """(N, knots) weights of linear interpolation, those of the nearest end outside the range."""
+        place = ((log_incident - self.start) / self.step).clamp(0, SCALING_KNOTS - 1)
+        return (1 - (place - self.places).abs()).clamp_min(0)

@@ -1,0 +1,201 @@
+"""Conditional flow matching, and its distillation to a few evaluations of a network.
+
+A network learns the velocity that carries noise to data (`caloforge.transport`; arXiv:2210.02747),
+
+    loss = E ‖v(x_t, t, c) − (σ̇_t ε + α̇_t x)‖²,    x_t = σ_t ε + α_t x,
+
+and a sample is the solution of dx/dt = v from noise at t = 0 to t = 1.
+
+A student learns to take the same way in n strides (arXiv:2202.00512; the pairs of noise and its image are those of
+rectified flow, arXiv:2209.03003). It starts from the teacher's weights. The teacher is frozen and its solution from
+noise x_0, with its states x_{k/n} on the way, is computed once for a set of noises; the student s learns
+
+    x_{(k+1)/n} = x_{k/n} + s(x_{k/n}, k/n, c) / n
+
+by regression. The map is the same for every shower, so nothing is averaged over: what is lost is what the network
+cannot express.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from caloforge.errors import CaloforgeError
+from caloforge.models.base import ShowerModel, Stage
+from caloforge.transport import between, optimally_paired, solve, solve_with_divergence
+from caloforge.velocities import ResidualVelocity, SectorVelocity
+
+
+class FlowMatching(ShowerModel):
+    """Noise carried to data by a learned velocity, in a few steps of a solver or a few strides of a student.
+
+    Features are scaled to mean 0 and width 1 by constants of the training set.
+
+    Args:
+        features: F. conditions: C.
+        network: `residual`, a plain residual network, or `sectors`, alike in each sector of the circle.
+        sectors: equal sectors in which the features come, for a network of sectors.
+        width: hidden channels.
+        hidden: channels inside the blocks of a network of sectors; 0 is twice the width.
+        blocks: number of blocks.
+        path: `trigonometric` or `linear` (`caloforge.transport`).
+        pairing: of noise and data: `independent`, or `optimal` transport within the batch.
+        condition_weight: in the cost of optimal transport.
+        solver: `euler`, `midpoint`, `heun` or `rk4`.
+        steps: of the solver.
+        student_strides: n, evaluations of the student; 0 for no student.
+        student_pairs: noises per training shower that the student learns from.
+        sampler: `teacher`, `student`, or `auto`, the student where there is one.
+
+    Example:
+        >>> model = FlowMatching(20, 1, network="sectors", sectors=10, width=16, blocks=2)
+        >>> model.sample(torch.zeros(3, 1)).shape
+        torch.Size([3, 20])
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(
+        self,
+        features: int,
+        conditions: int,
+        *,
+        network: Literal["residual", "sectors"] = "residual",
+        sectors: int = 1,
+        width: int = 256,
+        hidden: int = 0,
+        blocks: int = 4,
+        path: Literal["trigonometric", "linear"] = "trigonometric",
+        pairing: Literal["independent", "optimal"] = "independent",
+        condition_weight: float = 100.0,
+        solver: Literal["euler", "midpoint", "heun", "rk4"] = "heun",
+        steps: int = 8,
+        student_strides: int = 0,
+        student_pairs: int = 4,
+        sampler: Literal["auto", "teacher", "student"] = "auto",
+    ) -> None:
+        super().__init__()
+        if network == "sectors" and features % sectors:
+            raise CaloforgeError(f"{features} features do not come in {sectors} equal sectors: use network 'residual'")
+        if sampler == "student" and student_strides == 0:
+            raise CaloforgeError("sampler 'student' needs a student: set student_strides to 1 or more before training")
+        if min(width, blocks, steps, student_pairs) < 1 or min(hidden, student_strides) < 0:
+            raise CaloforgeError(
+                f"width ({width}), blocks ({blocks}), steps ({steps}) and student_pairs ({student_pairs}) must be at "
+                f"least 1, hidden ({hidden}) and student_strides ({student_strides}) at least 0"
+            )
+        self.path, self.pairing, self.condition_weight = path, pairing, condition_weight
+        self.solver, self.steps, self.strides, self.pairs = solver, steps, student_strides, student_pairs
+        self.by_student = student_strides > 0 and sampler != "teacher"
+        self.noise_dim = features
+        self.velocity: nn.Module
+        if network == "sectors":
+            self.velocity = SectorVelocity(features, conditions, sectors, width, hidden or 2 * width, blocks)
+        else:
+            self.velocity = ResidualVelocity(features, conditions, width, blocks)
+        self.student = copy.deepcopy(self.velocity) if student_strides else None
+        self.register_buffer("shift", torch.zeros(features))
+        self.register_buffer("scale", torch.ones(features))
+
+    # ---- training ----------------------------------------------------------------------------------------------
+
+    def stages(self) -> Sequence[Stage]:
+        """`velocity`, and `student` where there is one."""
+        stages = [Stage("velocity", self._velocity_loss, list(self.velocity.parameters()), fit=self._fit)]
+        if self.student is not None:
+            student = list(self.student.parameters())
+            stages.append(Stage("student", self._student_loss, student, self._ways, self._fit_student))
+        return stages
+
+    def _fit(self, x: Tensor, c: Tensor) -> None:
+        self.shift.copy_(x.mean(dim=0))
+        spread = x.std(dim=0)
+        self.scale.copy_(torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
+
+    def _velocity_loss(self, x: Tensor, c: Tensor) -> Tensor:
+        x = (x - self.shift) / self.scale
+        noise = torch.randn_like(x)
+        if self.pairing == "optimal":
+            noise = optimally_paired(noise, x, c, self.condition_weight)
+        t = torch.rand(len(x), device=x.device, dtype=x.dtype)
+        x_t, velocity = between(self.path, noise, x, t)
+        return (self.velocity(x_t, t, c) - velocity).square().mean(dim=1)
+
+    def _fit_student(self, x: Tensor, c: Tensor) -> None:
+        assert self.student is not None
+        self.student.load_state_dict(self.velocity.state_dict())
+
+    def _ways(self, x: Tensor, c: Tensor) -> Tensor:
+        """(B, pairs · (n + 1) · F): the teacher's ways from noise, for the conditions c; x tells only how many."""
+        ways = []
+        per_stride = math.ceil(self.steps / self.strides)
+        for _ in range(self.pairs):
+            states = [torch.randn_like(x)]
+            for k in range(self.strides):
+                ends = k / self.strides, (k + 1) / self.strides
+                states.append(solve(self._field(c), states[-1], per_stride, self.solver, *ends))
+            ways.append(torch.stack(states, dim=1))
+        return torch.stack(ways, dim=1).flatten(1)
+
+    def _student_loss(self, ways: Tensor, c: Tensor) -> Tensor:
+        if ways.shape[1] == self.noise_dim:  # features instead: their ways are made on the spot
+            ways = self._ways(ways, c).detach()
+        ways = ways.view(len(c), self.pairs, self.strides + 1, self.noise_dim)
+        states = ways[torch.arange(len(c)), torch.randint(self.pairs, (len(c),))]
+        total = ways.new_zeros(len(c))
+        for k in range(self.strides):
+            total = total + (self._stride(states[:, k], k, c) - states[:, k + 1]).square().mean(dim=1)
+        return total * self.strides
+
+    def loss(self, x: Tensor, c: Tensor) -> Tensor:
+        """(B,) squared error of the velocity, and of the student where there is one."""
+        loss = self._velocity_loss(x, c)
+        return loss if self.student is None else loss + self._student_loss(x, c)
+
+    # ---- sampling ----------------------------------------------------------------------------------------------
+
+    def _field(self, c: Tensor):  # type: ignore[no-untyped-def]
+        return lambda x_t, t: self.velocity(x_t, t, c)
+
+    def _stride(self, x: Tensor, k: int, c: Tensor) -> Tensor:
+        assert self.student is not None
+        return x + self.student(x, x.new_full((len(x),), k / self.strides), c) / self.strides
+
+    def decode(self, noise: Tensor, c: Tensor) -> Tensor:
+        """noise (B, F) from N(0, 1), c (B, C) → features (B, F)."""
+        if self.by_student:
+            for k in range(self.strides):
+                noise = self._stride(noise, k, c)
+        else:
+            noise = solve(self._field(c), noise, self.steps, self.solver)
+        return noise * self.scale + self.shift
+
+    def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        return self.decode(torch.randn(len(c), self.noise_dim, generator=generator, device=c.device, dtype=c.dtype), c)
+
+    def log_prob(self, x: Tensor, c: Tensor, steps: int = 16, probes: int = 0, seed: int = 0) -> Tensor:
+        """(B,) log density of x (B, F) by the change of variables along the teacher's way.
+
+        Args:
+            x: features. c: conditions.
+            steps: of Runge and Kutta's solver.
+            probes: random vectors for Hutchinson's estimate of the divergence; 0 computes it exactly, at F times the
+                cost of one.
+            seed: of the vectors.
+        """
+        generator = torch.Generator(x.device).manual_seed(seed)
+        vectors = None
+        if probes > 0:
+            signs = torch.randint(0, 2, (probes, *x.shape), generator=generator, device=x.device)
+            vectors = 2.0 * signs.to(x) - 1
+        z = (x - self.shift) / self.scale
+        noise, change = solve_with_divergence(self._field(c), z, steps, vectors)
+        log_normal = -0.5 * (noise.square() + math.log(2 * math.pi)).sum(dim=1)
+        return log_normal - change - torch.log(self.scale).sum()

@@ -1,0 +1,280 @@
+"""U-Nets on showers, conditioned by random Fourier features (CaloScore, arXiv:2206.11898).
+
+A shower of F features is laid on a grid: a line (1D), or layers × alpha × r or layers × x × y (3D). The contracting
+half convolves twice and pools, level after level; the expanding half unpools, joins what the other half had at that
+level, and convolves twice:
+
+    h ← swish(W ∗ h + V e),
+
+where e embeds time and conditions and V e is a bias per channel. On a cylinder the convolutions go round in alpha, so
+that a shower turned by a multiple of the pooled bins gives a turned answer. Pooling may leave a remainder: a last,
+smaller bin. A GAN takes the halves apart.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from caloforge.errors import CaloforgeError
+from caloforge.geometry import Geometry
+
+_ALPHA = 3
+"""Axis of alpha in (B, channels, layers, alpha, r)."""
+
+
+def _convolution(axes: int, n_in: int, n_out: int, kernel: int, circular: bool = False) -> nn.Conv2d | nn.Conv3d:
+    """A convolution of odd kernel that keeps the size, but for alpha where that goes round.
+
+    Lines are images of one row, and channels come last in memory: on a CPU that halves the time.
+    """
+    around = kernel // 2
+    made: nn.Conv2d | nn.Conv3d
+    if axes == 1:
+        made, last = nn.Conv2d(n_in, n_out, (1, kernel), padding=(0, around)), torch.channels_last
+    else:
+        made = nn.Conv3d(n_in, n_out, kernel, padding=(around, 0 if circular else around, around))
+        last = torch.channels_last_3d
+    made.weight.data = made.weight.data.contiguous(memory_format=last)
+    return made
+
+
+class FourierFeatures(nn.Module):
+    """x → sin and cos of 2π x W, with W fixed and random (arXiv:2006.10739), then two dense layers with swish.
+
+    Each wave has a scale of its own, spread evenly in its logarithm from 1 to `scale`: slow waves carry trends over
+    [0, 1], fast ones tell neighbours apart.
+
+    Args:
+        inputs: C.
+        width: E, of the features and of both layers.
+        scale: largest standard deviation of a column of W.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, inputs: int, width: int, scale: float = 16.0) -> None:
+        super().__init__()
+        scales = torch.logspace(0, math.log10(scale), width // 2)
+        self.register_buffer("frequencies", 2 * math.pi * scales * torch.randn(inputs, width // 2))
+        self.first = nn.Linear(2 * (width // 2), width)
+        self.second = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C) → (B, E)."""
+        phases = x @ self.frequencies
+        waves = torch.cat([phases.sin(), phases.cos()], dim=1)
+        return self.second(functional.silu(self.first(waves)))
+
+
+class Grid:
+    """The grids that the levels of a U-Net live on.
+
+    Args:
+        shape: of the first level, one or three numbers.
+        pooling: for each step down, the factor along each axis.
+        circular: whether the second of three axes closes on itself.
+
+    Raises:
+        CaloforgeError: a factor is missing.
+    """
+
+    def __init__(self, shape: Sequence[int], pooling: Sequence[Sequence[int]], circular: bool = False) -> None:
+        if len(shape) not in (1, 3):
+            raise CaloforgeError(f"a U-Net's grid has 1 or 3 axes, not {len(shape)}: {list(shape)}")
+        for factors in pooling:
+            if len(factors) != len(shape):
+                raise CaloforgeError(f"pooling needs {len(shape)} factors per step here, not {list(factors)}")
+        self.axes, self.circular = len(shape), circular
+        row = (1,) if self.axes == 1 else ()
+        self.shapes: list[tuple[int, ...]] = [(*row, *shape)]
+        self.pooling = [(*row, *factors) for factors in pooling]
+        for factors in self.pooling:
+            self.shapes.append(tuple(-(-n // f) for n, f in zip(self.shapes[-1], factors, strict=True)))
+
+    @property
+    def sizes(self) -> list[int]:
+        """Points of each level."""
+        return [math.prod(shape) for shape in self.shapes]
+
+    def pooled(self, h: Tensor, level: int) -> Tensor:
+        """From `level` to the next one: the mean of each bin."""
+        pool = functional.avg_pool2d if self.axes == 1 else functional.avg_pool3d
+        return pool(h, self.pooling[level], ceil_mode=True)
+
+    def unpooled(self, h: Tensor, level: int) -> Tensor:
+        """From the next level to `level`: each bin's value in all its points."""
+        h = functional.interpolate(h, scale_factor=[float(f) for f in self.pooling[level]], mode="nearest")
+        for axis, n in enumerate(self.shapes[level], start=2):
+            h = h.narrow(axis, 0, n)
+        return h
+
+
+class Convolution(nn.Module):
+    """swish(W ∗ h + V e) on a grid, of the size that h has.
+
+    Args:
+        grid: tells the number of axes, and whether alpha goes round.
+        n_in, n_out: channels.
+        kernel: odd.
+        embedding: E.
+    """
+
+    def __init__(self, grid: Grid, n_in: int, n_out: int, kernel: int, embedding: int) -> None:
+        super().__init__()
+        self.around = kernel // 2 if grid.circular else 0
+        self.convolution = _convolution(grid.axes, n_in, n_out, kernel, grid.circular)
+        self.bias = nn.Linear(embedding, n_out, bias=False)
+
+    def forward(self, h: Tensor, e: Tensor, place: Tensor | None = None) -> Tensor:
+        """(B, n_in, …), (B or 1, E) → (B, n_out, …); `place` is added before swish."""
+        if self.around:
+            h = torch.cat([h[..., -self.around :, :], h, h[..., : self.around, :]], dim=_ALPHA)
+        h = self.convolution(h)
+        bias = self.bias(e)
+        h = h + bias.view(*bias.shape, *[1] * (h.dim() - 2))
+        return functional.silu(h if place is None else h + place)
+
+
+class Contracting(nn.Module):
+    """From a grid of one number per point down to the last level.
+
+    Args:
+        grid: levels.
+        channels: of each level.
+        kernel: odd. embedding: E.
+        places: learn a bias for each point of the first level (the same for all alpha where that goes round), which
+            tells convolutions where they are. Not as published.
+    """
+
+    def __init__(self, grid: Grid, channels: Sequence[int], kernel: int, embedding: int, places: bool = False) -> None:
+        super().__init__()
+        self.grid = grid
+        widths = [1, *channels]
+        self.first = nn.ModuleList(Convolution(grid, a, b, kernel, embedding) for a, b in itertools.pairwise(widths))
+        self.second = nn.ModuleList(Convolution(grid, c, c, kernel, embedding) for c in channels)
+        self.place: nn.Parameter | None = None
+        if places:
+            shape = list(grid.shapes[0])
+            if grid.circular:
+                shape[_ALPHA - 2] = 1
+            self.place = nn.Parameter(0.1 * torch.randn(1, channels[0], *shape))
+
+    def forward(self, x: Tensor, e: Tensor) -> list[Tensor]:
+        """(B, F), (B or 1, E) → (B, channels, …) of each level, the first one first."""
+        h = x.reshape(len(x), 1, *self.grid.shapes[0])
+        levels: list[Tensor] = []
+        for level, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
+            if level > 0:
+                h = self.grid.pooled(h, level - 1)
+            h = second(first(h, e, self.place if level == 0 else None), e)
+            levels.append(h)
+        return levels
+
+
+class Expanding(nn.Module):
+    """From the last level up to a grid of one number per point.
+
+    Args:
+        grid, channels, kernel, embedding: as of `Contracting`.
+        joined: whether the contracting half's levels come in.
+    """
+
+    def __init__(self, grid: Grid, channels: Sequence[int], kernel: int, embedding: int, joined: bool = True) -> None:
+        super().__init__()
+        self.grid = grid
+        self.first, self.second = nn.ModuleList(), nn.ModuleList()
+        for above, below in itertools.pairwise(channels):
+            self.first.append(Convolution(grid, below + (above if joined else 0), above, kernel, embedding))
+            self.second.append(Convolution(grid, above, above, kernel, embedding))
+        self.last = _convolution(grid.axes, channels[0], 1, 1)
+
+    def forward(self, bottom: Tensor, e: Tensor, levels: Sequence[Tensor] | None = None) -> Tensor:
+        """(B, channels, …) of the last level, (B or 1, E), and the levels above where joined → (B, F)."""
+        h = bottom
+        for level in reversed(range(len(self.first))):
+            h = self.grid.unpooled(h, level)
+            if levels is not None:
+                h = torch.cat([levels[level], h], dim=1)
+            h = self.second[level](self.first[level](h, e), e)
+        return self.last(h).flatten(1)
+
+
+class UNet(nn.Module):
+    """Both halves.
+
+    Args:
+        grid, channels, kernel, embedding, places: as of `Contracting`.
+
+    Raises:
+        CaloforgeError: channels, pooling and kernel do not fit.
+    """
+
+    def __init__(self, grid: Grid, channels: Sequence[int], kernel: int, embedding: int, places: bool = False) -> None:
+        super().__init__()
+        check_unet(grid, channels, kernel)
+        self.grid, self.channels = grid, list(channels)
+        self.down = Contracting(grid, channels, kernel, embedding, places)
+        self.up = Expanding(grid, channels, kernel, embedding)
+
+    def forward(self, x: Tensor, e: Tensor) -> Tensor:
+        """(B, F), (B or 1, E) → (B, F)."""
+        *levels, bottom = self.down(x, e)
+        return self.up(bottom, e, levels)
+
+    def numbers_per_shower(self, training: bool) -> int:
+        """Numbers in memory at once for one shower: all that is kept for the gradient, or the largest moment."""
+        pairs = zip(self.grid.sizes, self.channels, [*self.channels[1:], 0], strict=True)
+        if training:
+            return sum(n * (15 * here + 3 * below) for n, here, below in pairs)
+        return max(n * (6 * here + 3 * below) for n, here, below in pairs)
+
+
+def check_unet(grid: Grid, channels: Sequence[int], kernel: int) -> None:
+    """Check that channels, pooling and kernel fit.
+
+    Raises:
+        CaloforgeError: they do not.
+    """
+    if len(channels) != len(grid.shapes):
+        raise CaloforgeError(
+            f"a U-Net of {len(channels)} levels (channels) needs {len(channels) - 1} pooling steps, "
+            f"not {len(grid.pooling)}"
+        )
+    if kernel % 2 == 0:
+        raise CaloforgeError(f"a U-Net's kernel must be odd, not {kernel}")
+    if grid.circular and (ring := min(shape[1] for shape in grid.shapes)) < kernel // 2:
+        raise CaloforgeError(f"a kernel of {kernel} is too wide for a ring of {ring} bins of alpha; pool less")
+
+
+def grid_of_showers(grid: str | Sequence[int], features: int, geometry: Geometry) -> tuple[int, ...]:
+    """The shape of the grid called `grid`: `line`, `cylinder`, or the numbers themselves.
+
+    Args:
+        grid: what a recipe says.
+        features: F.
+        geometry: the voxels.
+
+    Raises:
+        CaloforgeError: the features do not fit the grid, or the geometry has no cylinder of equal layers.
+    """
+    shape: tuple[int, ...]
+    if grid == "line":
+        return (features,)
+    if grid == "cylinder":
+        first = geometry.layers[0]
+        if not (geometry.is_regular and first.kind == "polar"):
+            raise CaloforgeError(
+                f"grid 'cylinder' needs layers that are all alike and polar, which '{geometry.name}' has not; use line"
+            )
+        shape = (geometry.n_layers, *first.shape)
+    else:
+        shape = tuple(int(n) for n in grid)
+    if math.prod(shape) != features:
+        raise CaloforgeError(f"the grid {' × '.join(map(str, shape))} does not hold the {features} features")
+    return shape

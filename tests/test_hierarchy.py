@@ -1,0 +1,119 @@
+"""The division of energy: exact sums, thresholds kept, and a geometry's symmetry."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from caloforge.geometry import Geometry, load_geometry
+from caloforge.hierarchy import Hierarchy
+from caloforge.marginals import drawn
+from caloforge.showers import Showers
+
+LEAST = 0.5
+
+
+def _tensors(showers: Showers) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(showers.voxels), torch.from_numpy(showers.energies).float()[:, None]
+
+
+@pytest.fixture
+def fitted(small_geometry: Geometry, small_showers: Showers) -> tuple[Hierarchy, list[torch.Tensor]]:
+    hierarchy = Hierarchy(small_geometry, LEAST, 4)
+    energies = hierarchy.energies(*_tensors(small_showers))
+    for k, split in enumerate(hierarchy):
+        split.fit(energies[k + 1], energies[k])
+    return hierarchy, energies
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "sectors"),
+    [
+        ("ds1-photons", [1, 5, 53, 350], 10),
+        ("ds1-pions", [1, 7, 74, 510], 10),
+        ("ds2", [1, 45, 405, 6480], 16),
+        ("calogan", [1, 3, 27, 504], 1),
+    ],
+)
+def test_numbers_to_draw(name: str, sizes: list[int], sectors: int) -> None:
+    """By hand from the geometries' edges; ds1-photons has 18 of its 368 voxels in rings of one voxel."""
+    hierarchy = Hierarchy(load_geometry(name), LEAST, 4)
+    assert [split.size for split in hierarchy] == sizes
+    assert hierarchy.sectors == sectors
+
+
+def test_energies_of_all_levels(small_geometry: Geometry) -> None:
+    """Layer 1 has the voxels 3 … 10, in four bins of alpha with two of r each, r fastest."""
+    x = torch.zeros(1, 13)
+    x[0, 3], x[0, 5], x[0, 6], x[0, 12], x[0, 0] = 1, 2, 4, 8, 0.4  # the last is below the least
+    incident, deposited, layers, rings, voxels = Hierarchy(small_geometry, LEAST, 4).energies(x, torch.tensor([[20.0]]))
+    assert incident.tolist() == [[20]]
+    assert deposited.tolist() == [[15]]
+    assert layers.tolist() == [[0, 7, 8]]
+    assert rings.tolist() == [[0, 0, 0, 3, 4, 0, 8]]
+    assert voxels[0, 0] == 0
+
+
+def test_parts_sum_to_their_wholes_and_respect_the_least(fitted: tuple[Hierarchy, list[torch.Tensor]]) -> None:
+    hierarchy, energies = fitted
+    torch.manual_seed(1)
+    for k, split in enumerate(hierarchy):
+        wholes = energies[k]
+        parts = split.energies(1.5 * torch.randn(len(wholes), split.size), wholes)
+        assert (parts >= 0).all()
+        if split.exact:
+            sums = torch.zeros_like(wholes).index_add_(1, split.whole_of_part.index, parts)
+            torch.testing.assert_close(sums, wholes, atol=1e-4, rtol=1e-5)
+            assert ((parts == 0) | (parts > LEAST * (1 - 1e-5))).all()
+
+
+def test_a_whole_too_small_for_its_parts_is_still_exact(fitted: tuple[Hierarchy, list[torch.Tensor]]) -> None:
+    split = [*fitted[0]][3]
+    wholes = torch.full((10, 7), 0.7)
+    parts = split.energies(torch.full((10, split.size), 3.0), wholes)
+    sums = torch.zeros_like(wholes).index_add_(1, split.whole_of_part.index, parts)
+    torch.testing.assert_close(sums, wholes)
+
+
+def test_no_energy_gives_no_parts(fitted: tuple[Hierarchy, list[torch.Tensor]]) -> None:
+    for split in fitted[0]:
+        if split.exact:
+            assert not split.energies(torch.randn(4, split.size), torch.zeros(4, split.n_wholes)).any()
+
+
+def test_there_and_back_again(fitted: tuple[Hierarchy, list[torch.Tensor]]) -> None:
+    hierarchy, energies = fitted
+    torch.manual_seed(2)
+    for k, split in enumerate(hierarchy):
+        parts = split.energies(drawn(split.intervals(energies[k + 1], energies[k])), energies[k])
+        off = (parts - energies[k + 1]).abs() / (energies[k + 1] + LEAST)
+        assert off.quantile(0.99) < 0.01
+        assert torch.equal(parts > 0, energies[k + 1] > 0)
+
+
+def test_turning_a_shower_turns_its_sectors(fitted: tuple[Hierarchy, list[torch.Tensor]]) -> None:
+    hierarchy, energies = fitted
+    split = [*hierarchy][3]
+    voxels, rings = energies[4], energies[3]
+    turned = voxels.clone()
+    turned[:, 3:11] = voxels[:, 3:11].view(-1, 4, 2).roll(1, dims=1).flatten(1)
+    before, after = split.intervals(voxels, rings), split.intervals(turned, rings)
+    torch.testing.assert_close(after, before.view(2, -1, 4, 2).roll(1, dims=2).flatten(2))
+
+
+def test_numbers_of_real_showers_are_normal_part_by_part(real) -> None:  # type: ignore[no-untyped-def]
+    from caloforge.showers import ShowerFile
+
+    geometry = load_geometry("ds1-photons")
+    with ShowerFile(real("photons-atlas-like/train.h5"), geometry) as file:
+        x, c = _tensors(file.read()[:3000])
+    hierarchy = Hierarchy(geometry, 1.0, 16)
+    energies = hierarchy.energies(x, c)
+    torch.manual_seed(1)
+    for k, split in enumerate(hierarchy):
+        split.fit(energies[k + 1], energies[k])
+        z = drawn(split.intervals(energies[k + 1], energies[k]))
+        assert z.mean(dim=0).abs().max() < 5 / math.sqrt(3000)
+        assert (z.std(dim=0) - 1).abs().max() < 0.08
