@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from caloforge.velocities import ResidualVelocity, SectorVelocity
+from caloforge.velocities import ResidualVelocity, SectorVelocity, _circular_waves
 
 
 def _shaken(network: torch.nn.Module) -> torch.nn.Module:
@@ -35,9 +35,20 @@ def test_output_turns_and_is_mirrored_with_the_input(sectors: int) -> None:
     x, t, c = _batch()
     out = network(x, t, c).view(4, sectors, -1)
     turned = network(x.view(4, sectors, -1).roll(3, dims=1).flatten(1), t, c).view(4, sectors, -1)
-    torch.testing.assert_close(turned, out.roll(3, dims=1))
+    torch.testing.assert_close(turned, out.roll(3, dims=1), atol=1e-5, rtol=1e-5)  # the waves are in float32
     mirrored = network(x.view(4, sectors, -1).flip(1).flatten(1), t, c).view(4, sectors, -1)
-    torch.testing.assert_close(mirrored, out.flip(1))
+    torch.testing.assert_close(mirrored, out.flip(1), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("sectors", [1, 2, 5, 10])
+def test_waves_make_the_circular_convolution(sectors: int) -> None:
+    """Weights by distance as a matrix, worked out directly."""
+    waves, spectrum = _circular_waves(sectors)
+    weights = torch.randn(sectors // 2 + 1, generator=torch.Generator().manual_seed(1))
+    apart = (torch.arange(sectors)[:, None] - torch.arange(sectors)).abs()
+    matrix = weights[torch.minimum(apart, sectors - apart)]
+    torch.testing.assert_close(waves @ waves.T, torch.eye(sectors), atol=1e-6, rtol=0)
+    torch.testing.assert_close(waves.T @ torch.diag(spectrum @ weights) @ waves, matrix, atol=1e-5, rtol=0)
 
 
 def test_sectors_see_each_other() -> None:

@@ -115,7 +115,7 @@ class Split(nn.Module):
     def _per_whole(self, x: Tensor, nothing: float) -> Tensor:
         """(N, size) → (N, W, most parts of a whole)."""
         padded = torch.cat([x, torch.full_like(x[:, :1], nothing)], dim=1)
-        return self.members(padded).view(len(x), self.n_wholes, self.most)
+        return self.members(padded).view(-1, self.n_wholes, self.most)
 
 
 class _Index(nn.Module):

@@ -26,7 +26,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
-"""(x_t (B, F), t (B,)) → dx/dt (B, F)."""
+"""(x_t (B, F), t (B,) or (1,)) → dx/dt (B, F)."""
 
 PATHS: dict[str, Callable[[Tensor], tuple[Tensor, Tensor, Tensor, Tensor]]] = {
     "linear": lambda t: (1 - t, t, -torch.ones_like(t), torch.ones_like(t)),
@@ -96,7 +96,7 @@ def solve(v: Velocity, x: Tensor, steps: int, solver: str = "heun", start: float
     """Follow dx/dt = v(x, t) from x (B, F) at t = `start` to t = `end` in even steps."""
     step, h = SOLVERS[solver], (end - start) / steps
     for k in range(steps):
-        x = step(v, x, x.new_full((len(x),), start + k * h), h)
+        x = step(v, x, x.new_full((1,), start + k * h), h)
     return x
 
 

@@ -26,7 +26,7 @@ WAVES = 8
 
 
 class Embedding(nn.Module):
-    """(t (B,), c (B, C)) → (B, width).
+    """(t (B,) or (1,), c (B, C)) → (B, width).
 
     Args:
         conditions: C. width: of the embedding.
@@ -66,7 +66,7 @@ class ResidualVelocity(nn.Module):
         self.last = _zeroed(nn.Linear(width, features))
 
     def forward(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        """x_t (B, F), t (B,), c (B, C) → (B, F)."""
+        """x_t (B, F), t (B,) or (1,), c (B, C) → (B, F)."""
         seen = self.embedding(t, c)
         h = self.first(x_t)
         for modulation, block in zip(self.modulations, self.blocks, strict=True):
@@ -98,23 +98,23 @@ class SectorVelocity(nn.Module):
         self.last = _zeroed(nn.Linear(width, features // sectors))
 
     def forward(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        """x_t (B, F), t (B,), c (B, C) → (B, F)."""
+        """x_t (B, F), t (B,) or (1,), c (B, C) → (B, F)."""
         seen = self.embedding(t, c)
-        h = self.first(x_t.view(len(x_t), self.sectors, -1))
+        h = self.first(x_t.reshape(-1, self.sectors, self.first.in_features))
         for block in self.blocks:
             h = block(h, seen)
         return self.last(functional.silu(h)).flatten(1)
 
 
 class _SectorBlock(nn.Module):
-    distance: Tensor
+    waves: Tensor
+    spectrum: Tensor
 
     def __init__(self, sectors: int, width: int, hidden: int, groups: int) -> None:
         super().__init__()
-        self.groups = groups
-        places = torch.arange(sectors)
-        apart = (places[:, None] - places).abs()
-        self.register_buffer("distance", torch.minimum(apart, sectors - apart), persistent=False)
+        waves, spectrum = _circular_waves(sectors)
+        self.register_buffer("waves", waves, persistent=False)
+        self.register_buffer("spectrum", spectrum, persistent=False)
         self.mixing = nn.Parameter(0.5 * torch.randn(groups, sectors // 2 + 1))
         self.inward = nn.Linear(2 * width, hidden)
         self.seen = nn.Linear(width, hidden, bias=False)
@@ -122,12 +122,35 @@ class _SectorBlock(nn.Module):
 
     def forward(self, h: Tensor, seen: Tensor) -> Tensor:
         n, sectors, width = h.shape
-        # One matrix per group of channels, for all showers at once.
-        by_group = h.view(n, sectors, self.groups, -1).permute(2, 1, 0, 3).reshape(self.groups, sectors, -1)
-        mixed = torch.bmm(self.mixing[:, self.distance], by_group).view(self.groups, sectors, n, -1)
-        mixed = mixed.permute(2, 1, 0, 3).reshape(n, sectors, width)
+        # A circular convolution is a factor for each wave around the circle: two small products, h not reordered.
+        factors = (self.spectrum @ self.mixing.T).repeat_interleave(width // len(self.mixing), dim=1)
+        waves = self.waves.expand(n, sectors, sectors)
+        mixed = torch.bmm(waves.transpose(1, 2), torch.bmm(waves, h) * factors)
         update = self.inward(torch.cat([h, mixed], dim=2)) + self.seen(seen)[:, None]
         return h + self.outward(functional.silu(update))
+
+
+def _circular_waves(sectors: int) -> tuple[Tensor, Tensor]:
+    """The real waves around S sectors, and what weights by distance do to each.
+
+    Returns:
+        (S, S) orthonormal rows: a constant, cosines and sines of m = 1, 2 … periods. (S, S // 2 + 1): the factor of
+        wave j is that row times the weights, Σ_d w_d cos(2π m d / S) over the distances d to both sides.
+    """
+    places = torch.arange(sectors)
+    rows, periods = [torch.ones(sectors)], [0]
+    for m in range(1, sectors // 2 + 1):
+        angle = 2 * math.pi * m * places / sectors
+        rows.append(torch.cos(angle))
+        periods.append(m)
+        if 2 * m < sectors:
+            rows.append(torch.sin(angle))
+            periods.append(m)
+    waves = torch.stack([row / row.norm() for row in rows])
+    distance = torch.arange(sectors // 2 + 1)
+    both_sides = torch.where((distance == 0) | (2 * distance == sectors), 1.0, 2.0)
+    spectrum = both_sides * torch.cos(2 * math.pi * torch.tensor(periods)[:, None] * distance / sectors)
+    return waves, spectrum
 
 
 def _zeroed(layer: nn.Linear) -> nn.Linear:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.models.cascade import Cascade
 from caloforge.showers import Showers
+from caloforge.simulator import Simulator
 from caloforge.training import TrainingSettings, fit
+from caloforge.transforms import build_transforms
 
 LEVEL: dict[str, Any] = {"kind": "flow_matching", "width": 32, "blocks": 2, "steps": 6}
 
@@ -105,6 +108,17 @@ def test_each_level_may_be_another_model(small_geometry: Geometry) -> None:
     ]
     x = model.sample(torch.full((5, 1), 100.0), torch.Generator().manual_seed(1))
     assert torch.isfinite(x).all()
+
+
+def test_a_level_of_a_saved_run_may_take_other_settings(small_geometry: Geometry, tmp_path: Path) -> None:
+    transforms = build_transforms([{"kind": "readout_threshold"}], small_geometry)
+    Simulator(small_geometry, transforms, _small(small_geometry)).save(tmp_path)
+    loaded = Simulator.load(tmp_path, settings={"voxels": {"steps": 3, "solver": "euler"}})
+    levels = loaded.model.models
+    assert (levels["voxels"].steps, levels["voxels"].solver) == (3, "euler")
+    assert (levels["rings"].steps, levels["rings"].solver) == (6, "heun")
+    with pytest.raises(CaloforgeError, match="do not fit another voxels"):
+        Simulator.load(tmp_path, settings={"voxels": {"width": 5}})
 
 
 def test_sectors_come_from_the_geometry() -> None:

@@ -28,7 +28,8 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "caloman": {"latent_dim": 3, "hidden": [16, 16], "flow_layers": 2, "flow_width": 8, "flow_blocks": 1},
     "cascade": {
-        level: {"kind": "flow_matching", "width": 16, "blocks": 1, "steps": 2} for level in ("layers", "rings", "voxels")
+        level: {"kind": "flow_matching", "width": 16, "blocks": 1, "steps": 2}
+        for level in ("layers", "rings", "voxels")
     },
     "flow_matching": {"width": 16, "blocks": 1, "steps": 2, "student_strides": 2, "student_pairs": 1},
     "caloscore": {"channels": [4, 8, 8], "embedding": 8, "steps": 5, "log_prob_steps": 5},

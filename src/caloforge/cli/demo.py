@@ -11,7 +11,7 @@ import typer
 
 def demo(
     out: Path = typer.Option(Path("demo"), "--out", "-o", help="Folder for the run, the showers and the report."),
-    recipe: str = typer.Option("caloman-demo", "--recipe", help="Recipe to train (any for ds1-photons)."),
+    recipe: str = typer.Option("flagship-demo", "--recipe", help="Recipe to train (any for ds1-photons)."),
 ) -> None:
     """Train, generate and judge a small generator on the embedded Geant4 showers, in minutes.
 

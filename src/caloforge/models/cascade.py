@@ -95,8 +95,8 @@ class Cascade(ShowerModel):
 
     def _noise_dims(self) -> list[int]:
         """Of each level: its model's, or one number per part where there is none."""
-        models = [(split, self.models[split.name] if split.name in self.models else None) for split in self.hierarchy]
-        return [split.size if model is None else model.noise_dim for split, model in models]  # type: ignore[misc]
+        dims = {name: model.noise_dim for name, model in self.models.items()}
+        return [dims.get(split.name, split.size) for split in self.hierarchy]  # type: ignore[misc]
 
     # ---- training ----------------------------------------------------------------------------------------------
 

@@ -166,7 +166,7 @@ class FlowMatching(ShowerModel):
 
     def _stride(self, x: Tensor, k: int, c: Tensor) -> Tensor:
         assert self.student is not None
-        return x + self.student(x, x.new_full((len(x),), k / self.strides), c) / self.strides
+        return x + self.student(x, x.new_full((1,), k / self.strides), c) / self.strides
 
     def decode(self, noise: Tensor, c: Tensor) -> Tensor:
         """noise (B, F) from N(0, 1), c (B, C) → features (B, F)."""

@@ -152,7 +152,7 @@ class Simulator:
                 transforms = build_transforms(description["transforms"], geometry, trusted)
                 model_class = MODELS.resolve(kind, trusted)
             context = {"geometry": geometry} if wants_geometry(model_class) else {}
-            chosen = checked_settings(model_class, {**stored, **(settings or {})}, "model")
+            chosen = checked_settings(model_class, _changed(stored, settings or {}), "model")
             model = model_class(**sizes, **chosen, **context)
             packed = _read_weights(folder)
             if hashlib.sha256(packed).hexdigest() != description["weights_sha256"]:
@@ -211,6 +211,15 @@ def checked_energies(energies: np.ndarray) -> np.ndarray:
         first = int(np.argmax(bad))
         raise CaloforgeError(f"incident energy {first} is {values[first]:g} MeV; it must be finite and above 0")
     return values
+
+
+def _changed(stored: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`stored` with `settings` in place of what they name, level by level."""
+    new = dict(stored)
+    for key, value in settings.items():
+        inner = new.get(key)
+        new[key] = _changed(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return new
 
 
 def _read_description(folder: Path) -> dict[str, Any]:
