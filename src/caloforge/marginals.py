@@ -175,12 +175,13 @@ class ConditionalMarginals(nn.Module):
     def _between(self, wholes: Tensor) -> tuple[Tensor, Tensor]:
         """(N, P) MeV → the entry of the knot below each whole in the flattened tables, and the weight of the next."""
         log_whole = torch.log(wholes.clamp_min(self.least) / self.least)
-        knots = self.log_whole[self.types]
-        below = torch.zeros_like(log_whole, dtype=torch.long)
-        for k in range(1, self.knots - 1):  # a sum of comparisons, one knot at a time: no big intermediate result
-            below = below + (log_whole >= knots[:, k])
-        entry = self.types * self.knots + below
         flat = self.log_whole.flatten()
+        entry = (self.types * self.knots).expand(log_whole.shape)
+        # Bisection: by 16 knots, if so far W is above, then by 8 … The last knot is never the lower one.
+        last = self.types * self.knots + (self.knots - 2)
+        for exponent in reversed(range((self.knots - 2).bit_length())):
+            candidate = torch.minimum(entry + 2**exponent, last)
+            entry = torch.where(log_whole >= flat[candidate], candidate, entry)
         low, high = flat[entry], flat[entry + 1]
         return entry, ((log_whole - low) / (high - low)).clamp(0, 1)
 

@@ -233,15 +233,16 @@ class _Training:
     def _run_stage(self, number: int, state: dict[str, Any] | None) -> None:
         stage, settings = self.stages[number], self.settings.for_stage(self.stages[number].name)
         optimizer = _optimizer(stage, settings)
+        first_epoch, best = 0 if state is None else state["epoch"] + 1, _Best()
+        # Before the views: some take minutes, and who watches shall know what is going on.
+        self.observer.stage_started(stage.name, settings, first_epoch, math.ceil(len(self.x) / settings.batch_size))
         x, x_valid = self._views(stage, fit=state is None)
-        first_epoch, best = 0, _Best()
         average = None if settings.ema is None else _Average(stage, settings.ema)
         if state is not None:
-            first_epoch, best = state["epoch"] + 1, _Best(**state["best"])
+            best = _Best(**state["best"])
             optimizer.load_state_dict(state["optimizer"])
             if average is not None:
                 average.load(state["average"])
-        self.observer.stage_started(stage.name, settings, first_epoch, math.ceil(len(x) / settings.batch_size))
         last_written = time.monotonic()
         for epoch in range(first_epoch, settings.epochs):
             if settings.patience is not None and epoch > best.epoch + settings.patience:

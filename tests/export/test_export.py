@@ -21,7 +21,9 @@ from caloforge.geometry import CartesianLayer, Geometry, Layer, load_geometry
 from caloforge.models import MODELS
 from caloforge.models.caloflow import CaloFlow
 from caloforge.models.caloman import CaloMan
+from caloforge.models.cascade import Cascade
 from caloforge.registry import wants_geometry
+from caloforge.showers import Showers
 from caloforge.simulator import Simulator
 from caloforge.simulator.engines import Batch, TorchEngine
 from caloforge.transforms import Compose, build_transforms
@@ -278,6 +280,27 @@ def test_every_model_of_plain_features_exports(kind: str, small_geometry: Geomet
     subject = Simulator(small_geometry, transforms, model, {"energy_range_mev": [0.5, 1.0]})
     parity = export_graph(subject, "onnx", tmp_path / "g.onnx", exporter="legacy", showers=8)
     assert parity.largest <= TOLERANCE
+
+
+@pytest.mark.parametrize("student_strides", [0, 2])
+def test_a_cascade_exports(
+    student_strides: int, small_geometry: Geometry, small_showers: Showers, tmp_path: Path
+) -> None:
+    """Tables measured on showers, and networks that do something."""
+    level = {"kind": "flow_matching", "width": 16, "blocks": 1, "steps": 2, "student_strides": student_strides}
+    levels = {"layers": level, "rings": level, "voxels": {**level, "network": "sectors"}}
+    torch.manual_seed(0)
+    model = Cascade(small_geometry.n_voxels, 1, geometry=small_geometry, **levels).eval()
+    x, c = torch.from_numpy(small_showers.voxels), torch.from_numpy(small_showers.energies).float()[:, None]
+    for stage in model.stages():
+        if stage.fit is not None:
+            stage.fit(x, c)
+    with torch.no_grad():
+        for parameter in model.models.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    transforms = build_transforms([{"kind": "readout_threshold"}], small_geometry)
+    subject = Simulator(small_geometry, transforms, model, {"energy_range_mev": [100.0, 400.0]})
+    assert export_graph(subject, "onnx", tmp_path / "g.onnx", showers=40).largest <= TOLERANCE
 
 
 def test_caloflows_student_exports_and_its_teacher_says_why(small_geometry: Geometry, tmp_path: Path) -> None:
