@@ -15,7 +15,7 @@ ORDER = [
     {"geometry"},
     {"showers", "energies"},
     {"sources", "transforms", "networks", "unet", "spline", "flows", "made", "shares", "distillation", "marginals"},
-    {"standardise", "resampling", "diffusion", "manifold", "transport", "velocities", "hierarchy"},
+    {"standardise", "square_cells", "diffusion", "manifold", "transport", "velocities", "hierarchy"},
     {"lowering"},
     {"models"},
     {"training", "simulator"},

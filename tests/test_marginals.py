@@ -12,9 +12,9 @@ LEAST = 0.5
 
 
 def _parts(n: int, seed: int = 1, chance: float = 0.3) -> tuple[torch.Tensor, torch.Tensor]:
-    """e = e₀ (W/e₀)^g with g = 0.2 + 0.6 v², v uniform, or nothing with a chance; the same for both parts."""
+    """Two parts e = e₀ (W/e₀)^g with g = 0.2 + 0.6 v², v uniform, or nothing with a chance; one whole W."""
     generator = torch.Generator().manual_seed(seed)
-    wholes = LEAST * torch.exp(1 + 6 * torch.rand(n, 1, generator=generator)).expand(n, 2)
+    wholes = LEAST * torch.exp(1 + 6 * torch.rand(n, 1, generator=generator))
     g = 0.2 + 0.6 * torch.rand(n, 2, generator=generator) ** 2
     e = LEAST * (wholes / LEAST) ** g
     return torch.where(torch.rand(n, 2, generator=generator) < chance, 0.0, e), wholes
@@ -22,7 +22,8 @@ def _parts(n: int, seed: int = 1, chance: float = 0.3) -> tuple[torch.Tensor, to
 
 def _fitted(n: int = 20_000, types: tuple[int, int] = (0, 1), knots: int = 12) -> ConditionalMarginals:
     marginals = ConditionalMarginals(torch.tensor(types), LEAST, knots)
-    marginals.fit(*_parts(n))
+    e, wholes = _parts(n)
+    marginals.fit(e, wholes.expand(n, max(types) + 1))
     return marginals
 
 
@@ -30,7 +31,7 @@ def _fitted(n: int = 20_000, types: tuple[int, int] = (0, 1), knots: int = 12) -
 def test_numbers_of_new_parts_are_normal(types: tuple[int, int]) -> None:
     e, wholes = _parts(4000, seed=2)
     torch.manual_seed(3)
-    z = drawn(_fitted(types=types).intervals(e, wholes))
+    z = drawn(_fitted(types=types).intervals(e, wholes.expand(4000, max(types) + 1)))
     for column in z.T:
         assert stats.kstest(column.numpy(), "norm").pvalue > 0.01
     low = wholes[:, 0] < wholes[:, 0].median()  # and at each whole by itself
@@ -53,6 +54,7 @@ def test_normal_numbers_become_parts_of_the_true_distribution() -> None:
 def test_there_and_back_again() -> None:
     marginals = _fitted()
     e, wholes = _parts(3000, seed=5)
+    wholes = wholes.expand_as(e)
     back, place = marginals.energies(drawn(marginals.intervals(e, wholes)), wholes)
     assert torch.equal(place > 0, e > 0)
     g, g_back = (torch.log(part[e > 0] / LEAST) / torch.log(wholes[e > 0] / LEAST) for part in (e, back))

@@ -33,7 +33,7 @@ class Split(nn.Module):
     Args:
         name: of the parts.
         whole_of_part: (P,) which whole each part belongs to.
-        type_of_part: (P,) parts of one type are alike (the voxels of a ring).
+        type_of_part: (P,) parts of one type are alike, and of one whole (the voxels of a ring).
         least: e₀ in MeV.
         knots: of the tables, at most.
         exact: whether the parts sum to their whole.
@@ -68,6 +68,9 @@ class Split(nn.Module):
             return
         types = torch.unique(type_of_part[drawn], return_inverse=True)[1]
         self.marginals = ConditionalMarginals(types, least, knots)
+        self.whole_of_type = _Index(
+            torch.zeros(int(types.max()) + 1, dtype=torch.long).scatter(0, types, whole_of_part[drawn])
+        )
         # The places of each whole's parts, short lists made longer by a place of nothing at the end.
         members = [torch.nonzero(self.whole_of_drawn.index == w)[:, 0] for w in range(self.n_wholes)]
         self.most = max(len(m) for m in members)
@@ -79,22 +82,21 @@ class Split(nn.Module):
     def fit(self, parts: Tensor, wholes: Tensor) -> None:
         """Measure the tables from parts (N, P) and wholes (N, W) in MeV."""
         if self.size:
-            self.marginals.fit(self.drawn(parts), self.whole_of_drawn(wholes))
+            self.marginals.fit(self.drawn(parts), self.whole_of_type(wholes))
 
     def intervals(self, parts: Tensor, wholes: Tensor) -> Tensor:
         """parts (N, P), wholes (N, W) in MeV → (2, N, size) intervals of u (see `caloforge.marginals`)."""
         if self.size == 0:
             return parts.new_zeros(2, len(parts), 0)
-        return self.marginals.intervals(self.drawn(parts), self.whole_of_drawn(wholes))
+        return self.marginals.intervals(self.drawn(parts), self.whole_of_type(wholes))
 
     def energies(self, z: Tensor, wholes: Tensor) -> Tensor:
         """z (N, size) ~ N(0, 1), wholes (N, W) in MeV → parts (N, P) in MeV."""
         passed = self.whole_of_part(wholes)
         if self.size == 0:
             return passed
-        whole = self.whole_of_drawn(wholes)
-        e, place = self.marginals.energies(z, whole)
-        present = (whole > 0).to(e.dtype)
+        e, place = self.marginals.energies(z, self.whole_of_type(wholes))
+        present = (self.whole_of_drawn(wholes) > 0).to(e.dtype)
         if self.exact:
             surest = self._per_whole(place, -math.inf).amax(dim=2)
             something = present * ((place > 0) | (place >= self.whole_of_drawn(surest))).to(e.dtype)

@@ -44,7 +44,7 @@ class ConditionalMarginals(nn.Module):
     """Tables of p₀(W) and of the quantiles of g given W, for several types of parts.
 
     Args:
-        types: (P,) the type of each part, 0 … T − 1; parts of one type share their tables.
+        types: (P,) the type of each part, 0 … T − 1; parts of one type share their tables and their whole.
         least: e₀ in MeV, above 0: no part has less, unless it has nothing.
         knots: values of W at which the tables are made, at most.
     """
@@ -71,11 +71,11 @@ class ConditionalMarginals(nn.Module):
         """Measure the tables.
 
         Args:
-            parts: (N, P) MeV. wholes: (N, P) MeV, the whole of each part.
+            parts: (N, P) MeV. wholes: (N, T) MeV, the whole that each type's parts belong to.
         """
         for number in range(len(self.p_zero)):
-            chosen = self.types == number
-            e, whole = parts[:, chosen].flatten(), wholes[:, chosen].flatten()
+            e = parts[:, self.types == number]
+            e, whole = e.flatten(), wholes[:, number : number + 1].expand_as(e).flatten()
             present = whole > 0
             self._fit_type(number, e[present], torch.log(whole[present] / self.least))
 
@@ -125,19 +125,19 @@ class ConditionalMarginals(nn.Module):
     # ---- from energies to intervals, and back ------------------------------------------------------------------
 
     def intervals(self, parts: Tensor, wholes: Tensor) -> Tensor:
-        """(N, P) MeV, (N, P) MeV → (2, N, P): the lower and the upper end of u."""
+        """parts (N, P), wholes (N, T) in MeV → (2, N, P): the lower and the upper end of u."""
         pieces = zip(parts.split(ROWS), wholes.split(ROWS), strict=True)
         return torch.cat([self._intervals(e, whole) for e, whole in pieces], dim=1)
 
     def _intervals(self, parts: Tensor, wholes: Tensor) -> Tensor:
-        knot, weight = self._between(wholes)
-        p_zero = self._chance(knot, weight)
+        knot, weight, p_zero, log_whole = self._tables_at(wholes)
+        wholes = wholes.index_select(1, self.types)
         nothing = torch.stack([torch.zeros_like(p_zero), p_zero])
         anywhere = torch.stack([torch.zeros_like(p_zero), torch.ones_like(p_zero)])
         u = torch.where(wholes <= 0, anywhere, nothing)
         something = (parts > 0) & (wholes > 0)
-        knot, weight, p_zero = knot[something], weight[something], p_zero[something]
-        g = _exponent(parts[something], torch.log(wholes[something] / self.least), self.least)
+        knot, weight, p_zero, log_whole = (part[something] for part in (knot, weight, p_zero, log_whole))
+        g = _exponent(parts[something], log_whole, self.least)
         # A value that many showers share (all of the whole, g = 1) has an interval of its own.
         below, up_to = self._count(g - TINY, knot, weight), self._count(g + TINY, knot, weight)
         inside = self._place(g, below, knot, weight)
@@ -152,14 +152,13 @@ class ConditionalMarginals(nn.Module):
         """What the parts get, before they are made to sum to anything.
 
         Args:
-            z: (N, P). wholes: (N, P) MeV.
+            z: (N, P). wholes: (N, T) MeV, the whole that each type's parts belong to.
 
         Returns:
             (N, P) the energy of each part in MeV if it gets something, and (N, P) its place among those that do: above
             0 where it does, the higher the surer.
         """
-        knot, weight = self._between(wholes)
-        p_zero = self._chance(knot, weight)
+        knot, weight, p_zero, log_whole = self._tables_at(wholes)
         place = (0.5 * (1 + torch.erf(z * math.sqrt(0.5))) - p_zero) / (1 - p_zero).clamp_min(TINY)
         F = place.clamp(1e-5, 1 - 1e-5)
         step = ((torch.log(F / (1 - F)) + Y_MAX) * ((QUANTILES - 1) / (2 * Y_MAX))).clamp(0, QUANTILES - 1.001)
@@ -169,25 +168,27 @@ class ConditionalMarginals(nn.Module):
         tables = self.g.flatten()
         near = _lerp(tables[entry], tables[entry + 1], rest)
         far = _lerp(tables[entry + QUANTILES], tables[entry + (QUANTILES + 1)], rest)
-        log_whole = torch.log(wholes.clamp_min(self.least) / self.least)
         return self.least * torch.exp(_lerp(near, far, weight) * log_whole), place
 
-    def _between(self, wholes: Tensor) -> tuple[Tensor, Tensor]:
-        """(N, P) MeV → the entry of the knot below each whole in the flattened tables, and the weight of the next."""
+    def _tables_at(self, wholes: Tensor) -> list[Tensor]:
+        """What the tables say of wholes (N, T), for each part (N, P).
+
+        Returns:
+            The entry of the knot below in the flattened tables, the weight of the next knot, p₀, and log(W/e₀).
+        """
         log_whole = torch.log(wholes.clamp_min(self.least) / self.least)
-        flat = self.log_whole.flatten()
-        entry = (self.types * self.knots).expand(log_whole.shape)
+        knots, p_zero = self.log_whole.flatten(), self.p_zero.flatten()
+        first = torch.arange(len(self.log_whole), device=wholes.device) * self.knots
+        entry = first.expand(log_whole.shape)
         # Bisection: by 16 knots, if so far W is above, then by 8 … The last knot is never the lower one.
-        last = self.types * self.knots + (self.knots - 2)
+        last = first + (self.knots - 2)
         for exponent in reversed(range((self.knots - 2).bit_length())):
             candidate = torch.minimum(entry + 2**exponent, last)
-            entry = torch.where(log_whole >= flat[candidate], candidate, entry)
-        low, high = flat[entry], flat[entry + 1]
-        return entry, ((log_whole - low) / (high - low)).clamp(0, 1)
-
-    def _chance(self, knot: Tensor, weight: Tensor) -> Tensor:
-        flat = self.p_zero.flatten()
-        return _lerp(flat[knot], flat[knot + 1], weight)
+            entry = torch.where(log_whole >= knots[candidate], candidate, entry)
+        low, high = knots[entry], knots[entry + 1]
+        weight = ((log_whole - low) / (high - low)).clamp(0, 1)
+        chance = _lerp(p_zero[entry], p_zero[entry + 1], weight)
+        return [part.index_select(1, self.types) for part in (entry, weight, chance, log_whole)]
 
     def _g(self, k: Tensor, knot: Tensor, weight: Tensor) -> Tensor:
         """The k-th tabulated quantile, interpolated between knots."""

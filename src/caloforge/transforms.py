@@ -263,7 +263,7 @@ TRANSFORMS = Registry(
     Transform,  # type: ignore[type-abstract]
     {
         "append_deposited_energy": "caloforge.transforms.AppendDepositedEnergy",
-        "cartesian_cells": "caloforge.resampling.CartesianCells",
+        "cartesian_cells": "caloforge.square_cells.CartesianCells",
         "deposited_energy_shares": "caloforge.transforms.DepositedEnergyShares",
         "incident_energy_fraction": "caloforge.transforms.IncidentEnergyFraction",
         "linear_condition": "caloforge.transforms.LinearCondition",

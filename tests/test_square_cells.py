@@ -8,7 +8,7 @@ import torch
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
-from caloforge.resampling import CartesianCells, shared_areas
+from caloforge.square_cells import CartesianCells, shared_areas
 from caloforge.transforms import build_transforms
 
 DS2 = load_geometry("ds2")
