@@ -35,9 +35,9 @@ def test_output_turns_and_is_mirrored_with_the_input(sectors: int) -> None:
     x, t, c = _batch()
     out = network(x, t, c).view(4, sectors, -1)
     turned = network(x.view(4, sectors, -1).roll(3, dims=1).flatten(1), t, c).view(4, sectors, -1)
-    torch.testing.assert_close(turned, out.roll(3, dims=1), atol=1e-5, rtol=1e-5)  # the waves are in float32
+    torch.testing.assert_close(turned, out.roll(3, dims=1), atol=1e-4, rtol=1e-4)  # the waves are in float32
     mirrored = network(x.view(4, sectors, -1).flip(1).flatten(1), t, c).view(4, sectors, -1)
-    torch.testing.assert_close(mirrored, out.flip(1), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(mirrored, out.flip(1), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("sectors", [1, 2, 5, 10])

@@ -98,9 +98,9 @@ def test_layers_without_energy_and_layers_of_one_voxel(settings: dict[str, Any])
     x[20:, 0], x[30:, 6] = 5.0, 2.0
     c = torch.full((40, 1), 50.0)
     for stage in model.stages():
-        view = x if stage.view is None else stage.view(x, c)
         if stage.fit is not None:
-            stage.fit(view)
+            stage.fit(x, c)
+        view = x if stage.view is None else stage.view(x, c)
         assert torch.isfinite(stage.loss(view, c)).all()
     with torch.no_grad():
         sample = model.sample(c, torch.Generator().manual_seed(0))
@@ -186,7 +186,7 @@ def test_student_with_the_perfect_weights_has_no_loss() -> None:
     stage = model.stages()[2]
     before = stage.loss(x, c)
     assert before.shape == (32,)
-    stage.fit(x)  # type: ignore[misc]
+    stage.fit(x, c)  # type: ignore[misc]
     assert stage.loss(x, c).max() < 1e-5 < before.min()
 
 

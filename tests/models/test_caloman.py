@@ -42,7 +42,7 @@ def test_codes_are_scaled_by_their_largest_element_in_training() -> None:
     x, c = torch.rand(100, 6), torch.rand(100, 1)
     stage = model.stages()[1]
     with torch.no_grad():
-        stage.fit(stage.view(x, c))
+        stage.fit(x, c)
         codes = stage.view(x, c)
     assert codes.abs().max().item() == pytest.approx(1.0)
     torch.testing.assert_close(codes * model.scale, model.autoencoder.encode(x, c[:, :0])[0])
@@ -56,7 +56,7 @@ def test_the_flow_starts_where_codes_and_noise_agree() -> None:
         model = CaloMan(6, 1, latent_dim=3, hidden=[8], flow_start=start)
         stage = model.stages()[1]
         with torch.no_grad():
-            stage.fit(stage.view(x, c))
+            stage.fit(x, c)
             z, _ = model.density(stage.view(x, c), c)
         close = bool((z.std(dim=0) - 1).abs().max() < 0.2 and z.mean(dim=0).abs().max() < 0.2)
         assert close == agrees
@@ -69,7 +69,7 @@ def test_a_standardised_encoder_does_not_see_the_scale_of_the_features() -> None
     for factor in (1.0, 1e-3):
         torch.manual_seed(1)
         model = CaloMan(6, 1, latent_dim=2, hidden=[8], standardised_encoder=True)
-        model.stages()[0].fit(factor * x)
+        model.stages()[0].fit(factor * x, c)
         with torch.no_grad():
             means.append(model.codes(factor * x, c))
     torch.testing.assert_close(means[0], means[1], rtol=1e-3, atol=1e-4)

@@ -42,7 +42,11 @@ class TrainingBars(Observer):
         self._settings, self._epoch, self._validation = settings, first_epoch, ""
         self._sum, self._batches = 0.0, 0
         self._task = self._bar.add_task(
-            stage, total=settings.epochs * n_batches, completed=first_epoch * n_batches, unit="batch", remark="preparing"
+            stage,
+            total=settings.epochs * n_batches,
+            completed=first_epoch * n_batches,
+            unit="batch",
+            remark="preparing",
         )
 
     def batch_done(self, loss: float) -> None:

@@ -177,8 +177,9 @@ class CaloMan(ShowerModel):
 
     def stages(self) -> Sequence[Stage]:
         """`autoencoder`, then `density` on the codes of the whole training set."""
+        scaling = self._fit_scaling if isinstance(self.autoencoder.scaling, Standardise) else None
         return [
-            Stage("autoencoder", self._autoencoder_loss, list(self.autoencoder.parameters()), fit=self._fit_scaling),
+            Stage("autoencoder", self._autoencoder_loss, list(self.autoencoder.parameters()), fit=scaling),
             Stage("density", self._density_loss, list(self.density.parameters()), self.codes, self._fit_codes),
         ]
 
@@ -193,8 +194,8 @@ class CaloMan(ShowerModel):
         return self.autoencoder.encode(x, self._given(c))[0] / self.scale
 
     def _fit_scaling(self, x: Tensor, c: Tensor) -> None:
-        if isinstance(self.autoencoder.scaling, Standardise):
-            self.autoencoder.scaling.fit(x)
+        assert isinstance(self.autoencoder.scaling, Standardise)
+        self.autoencoder.scaling.fit(x)
 
     def _fit_codes(self, x: Tensor, c: Tensor) -> None:
         codes = self.codes(x, c)
