@@ -9,11 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from caloforge import training
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import ShowerModel
 from caloforge.models.caloman import CaloMan
-from caloforge.training import Observer, StageSettings, TrainingSettings, choose_device, derived_seed, fit
+from caloforge.training import Observer, StageSettings, TrainingSettings, choose_device, derived_seed, fit, loop
 from own_model import GaussianPerFeature
 
 
@@ -60,7 +59,7 @@ class _Interrupt(Observer):
 def test_resumed_equals_uninterrupted(
     stopped_in: int, ema: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
     data, settings = _data(), _settings(ema=ema)
     whole = _caloman()
     log = fit(whole, *data, settings)

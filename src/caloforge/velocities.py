@@ -9,8 +9,10 @@ circular convolutions that look the same to both sides,
 
     m_a = Σ_b w_{|a − b|} h_b,    |a − b| being the shorter way around,
 
-with learned weights w for each group of channels. So the output turns and is mirrored with the input (where a sector
-holds one bin of alpha), and the network does not spend weights on learning the same thing at every angle.
+with learned weights w for each group of channels. So the output turns and is mirrored with the input, and the network
+does not spend weights on learning the same thing at every angle. Mirroring exchanges sectors and leaves the order
+within each alone: it is a symmetry of showers where a sector holds one bin of alpha per ring, as in all data sets of
+the challenge; with several, use a residual network.
 """
 
 from __future__ import annotations
@@ -81,10 +83,10 @@ class SectorVelocity(nn.Module):
     Args:
         features: F, sector by sector. conditions: C.
         sectors: S, divides F.
-        width: channels of a sector; a multiple of `groups`.
+        width: channels of a sector.
         hidden: channels inside a block.
         blocks: number of blocks.
-        groups: of channels, each with mixing weights of its own.
+        groups: of channels, each with mixing weights of its own; as many as divide the width, if fewer.
     """
 
     def __init__(

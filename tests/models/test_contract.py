@@ -33,7 +33,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "flow_matching": {"width": 16, "blocks": 1, "steps": 2, "student_strides": 2, "student_pairs": 1},
     "caloscore": {"channels": [4, 8, 8], "embedding": 8, "steps": 5, "log_prob_steps": 5},
-    "wgan-gp": {"channels": [4, 8, 8], "embedding": 8, "noise_numbers": 6},
+    "wgan_gp": {"channels": [4, 8, 8], "embedding": 8, "noise_numbers": 6},
 }
 """Settings that make each model small; a registered model without an entry fails the first test."""
 

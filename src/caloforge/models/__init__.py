@@ -14,6 +14,6 @@ MODELS = Registry(
         "cascade": "caloforge.models.cascade.Cascade",
         "flow_matching": "caloforge.models.flow_matching.FlowMatching",
         "caloscore": "caloforge.models.caloscore.CaloScore",
-        "wgan-gp": "caloforge.models.wgan_gp.WGANGP",
+        "wgan_gp": "caloforge.models.wgan_gp.WGANGP",
     },
 )

@@ -27,10 +27,13 @@ from caloforge.models.base import ShowerModel, Stage
 from caloforge.registry import checked_settings, wants_geometry
 
 FIT_ROWS = 10_000
-"""Showers from which a level's model takes its own constants; its numbers z are nearly N(0, 1) anyway."""
+"""About so many showers tell a level's model its own constants; its numbers z are nearly N(0, 1) anyway."""
 
 SCALING_KNOTS = 8
 """Values of E_inc between which the scaling of conditions is interpolated."""
+
+SMOOTHNESS = 1e-5
+"""Penalty on the squared second differences of the scaling between knots, beside the mean squared deviation."""
 
 
 class Cascade(ShowerModel):
@@ -134,7 +137,7 @@ class Cascade(ShowerModel):
             if first:
                 self._fit_tables(x, c, number)
             if inner.fit is not None:
-                rows = slice(FIT_ROWS)
+                rows = slice(None, None, max(1, len(x) // FIT_ROWS))  # from the whole file, whatever its order
                 intervals, conditions = given(x[rows], c[rows])
                 inner.fit(drawn(intervals), conditions)
 
@@ -194,7 +197,7 @@ def _model(split: Split, wanted: dict[str, Any]) -> ShowerModel:
 class _Scaling(nn.Module):
     """log(1 + E/e₀) of energies, E_inc first, each less its mean at such an E_inc and scaled to width 1.
 
-    Mean and width are linear in log E_inc between a few knots, found by least squares.
+    Mean and width are linear in log E_inc between a few knots, found by least squares with a slight penalty on bends.
 
     Args:
         energies: how many, E_inc included.
@@ -223,7 +226,9 @@ class _Scaling(nn.Module):
         self.start.copy_(low)
         self.step.copy_(((high - low) / (SCALING_KNOTS - 1)).clamp_min(1e-3))
         weights = self._weights(logs[:, :1]).double()
-        gram = weights.T @ weights + 1e-6 * torch.eye(SCALING_KNOTS, dtype=weights.dtype, device=weights.device)
+        # Knots without showers near them, as between a few incident energies, continue their neighbours' line.
+        bend = torch.eye(SCALING_KNOTS, dtype=weights.dtype, device=weights.device).diff(n=2, dim=0)
+        gram = weights.T @ weights + SMOOTHNESS * len(weights) * bend.T @ bend
         mean = torch.linalg.solve(gram, weights.T @ logs.double())
         variance = torch.linalg.solve(gram, weights.T @ (logs - weights @ mean).square())
         # E_inc itself: the same constants at all knots, for it tells the energies apart.

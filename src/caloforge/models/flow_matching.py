@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import ShowerModel, Stage
-from caloforge.transport import between, optimally_paired, solve, solve_with_divergence
+from caloforge.transport import Velocity, between, optimally_paired, solve, solve_with_divergence
 from caloforge.velocities import ResidualVelocity, SectorVelocity
 
 
@@ -145,8 +145,6 @@ class FlowMatching(ShowerModel):
         return torch.stack(ways, dim=1).flatten(1)
 
     def _student_loss(self, ways: Tensor, c: Tensor) -> Tensor:
-        if ways.shape[1] == self.noise_dim:  # features instead: their ways are made on the spot
-            ways = self._ways(ways, c).detach()
         ways = ways.view(len(c), self.pairs, self.strides + 1, self.noise_dim)
         states = ways[torch.arange(len(c)), torch.randint(self.pairs, (len(c),))]
         total = ways.new_zeros(len(c))
@@ -157,11 +155,11 @@ class FlowMatching(ShowerModel):
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) squared error of the velocity, and of the student where there is one."""
         loss = self._velocity_loss(x, c)
-        return loss if self.student is None else loss + self._student_loss(x, c)
+        return loss if self.student is None else loss + self._student_loss(self._ways(x, c).detach(), c)
 
     # ---- sampling ----------------------------------------------------------------------------------------------
 
-    def _field(self, c: Tensor):  # type: ignore[no-untyped-def]
+    def _field(self, c: Tensor) -> Velocity:
         return lambda x_t, t: self.velocity(x_t, t, c)
 
     def _stride(self, x: Tensor, k: int, c: Tensor) -> Tensor:

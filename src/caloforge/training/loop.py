@@ -10,152 +10,24 @@ A stage keeps its last weights, or those of the epoch with the lowest value of a
 from __future__ import annotations
 
 import math
-import re
 import time
-import zlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
 from torch import Tensor
 
 from caloforge.errors import CaloforgeError
 from caloforge.files import atomic_path
 from caloforge.models.base import ShowerModel, Stage
-from caloforge.registry import validation_error
-
-SCHEDULES: dict[str, Callable[[int, int], float]] = {
-    "constant": lambda epoch, epochs: 1.0,
-    "cosine": lambda epoch, epochs: 0.5 * (1 + math.cos(math.pi * epoch / epochs)),
-}
-"""Learning-rate schedules: factor on the learning rate during an epoch (0 … epochs − 1)."""
+from caloforge.training.machine import choose_device, derived_seed, seeded
+from caloforge.training.settings import SCHEDULES, StageSettings, TrainingSettings, check_stages
+from caloforge.training.watching import Metric, Observer
+from caloforge.training.weights import Average, Best, copied, make_optimizer
 
 CHECKPOINT_SECONDS = 20.0
 """Least time between two checkpoints within a stage."""
-
-
-class StageSettings(BaseModel):
-    """How one stage is trained.
-
-    epochs: passes over the training set. batch_size: showers per step. learning_rate: of the optimizer, at the
-    start. optimizer: `adam` (AdamW where weight_decay is above zero) or `rmsprop`. schedule: `constant` or `cosine`
-    (annealed to zero over the epochs). halve_after: numbers of epochs after each of which the learning rate is
-    halved. clip_norm: bound on the gradient's norm, null for none. weight_decay: pull of the weights to zero. ema:
-    decay per step of an exponential moving average of the weights, null for none; the averaged weights are the ones
-    that are validated, selected and kept. select: `last`, `validation_loss`, or a metric's name: which epoch's
-    weights are kept. patience: stop after so many epochs without a better value of `select`, null for never.
-    select_showers: showers generated for a metric that needs them.
-    """
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    epochs: PositiveInt
-    batch_size: PositiveInt
-    learning_rate: PositiveFloat
-    schedule: Literal["constant", "cosine"] = "constant"
-    halve_after: list[PositiveInt] = []
-    clip_norm: PositiveFloat | None = None
-    weight_decay: NonNegativeFloat = 0.0
-    ema: float | None = Field(None, gt=0, lt=1)
-    optimizer: Literal["adam", "rmsprop"] = "adam"
-    select: str = "last"
-    patience: PositiveInt | None = None
-    select_showers: PositiveInt = 50_000
-
-
-class TrainingSettings(StageSettings):
-    """How a model is trained: a stage's settings for all stages, and what differs in some.
-
-    seed: of everything random. device: `auto` takes a GPU where there is one. validation_fraction: share of the
-    training file set aside, unless a validation file is given. stages: per stage, the settings that differ.
-    """
-
-    seed: int = Field(1, ge=0)
-    device: str = "auto"
-    validation_fraction: float = Field(0.2, gt=0, lt=1)
-    stages: dict[str, dict[str, Any]] = {}
-
-    def for_stage(self, name: str) -> StageSettings:
-        """The settings of one stage.
-
-        Raises:
-            CaloforgeError: a key of the stage is unknown or has a wrong value.
-        """
-        shared = self.model_dump(include=set(StageSettings.model_fields))
-        try:
-            return StageSettings(**{**shared, **self.stages.get(name, {})})
-        except ValidationError as error:
-            raise validation_error(error, f"training.stages.{name}", StageSettings) from None
-
-
-Metric = Callable[[int, StageSettings], float]
-"""(epoch, settings of the stage) → a number, lower for better models; leaves the global random state alone."""
-
-
-class Observer:
-    """What may watch a training; the command line shows bars, tests count, the default is silent."""
-
-    def resumed(self, history: list[dict[str, Any]]) -> None:
-        """The training goes on from a checkpoint after the epochs in `history`."""
-
-    def stage_started(self, stage: str, settings: StageSettings, first_epoch: int, n_batches: int) -> None:
-        """A stage begins, or goes on at `first_epoch`."""
-
-    def batch_done(self, loss: float) -> None:
-        """A step was taken; `loss` is the batch's mean."""
-
-    def epoch_done(self, record: dict[str, Any]) -> None:
-        """An epoch ended; `record` is its line of the log."""
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is a GPU where there is one, else the CPU.
-
-    Raises:
-        CaloforgeError: there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if re.fullmatch(r"(cpu|cuda|mps)(:\d+)?", name) is None:
-        raise CaloforgeError(f"device '{name}' is not known: give cpu, cuda, cuda:N, mps or auto")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise CaloforgeError(f"device '{name}' cannot be used here: {reason}; give cpu or auto") from None
-    return device
-
-
-def derived_seed(*words: int | str) -> int:
-    """A seed made of several numbers and names, independent for each combination."""
-    numbers = [zlib.crc32(word.encode()) if isinstance(word, str) else word for word in words]
-    # The count goes in too: a seed sequence takes (1,) and (1, 0) for the same.
-    return int(np.random.SeedSequence([len(numbers), *numbers]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def check_stages(stages: Sequence[Stage], settings: TrainingSettings, metrics: Collection[str] = ()) -> None:
-    """Check that the settings speak of the stages that a model has, and of metrics that are known.
-
-    Raises:
-        CaloforgeError: a stage or metric is unknown, patience has nothing to watch, or nothing can be trained.
-    """
-    names = [stage.name for stage in stages]
-    known = ["last", "validation_loss", *metrics]
-    unknown = sorted(set(settings.stages) - set(names))
-    if unknown:
-        raise CaloforgeError(f"training.stages: unknown key '{unknown[0]}' (the model has: {', '.join(names)})")
-    for stage in stages:
-        chosen = settings.for_stage(stage.name)
-        if chosen.select not in known:
-            raise CaloforgeError(f"stage '{stage.name}' selects by '{chosen.select}'; known are {', '.join(known)}")
-        if chosen.select == "last" and chosen.patience is not None:
-            raise CaloforgeError(f"stage '{stage.name}' has patience, but 'select: last' gives it nothing to watch")
-        if len(stage.parameters) == 0:
-            raise CaloforgeError(f"stage '{stage.name}' has no parameters to train; does the model define any?")
 
 
 def fit(
@@ -232,14 +104,14 @@ class _Training:
 
     def _run_stage(self, number: int, state: dict[str, Any] | None) -> None:
         stage, settings = self.stages[number], self.settings.for_stage(self.stages[number].name)
-        optimizer = _optimizer(stage, settings)
-        first_epoch, best = 0 if state is None else state["epoch"] + 1, _Best()
+        optimizer = make_optimizer(stage, settings)
+        first_epoch, best = 0 if state is None else state["epoch"] + 1, Best()
         # Before the views: some take minutes, and who watches shall know what is going on.
         self.observer.stage_started(stage.name, settings, first_epoch, math.ceil(len(self.x) / settings.batch_size))
         x, x_valid = self._views(stage, fit=state is None)
-        average = None if settings.ema is None else _Average(stage, settings.ema)
+        average = None if settings.ema is None else Average(stage, settings.ema)
         if state is not None:
-            best = _Best(**state["best"])
+            best = Best(**state["best"])
             optimizer.load_state_dict(state["optimizer"])
             if average is not None:
                 average.load(state["average"])
@@ -248,12 +120,12 @@ class _Training:
             if settings.patience is not None and epoch > best.epoch + settings.patience:
                 break
             started = time.monotonic()
-            with _seeded(derived_seed(self.settings.seed, stage.name, epoch)):
+            with seeded(derived_seed(self.settings.seed, stage.name, epoch)):
                 loss, rate = self._train_epoch(stage, settings, optimizer, average, x, epoch)
             if average is not None:
                 average.swap()
             # The same noise after each epoch, so that epochs differ by their weights alone.
-            with _seeded(derived_seed(self.settings.seed, stage.name, "validation")):
+            with seeded(derived_seed(self.settings.seed, stage.name, "validation")):
                 validation = self._validation_loss(stage, x_valid, settings.batch_size)
             if math.isnan(validation):  # the last step of the epoch may be the one that broke the weights
                 raise _diverged("validation loss", stage, validation, epoch, settings)
@@ -269,7 +141,7 @@ class _Training:
                 self.model.eval()
                 record[settings.select] = self.metrics[settings.select](epoch, settings)
             if settings.select != "last" and record[settings.select] < best.value:
-                best = _Best(record[settings.select], epoch, _copied(self.model))
+                best = Best(record[settings.select], epoch, copied(self.model))
             if average is not None and epoch + 1 < settings.epochs:
                 average.swap()
             record["seconds"] = round(time.monotonic() - started, 3)
@@ -285,9 +157,11 @@ class _Training:
     def _views(self, stage: Stage, fit: bool) -> tuple[Tensor, Tensor]:
         """What a stage sees of the training and the validation set; a resumed stage has its constants already."""
         self.model.eval()
-        with _seeded(derived_seed(self.settings.seed, stage.name, "view")):
-            if fit and stage.fit is not None:
+        if fit and stage.fit is not None:
+            with seeded(derived_seed(self.settings.seed, stage.name, "fit")):
                 stage.fit(self.x.to(self.device), self.c.to(self.device))
+        # A seed of its own: a resumed stage, which is not fitted again, has the same view.
+        with seeded(derived_seed(self.settings.seed, stage.name, "view")):
             return self._view(stage, self.x, self.c), self._view(stage, self.x_valid, self.c_valid)
 
     def _view(self, stage: Stage, x: Tensor, c: Tensor) -> Tensor:
@@ -301,7 +175,7 @@ class _Training:
         stage: Stage,
         settings: StageSettings,
         optimizer: torch.optim.Optimizer,
-        average: _Average | None,
+        average: Average | None,
         x: Tensor,
         epoch: int,
     ) -> tuple[float, float]:
@@ -338,7 +212,7 @@ class _Training:
         return total / len(x)
 
     def _write_checkpoint(
-        self, stage: int, epoch: int, optimizer: torch.optim.Optimizer, average: _Average | None, best: _Best
+        self, stage: int, epoch: int, optimizer: torch.optim.Optimizer, average: Average | None, best: Best
     ) -> None:
         if self.checkpoint is None:
             return
@@ -364,45 +238,6 @@ class _Training:
             raise CaloforgeError(f"{self.checkpoint} is no readable checkpoint: {reason}") from None
 
 
-class _Average:
-    """Exponential moving average of a stage's weights; the first steps count less, so that the start is forgotten."""
-
-    def __init__(self, stage: Stage, decay: float) -> None:
-        self.weights: list[Tensor] = list(stage.parameters)
-        self.decay, self.steps = decay, 0
-        self.averages = [weight.detach().clone() for weight in self.weights]
-
-    @torch.no_grad()
-    def update(self) -> None:
-        self.steps += 1
-        torch._foreach_lerp_(
-            self.averages, tuple(self.weights), 1 - min(self.decay, (1 + self.steps) / (10 + self.steps))
-        )
-
-    @torch.no_grad()
-    def swap(self) -> None:
-        """Exchange the weights and their averages."""
-        for weight, average in zip(self.weights, self.averages, strict=True):
-            kept = weight.clone()
-            weight.copy_(average)
-            average.copy_(kept)
-
-    def state(self) -> dict[str, Any]:
-        return {"steps": self.steps, "averages": self.averages}
-
-    def load(self, state: dict[str, Any]) -> None:
-        self.steps = state["steps"]
-        for average, stored in zip(self.averages, state["averages"], strict=True):
-            average.copy_(stored)
-
-
-class _Best:
-    """The best epoch of a stage so far."""
-
-    def __init__(self, value: float = math.inf, epoch: int = -1, weights: dict[str, Tensor] | None = None) -> None:
-        self.value, self.epoch, self.weights = value, epoch, weights
-
-
 def _diverged(what: str, stage: Stage, value: float, epoch: int, settings: StageSettings) -> CaloforgeError:
     key = f"--set training.stages.{stage.name}"  # holds whether or not the stage has settings of its own
     clip = "none" if settings.clip_norm is None else f"{settings.clip_norm:g}"
@@ -421,33 +256,3 @@ def _check_loss(stage: Stage, losses: Tensor, n: int) -> None:
         )
     if not losses.requires_grad:
         raise CaloforgeError(f"the loss of stage '{stage.name}' depends on none of the model's parameters")
-
-
-def _optimizer(stage: Stage, settings: StageSettings) -> torch.optim.Optimizer:
-    if settings.optimizer == "rmsprop":
-        return torch.optim.RMSprop(stage.parameters, settings.learning_rate, weight_decay=settings.weight_decay)
-    # The fused step takes a sixth of the time of the default one on a CPU, and gives the same update.
-    if settings.weight_decay > 0:
-        return torch.optim.AdamW(
-            stage.parameters, settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
-    return torch.optim.Adam(stage.parameters, settings.learning_rate, fused=True)
-
-
-def _copied(model: torch.nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
-
-
-class _seeded:
-    """Run a block with the global random state seeded, and put the state back afterwards."""
-
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
-
-    def __enter__(self) -> None:
-        self.fork = torch.random.fork_rng()
-        self.fork.__enter__()
-        torch.manual_seed(self.seed)
-
-    def __exit__(self, *error: Any) -> None:
-        self.fork.__exit__(*error)

@@ -1,0 +1,47 @@
+"""Devices, and seeds that make a training the same again."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from caloforge.errors import CaloforgeError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is a GPU where there is one, else the CPU.
+
+    Raises:
+        CaloforgeError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if re.fullmatch(r"(cpu|cuda|mps)(:\d+)?", name) is None:
+        raise CaloforgeError(f"device '{name}' is not known: give cpu, cuda, cuda:N, mps or auto")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise CaloforgeError(f"device '{name}' cannot be used here: {reason}; give cpu or auto") from None
+    return device
+
+
+def derived_seed(*words: int | str) -> int:
+    """A seed made of several numbers and names, independent for each combination."""
+    numbers = [zlib.crc32(word.encode()) if isinstance(word, str) else word for word in words]
+    # The count goes in too: a seed sequence takes (1,) and (1, 0) for the same.
+    return int(np.random.SeedSequence([len(numbers), *numbers]).generate_state(1, np.uint64)[0] >> 1)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Run a block with the global random state seeded, and put the state back afterwards."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

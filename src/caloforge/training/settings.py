@@ -1,0 +1,94 @@
+"""How a model is trained: a recipe's `training` section, for all stages and for each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+
+from caloforge.errors import CaloforgeError
+from caloforge.models.base import Stage
+from caloforge.registry import validation_error
+
+SCHEDULES: dict[str, Callable[[int, int], float]] = {
+    "constant": lambda epoch, epochs: 1.0,
+    "cosine": lambda epoch, epochs: 0.5 * (1 + math.cos(math.pi * epoch / epochs)),
+}
+"""Learning-rate schedules: factor on the learning rate during an epoch (0 … epochs − 1)."""
+
+
+class StageSettings(BaseModel):
+    """How one stage is trained.
+
+    epochs: passes over the training set. batch_size: showers per step. learning_rate: of the optimizer, at the
+    start. optimizer: `adam` (AdamW where weight_decay is above zero) or `rmsprop`. schedule: `constant` or `cosine`
+    (annealed to zero over the epochs). halve_after: numbers of epochs after each of which the learning rate is
+    halved. clip_norm: bound on the gradient's norm, null for none. weight_decay: pull of the weights to zero. ema:
+    decay per step of an exponential moving average of the weights, null for none; the averaged weights are the ones
+    that are validated, selected and kept. select: `last`, `validation_loss`, or a metric's name: which epoch's
+    weights are kept. patience: stop after so many epochs without a better value of `select`, null for never.
+    select_showers: showers generated for a metric that needs them.
+    """
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    learning_rate: PositiveFloat
+    schedule: Literal["constant", "cosine"] = "constant"
+    halve_after: list[PositiveInt] = []
+    clip_norm: PositiveFloat | None = None
+    weight_decay: NonNegativeFloat = 0.0
+    ema: float | None = Field(None, gt=0, lt=1)
+    optimizer: Literal["adam", "rmsprop"] = "adam"
+    select: str = "last"
+    patience: PositiveInt | None = None
+    select_showers: PositiveInt = 50_000
+
+
+class TrainingSettings(StageSettings):
+    """How a model is trained: a stage's settings for all stages, and what differs in some.
+
+    seed: of everything random. device: `auto` takes a GPU where there is one. validation_fraction: share of the
+    training file set aside, unless a validation file is given. stages: per stage, the settings that differ.
+    """
+
+    seed: int = Field(1, ge=0)
+    device: str = "auto"
+    validation_fraction: float = Field(0.2, gt=0, lt=1)
+    stages: dict[str, dict[str, Any]] = {}
+
+    def for_stage(self, name: str) -> StageSettings:
+        """The settings of one stage.
+
+        Raises:
+            CaloforgeError: a key of the stage is unknown or has a wrong value.
+        """
+        shared = self.model_dump(include=set(StageSettings.model_fields))
+        try:
+            return StageSettings(**{**shared, **self.stages.get(name, {})})
+        except ValidationError as error:
+            raise validation_error(error, f"training.stages.{name}", StageSettings) from None
+
+
+def check_stages(stages: Sequence[Stage], settings: TrainingSettings, metrics: Collection[str] = ()) -> None:
+    """Check that the settings speak of the stages that a model has, and of metrics that are known.
+
+    Raises:
+        CaloforgeError: a stage or metric is unknown, patience has nothing to watch, or nothing can be trained.
+    """
+    names = [stage.name for stage in stages]
+    known = ["last", "validation_loss", *metrics]
+    unknown = sorted(set(settings.stages) - set(names))
+    if unknown:
+        raise CaloforgeError(f"training.stages: unknown key '{unknown[0]}' (the model has: {', '.join(names)})")
+    for stage in stages:
+        chosen = settings.for_stage(stage.name)
+        if chosen.select not in known:
+            raise CaloforgeError(f"stage '{stage.name}' selects by '{chosen.select}'; known are {', '.join(known)}")
+        if chosen.select == "last" and chosen.patience is not None:
+            raise CaloforgeError(f"stage '{stage.name}' has patience, but 'select: last' gives it nothing to watch")
+        if len(stage.parameters) == 0:
+            raise CaloforgeError(f"stage '{stage.name}' has no parameters to train; does the model define any?")
