@@ -1,4 +1,4 @@
-"""Shared by all tests: one thread, and the real showers where they are at hand."""
+"""Shared by all tests: one thread, and the real showers and Geant4's tables where they are at hand."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, Layer
 from caloforge.showers import Showers
+from caloforge.sources.geant4.run import binding_version
 
 os.environ["COLUMNS"] = "120"  # tables as wide as this wherever the tests run; read when a console is made
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
+TABLES = Path(os.environ.get("CALOFORGE_GEANT4_DATA", str(REAL.with_name("geant4-data"))))
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -51,3 +54,15 @@ def real() -> Callable[[str], Path]:
         return path
 
     return find
+
+
+@pytest.fixture
+def geant4_tables() -> Path:
+    """The folder of the reduced tables; skips the test without it or without geant4-pybind."""
+    try:
+        binding_version()
+    except CaloforgeError as error:
+        pytest.skip(str(error))
+    if not TABLES.is_dir():
+        pytest.skip(f"Geant4's tables are not at {TABLES}; CALOFORGE_GEANT4_DATA may say where they are")
+    return TABLES

@@ -28,11 +28,9 @@ from caloforge.simulator.engines import Batch
 from caloforge.sources.geant4.datasets import find_data
 from caloforge.sources.geant4.detector import Detector, detector_from_plain
 from caloforge.sources.geant4.journal import encode
-from caloforge.sources.geant4.run import Request, binding_version
+from caloforge.sources.geant4.run import Request
 from caloforge.sources.geant4.workers import Block, Finished, Setup
 from caloforge.transforms import Compose, build_transforms
-
-TABLES = Path(os.environ.get("CALOFORGE_GEANT4_DATA", str(Path(__file__).parents[2] / "shared" / "geant4-data")))
 
 
 def spin(seconds: float) -> None:
@@ -235,14 +233,8 @@ def test_other_voxels_and_too_few_showers(small_geometry: Geometry, played: list
     assert played == []
 
 
-def test_geant4_itself(small_geometry: Geometry) -> None:
-    try:
-        binding_version()
-    except CaloforgeError as error:
-        pytest.skip(str(error))
-    if not TABLES.is_dir():
-        pytest.skip(f"Geant4's tables are not at {TABLES}; CALOFORGE_GEANT4_DATA may say where they are")
-    request = Request(detector(small_geometry), "gamma", "list:50,4000", None, 5, find_data(TABLES))
+def test_geant4_itself(small_geometry: Geometry, geant4_tables: Path) -> None:
+    request = Request(detector(small_geometry), "gamma", "list:50,4000", None, 5, find_data(geant4_tables))
     compared = against_geant4(simulator(small_geometry, busy=1e-3), request, 4, [1, 100], seconds=0)
     low, high = (row.geant4 for row in compared.rows)
     # A shower's work grows with its energy: by a factor of 80 here, of which the thin stack keeps a part.

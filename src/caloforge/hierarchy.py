@@ -22,6 +22,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from caloforge.geometry import Geometry
 from caloforge.marginals import ConditionalMarginals
@@ -116,7 +117,7 @@ class Split(nn.Module):
 
     def _per_whole(self, x: Tensor, nothing: float) -> Tensor:
         """(N, size) → (N, W, most parts of a whole)."""
-        padded = torch.cat([x, torch.full_like(x[:, :1], nothing)], dim=1)
+        padded = functional.pad(x, (0, 1), value=nothing)
         return self.members(padded).view(-1, self.n_wholes, self.most)
 
 

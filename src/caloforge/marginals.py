@@ -164,11 +164,16 @@ class ConditionalMarginals(nn.Module):
         step = ((torch.log(F / (1 - F)) + Y_MAX) * ((QUANTILES - 1) / (2 * Y_MAX))).clamp(0, QUANTILES - 1.001)
         lower = step.floor()
         rest = step - lower
-        entry = knot * QUANTILES + lower.long()
-        tables = self.g.flatten()
-        near = _lerp(tables[entry], tables[entry + 1], rest)
-        far = _lerp(tables[entry + QUANTILES], tables[entry + (QUANTILES + 1)], rest)
-        return self.least * torch.exp(_lerp(near, far, weight) * log_whole), place
+        exponent = self._exponents(knot * QUANTILES + lower.long(), rest, weight)
+        return self.least * torch.exp(exponent * log_whole), place
+
+    def _exponents(self, entry: Tensor, rest: Tensor, weight: Tensor) -> Tensor:
+        """g between four entries of the tables, (N, P) like all arguments."""
+        shape, tables = entry.shape, self.g.flatten()
+        entry, rest, weight = entry.flatten(), rest.flatten(), weight.flatten()  # flat, index_select is fastest
+        corners = [tables.index_select(0, entry + k) for k in (0, 1, QUANTILES, QUANTILES + 1)]
+        near, far = _lerp(corners[0], corners[1], rest), _lerp(corners[2], corners[3], rest)
+        return _lerp(near, far, weight).view(shape)
 
     def _tables_at(self, wholes: Tensor) -> list[Tensor]:
         """What the tables say of wholes (N, T), for each part (N, P).
@@ -177,14 +182,9 @@ class ConditionalMarginals(nn.Module):
             The entry of the knot below in the flattened tables, the weight of the next knot, p₀, and log(W/e₀).
         """
         log_whole = torch.log(wholes.clamp_min(self.least) / self.least)
+        lower = (log_whole[:, :, None] >= self.log_whole[:, 1:-1]).sum(dim=2)  # the last knot is never the lower one
+        entry = lower + torch.arange(len(self.log_whole), device=wholes.device) * self.knots
         knots, p_zero = self.log_whole.flatten(), self.p_zero.flatten()
-        first = torch.arange(len(self.log_whole), device=wholes.device) * self.knots
-        entry = first.expand(log_whole.shape)
-        # Bisection: by 16 knots, if so far W is above, then by 8 … The last knot is never the lower one.
-        last = first + (self.knots - 2)
-        for exponent in reversed(range((self.knots - 2).bit_length())):
-            candidate = torch.minimum(entry + 2**exponent, last)
-            entry = torch.where(log_whole >= knots[candidate], candidate, entry)
         low, high = knots[entry], knots[entry + 1]
         weight = ((log_whole - low) / (high - low)).clamp(0, 1)
         chance = _lerp(p_zero[entry], p_zero[entry + 1], weight)

@@ -43,9 +43,12 @@ class Embedding(nn.Module):
         self.conditions = nn.Sequential(nn.Linear(conditions, width), nn.SiLU(), nn.Linear(width, width))
 
     def forward(self, t: Tensor, c: Tensor) -> Tensor:
+        return functional.silu(self.time(self.waves(t)) + self.conditions(c))
+
+    def waves(self, t: Tensor) -> Tensor:
+        """t (B,) → (B, 2 WAVES)."""
         angle = t[:, None] * self.frequencies
-        waves = torch.cat([torch.sin(angle), torch.cos(angle)], dim=1)
-        return functional.silu(self.time(waves) + self.conditions(c))
+        return torch.cat([torch.sin(angle), torch.cos(angle)], dim=1)
 
 
 class ResidualVelocity(nn.Module):
@@ -96,7 +99,7 @@ class SectorVelocity(nn.Module):
         self.sectors, self.groups = sectors, math.gcd(groups, width)
         self.embedding = Embedding(conditions, width)
         self.first = nn.Linear(features // sectors, width)
-        self.blocks = nn.ModuleList([_SectorBlock(sectors, width, hidden, self.groups) for _ in range(blocks)])
+        self.blocks = nn.ModuleList([SectorBlock(sectors, width, hidden, self.groups) for _ in range(blocks)])
         self.last = _zeroed(nn.Linear(width, features // sectors))
 
     def forward(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
@@ -108,7 +111,9 @@ class SectorVelocity(nn.Module):
         return self.last(functional.silu(h)).flatten(1)
 
 
-class _SectorBlock(nn.Module):
+class SectorBlock(nn.Module):
+    """A residual block of `SectorVelocity`."""
+
     waves: Tensor
     spectrum: Tensor
 
@@ -123,13 +128,17 @@ class _SectorBlock(nn.Module):
         self.outward = _zeroed(nn.Linear(hidden, width))
 
     def forward(self, h: Tensor, seen: Tensor) -> Tensor:
-        n, sectors, width = h.shape
+        n, sectors, _ = h.shape
         # A circular convolution is a factor for each wave around the circle: two small products, h not reordered.
-        factors = (self.spectrum @ self.mixing.T).repeat_interleave(width // len(self.mixing), dim=1)
         waves = self.waves.expand(n, sectors, sectors)
-        mixed = torch.bmm(waves.transpose(1, 2), torch.bmm(waves, h) * factors)
+        mixed = torch.bmm(waves.transpose(1, 2), torch.bmm(waves, h) * self.factors())
         update = self.inward(torch.cat([h, mixed], dim=2)) + self.seen(seen)[:, None]
         return h + self.outward(functional.silu(update))
+
+    def factors(self) -> Tensor:
+        """(S, width) what the mixing makes of each channel of each wave."""
+        width = self.outward.out_features
+        return (self.spectrum @ self.mixing.T).repeat_interleave(width // len(self.mixing), dim=1)
 
 
 def _circular_waves(sectors: int) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +15,8 @@ from caloforge.errors import CaloforgeError
 from caloforge.models.caloman import CaloMan
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator
-from caloforge.sources.geant4.run import binding_version
 from caloforge.sources.sample import sample_path
 from caloforge.transforms import build_transforms
-
-TABLES = Path(os.environ.get("CALOFORGE_GEANT4_DATA", str(Path(__file__).parents[3] / "shared" / "geant4-data")))
 
 FROM_GEANT4 = {
     "recipe": "tiny",
@@ -44,17 +40,6 @@ def save_run(folder: Path, provenance: dict) -> Path:
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_run(tmp_path_factory.mktemp("benchmark") / "run", FROM_GEANT4)
-
-
-@pytest.fixture
-def tables() -> Path:
-    try:
-        binding_version()
-    except CaloforgeError as error:
-        pytest.skip(str(error))
-    if not TABLES.is_dir():
-        pytest.skip(f"Geant4's tables are not at {TABLES}; CALOFORGE_GEANT4_DATA may say where they are")
-    return TABLES
 
 
 def invoke(*words: object) -> Any:
@@ -88,9 +73,9 @@ def test_the_generator_alone(run: Path, tmp_path: Path) -> None:
     assert f"{found['simulator']['n_parameters']:,} parameters" in result.output
 
 
-def test_against_geant4_with_what_the_run_knows(run: Path, tables: Path, tmp_path: Path) -> None:
+def test_against_geant4_with_what_the_run_knows(run: Path, geant4_tables: Path, tmp_path: Path) -> None:
     out = tmp_path / "b.json"
-    words = ["--against", "geant4", "--geant4-data", tables, "-e", "list:100,50", "-n", "2", "--batches", "1,50"]
+    words = ["--against", "geant4", "--geant4-data", geant4_tables, "-e", "list:100,50", "-n", "2", "--batches", "1,50"]
     result = invoke(run, *words, "-o", out, "--seed", "4")
     assert result.exit_code == 0, result.output
     found = json.loads(out.read_text())
@@ -140,10 +125,10 @@ def test_mistakes(run: Path, words: list[str], message: str) -> None:
     assert message in fails(run, *words)
 
 
-def test_a_run_that_does_not_know_what_it_learnt(tables: Path, tmp_path: Path) -> None:
+def test_a_run_that_does_not_know_what_it_learnt(geant4_tables: Path, tmp_path: Path) -> None:
     silent = save_run(tmp_path / "silent", {})
     assert "add --energies list:" in fails(silent)
-    start = [silent, "-e", "list:50", "--against", "geant4", "--geant4-data", tables]
+    start = [silent, "-e", "list:50", "--against", "geant4", "--geant4-data", geant4_tables]
     assert "which particle it learnt: add --particle" in fails(*start)
     assert "which detector it learnt (its training showers' source: unknown)" in fails(*start, "-p", "gamma")
     assert "'w-si' has the voxels of ds2, the run those of ds1-photons" in fails(*start, "-p", "gamma", "-d", "w-si")

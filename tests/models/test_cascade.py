@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
-from caloforge.models.cascade import Cascade
+from caloforge.models.cascade import Cascade, _Scaling
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator
 from caloforge.training import TrainingSettings, fit
@@ -29,6 +31,16 @@ def _small(geometry: Geometry, **settings: Any) -> Cascade:
 
 def _tensors(showers: Showers) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(showers.voxels), torch.from_numpy(showers.energies).float()[:, None]
+
+
+@pytest.fixture
+def fitted(small_geometry: Geometry, small_showers: Showers) -> Cascade:
+    """Its tables are those of 500 of the small showers; the networks have hardly learnt anything."""
+    model = _small(small_geometry)
+    x, c = _tensors(small_showers)
+    settings = TrainingSettings(epochs=1, batch_size=100, learning_rate=1e-3, device="cpu")
+    fit(model, x[:500], c[:500], x[500:], c[500:], settings)
+    return model
 
 
 def _law(geometry: Geometry, n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -59,42 +71,93 @@ def test_learns_what_depends_on_what(small_geometry: Geometry) -> None:
     assert (x[:, [0, 1, 2, 12]] == 0).all()
 
 
-def test_generated_showers_have_no_voxel_below_the_least(small_geometry: Geometry, small_showers: Showers) -> None:
-    model = _small(small_geometry)
-    x, c = _tensors(small_showers)
-    fit(
-        model,
-        x[:500],
-        c[:500],
-        x[500:],
-        c[500:],
-        TrainingSettings(epochs=1, batch_size=100, learning_rate=1e-3, device="cpu"),
-    )
+def test_generated_showers_have_no_voxel_below_the_least(fitted: Cascade, small_showers: Showers) -> None:
+    _, c = _tensors(small_showers)
     with torch.no_grad():
-        made = model.sample(c, torch.Generator().manual_seed(1))
+        made = fitted.sample(c, torch.Generator().manual_seed(1))
     assert torch.isfinite(made).all()
     assert (made > 0).any(dim=1).all()
     positive = made[made > 0]
     assert (positive > 0.5 * (1 - 1e-4)).double().mean() > 0.999
 
 
-def test_tables_alone_give_the_deposited_energy(small_geometry: Geometry, small_showers: Showers) -> None:
-    model = _small(small_geometry)
+def test_tables_alone_give_the_deposited_energy(fitted: Cascade, small_showers: Showers) -> None:
     x, c = _tensors(small_showers)
-    fit(
-        model,
-        x[:500],
-        c[:500],
-        x[500:],
-        c[500:],
-        TrainingSettings(epochs=1, batch_size=100, learning_rate=1e-3, device="cpu"),
-    )
     with torch.no_grad():
-        made = model.sample(c.repeat(10, 1), torch.Generator().manual_seed(1))
+        made = fitted.sample(c.repeat(10, 1), torch.Generator().manual_seed(1))
     for energy in (100.0, 200.0, 400.0):
         true, new = (part.sum(dim=1) / energy for part in (x[c[:, 0] == energy], made[c.repeat(10, 1)[:, 0] == energy]))
         assert new.mean().item() == pytest.approx(true.mean().item(), abs=0.015)
         assert new.std().item() == pytest.approx(true.std().item(), rel=0.2)
+
+
+def _log_normal(
+    incident: list[float], mean: Callable[[np.ndarray], np.ndarray], width: Callable[[np.ndarray], np.ndarray]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(N, 1) incident energies and (N, 1) others, 401 at each, whose log(1 + E/e₀) has that mean and width at e₀ = 0.5.
+
+    The deviations at each energy are evenly spread quantiles: no luck of the draw in the truth.
+    """
+    z = scipy.stats.norm.ppf((np.arange(401) + 0.5) / 401)
+    log_incident = np.repeat(np.log1p(np.array(incident) / 0.5), len(z))
+    logs = mean(log_incident) + width(log_incident) * np.tile(z / z.std(), len(incident))
+    energies = (0.5 * np.expm1(e) for e in (log_incident, logs))
+    first, second = (torch.from_numpy(e).float()[:, None] for e in energies)
+    return first, second
+
+
+@pytest.mark.parametrize(
+    ("mean", "width", "off"),
+    [
+        # A straight line bends nowhere, so it is found again everywhere, not only at the three energies.
+        (lambda log: 0.5 + 0.7 * log, lambda log: 0.2 + 0 * log, 2e-3),
+        (lambda log: 9 - 0.4 * log, lambda log: 0.1 + 0.05 * (log - 7), 0.08),
+        # A parabola nearly: its curvature is 0.2, that of cubics through its three points (the way that bends least)
+        # 0.3 in the middle and 0 at the ends, so that they are off by up to 0.05 · 4 log(8)² / 27 = 0.03 in 0.3.
+        (lambda log: 1 + 0.1 * (log - 7) ** 2, lambda log: 0.3 + 0 * log, 0.11),
+    ],
+)
+def test_scaling_between_three_incident_energies(
+    mean: Callable[[np.ndarray], np.ndarray], width: Callable[[np.ndarray], np.ndarray], off: float
+) -> None:
+    """Eight knots, five of them without a shower near: known means come out as 0, a width above them as 1."""
+    scaling = _Scaling(2, 0.5)
+    seen = [1e3, 8e3, 64e3]
+    scaling.fit(*_log_normal(seen, mean, width))
+    log = np.log1p(np.geomspace(1e3, 64e3, 25) / 0.5)
+    incident = torch.from_numpy(0.5 * np.expm1(log)).float()[:, None]
+    for deviations in (-1, 0, 1):
+        energies = torch.from_numpy(0.5 * np.expm1(mean(log) + deviations * width(log))).float()[:, None]
+        scaled = scaling(incident, energies)
+        torch.testing.assert_close(scaled[:, 1], torch.full((25,), float(deviations)), atol=off, rtol=0)
+    # E_inc itself keeps the scale of all showers, by which it tells the energies apart.
+    places = np.log1p(np.array(seen) / 0.5)
+    expected = torch.from_numpy((log - places.mean()) / places.std()).float()
+    torch.testing.assert_close(scaled[:, 0], expected, atol=2e-3, rtol=0)
+
+
+def test_scaling_keeps_to_the_widths_it_has_seen() -> None:
+    """A width that falls from 1 to 0.1 at once stays between the two on the way, and is itself at the energies seen."""
+
+    def width(log: np.ndarray) -> np.ndarray:
+        return np.where(log < 8, 1.0, 0.1)
+
+    scaling = _Scaling(2, 0.5)
+    scaling.fit(*_log_normal([1e3, 8e3, 64e3], lambda log: 5 + 0 * log, width))
+    assert (scaling.width[:, 1] > 0.099).all()
+    assert (scaling.width[:, 1] < 1.001).all()
+    place = scaling._weights(torch.tensor([1e3, 8e3, 64e3])[:, None].div(0.5).log1p())
+    torch.testing.assert_close((place @ scaling.width)[:, 1], torch.tensor([1.0, 0.1, 0.1]), rtol=0.02, atol=0)
+
+
+def test_scaling_of_one_incident_energy_is_finite_at_others() -> None:
+    scaling = _Scaling(2, 0.5)
+    incident, energies = _log_normal([8e3], lambda log: log - 1, lambda log: 0.2 + 0 * log)
+    scaling.fit(incident, energies)
+    at = scaling(incident, energies)
+    assert at[:, 1].mean().item() == pytest.approx(0, abs=2e-3)
+    assert at[:, 1].std().item() == pytest.approx(1, abs=5e-3)
+    assert torch.isfinite(scaling(torch.tensor([[1.0], [8e4]]), torch.tensor([[0.0], [1e5]]))).all()
 
 
 def test_each_level_may_be_another_model(small_geometry: Geometry) -> None:

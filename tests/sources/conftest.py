@@ -1,29 +1,12 @@
-"""Fixtures of the tests of sources: Geant4's tables, a server that publishes, and pauses that nobody waits for."""
+"""Fixtures of the tests of sources: a server that publishes, and pauses that nobody waits for."""
 
-import os
 from pathlib import Path
 
 import pytest
 from record_server import publishing
 
-from caloforge.errors import CaloforgeError
 from caloforge.sources import catalog, download
 from caloforge.sources.geant4.datasets import FoundData, find_data
-from caloforge.sources.geant4.run import binding_version
-
-
-@pytest.fixture
-def geant4_tables() -> Path:
-    """The folder of the reduced tables; skips the test without it or without geant4-pybind."""
-    try:
-        binding_version()
-    except CaloforgeError as error:
-        pytest.skip(str(error))
-    usual = Path(__file__).parents[3] / "shared" / "geant4-data"
-    tables = Path(os.environ.get("CALOFORGE_GEANT4_DATA", str(usual)))
-    if not tables.is_dir():
-        pytest.skip(f"Geant4's tables are not at {tables}; CALOFORGE_GEANT4_DATA may say where they are")
-    return tables
 
 
 @pytest.fixture

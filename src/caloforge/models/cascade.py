@@ -12,7 +12,7 @@ rings to their layers, voxels to their rings, up to what a readout threshold rem
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,7 +33,7 @@ SCALING_KNOTS = 8
 """Values of E_inc between which the scaling of conditions is interpolated."""
 
 SMOOTHNESS = 1e-5
-"""Penalty on the squared second differences of the scaling between knots, beside the mean squared deviation."""
+"""Penalty on differences of the scaling between knots, beside the mean squared deviation."""
 
 
 class Cascade(ShowerModel):
@@ -164,12 +164,22 @@ class Cascade(ShowerModel):
 
     def decode(self, noise: Tensor, c: Tensor) -> Tensor:
         """noise (B, noise_dim) from N(0, 1), c (B, 1) incident energies in MeV → voxels (B, V) in MeV."""
+        return self._decode(noise, c, {name: model.decode for name, model in self.models.items()})  # type: ignore[misc]
+
+    def _decode(self, noise: Tensor, c: Tensor, decoders: Mapping[str, Callable[[Tensor, Tensor], Tensor]]) -> Tensor:
         energies = c
         for split, z in zip(self.hierarchy, noise.split(self._noise_dims(), dim=1), strict=True):
-            if split.name in self.models:
-                z = self.models[split.name].decode(z, self.scalings[split.name](c, energies))  # type: ignore[operator]
+            if split.name in decoders:
+                z = decoders[split.name](z, self.scalings[split.name](c, energies))
             energies = split.energies(z, energies)
         return energies
+
+    def lowered(self, graph: bool = False) -> nn.Module | None:
+        """`decode` for sampling only, where all levels' models are lowered."""
+        models = {name: model.lowered(graph) for name, model in self.models.items()}  # type: ignore[operator]
+        if type(self) is not Cascade or None in models.values():
+            return None
+        return _Lowered(self, models)
 
     def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return self.decode(torch.randn(len(c), self.noise_dim, generator=generator, device=c.device, dtype=c.dtype), c)
@@ -194,10 +204,22 @@ def _model(split: Split, wanted: dict[str, Any]) -> ShowerModel:
     return cls(split.size, 1 + split.n_wholes, **chosen)
 
 
+class _Lowered(nn.Module):
+    """A cascade whose levels' models are lowered."""
+
+    def __init__(self, cascade: Cascade, models: dict[str, nn.Module]) -> None:
+        super().__init__()
+        self.cascade, self.models = cascade, nn.ModuleDict(models)
+
+    def forward(self, noise: Tensor, c: Tensor) -> Tensor:
+        return self.cascade._decode(noise, c, dict(self.models.items()))
+
+
 class _Scaling(nn.Module):
     """log(1 + E/e₀) of energies, E_inc first, each less its mean at such an E_inc and scaled to width 1.
 
-    Mean and width are linear in log E_inc between a few knots, found by least squares with a slight penalty on bends.
+    Mean and width are linear in log E_inc between a few knots; the mean is found by least squares with a slight penalty
+    on bends, the width by averages near each knot.
 
     Args:
         energies: how many, E_inc included.
@@ -230,6 +252,9 @@ class _Scaling(nn.Module):
         bend = torch.eye(SCALING_KNOTS, dtype=weights.dtype, device=weights.device).diff(n=2, dim=0)
         gram = weights.T @ weights + SMOOTHNESS * len(weights) * bend.T @ bend
         mean = torch.linalg.solve(gram, weights.T @ logs.double())
+        # Averages near each knot, and straight lines between them where there are none: never negative.
+        slope = torch.eye(SCALING_KNOTS, dtype=weights.dtype, device=weights.device).diff(dim=0)
+        gram = weights.sum(dim=0).diag() + SMOOTHNESS * len(weights) * slope.T @ slope
         variance = torch.linalg.solve(gram, weights.T @ (logs - weights @ mean).square())
         # E_inc itself: the same constants at all knots, for it tells the energies apart.
         mean[:, 0], variance[:, 0] = logs[:, 0].mean(), logs[:, 0].var()

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from caloforge.errors import CaloforgeError
+from caloforge.lowering.velocities import Strides
 from caloforge.models.base import ShowerModel, Stage
 from caloforge.transport import Velocity, between, optimally_paired, solve, solve_with_divergence
 from caloforge.velocities import ResidualVelocity, SectorVelocity
@@ -174,6 +175,13 @@ class FlowMatching(ShowerModel):
         else:
             noise = solve(self._field(c), noise, self.steps, self.solver)
         return noise * self.scale + self.shift
+
+    def lowered(self, graph: bool = False) -> nn.Module | None:
+        """`decode` by the student for sampling only; the teacher, and subclasses, stay as they are."""
+        if type(self) is not FlowMatching or not self.by_student:
+            return None
+        assert self.student is not None
+        return Strides(self.student, self.strides, self.scale, self.shift, graph=graph)
 
     def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return self.decode(torch.randn(len(c), self.noise_dim, generator=generator, device=c.device, dtype=c.dtype), c)

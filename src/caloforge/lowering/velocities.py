@@ -1,0 +1,195 @@
+"""Velocity networks at fixed times, as a student of flow matching calls them (`caloforge.velocities`).
+
+- The time is a constant, so its embedding is a bias; what all blocks make of the embedding is one product.
+- The biases of a sector network's residual stream are carried into the products that read it.
+- In batches a sector network works on waves around the circle instead of sectors, for there a circular convolution is
+  one number per channel and wave. With f_m those of wave m, W_h and W_m the inward weights of the sectors themselves
+  and of their mixture, a block is
+
+      u = Σ_m wave_m (W_h + W_m diag(f_m)) ĥ_m,     ĥ ← ĥ + W_out waves(silu(u + seen)),
+
+  whose matrices are half as wide. One shower at a time this loses, since it reads as many matrices as there are waves.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from caloforge.velocities import Embedding, ResidualVelocity, SectorBlock, SectorVelocity
+
+ROWS = 100
+"""Showers whose waves are worked out at a time: what stands between two products stays in a processor's cache."""
+
+
+class Strides(nn.Module):
+    """x ← x + network_k(x, c) / n for k = 0 … n − 1, then scaled and shifted.
+
+    Args:
+        network: the student's.
+        n: number of strides.
+        scale, shift: (F,) of the features.
+        graph: for a recorder instead of batches in PyTorch.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, network: nn.Module, n: int, scale: Tensor, shift: Tensor, *, graph: bool) -> None:
+        super().__init__()
+        with torch.no_grad():
+            self.steps = nn.ModuleList([at_time(network, k / n, 1 / n, graph) for k in range(n)])
+        self.register_buffer("scale", scale.detach().clone())
+        self.register_buffer("shift", shift.detach().clone())
+
+    def forward(self, noise: Tensor, c: Tensor) -> Tensor:
+        """noise (B, F) from N(0, 1), c (B, C) → features (B, F)."""
+        x = noise
+        for step in self.steps:
+            x = x + step(x, c)
+        return x * self.scale + self.shift
+
+
+def at_time(network: nn.Module, t: float, factor: float, graph: bool) -> nn.Module:
+    """(x (B, F), c (B, C)) → factor · network(x, t, c) (B, F)."""
+    if isinstance(network, ResidualVelocity):
+        return _Residual(network, t, factor)
+    assert isinstance(network, SectorVelocity)
+    return _Sectors(network, t, factor) if graph else _Waves(network, t, factor)
+
+
+class _Linear(nn.Module):
+    """x (…, inputs) → (…, outputs), with a bias or without one."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight.detach().clone())
+        self.register_buffer("bias", None if bias is None else bias.detach().clone())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.linear(x, self.weight, self.bias)
+
+
+class _Seen(nn.Module):
+    """c (B, C) → what the blocks see of conditions and time, a tuple of (B, outputs).
+
+    Args:
+        embedding: of conditions and time. t: the time.
+        weights, biases: (outputs, width) and (outputs,) of what is applied to the embedding.
+    """
+
+    def __init__(self, embedding: Embedding, t: float, weights: list[Tensor], biases: list[Tensor]) -> None:
+        super().__init__()
+        first, second = (layer for layer in embedding.conditions if isinstance(layer, nn.Linear))
+        time = embedding.time(embedding.waves(first.weight.new_tensor([t])))[0]
+        self.first, self.second = _Linear(first.weight, first.bias), _Linear(second.weight, second.bias + time)
+        self.sizes = [len(bias) for bias in biases]
+        self.blocks = _Linear(torch.cat(weights), torch.cat(biases))
+
+    def forward(self, c: Tensor) -> tuple[Tensor, ...]:
+        seen = functional.silu(self.second(functional.silu(self.first(c))))
+        return self.blocks(seen).split(self.sizes, dim=1)
+
+
+class _Residual(nn.Module):
+    def __init__(self, network: ResidualVelocity, t: float, factor: float) -> None:
+        super().__init__()
+        modulations = [layer for layer in network.modulations.modules() if isinstance(layer, nn.Linear)]
+        weights = [half for layer in modulations for half in layer.weight.chunk(2)]
+        biases = [half for layer in modulations for half in layer.bias.chunk(2)]
+        biases[1::2] = [bias + 1 for bias in biases[1::2]]  # of 1 + scale
+        self.seen = _Seen(network.embedding, t, weights, biases)
+        self.first = _Linear(network.first.weight, network.first.bias)
+        linears = [layer for layer in network.blocks.modules() if isinstance(layer, nn.Linear)]
+        self.inward = nn.ModuleList([_Linear(layer.weight, layer.bias) for layer in linears[::2]])
+        self.outward = nn.ModuleList([_Linear(layer.weight, layer.bias) for layer in linears[1::2]])
+        self.last = _Linear(factor * network.last.weight, factor * network.last.bias)
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        seen = self.seen(c)
+        h = self.first(x)
+        for shift, scale, inward, outward in zip(seen[::2], seen[1::2], self.inward, self.outward, strict=True):
+            h = h + outward(functional.silu(inward(h * scale + shift)))
+        return self.last(functional.silu(h))
+
+
+class _SectorNetwork(nn.Module):
+    """What both ways of working out a sector network have in common.
+
+    Args:
+        network: the trained one. t: its time. factor: to multiply its output by.
+        constant: by which what is alike in all sectors is to be multiplied.
+    """
+
+    waves: Tensor
+    carried: Tensor
+
+    def __init__(self, network: SectorVelocity, t: float, factor: float, constant: float) -> None:
+        super().__init__()
+        self.sectors = network.sectors
+        blocks = _blocks(network)
+        self.register_buffer("waves", blocks[0].waves.clone())
+        biases, carried = [], network.first.bias.detach()
+        for block in blocks:
+            mixed = block.factors()[0] * carried  # what is alike in all sectors is the first wave
+            biases.append(constant * (block.inward.bias + block.inward.weight @ torch.cat([carried, mixed])))
+            carried = carried + block.outward.bias
+        self.register_buffer("carried", carried)
+        self.seen = _Seen(network.embedding, t, [constant * block.seen.weight for block in blocks], biases)
+        self.first = _Linear(network.first.weight)
+        self.outward = nn.ModuleList([_Linear(block.outward.weight) for block in blocks])
+        self.last = _Linear(factor * network.last.weight, factor * network.last.bias)
+
+
+class _Sectors(_SectorNetwork):
+    """Sector by sector: (B, S, ·)."""
+
+    def __init__(self, network: SectorVelocity, t: float, factor: float) -> None:
+        super().__init__(network, t, factor, constant=1)
+        self.inward = nn.ModuleList([_Linear(block.inward.weight) for block in _blocks(network)])
+        self.factors = nn.ParameterList([block.factors() for block in _blocks(network)])
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        h = self.first(x.reshape(-1, self.sectors, self.first.weight.shape[1]))
+        for inward, outward, factors, seen in zip(self.inward, self.outward, self.factors, self.seen(c), strict=True):
+            mixed = self.waves.T @ ((self.waves @ h) * factors)
+            h = h + outward(functional.silu(inward(torch.cat([h, mixed], dim=2)) + seen.unsqueeze(1)))
+        return self.last(functional.silu(h + self.carried)).flatten(1)
+
+
+class _Waves(_SectorNetwork):
+    """Wave by wave: (S, B, ·)."""
+
+    def __init__(self, network: SectorVelocity, t: float, factor: float) -> None:
+        super().__init__(network, t, factor, constant=math.sqrt(network.sectors))
+        matrices = []
+        for block in _blocks(network):
+            direct, mixing = block.inward.weight.chunk(2, dim=1)
+            matrices.append((direct + mixing * block.factors()[:, None]).transpose(1, 2).contiguous())
+        self.inward = nn.ParameterList(matrices)  # each (S, width, hidden)
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        return torch.cat([self._some(*rows) for rows in zip(x.split(ROWS), c.split(ROWS), strict=True)])
+
+    def _some(self, x: Tensor, c: Tensor) -> Tensor:
+        n, sectors = len(x), self.sectors
+        to_waves, back = self.waves, self.waves.T.contiguous()
+        by_sector = x.view(n, sectors, -1).transpose(0, 1).reshape(sectors, -1)
+        h = self.first((to_waves @ by_sector).view(sectors * n, -1))
+        for inward, outward, seen in zip(self.inward, self.outward, self.seen(c), strict=True):
+            u = torch.bmm(h.view(sectors, n, -1), inward)
+            u[0] += seen
+            active = functional.silu(back @ u.view(sectors, -1), inplace=True)
+            h.addmm_((to_waves @ active).view(sectors * n, -1), outward.weight.T)
+        h = (back @ h.view(sectors, -1)).view(sectors * n, -1).add_(self.carried)
+        return self.last(functional.silu(h, inplace=True)).view(sectors, n, -1).transpose(0, 1).reshape(n, -1)
+
+
+def _blocks(network: SectorVelocity) -> list[SectorBlock]:
+    return [block for block in network.blocks if isinstance(block, SectorBlock)]
