@@ -19,6 +19,7 @@ from caloforge.cli import app
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.models.caloman import CaloMan
+from caloforge.models.caloscore import CaloScore
 from caloforge.showers import ShowerFile, Showers
 from caloforge.simulator import Simulator
 from caloforge.transforms import build_transforms
@@ -224,6 +225,30 @@ def test_showers_of_another_setting_are_another_sample(run: Path, tmp_path: Path
     assert "model_settings_changed differs" in fails(
         "merge", tmp_path / "a.h5", tmp_path / "b.h5", "-o", tmp_path / "c.h5"
     )
+
+
+def test_short_options_of_a_diffusion_model(tmp_path: Path, small_geometry: Geometry, small_showers: Showers) -> None:
+    torch.manual_seed(0)
+    chain = [{"kind": "readout_threshold"}, {"kind": "incident_energy_fraction"}, {"kind": "linear_condition"}]
+    x, c = torch.from_numpy(small_showers.voxels), torch.from_numpy(small_showers.energies).float()[:, None]
+    transforms = build_transforms(chain, small_geometry).fit(x, c)
+    model = CaloScore(13, 1, geometry=small_geometry, network="mlp", width=8, blocks=1, embedding=8)
+    facts = {"recipe": "tiny", "energy_range_mev": [100.0, 400.0]}
+    Simulator(small_geometry, transforms, model, facts).save(tmp_path / "run")
+    words = ["generate", tmp_path / "run", "--energies", LAW]
+    short = ["--sampler", "predictor_corrector", "--steps", 3, "--snr", 0.1]
+    long = ["--set", "model.sampler=predictor_corrector", "--set", "model.steps=3", "--set", "model.snr=0.1"]
+    done(*words, *short, "-o", tmp_path / "short.h5")
+    done(*words, *long, "-o", tmp_path / "long.h5")
+    done(*words, "--steps", 3, "--snr", 0.3, "-o", tmp_path / "other.h5")
+    made = {name: ShowerFile(tmp_path / f"{name}.h5", small_geometry).read() for name in ("short", "long", "other")}
+    np.testing.assert_array_equal(made["short"].voxels, made["long"].voxels)
+    assert (made["short"].voxels != made["other"].voxels).any()
+    assert "'sampler' is 'magic'" in fails(*words, "--sampler", "magic", "-o", tmp_path / "g.h5")
+
+
+def test_a_model_without_a_sampler_says_so(run: Path, tmp_path: Path) -> None:
+    assert "unknown key 'steps'" in fails("generate", run, "--energies", LAW, "--steps", 3, "-o", tmp_path / "g.h5")
 
 
 def test_sigterm_tidies_up(run: Path, tmp_path: Path) -> None:

@@ -44,6 +44,13 @@ def generate(
         metavar="model.KEY=VALUE",
         help="Sample with another setting of the model, as in model.sampler=teacher. Repeatable.",
     ),
+    sampler: str | None = typer.Option(
+        None, "--sampler", help="Of a model that has several (short for --set model.sampler=…)."
+    ),
+    steps: int | None = typer.Option(None, "--steps", min=1, help="Of the sampler (short for --set model.steps=…)."),
+    snr: float | None = typer.Option(
+        None, "--snr", help="Signal-to-noise ratio r of a diffusion model's corrector (short for --set model.snr=…)."
+    ),
     precision: str = typer.Option("float32", "--precision", help="float32, or float64 (slower)."),
     engine: str = typer.Option(
         "torch", "--engine", help="torch; compile (torch.compile, slow to start); onnx (onnxruntime, extra onnx)."
@@ -72,6 +79,8 @@ def generate(
     Example: caloforge generate run --energies loguniform:1GeV:16GeV -n 100000 -o generated.h5
 
     Example: caloforge generate run --energies uniform:1GeV:16GeV -n 10000000 --shards 100 --resume -o shards
+
+    Example: caloforge generate caloscore --sampler multistep --steps 30 --energies list:4GeV -o few_steps.h5
     """
     from caloforge.cli.console import stdout
     from caloforge.cli.stopping import sigterm_interrupts
@@ -101,6 +110,8 @@ def generate(
             raise CaloforgeError(f"{path} is the file that the energies come from; write the showers to another one")
         if not resume:
             refuse_existing(path, overwrite)
+    short = {"sampler": sampler, "steps": steps, "snr": snr}
+    overrides = overrides + [f"model.{key}={value}" for key, value in short.items() if value is not None]
     simulator = _load(run, trust, overrides, device, precision)
     law = parse_law(energies)
     job = _Job(simulator, _engine(engine, simulator), law, n, seed, batch_size, workers, compression, resume)

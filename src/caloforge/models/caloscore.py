@@ -12,7 +12,7 @@ what is linear in x_t, nearly all where noise prevails, need not be learned. Sam
 probability-flow ODE (`caloforge.diffusion.likelihood`).
 
 Schedule, network, sampler, steps and r are settings of their own; the last three, with corrector and tolerance, can be
-changed in a trained run (`caloforge generate --set model.sampler=heun --set model.steps=50`).
+changed in a trained run (`caloforge generate --sampler heun --steps 50`).
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ from caloforge.models.base import ShowerModel, Stage
 from caloforge.networks import ConditionalResidualNet
 from caloforge.standardise import By, Standardise
 from caloforge.unet import FourierFeatures, Grid, UNet, grid_of_showers
+
+CPU_ROWS = 250
+"""Showers that a CPU samples at a time: with more, memory that is fetched anew for each layer costs more than its use."""
 
 
 class CaloScore(ShowerModel):
@@ -163,7 +166,8 @@ class CaloScore(ShowerModel):
     # ---- sampling and density --------------------------------------------------------------------------------
 
     def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return torch.cat([self._sample(part, generator) for part in c.split(self.rows_sampling)])
+        rows = min(self.rows_sampling, CPU_ROWS) if c.device.type == "cpu" else self.rows_sampling
+        return torch.cat([self._sample(part, generator) for part in c.split(rows)])
 
     def _sample(self, c: Tensor, generator: torch.Generator | None) -> Tensor:
         e_c = self.of_conditions(c)  # the same at all times
