@@ -92,53 +92,66 @@ class SectorVelocity(nn.Module):
         groups: of channels, each with mixing weights of its own; as many as divide the width, if fewer.
     """
 
+    waves: Tensor
+
     def __init__(
         self, features: int, conditions: int, sectors: int, width: int, hidden: int, blocks: int, groups: int = 16
     ) -> None:
         super().__init__()
         self.sectors, self.groups = sectors, math.gcd(groups, width)
+        waves, spectrum = _circular_waves(sectors)
+        self.register_buffer("waves", waves, persistent=False)
         self.embedding = Embedding(conditions, width)
         self.first = nn.Linear(features // sectors, width)
-        self.blocks = nn.ModuleList([SectorBlock(sectors, width, hidden, self.groups) for _ in range(blocks)])
+        made = [SectorBlock(waves, spectrum, width, hidden, self.groups) for _ in range(blocks)]
+        self.blocks = nn.ModuleList(made)
         self.last = _zeroed(nn.Linear(width, features // sectors))
 
     def forward(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
         """x_t (B, F), t (B,) or (1,), c (B, C) → (B, F)."""
         seen = self.embedding(t, c)
-        h = self.first(x_t.reshape(-1, self.sectors, self.first.in_features))
+        by_sector = x_t.reshape(-1, self.sectors, self.first.in_features).transpose(0, 1)
+        h = _turned(self.waves, self.first(by_sector))
         for block in self.blocks:
             h = block(h, seen)
-        return self.last(functional.silu(h)).flatten(1)
+        return self.last(functional.silu(_turned(self.waves.T, h))).transpose(0, 1).flatten(1)
 
 
 class SectorBlock(nn.Module):
-    """A residual block of `SectorVelocity`."""
+    """A residual block of `SectorVelocity`.
+
+    Its input and output are waves around the circle, for there a circular convolution is a factor for each wave and
+    channel, which goes into the weights: each wave has a matrix of its own, W + W' diag(factors of the wave).
+    """
 
     waves: Tensor
     spectrum: Tensor
 
-    def __init__(self, sectors: int, width: int, hidden: int, groups: int) -> None:
+    def __init__(self, waves: Tensor, spectrum: Tensor, width: int, hidden: int, groups: int) -> None:
         super().__init__()
-        waves, spectrum = _circular_waves(sectors)
         self.register_buffer("waves", waves, persistent=False)
         self.register_buffer("spectrum", spectrum, persistent=False)
-        self.mixing = nn.Parameter(0.5 * torch.randn(groups, sectors // 2 + 1))
+        self.mixing = nn.Parameter(0.5 * torch.randn(groups, spectrum.shape[1]))
         self.inward = nn.Linear(2 * width, hidden)
         self.seen = nn.Linear(width, hidden, bias=False)
         self.outward = _zeroed(nn.Linear(hidden, width))
 
     def forward(self, h: Tensor, seen: Tensor) -> Tensor:
-        n, sectors, _ = h.shape
-        # A circular convolution is a factor for each wave around the circle: two small products, h not reordered.
-        waves = self.waves.expand(n, sectors, sectors)
-        mixed = torch.bmm(waves.transpose(1, 2), torch.bmm(waves, h) * self.factors())
-        update = self.inward(torch.cat([h, mixed], dim=2)) + self.seen(seen)[:, None]
-        return h + self.outward(functional.silu(update))
+        """h (S, B, width), seen (B, width) → (S, B, width)."""
+        direct, mixed = self.inward.weight.chunk(2, dim=1)
+        matrices = direct + mixed * self.factors()[:, None]
+        update = _turned(self.waves.T, torch.bmm(h, matrices.transpose(1, 2))) + self.inward.bias + self.seen(seen)
+        return h + _turned(self.waves, self.outward(functional.silu(update)))
 
     def factors(self) -> Tensor:
         """(S, width) what the mixing makes of each channel of each wave."""
         width = self.outward.out_features
         return (self.spectrum @ self.mixing.T).repeat_interleave(width // len(self.mixing), dim=1)
+
+
+def _turned(matrix: Tensor, x: Tensor) -> Tensor:
+    """matrix (S, S) applied to the sectors or waves of x (S, B, ·)."""
+    return (matrix @ x.flatten(1)).view(x.shape)
 
 
 def _circular_waves(sectors: int) -> tuple[Tensor, Tensor]:

@@ -2,13 +2,8 @@
 
 - The time is a constant, so its embedding is a bias; what all blocks make of the embedding is one product.
 - The biases of a sector network's residual stream are carried into the products that read it.
-- In batches a sector network works on waves around the circle instead of sectors, for there a circular convolution is
-  one number per channel and wave. With f_m those of wave m, W_h and W_m the inward weights of the sectors themselves
-  and of their mixture, a block is
-
-      u = Σ_m wave_m (W_h + W_m diag(f_m)) ĥ_m,     ĥ ← ĥ + W_out waves(silu(u + seen)),
-
-  whose matrices are half as wide. One shower at a time this loses, since it reads as many matrices as there are waves.
+- Recorded, for one shower at a time, a sector network works on sectors, not on waves around the circle as in training:
+  half as many weights are read, which then costs more than the products.
 """
 
 from __future__ import annotations
@@ -134,7 +129,7 @@ class _SectorNetwork(nn.Module):
         super().__init__()
         self.sectors = network.sectors
         blocks = _blocks(network)
-        self.register_buffer("waves", blocks[0].waves.clone())
+        self.register_buffer("waves", network.waves.clone())
         biases, carried = [], network.first.bias.detach()
         for block in blocks:
             mixed = block.factors()[0] * carried  # what is alike in all sectors is the first wave

@@ -33,7 +33,7 @@ from caloforge.standardise import By, Standardise
 from caloforge.unet import FourierFeatures, Grid, UNet, grid_of_showers
 
 CPU_ROWS = 250
-"""Showers that a CPU samples at a time: with more, memory that is fetched anew for each layer costs more than its use."""
+"""Showers that a CPU samples at a time: with more, fetching memory anew for each layer costs more than its use."""
 
 
 class CaloScore(ShowerModel):
