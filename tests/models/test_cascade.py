@@ -194,7 +194,7 @@ def test_sectors_come_from_the_geometry() -> None:
     [
         ({"rings": {"width": 3}}, "model.rings: missing key 'kind'"),
         ({"rings": {**LEVEL, "widht": 3}}, "model.rings: unknown key 'widht' .did you mean 'width'"),
-        ({"layers": {"kind": "caloflow"}}, "cannot be a level of a cascade"),
+        ({"layers": {"kind": "caloflow"}}, "cannot be a part of another model"),
         ({"layers": {"kind": "nothing"}}, "unknown model 'nothing'"),
         ({"knots": 1}, "knots .1."),
         ({"least": -1.0}, "least .-1 MeV."),

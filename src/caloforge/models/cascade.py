@@ -11,7 +11,6 @@ rings to their layers, voxels to their rings, up to what a readout threshold rem
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -24,7 +23,7 @@ from caloforge.geometry import Geometry
 from caloforge.hierarchy import Hierarchy, Split
 from caloforge.marginals import drawn
 from caloforge.models.base import ShowerModel, Stage
-from caloforge.registry import checked_settings, wants_geometry
+from caloforge.models.inner import inner_model
 
 FIT_ROWS = 10_000
 """About so many showers tell a level's model its own constants; its numbers z are nearly N(0, 1) anyway."""
@@ -88,7 +87,10 @@ class Cascade(ShowerModel):
         self.scalings = nn.ModuleDict()
         for split, wanted in zip([*self.hierarchy][1:], (layers, rings, voxels), strict=True):
             if split.size:
-                self.models[split.name] = _model(split, wanted)
+                where = f"model.{split.name}"
+                self.models[split.name] = inner_model(
+                    wanted, split.size, 1 + split.n_wholes, where, sectors=split.sectors
+                )
                 self.scalings[split.name] = _Scaling(1 + split.n_wholes, least)
 
     @property
@@ -183,25 +185,6 @@ class Cascade(ShowerModel):
 
     def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
         return self.decode(torch.randn(len(c), self.noise_dim, generator=generator, device=c.device, dtype=c.dtype), c)
-
-
-def _model(split: Split, wanted: dict[str, Any]) -> ShowerModel:
-    from caloforge.models import MODELS
-
-    settings = dict(wanted)
-    if "kind" not in settings:
-        raise CaloforgeError(f"model.{split.name}: missing key 'kind'")
-    kind = str(settings.pop("kind"))
-    cls = MODELS.resolve(kind)
-    if wants_geometry(cls) or not hasattr(cls, "decode"):
-        raise CaloforgeError(
-            f"model.{split.name}: '{kind}' cannot be a level of a cascade, which needs a model of plain features with "
-            "a `decode`: take flow_matching"
-        )
-    chosen = checked_settings(cls, settings, f"model.{split.name}")
-    if "sectors" in inspect.signature(cls).parameters and "sectors" not in settings:
-        chosen["sectors"] = split.sectors
-    return cls(split.size, 1 + split.n_wholes, **chosen)
 
 
 class _Lowered(nn.Module):
