@@ -13,7 +13,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.export.check import session
 from caloforge.export.graph import export_graph
 from caloforge.simulator import Simulator
-from caloforge.simulator.engines import ROWS, Batch, Made
+from caloforge.simulator.engines import Batch, Made, rows_per_piece
 
 
 class OnnxEngine:
@@ -38,6 +38,7 @@ class OnnxEngine:
             path = Path(folder) / "graph.onnx"
             export_graph(simulator, "onnx", path)
             self._session = session(path.read_bytes(), threads)
+        self._rows = rows_per_piece(simulator.geometry.n_voxels)
         self._noise_dim: int = simulator.model.noise_dim  # type: ignore[assignment]
 
     def make(self, batch: Batch) -> Made:
@@ -45,9 +46,9 @@ class OnnxEngine:
         generator = torch.Generator().manual_seed(batch.seed)
         noise = torch.randn(len(batch.energies), self._noise_dim, generator=generator).numpy()
         energies = batch.energies.astype(np.float32)[:, None]
+        pieces = (slice(k, k + self._rows) for k in range(0, len(noise), self._rows))
         parts = [
-            self._session.run(None, {"noise": noise[k : k + ROWS], "incident_energy": energies[k : k + ROWS]})[0]
-            for k in range(0, len(noise), ROWS)
+            self._session.run(None, {"noise": noise[rows], "incident_energy": energies[rows]})[0] for rows in pieces
         ]
         voxels = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return Made(voxels, time.perf_counter() - begun, 0.0)

@@ -65,6 +65,11 @@ class Engine(Protocol):
         """The batch's showers."""
 
 
+def rows_per_piece(n_voxels: int) -> int:
+    """Showers of so many voxels that a CPU makes at a time."""
+    return max(1, VOXELS // n_voxels)
+
+
 class TorchEngine:
     """PyTorch on the device and in the precision of the simulator's weights, as they are now.
 
@@ -85,9 +90,7 @@ class TorchEngine:
         parameter = next(self.model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         # A GPU wants as much at once as there is.
-        self.rows = 1_000_000
-        if self.device.type == "cpu":
-            self.rows = max(1, VOXELS // simulator.geometry.n_voxels)
+        self.rows = rows_per_piece(simulator.geometry.n_voxels) if self.device.type == "cpu" else 1_000_000
         self.decode: Callable[[Tensor, Tensor], Tensor] | None = self.model.lowered(graph=compiled)
         if self.decode is None and has_method(self.model, "decode"):
             self.decode = self.model.decode  # type: ignore[assignment]
