@@ -150,7 +150,7 @@ class Hierarchy(nn.Module):
         ring_of_voxel, layer_of_ring = _rings(geometry)
         one = torch.zeros(1, dtype=torch.long)
         polar = all(layer.kind == "polar" for layer in geometry.layers)
-        self.sectors = _n_sectors(geometry) if polar else 1
+        self.sectors = geometry.n_sectors
         self.splits = nn.ModuleList(
             [
                 Split("deposited", one, one, least, knots, exact=False),
@@ -198,11 +198,6 @@ def _rings(geometry: Geometry) -> tuple[Tensor, Tensor]:
         ring_of_voxel.append(len(layer_of_ring) + ring)
         layer_of_ring += [number] * (int(ring.max()) + 1)
     return torch.cat(ring_of_voxel), torch.tensor(layer_of_ring)
-
-
-def _n_sectors(geometry: Geometry) -> int:
-    """The largest number of sectors whose borders are borders of bins in all layers with alpha bins."""
-    return max(1, math.gcd(*(layer.shape[0] for layer in geometry.layers if layer.shape[0] > 1)))
 
 
 def _by_sector(geometry: Geometry, sectors: int) -> Tensor:

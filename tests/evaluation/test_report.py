@@ -91,7 +91,7 @@ def test_every_section_is_there_and_plain(equal: Report) -> None:
     assert np.array(data["correlations"]["layers"]["difference"]).shape == (4, 4)
     assert data["correlations"]["directions"]["names"] == ["ec_eta_1", "ec_eta_2", "ec_phi_1", "ec_phi_2"]
     assert "equal width (scale linear)" in data["binning"]
-    assert set(data["profiles"]) == {"longitudinal", "radial"}
+    assert set(data["profiles"]) == {"longitudinal", "radial", "azimuthal"}
     assert list(data["per_energy"]) == ["1.024 GeV", "4.096 GeV", "16.38 GeV"]
     assert data["per_energy"]["1.024 GeV"]["n_reference"] == 800
     assert data["classifier"] == {}

@@ -60,6 +60,20 @@ def test_streaming_equals_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     np.testing.assert_allclose(found.radial[:, np.searchsorted(found.radii, 5.0)], at_five, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("name", "sectors"), [("ds1-photons", 10), ("ds2", 16), ("calogan", 0)])
+def test_sectors_of_alpha(name: str, sectors: int) -> None:
+    """Each voxel of a layer with alpha bins lies in the sector that its direction falls into."""
+    geometry = load_geometry(name)
+    matrix = summary.onto_sectors(geometry)
+    assert matrix.shape == (geometry.n_voxels, sectors)
+    if sectors:
+        directed = np.repeat([layer.shape[0] > 1 for layer in geometry.layers], np.diff(geometry._offsets))
+        direction = np.arctan2(geometry.phi, geometry.eta)[directed]
+        expected = np.floor((direction + np.pi) / (2 * np.pi) * sectors).astype(int)
+        np.testing.assert_array_equal(matrix[directed].argmax(axis=1), expected)
+        np.testing.assert_array_equal(matrix.sum(axis=1), directed)
+
+
 def test_voxels_above_the_references_largest_are_counted_apart() -> None:
     source = summary.open_source(showers())
     found = summary.summarise(source, voxel_edges=np.geomspace(2.0, 10.0, 6))

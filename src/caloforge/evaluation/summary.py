@@ -83,6 +83,7 @@ class Summary:
         voxel_edges: (B + 1,) edges of the voxel-energy histogram in MeV; two zeros where there is none.
         voxel_rows: (N, B + 2) each shower's voxels above the threshold: below, in the bins, above.
         radii: (P,) radii in mm, rising; `radial` (N, P): each shower's energy at them in MeV.
+        azimuthal: (N, A) each shower's energy in the sectors of alpha, in MeV; A is 0 without sectors.
         fingerprints: (N,) uint64 hash of each shower's voxels, 0 for a shower without any energy.
         sample: showers kept for nearest neighbours, raw; `sample_rows` their rows.
         examples: a few showers for pictures, raw.
@@ -101,6 +102,7 @@ class Summary:
     voxel_rows: np.ndarray
     radii: np.ndarray
     radial: np.ndarray
+    azimuthal: np.ndarray
     fingerprints: np.ndarray
     sample: Showers
     sample_rows: np.ndarray
@@ -184,6 +186,18 @@ def radial_bins(geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
     return (edges[:-1] + edges[1:]) / 2, np.digitize(geometry.r, edges) - 1
 
 
+def onto_sectors(geometry: Geometry) -> np.ndarray:
+    """(V, A) 1 where a voxel lies in a sector; layers without alpha bins lie in none. A is 0 without sectors."""
+    sectors = geometry.n_sectors if geometry.n_sectors > 1 else 0
+    matrix = np.zeros((geometry.n_voxels, sectors), dtype=np.float32)
+    for layer, part in zip(geometry.layers, geometry.slices, strict=True):
+        n_alpha, n_r = layer.shape
+        if sectors and n_alpha > 1:
+            sector = np.repeat(np.arange(n_alpha) * sectors // n_alpha, n_r)
+            matrix[np.arange(part.start, part.stop), sector] = 1
+    return matrix
+
+
 def summarise(
     source: Source,
     rows: np.ndarray | None = None,
@@ -218,6 +232,8 @@ def summarise(
     radii, radius_of = radial_bins(geometry)
     onto_radii = np.zeros((geometry.n_voxels, len(radii)), dtype=np.float32)
     onto_radii[np.arange(geometry.n_voxels), radius_of] = 1
+    sectors = onto_sectors(geometry)
+    azimuthal = np.empty((n, sectors.shape[1]), dtype=np.float32)
     values = {name: np.empty(n) for name in names}
     wide = np.uint16 if geometry.n_voxels < 2**16 else np.uint32
     voxel_rows = np.zeros((n, len(edges) + 1), dtype=wide)
@@ -237,6 +253,7 @@ def summarise(
         square += np.einsum("ij,ij->j", voxels, voxels, dtype=np.float64)
         hits += np.count_nonzero(voxels, axis=0)
         radial[part] = voxels @ onto_radii
+        azimuthal[part] = voxels @ sectors
         if voxel_edges is not None:
             voxel_rows[part] = _count_rows(voxels, bins, len(edges) + 1)
         for keeper in kept:
@@ -255,6 +272,7 @@ def summarise(
         voxel_rows=voxel_rows,
         radii=radii,
         radial=radial,
+        azimuthal=azimuthal,
         fingerprints=prints,
         sample=kept[0].showers(),
         sample_rows=kept[0].rows,

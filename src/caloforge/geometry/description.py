@@ -98,6 +98,16 @@ class Geometry:
             for layer in self.layers
         )
 
+    @property
+    def n_sectors(self) -> int:
+        """The most equal parts of the circle whose borders are borders of bins in all layers with alpha bins.
+
+        1 where there is no such thing: no layer has alpha bins, or not all are polar.
+        """
+        if any(layer.kind != "polar" for layer in self.layers):
+            return 1
+        return max(1, math.gcd(*(layer.shape[0] for layer in self.layers if layer.shape[0] > 1)))
+
     def layer(self, layer_id: int) -> AnyLayer:
         """The layer with the detector's number `layer_id`.
 

@@ -56,7 +56,11 @@ def _missing(c: Comparison, empty: Summary, full: Summary) -> dict[str, Any]:
 
 
 def profiles(c: Comparison) -> dict[str, Any]:
-    """Mean energies by layer and by radius (MeV, with standard errors) and the W₁ distance of either profile."""
+    """Mean energies by layer and by radius (MeV, with standard errors) and the W₁ distance of either profile.
+
+    Where layers have alpha bins, also mean energies by sector of alpha, `flat` where nothing prefers a direction: the
+    root mean square of the sectors' deviations from their mean, relative to it, beside what chance alone would give.
+    """
     names = [f"e_layer_{i}" for i in c.geometry.layer_ids]
 
     def by_layer(summary: Summary) -> np.ndarray:
@@ -69,15 +73,32 @@ def profiles(c: Comparison) -> dict[str, Any]:
     return {
         "longitudinal": {"layers": list(c.geometry.layer_ids), **_profile(c, by_layer, depth, "layers")},
         "radial": {"radii_mm": c.reference.radii.tolist(), **_profile(c, by_radius, c.reference.radii, "mm")},
+        **({"azimuthal": _around(c)} if c.geometry.n_sectors > 1 else {}),
     }
+
+
+def _around(c: Comparison) -> dict[str, Any]:
+    result: dict[str, Any] = {"sectors": list(range(c.geometry.n_sectors))}
+    flat: dict[str, float] = {}
+    for label, summary in (("generated", c.generated), ("reference", c.reference)):
+        mean, error = _mean_and_error(summary.azimuthal)
+        result |= {label: mean.tolist(), f"{label}_error": error.tolist()}
+        if (level := mean.mean()) > 0:
+            flat[label] = float(np.std(mean) / level)
+            flat[f"{label}_by_chance"] = float(np.sqrt(np.mean(error**2)) / level)
+    return {**result, "flat": flat}
+
+
+def _mean_and_error(energies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    spread = energies.std(axis=0, dtype=np.float64)
+    return energies.mean(axis=0, dtype=np.float64), spread / np.sqrt(len(energies))
 
 
 def _profile(c: Comparison, get: Any, positions: np.ndarray, unit: str) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for label, summary in (("generated", c.generated), ("reference", c.reference)):
-        energies = get(summary)
-        result[label] = energies.mean(axis=0, dtype=np.float64).tolist()
-        result[f"{label}_error"] = (energies.std(axis=0, dtype=np.float64) / np.sqrt(summary.n)).tolist()
+        mean, error = _mean_and_error(get(summary))
+        result |= {label: mean.tolist(), f"{label}_error": error.tolist()}
     if c.refusal:
         return {**result, "wasserstein": c.refusal}
     sums = [np.sum(result[label]) for label in ("generated", "reference")]
