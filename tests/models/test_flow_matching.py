@@ -116,3 +116,17 @@ def test_strides_of_the_student_join_up() -> None:
 def test_refuses(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(CaloforgeError, match=message):
         FlowMatching(5, 1, **settings)
+
+
+def test_constants_are_the_same_in_all_sectors() -> None:
+    """Two sectors of two features by hand; a network without sectors has constants for each feature."""
+    x = torch.tensor([[0.0, 1.0, 4.0, 1.0], [2.0, 1.0, 6.0, 3.0]])
+    settings = {"sectors": 2, "width": 8, "blocks": 1}
+    model = FlowMatching(4, 1, network="sectors", **settings)  # type: ignore[arg-type]
+    model._fit(x, torch.zeros(2, 1))
+    torch.testing.assert_close(model.shift, torch.tensor([3.0, 1.5, 3.0, 1.5]))
+    torch.testing.assert_close(model.scale.square(), torch.tensor([5.0, 0.75, 5.0, 0.75]))
+    plain = FlowMatching(4, 1, **settings)  # type: ignore[arg-type]
+    plain._fit(x, torch.zeros(2, 1))
+    torch.testing.assert_close(plain.shift, torch.tensor([1.0, 1.0, 5.0, 2.0]))
+    torch.testing.assert_close(plain.scale, torch.tensor([1.0, 1.0, 1.0, 1.0]))

@@ -92,6 +92,7 @@ class FlowMatching(ShowerModel):
                 f"width ({width}), blocks ({blocks}), steps ({steps}) and student_pairs ({student_pairs}) must be at "
                 f"least 1, hidden ({hidden}) and student_strides ({student_strides}) at least 0"
             )
+        self.sectors = sectors if network == "sectors" else 1
         self.path, self.pairing, self.condition_weight = path, pairing, condition_weight
         self.solver, self.steps, self.strides, self.pairs = solver, steps, student_strides, student_pairs
         self.by_student = student_strides > 0 and sampler != "teacher"
@@ -116,9 +117,15 @@ class FlowMatching(ShowerModel):
         return stages
 
     def _fit(self, x: Tensor, c: Tensor) -> None:
-        self.shift.copy_(x.mean(dim=0))
-        spread = x.std(dim=0)
+        # Sectors are alike: with constants of its own, each would carry the training set's fluctuations.
+        mean = self._alike(x.mean(dim=0))
+        spread = self._alike((x - mean).square().mean(dim=0)).sqrt()
+        self.shift.copy_(mean)
         self.scale.copy_(torch.where(spread > 1e-6, spread, torch.ones_like(spread)))
+
+    def _alike(self, of_features: Tensor) -> Tensor:
+        """(F,) averaged over sectors."""
+        return of_features.view(self.sectors, -1).mean(dim=0).repeat(self.sectors)
 
     def _velocity_loss(self, x: Tensor, c: Tensor) -> Tensor:
         x = (x - self.shift) / self.scale

@@ -84,8 +84,10 @@ def _around(c: Comparison) -> dict[str, Any]:
         mean, error = _mean_and_error(summary.azimuthal)
         result |= {label: mean.tolist(), f"{label}_error": error.tolist()}
         if (level := mean.mean()) > 0:
+            # What all sectors of a shower have in common, its energy, does not make a profile uneven.
+            _, chance = _mean_and_error(summary.azimuthal - summary.azimuthal.mean(axis=1, keepdims=True))
             flat[label] = float(np.std(mean) / level)
-            flat[f"{label}_by_chance"] = float(np.sqrt(np.mean(error**2)) / level)
+            flat[f"{label}_by_chance"] = float(np.sqrt(np.mean(chance**2)) / level)
     return {**result, "flat": flat}
 
 
