@@ -3,7 +3,7 @@
 - The time is a constant, so its embedding is a bias; what all blocks make of the embedding is one product.
 - The biases of a sector network's residual stream are carried into the products that read it.
 - Recorded, for one shower at a time, a sector network works on sectors, not on waves around the circle as in training:
-  half as many weights are read, which then costs more than the products.
+  so a block reads one matrix inwards, twice as wide, instead of one for each wave.
 """
 
 from __future__ import annotations

@@ -166,7 +166,8 @@ class Simulator:
                 raise CaloforgeError(f"the weights in {folder} do not fit another {', '.join(settings)}") from None
             raise CaloforgeError(f"{folder} holds a damaged simulator ({reason}); train or copy it again") from None
         except CaloforgeError as error:
-            raise CaloforgeError(f"{folder / DESCRIPTION}: {error}") from None
+            where = f"{folder} with another {', '.join(settings)}" if settings else folder / DESCRIPTION
+            raise CaloforgeError(f"{where}: {error}") from None
         model.eval()
         provenance = {**description["provenance"], "weights_sha256": description["weights_sha256"]}
         if settings:

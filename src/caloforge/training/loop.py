@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -67,26 +68,23 @@ def fit(
     )
 
 
+@dataclass
 class _Training:
-    def __init__(
-        self,
-        model: ShowerModel,
-        x: Tensor,
-        c: Tensor,
-        x_valid: Tensor,
-        c_valid: Tensor,
-        settings: TrainingSettings,
-        metrics: Mapping[str, Metric],
-        checkpoint: Path | None,
-        observer: Observer,
-    ) -> None:
-        self.model, self.settings, self.metrics = model, settings, metrics
-        self.x, self.c, self.x_valid, self.c_valid = x, c, x_valid, c_valid
-        self.checkpoint, self.observer = checkpoint, observer
-        self.device = choose_device(settings.device)
-        self.stages = model.stages()
+    model: ShowerModel
+    x: Tensor
+    c: Tensor
+    x_valid: Tensor
+    c_valid: Tensor
+    settings: TrainingSettings
+    metrics: Mapping[str, Metric]
+    checkpoint: Path | None
+    observer: Observer
+
+    def __post_init__(self) -> None:
+        self.device = choose_device(self.settings.device)
+        self.stages = self.model.stages()
         self.history: list[dict[str, Any]] = []
-        check_stages(self.stages, settings, metrics)
+        check_stages(self.stages, self.settings, self.metrics)
 
     def run(self, resume: bool) -> list[dict[str, Any]]:
         state = self._load_checkpoint() if resume else None
