@@ -21,11 +21,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from caloforge.flows import Flow
+from caloforge.division.shares import inverse_logit
 from caloforge.geometry import load_geometry
-from caloforge.made import AutoregressiveSpline, invert_by_passes
 from caloforge.models.caloflow import CaloFlow
-from caloforge.shares import inverse_logit
+from caloforge.networks.flows import Flow
+from caloforge.networks.made import AutoregressiveSpline, invert_by_passes
 from caloforge.simulator import Simulator
 
 

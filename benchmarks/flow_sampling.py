@@ -20,7 +20,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from caloforge.flows import frozen, spline_coupling_flow
+from caloforge.networks.flows import frozen, spline_coupling_flow
 
 D, LAYERS, BINS, WIDTH, BLOCKS = 20, 4, 8, 64, 3
 Inverse = Callable[[Tensor, Tensor], Tensor]

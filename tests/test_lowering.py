@@ -11,7 +11,7 @@ from torch import Tensor
 from caloforge.lowering.eager import inverse_spline
 from caloforge.lowering.graph import InverseSpline
 from caloforge.models.caloman import CaloMan
-from caloforge.spline import MAX_SLOPE_LOGIT, rational_quadratic_spline
+from caloforge.networks.spline import MAX_SLOPE_LOGIT, rational_quadratic_spline
 from own_model import GaussianPerFeature
 
 WAYS = pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])

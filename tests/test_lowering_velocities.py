@@ -12,7 +12,7 @@ from caloforge.geometry import load_geometry
 from caloforge.lowering.velocities import ROWS, at_time
 from caloforge.models.cascade import Cascade
 from caloforge.models.flow_matching import FlowMatching
-from caloforge.velocities import ResidualVelocity, SectorVelocity
+from caloforge.networks.velocities import ResidualVelocity, SectorVelocity
 
 WAYS = pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
 

@@ -10,9 +10,9 @@ import torch
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
-from caloforge.made import AutoregressiveSpline
 from caloforge.models.base import n_parameters
 from caloforge.models.caloflow import CaloFlow
+from caloforge.networks.made import AutoregressiveSpline
 from caloforge.recipes import load_recipe
 from caloforge.training import Observer, TrainingSettings, fit
 

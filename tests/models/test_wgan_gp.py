@@ -12,8 +12,8 @@ from torch import Tensor
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.models.wgan_gp import WGANGP
+from caloforge.networks.unet import UNet
 from caloforge.training import Observer, TrainingSettings, fit, loop
-from caloforge.unet import UNet
 
 SMALL: dict[str, Any] = {"channels": [4, 8], "pooling": [[4]], "kernel": 3, "embedding": 8, "noise_numbers": 4}
 

@@ -2,6 +2,7 @@
 
 A `Schedule` says how showers turn into noise, a score (a network, or a formula in the tests) points back, a `Sampler`
 walks back, and `log_likelihood` measures the way. None of them knows of showers or of each other's kind.
+`transport` has what flow matching needs instead: paths, pairs and solvers.
 """
 
 from caloforge.diffusion.likelihood import log_likelihood

@@ -15,9 +15,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from caloforge.flows import Flow
 from caloforge.lowering.eager import EagerFlow, EagerLayers
 from caloforge.lowering.graph import GraphFlow, GraphLayers
+from caloforge.networks.flows import Flow
 
 __all__ = ["EagerFlow", "EagerLayers", "FlowThenLayers", "GraphFlow", "GraphLayers"]
 

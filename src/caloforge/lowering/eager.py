@@ -3,7 +3,7 @@
 - Permutations, LU maps, scales and the order of a coupling's halves are folded into one matrix per coupling.
 - ReLU(Wx + b) = max(Wx, −b) + b, and the last b goes into the next layer's bias: one pass instead of three.
 - The inverse spline works feature by feature with the batch along the last axis. In the bin k of y, with widths w
-  and heights h of the bins and slopes d at the knots (see `caloforge.spline` for the rest of the formula),
+  and heights h of the bins and slopes d at the knots (see `caloforge.networks.spline` for the rest of the formula),
   1[y ≥ y_j] counts the bins below y, its differences pick bin k, and everything else is a sum over bins.
 """
 
@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caloforge.flows import Affine, Flow, SplineCoupling, frozen
 from caloforge.lowering.graph import UNIT_SLOPE_LOGIT
-from caloforge.networks import GatedResidualBlock
-from caloforge.spline import MAX_SLOPE_LOGIT, MIN_BIN, MIN_SLOPE
+from caloforge.networks.flows import Affine, Flow, SplineCoupling, frozen
+from caloforge.networks.residual import GatedResidualBlock
+from caloforge.networks.spline import MAX_SLOPE_LOGIT, MIN_BIN, MIN_SLOPE
 
 Gate = Callable[[Tensor], Tensor]
 """Weights (C + 1, W) → gates (B, W) of a batch."""
@@ -179,7 +179,7 @@ def _with_bias(layer: nn.Linear) -> Tensor:
 
 
 def inverse_spline(y: Tensor, parameters: Tensor, bound: float) -> Tensor:
-    """The inverse of `caloforge.spline.rational_quadratic_spline`, without the slope, for sampling.
+    """The inverse of `caloforge.networks.spline.rational_quadratic_spline`, without the slope, for sampling.
 
     Args:
         y: (F, B) any real values.
@@ -209,7 +209,7 @@ def inverse_spline(y: Tensor, parameters: Tensor, bound: float) -> Tensor:
     bounded = torch.tanh(logits * (1 / MAX_SLOPE_LOGIT)) * MAX_SLOPE_LOGIT
     d_k, d_next = torch.split(functional.softplus(bounded + UNIT_SLOPE_LOGIT) + MIN_SLOPE, 1)
 
-    # The quadratic of `caloforge.spline`, divided by the height: a ξ² + b ξ − c = 0.
+    # The quadratic of `caloforge.networks.spline`, divided by the height: a ξ² + b ξ − c = 0.
     s = height / width
     rise = (place - y_k) / height
     excess = rise * (d_k + d_next - 2 * s)

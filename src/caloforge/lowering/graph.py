@@ -5,7 +5,7 @@ One sample at a time, an operation costs about a microsecond, whatever it does t
 - Permutations, LU maps and the order of a coupling's halves are folded into one matrix per half.
 - Everything that depends on the conditions alone, gates of all blocks and the conditions' part of all first layers, is
   one product; sums enter as the third term of a product.
-- The inverse spline is evaluated in all K bins at once, without a search. With the spline of `caloforge.spline`, let t
+- The inverse spline (`caloforge.networks.spline`) is evaluated in all K bins at once, without a search. Let t
   be y's place in a bin, from 0 (y below it) to 1 (above). Solving the quadratic for ξ, with s = height / width,
 
       u = 2 s t,   q = d_k − t (d_k + d_{k+1}),   ξ = u / (q + √(q² + u (2 s − u)) + u),
@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caloforge.flows import Affine, Flow, SplineCoupling, frozen
-from caloforge.networks import GatedResidualBlock
-from caloforge.spline import MAX_SLOPE_LOGIT, MIN_BIN, MIN_SLOPE
+from caloforge.networks.flows import Affine, Flow, SplineCoupling, frozen
+from caloforge.networks.residual import GatedResidualBlock
+from caloforge.networks.spline import MAX_SLOPE_LOGIT, MIN_BIN, MIN_SLOPE
 
 UNIT_SLOPE_LOGIT = math.log(math.expm1(1 - MIN_SLOPE))
 """Shift of a slope's logit that makes logit 0 the slope 1."""
@@ -160,7 +160,7 @@ class _InverseCoupling(nn.Module):
 
 
 class InverseSpline(nn.Module):
-    """The inverse of `caloforge.spline.rational_quadratic_spline`, without the slope.
+    """The inverse of `caloforge.networks.spline.rational_quadratic_spline`, without the slope.
 
     Args:
         features: F.

@@ -1,4 +1,4 @@
-"""Velocity networks at fixed times, as a student of flow matching calls them (`caloforge.velocities`).
+"""Velocity networks at fixed times, as a student of flow matching calls them (`caloforge.networks.velocities`).
 
 - The time is a constant, so its embedding is a bias; what all blocks make of the embedding is one product.
 - The biases of a sector network's residual stream are carried into the products that read it.
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caloforge.velocities import Embedding, ResidualVelocity, SectorBlock, SectorVelocity
+from caloforge.networks.velocities import Embedding, ResidualVelocity, SectorBlock, SectorVelocity
 
 ROWS = 100
 """Showers whose waves are worked out at a time: what stands between two products stays in a processor's cache."""

@@ -23,13 +23,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from caloforge.distillation import frozen_weights, x_loss, z_loss
+from caloforge.division.shares import LayerSums, energies_to_fractions, fractions_to_energies, inverse_logit, logit
 from caloforge.errors import CaloforgeError
-from caloforge.flows import ConditionalSplines, ConditionalStandardise, Flow, FlowStep, Permutation
 from caloforge.geometry import Geometry
-from caloforge.made import AutoregressiveSpline
 from caloforge.models.base import ShowerModel, Stage
-from caloforge.shares import LayerSums, energies_to_fractions, fractions_to_energies, inverse_logit, logit
+from caloforge.networks.distillation import frozen_weights, x_loss, z_loss
+from caloforge.networks.flows import ConditionalSplines, ConditionalStandardise, Flow, FlowStep, Permutation
+from caloforge.networks.made import AutoregressiveSpline
 
 
 class CaloFlow(ShowerModel):

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.func import jacfwd, vmap
 
 from caloforge.errors import CaloforgeError
-from caloforge.flows import spline_coupling_flow
 from caloforge.lowering import FlowThenLayers
 from caloforge.models.base import ShowerModel, Stage
-from caloforge.networks import mlp
+from caloforge.networks.flows import spline_coupling_flow
+from caloforge.networks.residual import mlp
 
 _LOG_2PI = 1.8378770664093453
 

@@ -28,9 +28,9 @@ from torch.utils.checkpoint import checkpoint
 from caloforge.diffusion import SCHEDULES, SamplerName, log_likelihood, make_sampler
 from caloforge.geometry import Geometry
 from caloforge.models.base import ShowerModel, Stage
-from caloforge.networks import ConditionalResidualNet
-from caloforge.standardise import By, Standardise
-from caloforge.unet import FourierFeatures, Grid, UNet, grid_of_showers
+from caloforge.networks.residual import ConditionalResidualNet
+from caloforge.networks.standardise import By, Standardise
+from caloforge.networks.unet import FourierFeatures, Grid, UNet, grid_of_showers
 
 CPU_ROWS = 250
 """Showers that a CPU samples at a time: with more, fetching memory anew for each layer costs more than its use."""

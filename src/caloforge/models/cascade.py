@@ -1,6 +1,6 @@
 """Cascade: the energy of a shower divided level by level, each level by a model of its own.
 
-E_inc → E_dep → layers → rings → voxels (`caloforge.hierarchy`). At each level the parts are described by numbers z
+E_inc → E_dep → layers → rings → voxels (`caloforge.division`). At each level the parts are described by numbers z
 that are N(0, 1) for each part by itself, so that its model has to learn only how parts depend on each other, given
 the energies of the level above; any registered model will do, conditional flow matching by default. The deposited
 energy needs no model: its distribution given E_inc is in the table.
@@ -18,10 +18,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from caloforge.division.hierarchy import Hierarchy, Split
+from caloforge.division.marginals import drawn
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
-from caloforge.hierarchy import Hierarchy, Split
-from caloforge.marginals import drawn
 from caloforge.models.base import ShowerModel, Stage
 from caloforge.models.inner import inner_model
 

@@ -1,6 +1,6 @@
 """Conditional flow matching, and its distillation to a few evaluations of a network.
 
-A network learns the velocity that carries noise to data (`caloforge.transport`; arXiv:2210.02747),
+A network learns the velocity that carries noise to data (`caloforge.diffusion.transport`; arXiv:2210.02747),
 
     loss = E ‖v(x_t, t, c) − (σ̇_t ε + α̇_t x)‖²,    x_t = σ_t ε + α_t x,
 
@@ -26,11 +26,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from caloforge.diffusion.transport import Velocity, between, optimally_paired, solve, solve_with_divergence
 from caloforge.errors import CaloforgeError
 from caloforge.lowering.velocities import Strides
 from caloforge.models.base import ShowerModel, Stage
-from caloforge.transport import Velocity, between, optimally_paired, solve, solve_with_divergence
-from caloforge.velocities import ResidualVelocity, SectorVelocity
+from caloforge.networks.velocities import ResidualVelocity, SectorVelocity
 
 
 class FlowMatching(ShowerModel):
@@ -45,7 +45,7 @@ class FlowMatching(ShowerModel):
         width: hidden channels.
         hidden: channels inside the blocks of a network of sectors; 0 is twice the width.
         blocks: number of blocks.
-        path: `trigonometric` or `linear` (`caloforge.transport`).
+        path: `trigonometric` or `linear` (`caloforge.diffusion.transport`).
         pairing: of noise and data: `independent`, or `optimal` transport within the batch.
         condition_weight: in the cost of optimal transport.
         solver: `euler`, `midpoint`, `heun` or `rk4`.

@@ -1,7 +1,7 @@
 """WGAN-GP: the rival of the diffusion model in its own paper (arXiv:2206.11898; Gulrajani et al., arXiv:1704.00028).
 
 A generator G maps noise to showers, a critic D scores them; both see the conditions, and both are a half of CaloScore's
-U-Net (`caloforge.unet`): D contracts a shower to one number, G expands noise to a shower. With x̃ = G(z, c),
+U-Net (`caloforge.networks.unet`): D contracts a shower to one number, G expands noise to a shower. With x̃ = G(z, c),
 x̂ = u x + (1 − u) x̃ and u uniform in [0, 1],
 
     critic       minimise  D(x̃) − D(x) + λ (‖∇_x̂ D(x̂)‖ − 1)²
@@ -29,8 +29,8 @@ from torch.nn import functional
 
 from caloforge.geometry import Geometry
 from caloforge.models.base import ShowerModel, Stage
-from caloforge.standardise import By, Standardise
-from caloforge.unet import Contracting, Expanding, FourierFeatures, Grid, check_unet, grid_of_showers
+from caloforge.networks.standardise import By, Standardise
+from caloforge.networks.unet import Contracting, Expanding, FourierFeatures, Grid, check_unet, grid_of_showers
 
 
 class Critic(nn.Module):

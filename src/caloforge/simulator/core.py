@@ -29,7 +29,7 @@ from caloforge.models.base import ShowerModel, n_parameters
 from caloforge.registry import checked_settings, importable_for, wants_geometry
 from caloforge.showers import Showers
 from caloforge.simulator.engines import Batch, Engine, TorchEngine
-from caloforge.transforms import Compose, build_transforms
+from caloforge.transforms import Compose, build_transforms, specification_of
 
 FORMAT = 1
 """Version of the saved layout."""
@@ -115,7 +115,7 @@ class Simulator:
         description = {
             "format": FORMAT,
             "geometry": self.geometry.to_dict(),
-            "transforms": self.transforms.specification(),
+            "transforms": specification_of(self.transforms),
             "model": {"kind": MODELS.name_of(type(self.model)), **hyperparameters},
             "n_parameters": self.n_parameters,
             "weights_sha256": hashlib.sha256(packed).hexdigest(),

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from caloforge.flows import (
+from caloforge.models.base import n_parameters
+from caloforge.networks.flows import (
     Affine,
     ConditionalSplines,
     ConditionalStandardise,
@@ -18,7 +19,6 @@ from caloforge.flows import (
     frozen,
     spline_coupling_flow,
 )
-from caloforge.models.base import n_parameters
 
 STEPS: dict[str, Callable[[], FlowStep]] = {
     "permutation": lambda: Permutation(5),

@@ -7,8 +7,8 @@ from typing import Literal
 import pytest
 import torch
 
-from caloforge.made import MADE, AutoregressiveSpline, MADELoop, invert_by_passes
 from caloforge.models.base import n_parameters
+from caloforge.networks.made import MADE, AutoregressiveSpline, MADELoop, invert_by_passes
 
 SIZES = [(5, 16, 2), (7, 3, 1), (9, 40, 0), (1, 8, 1)]
 """Features, width, hidden layers: fewer and more hidden units than features, and a single feature."""

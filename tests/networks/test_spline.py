@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zuko.transforms import MonotonicRQSTransform
 
-from caloforge.spline import (
+from caloforge.networks.spline import (
     MAX_SLOPE_LOGIT,
     MIN_BIN,
     MIN_SLOPE,

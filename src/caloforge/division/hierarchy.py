@@ -2,9 +2,9 @@
 
 Each arrow is a `Split` of wholes into parts. A ring is what a layer has at one radius (a row, in a Cartesian layer),
 and its voxels are its bins of alpha. A part that is all of its whole (a voxel of a ring without alpha bins) is not
-drawn; it gets what there is. The others are described by numbers z ~ N(0, 1) (`caloforge.marginals`), and where the
-parts must sum to the whole they are made to: what each has above the least energy e₀ is scaled by one factor per
-whole,
+drawn; it gets what there is. The others are described by numbers z ~ N(0, 1) (`caloforge.division.marginals`), and
+where the parts must sum to the whole they are made to: what each has above the least energy e₀ is scaled by one factor
+per whole,
 
     e_i → e₀ + λ (e_i − e₀),    λ = (W − n e₀) / Σ (e_i − e₀),
 
@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from caloforge.division.marginals import ConditionalMarginals
 from caloforge.geometry import Geometry
-from caloforge.marginals import ConditionalMarginals
 
 
 class Split(nn.Module):
@@ -86,7 +86,7 @@ class Split(nn.Module):
             self.marginals.fit(self.drawn(parts), self.whole_of_type(wholes))
 
     def intervals(self, parts: Tensor, wholes: Tensor) -> Tensor:
-        """parts (N, P), wholes (N, W) in MeV → (2, N, size) intervals of u (see `caloforge.marginals`)."""
+        """parts (N, P), wholes (N, W) in MeV → (2, N, size) intervals of u (see `caloforge.division.marginals`)."""
         if self.size == 0:
             return parts.new_zeros(2, len(parts), 0)
         return self.marginals.intervals(self.drawn(parts), self.whole_of_type(wholes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from caloforge.standardise import By, Standardise
+from caloforge.networks.standardise import By, Standardise
 from caloforge.transforms import DepositedEnergyShares
 
 C = torch.ones(3, 1)

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from caloforge.transport import PATHS, SOLVERS, between, optimally_paired, solve, solve_with_divergence
+from caloforge.diffusion.transport import PATHS, SOLVERS, between, optimally_paired, solve, solve_with_divergence
 
 ORDERS = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
 

@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
+from caloforge.division.hierarchy import Hierarchy
+from caloforge.division.marginals import drawn
 from caloforge.geometry import Geometry, load_geometry
-from caloforge.hierarchy import Hierarchy
-from caloforge.marginals import drawn
 from caloforge.showers import Showers
 
 LEAST = 0.5

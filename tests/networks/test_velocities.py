@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from caloforge.velocities import ResidualVelocity, SectorVelocity, _circular_waves
+from caloforge.networks.velocities import ResidualVelocity, SectorVelocity, _circular_waves
 
 
 def _shaken(network: torch.nn.Module) -> torch.nn.Module:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from caloforge.marginals import ConditionalMarginals, drawn
+from caloforge.division.marginals import ConditionalMarginals, drawn
 
 LEAST = 0.5
 

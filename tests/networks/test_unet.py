@@ -7,7 +7,7 @@ import torch
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, Layer, load_geometry
-from caloforge.unet import FourierFeatures, Grid, UNet, grid_of_showers
+from caloforge.networks.unet import FourierFeatures, Grid, UNet, grid_of_showers
 
 E = 8
 

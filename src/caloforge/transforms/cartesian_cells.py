@@ -20,7 +20,7 @@ from torch import Tensor
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, Layer
-from caloforge.transforms import Transform
+from caloforge.transforms.base import Transform
 
 POINTS = 24
 """Areas are counted in k·k pieces of a voxel, of equal area."""

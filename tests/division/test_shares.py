@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from caloforge.shares import LayerSums, energies_to_fractions, fractions_to_energies, inverse_logit, logit
+from caloforge.division.shares import LayerSums, energies_to_fractions, fractions_to_energies, inverse_logit, logit
 
 LAYERS = LayerSums(torch.tensor([0, 0, 0, 1, 2, 2]))
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caloforge.networks import ConditionalResidualNet, mlp
-from caloforge.spline import n_spline_parameters, rational_quadratic_spline
+from caloforge.networks.residual import ConditionalResidualNet, mlp
+from caloforge.networks.spline import n_spline_parameters, rational_quadratic_spline
 
 
 class FlowStep(nn.Module, ABC):

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caloforge.flows import FlowStep
-from caloforge.spline import n_spline_parameters, rational_quadratic_spline
+from caloforge.networks.flows import FlowStep
+from caloforge.networks.spline import n_spline_parameters, rational_quadratic_spline
 
 
 class MaskedLinear(nn.Linear):

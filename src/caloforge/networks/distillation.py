@@ -19,8 +19,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from caloforge.flows import Flow
-from caloforge.made import AutoregressiveSpline
+from caloforge.networks.flows import Flow
+from caloforge.networks.made import AutoregressiveSpline
 
 Trace = list[tuple[Tensor, Tensor, Tensor]]
 """For each block, data side first: what stands on its data side, on its noise side, and the splines' parameters."""

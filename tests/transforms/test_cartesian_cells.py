@@ -8,8 +8,8 @@ import torch
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
-from caloforge.square_cells import CartesianCells, shared_areas
-from caloforge.transforms import build_transforms
+from caloforge.transforms import build_transforms, specification_of
+from caloforge.transforms.cartesian_cells import CartesianCells, shared_areas
 
 DS2 = load_geometry("ds2")
 C = torch.ones(2, 1)
@@ -66,7 +66,7 @@ def test_the_centre_of_energy_is_kept(cells: CartesianCells) -> None:
 
 def test_made_again_from_its_settings_and_not_saved(cells: CartesianCells) -> None:
     chain = build_transforms([{"kind": "cartesian_cells", "cells": 12}], DS2)
-    assert chain.specification() == [{"kind": "cartesian_cells", "cells": 12}]
+    assert specification_of(chain) == [{"kind": "cartesian_cells", "cells": 12}]
     assert chain.state_dict() == {}
     x = _showers()
     torch.testing.assert_close(chain(x, C)[0], cells(x, C)[0])

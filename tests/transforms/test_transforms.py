@@ -17,6 +17,7 @@ from caloforge.transforms import (
     IncidentEnergyFraction,
     Transform,
     build_transforms,
+    specification_of,
 )
 
 CALOMAN = [
@@ -114,7 +115,7 @@ def test_one_energy_only_is_no_division_by_zero(small_showers: Showers) -> None:
 def test_fitted_constants_travel_in_the_state(small_showers: Showers) -> None:
     x, c = _tensors(small_showers)
     fitted = build_transforms(CALOMAN, small_showers.geometry).fit(x.float(), c.float())
-    fresh = build_transforms(fitted.specification(), small_showers.geometry)
+    fresh = build_transforms(specification_of(fitted), small_showers.geometry)
     fresh.load_state_dict(fitted.state_dict())
     for a, b in zip(fitted(x, c), fresh(x, c), strict=True):
         assert torch.equal(a, b)
@@ -122,7 +123,7 @@ def test_fitted_constants_travel_in_the_state(small_showers: Showers) -> None:
 
 def test_every_registered_transform_is_tested_here() -> None:
     tried = {entry["kind"] for entries in COMPOSITIONS.values() for entry in entries}
-    assert tried | {"cartesian_cells"} == set(TRANSFORMS)  # cells need a regular geometry: test_square_cells.py
+    assert tried | {"cartesian_cells"} == set(TRANSFORMS)  # cells need a regular geometry: test_cartesian_cells.py
 
 
 def test_no_energy_at_all_is_refused() -> None:

@@ -1,0 +1,56 @@
+"""The deposited energy as a feature of its own, beside the voxels or with the voxels as shares of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from caloforge.transforms.base import Transform
+
+
+class AppendDepositedEnergy(Transform):
+    """One more feature: the sum of the voxels (CaloMan, arXiv:2211.15380, appendix).
+
+    After `IncidentEnergyFraction` this is E_dep / (r_max E_inc), in [0, 1] like the voxels; the paper does not state
+    its scale.
+
+    Args:
+        rescale: on the way back, scale the voxels so that they sum to the feature; otherwise drop the feature. The
+            paper does not state which.
+    """
+
+    def __init__(self, *, rescale: bool = False) -> None:
+        super().__init__()
+        self.rescale = rescale
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"rescale": self.rescale}
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.cat([x, x.sum(dim=1, keepdim=True)], dim=1), c
+
+    def inverse(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        voxels, total = x[:, :-1], x[:, -1:]
+        if self.rescale:
+            voxels = voxels.clamp_min(0)
+            voxels = voxels * (total.clamp_min(0) / voxels.sum(dim=1, keepdim=True).clamp_min(1e-16))
+        return voxels, c
+
+
+class DepositedEnergyShares(Transform):
+    """Voxels as shares of their sum, and the sum as one more feature (CaloScore on data set 1, arXiv:2206.11898).
+
+    After `IncidentEnergyFraction` the feature is E_dep / (f E_inc). A shower without energy has shares of 0. The way
+    back divides shares by their sum, so that E_dep is the feature's; the paper does not state whether.
+    """
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        total = x.sum(dim=1, keepdim=True)
+        return torch.cat([x / total.clamp_min(1e-16), total], dim=1), c
+
+    def inverse(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        shares, total = x[:, :-1].clamp_min(0), x[:, -1:].clamp_min(0)
+        return shares * (total / shares.sum(dim=1, keepdim=True).clamp_min(1e-16)), c

@@ -1,0 +1,76 @@
+"""The incident energy: what voxels are divided by, and the condition itself."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from caloforge.errors import CaloforgeError
+from caloforge.transforms.base import Transform
+
+
+class IncidentEnergyFraction(Transform):
+    """Voxels as fractions of r_max · E_inc, r_max the largest E_dep / E_inc of the training set.
+
+    CaloMan, arXiv:2211.15380, appendix; CaloScore's f plays the same part. All features and their sum lie in
+    [0, 1] on the training set.
+
+    Args:
+        maximum: r_max; `auto` takes it from the training data.
+    """
+
+    maximum: Tensor
+
+    def __init__(self, *, maximum: float | str = "auto") -> None:
+        super().__init__()
+        if isinstance(maximum, str) and maximum != "auto":
+            raise CaloforgeError(f"'maximum' is a number or 'auto', not '{maximum}'")
+        self._auto = maximum == "auto"
+        self.register_buffer("maximum", torch.tensor(1.0 if isinstance(maximum, str) else float(maximum)))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        return {"maximum": "auto" if self._auto else float(self.maximum)}
+
+    def fit(self, x: Tensor, c: Tensor) -> Self:
+        if self._auto:
+            largest = (x.sum(dim=1, dtype=torch.float64) / c[:, 0]).max()
+            if not largest > 0:
+                raise CaloforgeError("no training shower deposits any energy; there is nothing to learn")
+            self.maximum.copy_(largest)
+        return self
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return x / (self.maximum * c[:, :1]), c
+
+    def inverse(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return x * (self.maximum * c[:, :1]), c
+
+
+class LinearCondition(Transform):
+    """The incident energy, mapped linearly from the training range to [0, 1] (CaloMan, CaloScore)."""
+
+    low: Tensor
+    span: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("low", torch.tensor(0.0))
+        self.register_buffer("span", torch.tensor(1.0))
+
+    def fit(self, x: Tensor, c: Tensor) -> Self:
+        self.low.copy_(c.min())
+        span = c.max() - c.min()
+        self.span.copy_(span if span > 0 else torch.ones(()))  # one single energy maps to 0
+        return self
+
+    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return x, self.condition(c)
+
+    def inverse(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        return x, c * self.span + self.low
+
+    def condition(self, c: Tensor) -> Tensor:
+        return (c - self.low) / self.span
