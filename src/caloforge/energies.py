@@ -47,14 +47,19 @@ class EnergyLaw:
             rng: source of randomness (unused by `list:`).
 
         Raises:
-            CaloforgeError: n is missing for a law without a count of its own, or below 1.
+            CaloforgeError: n is missing for a law without a count of its own, below 1, or too many for the memory.
         """
         n = self.natural_count if n is None else n
         if n is None:
             raise CaloforgeError(f"the law '{self.text}' needs the number of showers: add -n N")
         if n < 1:
             raise CaloforgeError(f"the number of showers must be at least 1, not {n}")
-        return self._draw(n, rng)
+        try:
+            return self._draw(n, rng)
+        except (MemoryError, OverflowError, ValueError):
+            raise CaloforgeError(
+                f"the incident energies of {n:,} showers do not fit into memory: make the sample in shards (--shards)"
+            ) from None
 
 
 def parse_law(text: str) -> EnergyLaw:
@@ -69,7 +74,7 @@ def parse_law(text: str) -> EnergyLaw:
     if kind in ("list", "discrete") and rest:
         values = np.array(_parse_list(rest, text))
         if kind == "list":
-            return EnergyLaw(text, len(values), lambda n, rng: np.resize(values, n))
+            return EnergyLaw(text, len(values), lambda n, rng: np.tile(values, -(-n // len(values)))[:n])
         return EnergyLaw(text, None, lambda n, rng: rng.choice(values, n))
     if kind in ("uniform", "loguniform") and rest:
         low, high = _parse_range(rest, text)

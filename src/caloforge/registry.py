@@ -176,6 +176,10 @@ def settings_schema(cls: type) -> type[BaseModel]:
     return create_model(cls.__name__, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
 
 
+class UnknownSetting(CaloforgeError):
+    """A key that no setting has."""
+
+
 def checked_settings(cls: type, settings: Mapping[str, Any], origin: str) -> dict[str, Any]:
     """`settings` of `cls`, checked, coerced and filled with defaults.
 
@@ -214,7 +218,7 @@ def validation_error(error: ValidationError, origin: str, schema: type[BaseModel
             case _:
                 others.append(f"'{key}' is {fault.get('input')!r}: {fault['msg'].lower()}")
     text = "; ".join([*unknown, *others])
-    return CaloforgeError(f"{origin}: {text}" if origin else text)
+    return (UnknownSetting if unknown else CaloforgeError)(f"{origin}: {text}" if origin else text)
 
 
 def _remedy(place: Sequence[int | str], missing: Collection[Any], schema: type[BaseModel] | None) -> str:

@@ -214,8 +214,22 @@ def test_resume_keeps_only_what_was_asked_for(run: Path, tmp_path: Path) -> None
     assert "has 30 showers, not 31" in fails(*again, "-n", 31)
 
 
-def test_showers_of_another_setting_are_another_sample(run: Path, tmp_path: Path) -> None:
-    words = ["generate", run, "--energies", LAW, "-n", 30, "--set", "model.flow_bound=0.5"]
+@pytest.fixture
+def diffusion(tmp_path: Path, small_geometry: Geometry, small_showers: Showers) -> Path:
+    """A run whose sampler has settings."""
+    torch.manual_seed(0)
+    chain = [{"kind": "readout_threshold"}, {"kind": "incident_energy_fraction"}, {"kind": "linear_condition"}]
+    x, c = torch.from_numpy(small_showers.voxels), torch.from_numpy(small_showers.energies).float()[:, None]
+    transforms = build_transforms(chain, small_geometry).fit(x, c)
+    model = CaloScore(13, 1, geometry=small_geometry, network="mlp", width=8, blocks=1, embedding=8, steps=4)
+    facts = {"recipe": "tiny", "energy_range_mev": [100.0, 400.0]}
+    Simulator(small_geometry, transforms, model, facts).save(tmp_path / "diffusion")
+    return tmp_path / "diffusion"
+
+
+def test_showers_of_another_setting_are_another_sample(diffusion: Path, tmp_path: Path) -> None:
+    run = diffusion
+    words = ["generate", run, "--energies", LAW, "-n", 30, "--set", "model.steps=3"]
     done(*words, "-o", tmp_path / "g.h5")
     assert "which is finished" in done(*words, "-o", tmp_path / "g.h5", "--resume")
     message = fails("generate", run, "--energies", LAW, "-n", 30, "-o", tmp_path / "g.h5", "--resume")
@@ -227,15 +241,8 @@ def test_showers_of_another_setting_are_another_sample(run: Path, tmp_path: Path
     )
 
 
-def test_short_options_of_a_diffusion_model(tmp_path: Path, small_geometry: Geometry, small_showers: Showers) -> None:
-    torch.manual_seed(0)
-    chain = [{"kind": "readout_threshold"}, {"kind": "incident_energy_fraction"}, {"kind": "linear_condition"}]
-    x, c = torch.from_numpy(small_showers.voxels), torch.from_numpy(small_showers.energies).float()[:, None]
-    transforms = build_transforms(chain, small_geometry).fit(x, c)
-    model = CaloScore(13, 1, geometry=small_geometry, network="mlp", width=8, blocks=1, embedding=8)
-    facts = {"recipe": "tiny", "energy_range_mev": [100.0, 400.0]}
-    Simulator(small_geometry, transforms, model, facts).save(tmp_path / "run")
-    words = ["generate", tmp_path / "run", "--energies", LAW]
+def test_short_options_of_a_diffusion_model(diffusion: Path, tmp_path: Path, small_geometry: Geometry) -> None:
+    words = ["generate", diffusion, "--energies", LAW]
     short = ["--sampler", "predictor_corrector", "--steps", 3, "--snr", 0.1]
     long = ["--set", "model.sampler=predictor_corrector", "--set", "model.steps=3", "--set", "model.snr=0.1"]
     done(*words, *short, "-o", tmp_path / "short.h5")
@@ -244,11 +251,25 @@ def test_short_options_of_a_diffusion_model(tmp_path: Path, small_geometry: Geom
     made = {name: ShowerFile(tmp_path / f"{name}.h5", small_geometry).read() for name in ("short", "long", "other")}
     np.testing.assert_array_equal(made["short"].voxels, made["long"].voxels)
     assert (made["short"].voxels != made["other"].voxels).any()
-    assert "'sampler' is 'magic'" in fails(*words, "--sampler", "magic", "-o", tmp_path / "g.h5")
+    for wrong, message in (
+        (["--sampler", "magic"], "'sampler' is 'magic'"),
+        (["--sampler", "ddim", "--snr", 0.1], "model.snr is settled by the training, or plays no part in sampling"),
+        (["--steps", 3, "--set", "model.steps=5"], "give one of the two"),
+        (["--set", "model.predicts=velocity"], "model.predicts is settled"),
+    ):
+        assert message in fails(*words, *wrong, "-o", tmp_path / "g.h5")
 
 
 def test_a_model_without_a_sampler_says_so(run: Path, tmp_path: Path) -> None:
-    assert "unknown key 'steps'" in fails("generate", run, "--energies", LAW, "--steps", 3, "-o", tmp_path / "g.h5")
+    message = fails("generate", run, "--energies", LAW, "--steps", 3, "-o", tmp_path / "g.h5")
+    assert "unknown key 'steps'" in message
+    assert "it samples in one way only" in message
+
+
+def test_more_showers_than_memory(run: Path, tmp_path: Path) -> None:
+    for law in (LAW, "list:100", "uniform:100:200"):
+        words = ["generate", run, "--energies", law, "-n", 10**18, "-o", tmp_path / "g.h5"]
+        assert "do not fit into memory: make the sample in shards" in fails(*words)
 
 
 def test_sigterm_tidies_up(run: Path, tmp_path: Path) -> None:

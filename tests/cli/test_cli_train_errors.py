@@ -292,3 +292,25 @@ def test_the_demo_stops_where_a_step_stops(monkeypatch: pytest.MonkeyPatch, tmp_
     status, output, errors = command("demo", "-o", tmp_path / "demo")
     assert (status, errors[-1]) == (130, "caloforge: interrupted")
     assert "caloforge generate" not in output
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 7.28 TiB"),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
+            "allocate 400000000000 bytes. Error code 12 (Cannot allocate memory)"
+        ),
+    ],
+)
+def test_too_large_for_the_memory_is_one_line(error: Exception, command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def starved(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr("caloforge.recipes.load_recipe", starved)
+    status, _, lines = command("train", "caloman-demo", "--train", "t.h5", "-o", "run")
+    assert status == 2
+    assert len(lines) == 1
+    assert "not enough memory" in lines[0]
+    assert "smaller batches" in lines[0]

@@ -180,8 +180,13 @@ def test_a_level_of_a_saved_run_may_take_other_settings(small_geometry: Geometry
     levels = loaded.model.models
     assert (levels["voxels"].steps, levels["voxels"].solver) == (3, "euler")
     assert (levels["rings"].steps, levels["rings"].solver) == (6, "heun")
-    with pytest.raises(CaloforgeError, match="do not fit another voxels"):
-        Simulator.load(tmp_path, settings={"voxels": {"width": 5}})
+    for wrong, message in (
+        ({"voxels": {"width": 5}}, "model.voxels.width is settled"),
+        ({"least": 1e-3}, "model.least is settled"),
+        ({"steps": 3}, "unknown key 'steps'.*another layers.solver, layers.steps, .*voxels.steps"),
+    ):
+        with pytest.raises(CaloforgeError, match=message):
+            Simulator.load(tmp_path, settings=wrong)
 
 
 def test_sectors_come_from_the_geometry() -> None:

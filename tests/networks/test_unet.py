@@ -124,6 +124,8 @@ def test_grids_by_name(small_geometry: Geometry) -> None:
         (lambda g: Grid((3, 4, 5), [[2]]), r"pooling needs 3 factors per step here, not \[2\]"),
         (lambda g: UNet(Grid((8,), [[2]]), [4], 3, E), r"of 1 levels \(channels\) needs 0 pooling steps, not 1"),
         (lambda g: UNet(Grid((8,), [[2]]), [4, 4], 4, E), "kernel must be odd, not 4"),
+        (lambda g: UNet(Grid((8,), [[2]]), [4, 4], 19, E), "kernel of 19 is wider than a grid of 8 points"),
+        (lambda g: UNet(Grid((8,), [[9]]), [4, 4], 3, E), "pooling .*9. asks for more points"),
         (lambda g: UNet(Grid((2, 2, 2), [[1, 2, 1]], True), [4, 4], 5, E), "5 is too wide for a ring of 1 bins"),
     ],
 )

@@ -99,10 +99,20 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:
+        if _is_out_of_memory(error):
+            reason = " ".join(str(error).split()).rpartition("] ")[2] or "no more to be had"
+            remedy = "take smaller batches (--batch-size, --set training.batch_size=…) or a smaller network"
+            _leave(f"caloforge: not enough memory ({reason}): {remedy}", 2)
         fault = _own_code_fault(error)
         if fault is None:
             raise
         _leave(f"caloforge: {fault}; {TRACEBACK}=1 before the command shows the whole traceback", 2)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, numpy or PyTorch could not get the memory that it asked for."""
+    of_torch = isinstance(error, RuntimeError) and ("DefaultCPUAllocator" in str(error) or "alloc_cpu" in str(error))
+    return isinstance(error, MemoryError) or of_torch or type(error).__name__ == "OutOfMemoryError"
 
 
 def _leave(message: str, status: int) -> NoReturn:

@@ -73,8 +73,8 @@ def generate(
 ) -> None:
     """Generate showers and stream them to a challenge HDF5 file, or to many.
 
-    Memory does not grow with the number of showers. Incident energies are MeV where no unit is given. A shard has the
-    same showers wherever it is made; `caloforge merge` puts shards together.
+    Memory does not grow with the number of showers, but for the 8 bytes of an incident energy. Energies are MeV where
+    no unit is given. A shard has the same showers wherever it is made; `caloforge merge` puts shards together.
 
     Example: caloforge generate run --energies loguniform:1GeV:16GeV -n 100000 -o generated.h5
 
@@ -111,6 +111,9 @@ def generate(
         if not resume:
             refuse_existing(path, overwrite)
     short = {"sampler": sampler, "steps": steps, "snr": snr}
+    for key, value in short.items():
+        if value is not None and any(text.startswith(f"model.{key}=") for text in overrides):
+            raise CaloforgeError(f"--{key} {value} is short for --set model.{key}={value}: give one of the two")
     overrides = overrides + [f"model.{key}={value}" for key, value in short.items() if value is not None]
     simulator = _load(run, trust, overrides, device, precision)
     law = parse_law(energies)
@@ -207,7 +210,7 @@ class _Job:
         if not SANE[0] <= made.deposited_fraction <= SANE[1]:
             stderr.print(
                 f"warning: these showers deposit {made.deposited_fraction:.3g} of their incident energy on average: "
-                "no calorimeter does; the model is not trained, or its showers are not in MeV"
+                "no calorimeter does; the model is not trained, its sampler's settings are off, or this is not MeV"
             )
         return made
 

@@ -176,6 +176,17 @@ _MAKERS: dict[str, Callable[[int, float, Form, float], Sampler]] = {
 }
 
 
+SAMPLER_SETTINGS: dict[SamplerName, frozenset[str]] = {
+    "predictor_corrector": frozenset({"steps", "snr", "corrector"}),
+    "euler_maruyama": frozenset({"steps"}),
+    "heun": frozenset({"steps"}),
+    "adaptive": frozenset({"tolerance"}),
+    "ddim": frozenset({"steps"}),
+    "multistep": frozenset({"steps"}),
+}
+"""What each looks at."""
+
+
 def make_sampler(
     name: SamplerName, *, steps: int, snr: float = 0.2, form: Form = "langevin", tolerance: float = 1e-3
 ) -> Sampler:

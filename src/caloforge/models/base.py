@@ -76,6 +76,14 @@ class ShowerModel(nn.Module, ABC):
     def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """(B, F) one sample for each row of conditions c (B, C); randomness from `generator` alone."""
 
+    def sampling_settings(self) -> frozenset[str]:
+        """Settings that take part in `sample` alone, of the model as it now is: a trained run may sample with others.
+
+        What the training or the weights depend on is none of them, nor what the present sampler does not look at.
+        Settings inside settings are dotted, as in `voxels.steps`.
+        """
+        return frozenset()
+
     def lowered(self, graph: bool = False) -> nn.Module | None:
         """(noise (B, D), c (B, C)) → x (B, F): the showers of `decode`, up to rounding, with fewer operations.
 

@@ -203,6 +203,10 @@ class CaloFlow(ShowerModel):
             stages.append(Stage("student", self._student_loss, list(self.student.parameters()), fit=self._fit_student))
         return stages
 
+    def sampling_settings(self) -> frozenset[str]:
+        """`sampler`, where there is a student beside the teacher."""
+        return frozenset({"sampler"} if self.student is not None else ())
+
     def _layer_energies(self, x: Tensor, c: Tensor) -> Tensor:
         """(B, L + 1): the layers' energies and E_inc."""
         return torch.cat([self.layers.sums(self._emptied(x)), c], dim=1)

@@ -11,8 +11,8 @@ what is linear in x_t, nearly all where noise prevails, need not be learned. Sam
 (`caloforge.diffusion.samplers`) walk back from noise with that score; the exact log-likelihood follows from the
 probability-flow ODE (`caloforge.diffusion.likelihood`).
 
-Schedule, network, sampler, steps and r are settings of their own; the last three, with corrector and tolerance, can be
-changed in a trained run (`caloforge generate --sampler heun --steps 50`).
+Schedule, network, sampler, steps and r are settings of their own; the last three, with corrector and tolerance, can
+be changed in a trained run (`caloforge generate --sampler heun --steps 50`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from caloforge.diffusion import SCHEDULES, SamplerName, log_likelihood, make_sampler
+from caloforge.diffusion import SAMPLER_SETTINGS, SCHEDULES, SamplerName, log_likelihood, make_sampler
 from caloforge.geometry import Geometry
 from caloforge.models.base import ShowerModel, Stage
 from caloforge.networks.residual import ConditionalResidualNet
@@ -83,7 +83,7 @@ class CaloScore(ShowerModel):
         schedule: Literal["ve", "vp", "subvp"] = "subvp",
         network: Literal["unet", "mlp"] = "unet",
         grid: Literal["line", "cylinder"] | list[PositiveInt] = "line",
-        channels: list[PositiveInt] = [80, 320, 1280],  # noqa: B006 - read only, and shown in the schema
+        channels: Annotated[list[PositiveInt], Field(min_length=1)] = [80, 320, 1280],  # noqa: B006 - read only, and shown in the schema
         kernel: PositiveInt = 5,
         pooling: list[list[PositiveInt]] = [[4], [4]],  # noqa: B006
         places: bool = False,
@@ -163,7 +163,16 @@ class CaloScore(ShowerModel):
         x_t = self.schedule.alpha(t)[:, None] * self.standardise(x) + self.schedule.sigma(t)[:, None] * z
         return ((self.noise(x_t, t, self.of_conditions(c)) - z) ** 2).mean(dim=1)
 
+    export_obstacle = (
+        "it evaluates its network for many steps, with fresh noise between them; generate with --engine torch, or "
+        "export the flagship, CaloMan, CaloFlow's student or a WGAN-GP"
+    )
+
     # ---- sampling and density --------------------------------------------------------------------------------
+
+    def sampling_settings(self) -> frozenset[str]:
+        name: SamplerName = self.hyperparameters["sampler"]
+        return frozenset({"sampler", "memory_gb", "log_prob_steps"}) | SAMPLER_SETTINGS[name]
 
     def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
         rows = min(self.rows_sampling, CPU_ROWS) if c.device.type == "cpu" else self.rows_sampling

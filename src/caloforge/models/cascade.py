@@ -103,6 +103,14 @@ class Cascade(ShowerModel):
         dims = {name: model.noise_dim for name, model in self.models.items()}
         return [dims.get(split.name, split.size) for split in self.hierarchy]  # type: ignore[misc]
 
+    def sampling_settings(self) -> frozenset[str]:
+        """Those of each level's model: `voxels.sampler` …"""
+        return frozenset(
+            f"{name}.{setting}"
+            for name, model in self.models.items()
+            for setting in model.sampling_settings()  # type: ignore[operator]
+        )
+
     # ---- training ----------------------------------------------------------------------------------------------
 
     def stages(self) -> Sequence[Stage]:

@@ -106,6 +106,11 @@ class FlowMatching(ShowerModel):
         self.register_buffer("shift", torch.zeros(features))
         self.register_buffer("scale", torch.ones(features))
 
+    def sampling_settings(self) -> frozenset[str]:
+        """`sampler`, and the solver with its steps where it is the teacher that samples."""
+        own = {"sampler"} if self.student is not None else set()
+        return frozenset(own if self.by_student else own | {"solver", "steps"})
+
     # ---- training ----------------------------------------------------------------------------------------------
 
     def stages(self) -> Sequence[Stage]:

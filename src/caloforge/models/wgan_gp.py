@@ -116,7 +116,7 @@ class WGANGP(ShowerModel):
         *,
         geometry: Geometry,
         grid: Literal["line", "cylinder"] | list[PositiveInt] = "line",
-        channels: list[PositiveInt] = [80, 320, 1280],  # noqa: B006 - read only, and shown in the schema
+        channels: Annotated[list[PositiveInt], Field(min_length=1)] = [80, 320, 1280],  # noqa: B006 - read only, and shown in the schema
         kernel: PositiveInt = 5,
         pooling: list[list[PositiveInt]] = [[4], [4]],  # noqa: B006
         places: bool = False,

@@ -248,8 +248,13 @@ def check_unet(grid: Grid, channels: Sequence[int], kernel: int) -> None:
         )
     if kernel % 2 == 0:
         raise CaloforgeError(f"a U-Net's kernel must be odd, not {kernel}")
+    for shape, factors in zip(grid.shapes, grid.pooling, strict=False):
+        if any(factor > n for factor, n in zip(factors, shape, strict=True)):
+            raise CaloforgeError(f"pooling {list(factors)} asks for more points than a level of {list(shape)} has")
     if grid.circular and (ring := min(shape[1] for shape in grid.shapes)) < kernel // 2:
         raise CaloforgeError(f"a kernel of {kernel} is too wide for a ring of {ring} bins of alpha; pool less")
+    if kernel // 2 > (longest := max(grid.shapes[0])):
+        raise CaloforgeError(f"a U-Net's kernel of {kernel} is wider than a grid of {longest} points can use")
 
 
 def grid_of_showers(grid: str | Sequence[int], features: int, geometry: Geometry) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from caloforge.files import atomic_path, write_json
 from caloforge.geometry import Geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel, n_parameters
-from caloforge.registry import checked_settings, importable_for, wants_geometry
+from caloforge.registry import UnknownSetting, checked_settings, importable_for, wants_geometry
 from caloforge.showers import Showers
 from caloforge.simulator.engines import Batch, Engine, TorchEngine
 from caloforge.transforms import Compose, build_transforms, specification_of
@@ -35,6 +35,9 @@ FORMAT = 1
 """Version of the saved layout."""
 
 DESCRIPTION, WEIGHTS = "simulator.json", "weights.safetensors"
+
+MOST_MEV = 1e15
+"""More than any particle ever seen; single precision would do up to 10³⁸."""
 
 CHANGED = "model_settings_changed"
 """Provenance: the model's settings that differ from those it was trained with, as JSON; absent where none do."""
@@ -136,11 +139,11 @@ class Simulator:
             folder: a run's folder.
             trusted: dotted paths of classes from outside the package that may be imported.
             settings: settings of the model that shall differ from those it was trained with, as a sampler or its
-                steps may: any that leave the shapes of the weights alone.
+                steps may (`ShowerModel.sampling_settings`).
 
         Raises:
             CaloforgeError: the folder holds no simulator, a damaged one, or one that needs a class not trusted; a
-                setting is unknown, or needs other weights.
+                setting is unknown, settled by the training, or plays no part in sampling.
         """
         folder = Path(folder)
         description = _read_description(folder)
@@ -152,8 +155,13 @@ class Simulator:
                 transforms = build_transforms(description["transforms"], geometry, trusted)
                 model_class = MODELS.resolve(kind, trusted)
             context = {"geometry": geometry} if wants_geometry(model_class) else {}
-            chosen = checked_settings(model_class, _changed(stored, settings or {}), "model")
-            model = model_class(**sizes, **chosen, **context)
+
+            def make(wanted: Mapping[str, Any]) -> ShowerModel:
+                return model_class(**sizes, **checked_settings(model_class, wanted, "model"), **context)
+
+            model = make(stored)
+            if settings:
+                model = _sampling_with(model, make, stored, settings)
             packed = _read_weights(folder)
             if hashlib.sha256(packed).hexdigest() != description["weights_sha256"]:
                 raise CaloforgeError(f"{WEIGHTS} is not the file that was saved with it; train or copy it again")
@@ -162,11 +170,9 @@ class Simulator:
             _load_part(transforms, weights, "transforms.")
         except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
             reason = str(error).splitlines()[0]
-            if settings:
-                raise CaloforgeError(f"the weights in {folder} do not fit another {', '.join(settings)}") from None
             raise CaloforgeError(f"{folder} holds a damaged simulator ({reason}); train or copy it again") from None
         except CaloforgeError as error:
-            where = f"{folder} with another {', '.join(settings)}" if settings else folder / DESCRIPTION
+            where = folder if settings else folder / DESCRIPTION
             raise CaloforgeError(f"{where}: {error}") from None
         model.eval()
         provenance = {**description["provenance"], "weights_sha256": description["weights_sha256"]}
@@ -207,11 +213,43 @@ def checked_energies(energies: np.ndarray) -> np.ndarray:
     values = np.asarray(energies, dtype=np.float64)
     if values.ndim != 1 or len(values) == 0:
         raise CaloforgeError(f"incident energies must be one row of at least one number (MeV), not {values.shape}")
-    bad = ~(np.isfinite(values) & (values > 0))
+    bad = ~((values > 0) & (values <= MOST_MEV))
     if bad.any():
         first = int(np.argmax(bad))
-        raise CaloforgeError(f"incident energy {first} is {values[first]:g} MeV; it must be finite and above 0")
+        limits = f"it must be finite and above 0, and at most {MOST_MEV:g} MeV"
+        raise CaloforgeError(f"incident energy {first} is {values[first]:g} MeV; {limits}")
     return values
+
+
+def _sampling_with(
+    model: ShowerModel,
+    make: Callable[[Mapping[str, Any]], ShowerModel],
+    stored: Mapping[str, Any],
+    settings: Mapping[str, Any],
+) -> ShowerModel:
+    """`model` made again with other settings of its sampling."""
+    try:
+        changed = make(_changed(stored, settings))
+    except UnknownSetting as error:
+        raise CaloforgeError(f"{error}; {_may_change(model)}") from None
+    for name in _dotted(settings):
+        if name not in changed.sampling_settings():
+            why = "is settled by the training, or plays no part in sampling"
+            raise CaloforgeError(f"model.{name} {why}; {_may_change(changed)}")
+    return changed
+
+
+def _may_change(model: ShowerModel) -> str:
+    names = sorted(model.sampling_settings())
+    return f"a run of this model may sample with another {', '.join(names)}" if names else "it samples in one way only"
+
+
+def _dotted(settings: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}"
 
 
 def _changed(stored: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:

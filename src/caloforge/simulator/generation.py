@@ -23,7 +23,7 @@ import torch
 from caloforge.errors import CaloforgeError
 from caloforge.models import MODELS
 from caloforge.showers import ShowerWriter
-from caloforge.simulator.core import Simulator, batches
+from caloforge.simulator.core import CHANGED, Simulator, batches
 from caloforge.simulator.engines import Batch, Engine, Made, TorchEngine
 
 
@@ -119,7 +119,10 @@ def check_voxels(voxels: np.ndarray, first: int, simulator: Simulator) -> None:
     bad = ~(np.isfinite(voxels) & (voxels >= 0))
     row, voxel = (int(k) for k in np.unravel_index(np.argmax(bad), bad.shape))
     value = voxels[row, voxel]
-    remedy = "train it again" if not np.isfinite(value) else "add the transform readout_threshold to its recipe"
+    remedy = "add the transform readout_threshold to its recipe"
+    if not np.isfinite(value):
+        changed = simulator.provenance.get(CHANGED)
+        remedy = f"sample without {changed}" if changed else "keep to the energies of its training, or train it again"
     raise CaloforgeError(
         f"the model '{MODELS.name_of(type(simulator.model))}' gave shower {first + row} a voxel (number {voxel}) of "
         f"{value:g} MeV; nothing was written: {remedy}"
