@@ -50,7 +50,7 @@ def real() -> Callable[[str], Path]:
     def find(name: str) -> Path:
         path = REAL / name
         if not path.exists():
-            pytest.skip(f"the Geant4 showers {name} are not at hand")
+            pytest.skip(f"needs the Geant4 showers {name}, which are no part of the repository")
         return path
 
     return find

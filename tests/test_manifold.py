@@ -1,6 +1,7 @@
 """Intrinsic dimension and density on a manifold, against answers known by hand or by analysis."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,8 +28,6 @@ from caloforge.showers import Showers
 
 # torch compiles a few formulas with its own deprecated compiler when forward-mode differentiation starts.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
-
-PHOTONS = Path(__file__).parents[1] / "../shared/data/photons-atlas-like/train.h5"
 
 
 def embedded_gaussian(n: int, d: int, ambient: int = 120, seed: int = 0) -> np.ndarray:
@@ -322,9 +321,8 @@ def test_plot_returns_its_curves():
 # Real showers
 
 
-@pytest.mark.skipif(not PHOTONS.exists(), reason="no Geant4 showers beside the repository")
-def test_geant4_photons_look_like_the_papers_figure():
-    showers = Showers.read(PHOTONS, stop=1000)
+def test_geant4_photons_look_like_the_papers_figure(real: Callable[[str], Path]):
+    showers = Showers.read(real("photons-atlas-like/train.h5"), stop=1000)
     fractions = showers.voxels / (1.5 * showers.energies[:, None])
     preprocessed = np.append(fractions, fractions.sum(axis=1, keepdims=True), axis=1)
     logit = np.log(preprocessed + 1e-6) - np.log1p(-preprocessed)

@@ -43,7 +43,7 @@ def fails(*words: object) -> str:
 
 def test_a_graph_and_its_card(run: Path, tmp_path: Path) -> None:
     for package in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(package)
+        pytest.importorskip(package, reason="export needs the extra onnx")
     out = tmp_path / "new" / "p.onnx"
     result = invoke(run, "--format", "par04", "-o", out, "--exporter", "legacy")
     assert result.exit_code == 0, result.output

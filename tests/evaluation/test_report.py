@@ -1,6 +1,7 @@
 """`evaluate` on small samples of an analytic kind: floors, corruptions found by name, bad inputs in one line."""
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -397,11 +398,9 @@ def test_plain_knows_numpy_and_refuses_nan() -> None:
     assert plain(mixed) == {"1": 0.5, "a": [3, [1.0, None]], "b": True}
 
 
-def test_two_independent_geant4_files_lie_at_the_floor() -> None:
-    folder = Path(__file__).parents[2] / ".." / "shared" / "data" / "photons-atlas-like"
-    if not (folder / "test.h5").exists():
-        pytest.skip("the Geant4 showers are not here")
-    generated, reference = (Showers.read(folder / f"{part}.h5", stop=4200) for part in ("test", "train"))
+def test_two_independent_geant4_files_lie_at_the_floor(real: Callable[[str], Path]) -> None:
+    files = (real(f"photons-atlas-like/{part}.h5") for part in ("test", "train"))
+    generated, reference = (Showers.read(file, stop=4200) for file in files)
     data = evaluate(generated, reference, classifiers=[]).data
     assert data["floor"]["n"] == 2100
     for name, entry in {**data["separation_power"], "fpd": data["fpd"]}.items():

@@ -7,6 +7,7 @@ thresholds and sums are written out here.
 import bisect
 import itertools
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,6 @@ from caloforge.evaluation.binning import challenge_edges, counts
 from caloforge.evaluation.distances import separation_power
 from caloforge.geometry import load_geometry
 from caloforge.showers import Showers
-
-SHARED = Path(__file__).parents[2] / ".." / "shared" / "data"
 
 DS1 = {
     0: ("0 5 10 30 50 100 200 400 600", 1),
@@ -159,10 +158,8 @@ def test_parity_on_made_up_showers(name: str, n: int) -> None:
 @pytest.mark.parametrize(
     ("name", "folder", "n"), [("ds1-photons", "photons-atlas-like", 500), ("ds2", "electrons-w-si", 40)]
 )
-def test_parity_on_geant4_showers(name: str, folder: str, n: int) -> None:
-    paths = [SHARED / folder / f"{part}.h5" for part in ("test", "train")]
-    if not all(path.exists() for path in paths):
-        pytest.skip(f"the Geant4 showers of {folder} are not here")
+def test_parity_on_geant4_showers(name: str, folder: str, n: int, real: Callable[[str], Path]) -> None:
+    paths = [real(f"{folder}/{part}.h5") for part in ("test", "train")]
     generated, reference = (Showers.read(path, stop=n) for path in paths)
     results = check(name, generated, reference)
     assert len(results) >= (30 if name == "ds1-photons" else 350)

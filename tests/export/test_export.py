@@ -36,7 +36,7 @@ LOW, HIGH = 500.0, 8000.0
 @pytest.fixture(autouse=True)
 def _with_onnx() -> None:
     for package in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(package)
+        pytest.importorskip(package, reason="export needs the extra onnx")
 
 
 def chain(threshold: float = 0.5) -> list[dict[str, Any]]:

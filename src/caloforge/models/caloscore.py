@@ -164,7 +164,7 @@ class CaloScore(ShowerModel):
         return ((self.noise(x_t, t, self.of_conditions(c)) - z) ** 2).mean(dim=1)
 
     export_obstacle = (
-        "it evaluates its network for many steps, with fresh noise between them; generate with --engine torch, or "
+        "its sampler evaluates the network many times, which no format's graph holds; generate with --engine torch, or "
         "export the flagship, CaloMan, CaloFlow's student or a WGAN-GP"
     )
 
@@ -172,7 +172,7 @@ class CaloScore(ShowerModel):
 
     def sampling_settings(self) -> frozenset[str]:
         name: SamplerName = self.hyperparameters["sampler"]
-        return frozenset({"sampler", "memory_gb", "log_prob_steps"}) | SAMPLER_SETTINGS[name]
+        return frozenset({"sampler", "memory_gb"}) | SAMPLER_SETTINGS[name]
 
     def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
         rows = min(self.rows_sampling, CPU_ROWS) if c.device.type == "cpu" else self.rows_sampling
