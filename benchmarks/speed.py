@@ -44,7 +44,8 @@ def save_fresh(folder: Path, width: int) -> None:
 def markdown(found: dict) -> str:
     """The table, one row per batch and number of threads."""
     names = list(found["generator"][0]["ms"])
-    titles = ["threads", "batch", *names, "torch / floor", "postprocessing", "nflows / torch", "nflows / onnx"]
+    ratios = [f"nflows / {name}" for name in ("torch", "onnx", "graph")]
+    titles = ["threads", "batch", *names, "torch / floor", "postprocessing", *ratios]
     lines = ["| " + " | ".join(titles) + " |"]
     lines.append("|" + " --- |" * len(titles))
     for row in found["generator"]:
@@ -55,7 +56,8 @@ def markdown(found: dict) -> str:
 
         cells = [str(row["threads"]), str(row["batch"]), *(f"{ms[name]:.4g}" for name in names)]
         cells += [ratio("torch", "floor"), f"{100 * row['postprocessing']:.0f} %"]
-        lines.append("| " + " | ".join([*cells, ratio("nflows", "torch"), ratio("nflows", "onnx")]) + " |")
+        cells += [ratio("nflows", name) for name in ("torch", "onnx", "graph")]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -259,15 +259,15 @@ def test_matrix_products_of_a_network_by_hand(small_geometry: Geometry) -> None:
 def test_scan_times_all_in_turn(small_geometry: Geometry) -> None:
     subject, order = simulator(small_geometry, busy=2e-3), []
 
-    def other(threads: int) -> Any:
+    def others(threads: int) -> Any:
         def call(batch: Batch) -> None:
             order.append((threads, len(batch.energies)))
             spin(4e-3)
 
-        return call
+        return {"other": call}
 
     subject.model.sample = _with_product(subject.model.sample)  # type: ignore[method-assign]
-    rows = list(scan(subject, np.array([100.0]), [1, 4], [1], {"other": other}, repeats=3, seconds=0))
+    rows = list(scan(subject, np.array([100.0]), [1, 4], [1], others, repeats=3, seconds=0))
     assert [(row.batch, row.threads, row.clock) for row in rows] == [(1, 1, "cpu"), (4, 1, "cpu")]
     for row in rows:
         assert set(row.ms) == {"torch", "model", "other", "floor"}

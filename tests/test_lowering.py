@@ -95,8 +95,8 @@ def eager(y: Tensor, logits: Tensor, bound: float) -> Tensor:
 def graph(y: Tensor, logits: Tensor, bound: float) -> Tensor:
     """The same by `InverseSpline`."""
     bins = (logits.shape[2] + 1) // 3
-    numbers = [logits[:, :, : 2 * bins].flatten(1), logits[:, :, 2 * bins :].flatten(1) / MAX_SLOPE_LOGIT]
-    return InverseSpline(y.shape[1], bins, bound, y)(y, torch.cat(numbers, dim=1)) - bound
+    sizes, slopes = logits[:, :, : 2 * bins].flatten(1), logits[:, :, 2 * bins :].flatten(1)
+    return InverseSpline(y.shape[1], bins, bound, y)(y, sizes, torch.tanh(slopes / MAX_SLOPE_LOGIT)) - bound
 
 
 @pytest.mark.parametrize("ours", [eager, graph])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -346,3 +347,28 @@ def test_the_onnx_engine_makes_the_same_showers(small_geometry: Geometry, monkey
     np.testing.assert_allclose(made[same_side], wanted[same_side], atol=0.05)
     with pytest.raises(CaloforgeError, match="float32 on the CPU"):
         OnnxEngine(subject.to(torch.float64))
+
+
+def test_the_onnx_engine_keeps_batches_apart(small_geometry: Geometry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads, batches of other sizes and pieces of batches share nothing; what was made stays as it was."""
+    import caloforge.export.engine as module
+
+    monkeypatch.setattr(module, "export_graph", lambda s, n, p: export_graph(s, n, p, showers=8))
+    engine = OnnxEngine(simulator(small_geometry))
+    batches = [Batch(k, np.resize([600.0, 2000.0, 7000.0], n), seed=k) for k, n in enumerate((50, 1, 50, 7) * 5)]
+    alone = [engine.make(batch).voxels for batch in batches]
+    copies = [voxels.copy() for voxels in alone]
+    assert not np.array_equal(alone[0], alone[2])
+    with ThreadPoolExecutor(3) as pool:
+        together = [made.voxels for made in pool.map(engine.make, batches)]
+    for one, copy, other in zip(alone, copies, together, strict=True):
+        np.testing.assert_array_equal(one, copy)
+        np.testing.assert_array_equal(one, other)
+    monkeypatch.setattr(module, "rows_per_piece", lambda n_voxels: 20)
+    pieces = engine.make(batches[1]).voxels, engine.make(batches[0]).voxels  # 20 + 20 + 10 showers
+    assert pieces[1].shape == alone[0].shape
+    same_side = (pieces[1] == 0) == (alone[0] == 0)
+    assert same_side.mean() > 0.99
+    np.testing.assert_allclose(pieces[1][same_side], alone[0][same_side], atol=0.01)
+    engine.run_graph(batches[0])
+    np.testing.assert_array_equal(engine.make(batches[0]).voxels, pieces[1])

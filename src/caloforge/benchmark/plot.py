@@ -14,6 +14,7 @@ LABELS = {
     "model": "without postprocessing",
     "floor": "bare matrix products",
     "onnx": "caloforge, onnxruntime",
+    "graph": "onnxruntime's part",
     "compile": "caloforge, torch.compile",
     "nflows": "flow by nflows",
 }

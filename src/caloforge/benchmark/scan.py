@@ -10,6 +10,7 @@ the clock on the wall.
 | `model` | the same without undoing the preprocessing |
 | `floor` | the bare matrix products of the same network (`caloforge.benchmark.floor`) |
 | `onnx`, `compile` | as `torch`, by the other engines |
+| `graph` | onnxruntime's part of `onnx`, noise and energies lying ready: what a C++ program waits for |
 | `nflows` | as `torch`, with the flow by nflows (`caloforge.benchmark.peers`) |
 """
 
@@ -66,7 +67,7 @@ def scan(
     energies: np.ndarray,
     batches: Sequence[int],
     threads: Sequence[int],
-    others: Mapping[str, Callable[[int], Call]] | None = None,
+    others: Callable[[int], Mapping[str, Call]] | None = None,
     *,
     repeats: int = 7,
     seconds: float = 1.0,
@@ -80,7 +81,7 @@ def scan(
         energies: (n,) incident energies in MeV; a batch takes them in turn.
         batches: showers per call.
         threads: numbers of threads.
-        others: name of a further candidate → (number of threads → its call).
+        others: number of threads → further candidates, name → call.
         repeats, seconds: rounds at least, and for how long at least.
         seed: of the showers.
         progress: called with 1 after each measurement.
@@ -97,7 +98,7 @@ def scan(
     for n_threads in threads:
         with torch_threads(n_threads):
             engine = TorchEngine(simulator)
-            more = {name: make(n_threads) for name, make in (others or {}).items()}
+            more = others(n_threads) if others is not None else {}
             for size in batches:
                 batch = Batch(0, np.resize(energies, size).astype(np.float64), seed)
                 c = simulator.transforms.condition(torch.as_tensor(batch.energies, dtype=torch.float32)[:, None])

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from rich.table import Table
 
     from caloforge.benchmark import Comparison
-    from caloforge.benchmark.scan import Scan
+    from caloforge.benchmark.scan import Call, Scan
     from caloforge.simulator import Simulator
     from caloforge.sources.geant4.run import Request
 
@@ -121,31 +123,41 @@ def benchmark(
         stdout.print(f"wrote {out}", markup=False)
 
 
-def _others(simulator: Simulator, engines: str, peer: str | None, path: Path | None) -> dict[str, Any]:
-    """Name → (number of threads → call) of what is timed besides the torch engine."""
+def _others(
+    simulator: Simulator, engines: str, peer: str | None, path: Path | None
+) -> Callable[[int], dict[str, Call]]:
+    """Number of threads → what is timed besides the torch engine, name → call."""
     from caloforge.benchmark.peers import nflows_caloman
     from caloforge.errors import CaloforgeError
     from caloforge.simulator.engines import TorchEngine
 
-    def onnx(threads: int) -> Any:
+    def onnx(threads: int) -> dict[str, Call]:
         from caloforge.export.engine import OnnxEngine
 
-        return OnnxEngine(simulator, threads).make
+        engine = OnnxEngine(simulator, threads)
+        return {"onnx": engine.make, "graph": engine.run_graph}
 
-    known = {"onnx": onnx, "compile": lambda threads: TorchEngine(simulator, compiled=True).make}
-    chosen = {}
-    for word in filter(None, (word.strip() for word in engines.split(","))):
+    def compiled(threads: int) -> dict[str, Call]:
+        return {"compile": TorchEngine(simulator, compiled=True).make}
+
+    known = {"onnx": onnx, "compile": compiled}
+    chosen = [word.strip() for word in engines.split(",") if word.strip()]
+    for word in chosen:
         if word not in known:
             raise CaloforgeError(f"--engines knows {' and '.join(known)}, not '{word}'")
-        chosen[word] = known[word]
+    peers: dict[str, Call] = {}
     if peer is not None:
         if peer != "nflows":
             raise CaloforgeError(f"--peer is nflows, not '{peer}'")
-        call = nflows_caloman(simulator, path)
-        chosen["nflows"] = lambda threads: call
+        peers["nflows"] = nflows_caloman(simulator, path)
     elif path is not None:
         raise CaloforgeError("--peer-path says where the peer is: add --peer nflows")
-    return chosen
+
+    def calls(threads: int) -> dict[str, Call]:
+        made = [known[word](threads) for word in chosen]
+        return {name: call for part in (*made, peers) for name, call in part.items()}
+
+    return calls
 
 
 def _scan(
@@ -153,7 +165,7 @@ def _scan(
     values: np.ndarray,
     sizes: list[int],
     threads: list[int],
-    others: dict[str, Any],
+    others: Callable[[int], dict[str, Call]],
     seed: int,
     plot: Path | None,
 ) -> dict[str, Any]:
@@ -169,7 +181,7 @@ def _scan(
     for row in rows:
         parts = [f"{row.threads} thread(s), batch {row.batch}: {row.ratio('torch', 'floor'):.2f} times the floor"]
         parts.append(f"postprocessing {100 * row.postprocessing:.0f} %")
-        for name in ("torch", "onnx"):
+        for name in ("torch", "onnx", "graph"):
             ratio = row.ratio("nflows", name)
             parts += [] if ratio is None else [f"{ratio:.1f} times as fast as nflows by {name}"]
         stdout.print("; ".join(parts), markup=False)

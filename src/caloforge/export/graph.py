@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.onnx import symbolic_helper
 
 from caloforge import __version__
 from caloforge.errors import CaloforgeError, missing_extra
@@ -242,8 +243,8 @@ def _record(graph: GeneratorGraph, form: GraphFormat, exporter: Exporter) -> onn
     with torch.no_grad(), _quiet():
         try:
             if exporter == "legacy":
-                # It knows a threshold of 0 only.
-                torch.onnx.register_custom_op_symbolic("aten::threshold", _threshold, OPSET)
+                for name, symbolic in _SYMBOLICS.items():
+                    torch.onnx.register_custom_op_symbolic(name, symbolic, OPSET)
                 axes = {name: {0: BATCH} for name in (*form.input_names, form.output_name, RAW)}
                 out = BytesIO()
                 options: dict[str, Any] = {"dynamo": False, "opset_version": OPSET, "dynamic_axes": axes}
@@ -268,9 +269,20 @@ def _record(graph: GeneratorGraph, form: GraphFormat, exporter: Exporter) -> onn
     return recorded
 
 
-def _threshold(graph: Any, x: Any, threshold: Any, value: Any) -> Any:
-    """x where it is above the threshold, else the value, in ONNX."""
-    return graph.op("Where", graph.op("Greater", x, threshold), x, value)
+@symbolic_helper.parse_args("v", "f", "f")
+def _threshold(graph: Any, x: Any, threshold: float, value: float) -> Any:
+    if value != 0:
+        raise CaloforgeError(f"a threshold that puts {value:g} for what is below it has no operation in ONNX")
+    return graph.op("ThresholdedRelu", x, alpha_f=threshold)
+
+
+@symbolic_helper.parse_args("v", "f")
+def _softshrink(graph: Any, x: Any, bound: float) -> Any:
+    return graph.op("Shrink", x, lambd_f=bound, bias_f=bound)
+
+
+_SYMBOLICS: dict[str, Callable[..., Any]] = {"aten::threshold": _threshold, "aten::softshrink": _softshrink}
+"""Single operations of ONNX for which the legacy exporter has several, or none."""
 
 
 @contextmanager

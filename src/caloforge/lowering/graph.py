@@ -75,20 +75,25 @@ class GraphFlow(nn.Module):
             bias = -step.bound * weight[:, : len(step.bent)].sum(dim=1)  # couplings count from the lower end
         self.couplings = nn.ModuleList(couplings)
         self.last = _Product(weight, bias)
-        # Gates of all blocks, then the conditions' part of all first layers.
-        gates, firsts = [part[:-1] for part in context], [part[-1:] for part in context]
-        numbers = torch.cat([part.flatten(0, 1) for part in (*gates, *firsts)])
-        self.context = _Product(numbers[:, :-1], numbers[:, -1])
-        self.gate_sizes = [part.shape[1] for part in gates for _ in part]
-        self.first_sizes = [part.shape[1] for part in firsts]
+        # Gates of all blocks, and the conditions' part of all first layers.
+        gates, firsts = [part for parts in context for part in parts[:-1]], [parts[-1] for parts in context]
+        self.gates = _of_conditions(gates) if gates else None
+        self.gate_sizes = [len(part) for part in gates]
+        self.firsts = _of_conditions(firsts)
+        self.first_sizes = [len(part) for part in firsts]
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
         """Noise z (B, F), c (B, C) → (B, F)."""
-        opened, firsts = self.context(c).split([sum(self.gate_sizes), sum(self.first_sizes)], dim=1)
-        gates = iter(torch.sigmoid(opened).split(self.gate_sizes, dim=1) if self.gate_sizes else ())
-        for coupling, first in zip(self.couplings, firsts.split(self.first_sizes, dim=1), strict=True):
+        gates = iter(() if self.gates is None else torch.sigmoid(self.gates(c)).split(self.gate_sizes, dim=1))
+        for coupling, first in zip(self.couplings, self.firsts(c).split(self.first_sizes, dim=1), strict=True):
             z = coupling(z, first, gates)
         return self.last(z)
+
+
+def _of_conditions(parts: list[Tensor]) -> _Product:
+    """Conditions → what several parts (W, C + 1) with biases make of them, one after the other."""
+    numbers = torch.cat(parts)
+    return _Product(numbers[:, :-1], numbers[:, -1])
 
 
 def _context(coupling: SplineCoupling) -> Tensor:
@@ -147,8 +152,8 @@ class _InverseCoupling(nn.Module):
         last = torch.cat([network.last.weight, network.last.bias[:, None]], dim=1) * coupling.scale
         last = last.view(n_bent, -1, last.shape[1])
         bins = (last.shape[1] + 1) // 3
-        last = torch.cat([last[:, : 2 * bins].flatten(0, 1), last[:, 2 * bins :].flatten(0, 1) / MAX_SLOPE_LOGIT])
-        self.last = _Product(last[:, :-1], last[:, -1])
+        self.sizes = _of_conditions([last[:, : 2 * bins].flatten(0, 1)])
+        self.slopes = _of_conditions([last[:, 2 * bins :].flatten(0, 1) / MAX_SLOPE_LOGIT])
         self.spline = InverseSpline(n_bent, bins, coupling.bound, weight)
 
     def forward(self, z: Tensor, first: Tensor, gates: Iterator[Tensor]) -> Tensor:
@@ -156,7 +161,8 @@ class _InverseCoupling(nn.Module):
         h = self.first(kept, first)
         for block in self.blocks:
             h = h + next(gates) * block(torch.relu(h))
-        return torch.cat([self.spline(self.bent(z), self.last(h)), kept], dim=1)
+        bent = self.spline(self.bent(z), self.sizes(h), torch.tanh(self.slopes(h)))
+        return torch.cat([bent, kept], dim=1)
 
 
 class InverseSpline(nn.Module):
@@ -191,16 +197,15 @@ class InverseSpline(nn.Module):
         # Half widths times ξ → their sums.
         self.sums = product(2 * torch.eye(features).repeat_interleave(bins, dim=1), torch.zeros(features))
 
-    def forward(self, y: Tensor, numbers: Tensor) -> Tensor:
-        """y (B, F), and for all features first 2K logits of widths and heights, then K − 1 of slopes over their bound
-        (B, (3K − 1) F) → x + B (B, F)."""
+    def forward(self, y: Tensor, sizes: Tensor, slopes: Tensor) -> Tensor:
+        """y (B, F), of each feature 2K logits of widths and heights (B, 2KF), and K − 1 bounded logits of slopes as
+        shares of their bound (B, (K − 1)F) → x + B (B, F)."""
         bins = self.bins
-        sizes, slopes = numbers.split([2 * bins * self.features, (bins - 1) * self.features], dim=1)
         # From here a feature of a sample is a row.
         shares = torch.softmax(sizes.reshape(-1, bins), dim=1)
         half, height, low = self.edges(shares.reshape(-1, 2 * bins)).split([bins] * 3, dim=1)
         # softplus, which recorders would guard against overflow that the bound on logits rules out.
-        steepness = torch.log(torch.exp(self.knots(torch.tanh(slopes.reshape(-1, bins - 1)))) + 1)
+        steepness = torch.log(torch.exp(self.knots(slopes.reshape(-1, bins - 1))) + 1)
         d, both = self.sides(steepness).split([bins] * 2, dim=1)
         t = ((y.reshape(-1, 1) - low) / height).clamp(0, 1)
         s = height / half
@@ -208,5 +213,5 @@ class InverseSpline(nn.Module):
         q = d - t * both
         root = torch.sqrt(q * q + u * (s - u))
         bent = half * (u / (q + root + u))  # in this order: q + root is exactly 0 above the bin
-        outside = y - y.clamp(-self.bound, self.bound)
+        outside = functional.softshrink(y, self.bound)  # how far y lies beyond the interval
         return self.sums(bent.reshape(-1, self.features * bins), outside)
