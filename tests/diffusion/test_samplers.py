@@ -37,7 +37,7 @@ def _noise(schedule: Schedule, n: int = N, features: int = 2) -> tuple[Tensor, t
     return schedule.prior_sigma() * torch.randn(n, features, generator=generator, dtype=torch.float64), generator
 
 
-@pytest.mark.parametrize("name", list(samplers._MAKERS))
+@pytest.mark.parametrize("name", list(samplers.SAMPLERS))
 def test_gives_back_a_mixture_of_gaussians(name: str, schedule: Schedule) -> None:
     """Mean, width (3 %), share of each side, and quantiles of both features."""
     x_1, generator = _noise(schedule)
@@ -66,7 +66,7 @@ def test_only_the_langevin_corrector_leaves_a_gaussian_alone(schedule: Schedule,
     """At the published r = 0.2, for any number of steps; eq. 11 as printed widens it without bound as they grow."""
     assert _width(schedule, steps=steps, snr=0.2) == pytest.approx(1, abs=0.03)
     if steps == 200:
-        assert _width(schedule, steps=steps, snr=0.2, form="paper") > 1.05
+        assert _width(schedule, steps=steps, snr=0.2, corrector="paper") > 1.05
 
 
 def _order(errors: list[float]) -> float:
@@ -162,3 +162,10 @@ def test_an_endless_adaptive_integration_says_so(monkeypatch: pytest.MonkeyPatch
 def test_bad_settings(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(CaloforgeError, match=message):
         make_sampler(**settings)
+
+
+def test_a_sampler_says_what_it_looks_at() -> None:
+    found = {name: samplers.sampler_settings(name) for name in samplers.SAMPLERS}
+    assert found["predictor_corrector"] == {"steps", "snr", "corrector"}
+    assert found["adaptive"] == {"tolerance"}
+    assert all(found[name] == {"steps"} for name in ("euler_maruyama", "heun", "ddim", "multistep"))

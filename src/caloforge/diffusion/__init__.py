@@ -6,11 +6,10 @@ walks back, and `log_likelihood` measures the way. None of them knows of showers
 """
 
 from caloforge.diffusion.likelihood import log_likelihood
-from caloforge.diffusion.samplers import SAMPLER_SETTINGS, Sampler, SamplerName, make_sampler
+from caloforge.diffusion.samplers import Sampler, SamplerName, make_sampler, sampler_settings
 from caloforge.diffusion.schedules import SCHEDULES, VE, VP, Schedule, SubVP
 
 __all__ = [
-    "SAMPLER_SETTINGS",
     "SCHEDULES",
     "VE",
     "VP",
@@ -20,4 +19,5 @@ __all__ = [
     "SubVP",
     "log_likelihood",
     "make_sampler",
+    "sampler_settings",
 ]

@@ -22,9 +22,8 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -33,7 +32,7 @@ from caloforge.diffusion.ode import Score, bogacki_shampine, heun, noise_field
 from caloforge.diffusion.schedules import Schedule, ratio_times, uniform_times
 from caloforge.errors import CaloforgeError
 
-Form = Literal["langevin", "paper"]
+Corrector = Literal["langevin", "paper"]
 
 
 class Sampler(ABC):
@@ -62,12 +61,12 @@ class ReverseSDE(Sampler):
     Args:
         steps: at least 1.
         snr: r of the corrector; 0 leaves it out.
-        form: of the corrector.
+        corrector: its form, see above.
     """
 
     steps: int
     snr: float = 0.0
-    form: Form = "langevin"
+    corrector: Corrector = "langevin"
 
     def __call__(
         self, score: Score, schedule: Schedule, x_1: Tensor, generator: torch.Generator | None = None
@@ -88,7 +87,7 @@ class ReverseSDE(Sampler):
     def _corrected(self, x_t: Tensor, s_t: Tensor, g_t: Tensor, generator: torch.Generator | None) -> Tensor:
         z = noise_like(x_t, generator)
         size = 2 * (self.snr * z.norm(dim=1).mean() / s_t.norm(dim=1).mean().clamp_min(1e-30)) ** 2
-        drift = size * g_t if self.form == "paper" else size
+        drift = size * g_t if self.corrector == "paper" else size
         return x_t + drift * s_t + torch.sqrt(2 * size) * z
 
 
@@ -166,45 +165,43 @@ def noise_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
 
 SamplerName = Literal["predictor_corrector", "euler_maruyama", "heun", "adaptive", "ddim", "multistep"]
 
-_MAKERS: dict[str, Callable[[int, float, Form, float], Sampler]] = {
-    "predictor_corrector": lambda steps, snr, form, tolerance: ReverseSDE(steps, snr, form),
-    "euler_maruyama": lambda steps, snr, form, tolerance: ReverseSDE(steps),
-    "heun": lambda steps, snr, form, tolerance: Heun(steps),
-    "adaptive": lambda steps, snr, form, tolerance: Adaptive(tolerance),
-    "ddim": lambda steps, snr, form, tolerance: Multistep(steps, order=1),
-    "multistep": lambda steps, snr, form, tolerance: Multistep(steps),
+SAMPLERS: dict[SamplerName, tuple[type[Sampler], dict[str, Any]]] = {
+    "predictor_corrector": (ReverseSDE, {}),
+    "euler_maruyama": (ReverseSDE, {"snr": 0.0, "corrector": "langevin"}),
+    "heun": (Heun, {}),
+    "adaptive": (Adaptive, {}),
+    "ddim": (Multistep, {"order": 1}),
+    "multistep": (Multistep, {"order": 2}),
 }
+"""Name → class, and what of its settings the name decides."""
 
 
-SAMPLER_SETTINGS: dict[SamplerName, frozenset[str]] = {
-    "predictor_corrector": frozenset({"steps", "snr", "corrector"}),
-    "euler_maruyama": frozenset({"steps"}),
-    "heun": frozenset({"steps"}),
-    "adaptive": frozenset({"tolerance"}),
-    "ddim": frozenset({"steps"}),
-    "multistep": frozenset({"steps"}),
-}
-"""What each looks at."""
+def sampler_settings(name: SamplerName) -> frozenset[str]:
+    """What the sampler called `name` leaves to be chosen: of steps, snr, corrector and tolerance."""
+    kind, decided = SAMPLERS[name]
+    return frozenset(field.name for field in fields(kind)) - decided.keys()  # type: ignore[arg-type]
 
 
 def make_sampler(
-    name: SamplerName, *, steps: int, snr: float = 0.2, form: Form = "langevin", tolerance: float = 1e-3
+    name: SamplerName, *, steps: int, snr: float = 0.2, corrector: Corrector = "langevin", tolerance: float = 1e-3
 ) -> Sampler:
     """The sampler called `name`.
 
     Args:
         name: see the table above; `predictor_corrector` is the paper's.
         steps: of all but `adaptive`.
-        snr, form: of the corrector.
+        snr, corrector: of `predictor_corrector`, see `ReverseSDE`.
         tolerance: of `adaptive`.
 
     Raises:
         CaloforgeError: the name is unknown, or a number is out of its range.
     """
-    if name not in _MAKERS:
-        raise CaloforgeError(f"unknown sampler '{name}'; known are {', '.join(_MAKERS)}")
+    if name not in SAMPLERS:
+        raise CaloforgeError(f"unknown sampler '{name}'; known are {', '.join(SAMPLERS)}")
     if steps < 1:
         raise CaloforgeError(f"a sampler needs at least 1 step, not {steps}")
     if not (snr >= 0 and tolerance > 0):
         raise CaloforgeError(f"snr must not be negative and tolerance above 0, not {snr:g} and {tolerance:g}")
-    return _MAKERS[name](steps, snr, form, tolerance)
+    given = {"steps": steps, "snr": snr, "corrector": corrector, "tolerance": tolerance}
+    kind, decided = SAMPLERS[name]
+    return kind(**{setting: given[setting] for setting in sampler_settings(name)}, **decided)

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from caloforge.diffusion import SAMPLER_SETTINGS, SCHEDULES, SamplerName, log_likelihood, make_sampler
+from caloforge.diffusion import SCHEDULES, SamplerName, log_likelihood, make_sampler, sampler_settings
 from caloforge.geometry import Geometry
 from caloforge.models.base import ShowerModel, Stage
 from caloforge.networks.residual import ConditionalResidualNet
@@ -103,7 +103,7 @@ class CaloScore(ShowerModel):
         super().__init__()
         self.features, self.predicts, self.log_prob_steps = features, predicts, log_prob_steps
         self.schedule = SCHEDULES[schedule]()
-        self.sampler = make_sampler(sampler, steps=steps, snr=snr, form=corrector, tolerance=tolerance)
+        self.sampler = make_sampler(sampler, steps=steps, snr=snr, corrector=corrector, tolerance=tolerance)
         self.of_time = FourierFeatures(1, embedding)
         self.of_conditions = FourierFeatures(conditions, embedding)
         self.network: nn.Module
@@ -172,7 +172,7 @@ class CaloScore(ShowerModel):
 
     def sampling_settings(self) -> frozenset[str]:
         name: SamplerName = self.hyperparameters["sampler"]
-        return frozenset({"sampler", "memory_gb"}) | SAMPLER_SETTINGS[name]
+        return frozenset({"sampler", "memory_gb"}) | sampler_settings(name)
 
     def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
         rows = min(self.rows_sampling, CPU_ROWS) if c.device.type == "cpu" else self.rows_sampling
