@@ -8,8 +8,9 @@ import torch
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
+from caloforge.geometry.cells import shared_areas
 from caloforge.transforms import build_transforms, specification_of
-from caloforge.transforms.cartesian_cells import CartesianCells, shared_areas
+from caloforge.transforms.cartesian_cells import CartesianCells
 
 DS2 = load_geometry("ds2")
 C = torch.ones(2, 1)
@@ -47,7 +48,7 @@ def test_a_constant_density_stays_constant(cells: CartesianCells) -> None:
 def test_areas_against_a_quarter(cells: CartesianCells) -> None:
     """Two by two cells are quarters of the disc, and 16 bins of alpha are cut by none of their edges."""
     layer = DS2.layers[0]
-    areas = shared_areas(layer, 2)  # type: ignore[arg-type]
+    areas = shared_areas(layer, np.array([-41.85, 0.0, 41.85])).toarray()  # type: ignore[arg-type]
     np.testing.assert_allclose(areas.sum(axis=1), np.pi * 41.85**2 / 4)
     column, row = layer.eta > 0, layer.phi > 0
     np.testing.assert_allclose(areas[2 * column.astype(int) + row, np.arange(144)], layer.areas)

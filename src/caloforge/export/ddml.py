@@ -3,7 +3,8 @@
 DDML reads a rank-4 dataset (shower, x, y, z) of cell energies and hands out one shower after another; energies are
 not looked up, so a file is made for the incident energies of the job that will read it. The dataset is `layers`, which
 also goes by `events` in the same file, the name that newer versions of the reader ask for. x and y are transverse, z
-is the layer; cells hold GeV. How polar voxels become cells: `caloforge.export.cartesian`.
+is the layer; cells hold GeV. A voxel's energy is taken as spread evenly
+over its area, and each cell gets the share of the area that lies in it (`caloforge.geometry.cells`).
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ import numpy as np
 
 from caloforge import __version__
 from caloforge.errors import CaloforgeError
-from caloforge.export.cartesian import cell_edges, shares
 from caloforge.export.formats import Mesh
 from caloforge.export.graph import card_path, provenance_of
 from caloforge.files import atomic_path, write_json
 from caloforge.geometry import Layer
+from caloforge.geometry.cells import cell_edges, shared_areas
 from caloforge.simulator import Simulator
 from caloforge.simulator.generation import check_voxels
 
@@ -71,7 +72,8 @@ def export_ddml(
         )
     edges = cell_edges(layer, cell_size)
     n = len(edges) - 1
-    matrix = shares(layer, edges)
+    # Shares of each voxel: columns sum to 1, so no energy is lost or made.
+    shares = shared_areas(layer, edges).multiply(1 / layer.areas).tocsr()
     low, high = simulator.provenance.get("energy_range_mev", (0.0, np.inf))
     energies = np.asarray(energies, dtype=np.float64)
     inside = np.where(np.isfinite(energies) & (energies > 0), np.clip(energies, low, high), energies)
@@ -100,7 +102,7 @@ def export_ddml(
             for made in simulator.stream(inside, seed, batch_size):
                 check_voxels(made.voxels, start, simulator)
                 per_layer = made.voxels.reshape(-1, mesh.n_z, mesh.n_alpha * mesh.n_r).astype(np.float64)
-                grid = (matrix @ per_layer.reshape(-1, matrix.shape[1]).T).T.reshape(-1, mesh.n_z, n, n)
+                grid = (shares @ per_layer.reshape(-1, shares.shape[1]).T).T.reshape(-1, mesh.n_z, n, n)
                 cells[start : start + len(made)] = GEV * grid.transpose(0, 2, 3, 1)
                 start += len(made)
                 if progress is not None:

@@ -20,30 +20,8 @@ from torch import Tensor
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, Layer
+from caloforge.geometry.cells import shared_areas
 from caloforge.transforms.base import Transform
-
-POINTS = 24
-"""Areas are counted in k·k pieces of a voxel, of equal area."""
-
-
-def shared_areas(layer: Layer, cells: int) -> np.ndarray:
-    """(cells², voxels) area in mm² that each cell and each voxel share.
-
-    Args:
-        layer: polar.
-        cells: along x and along y; together they just cover the layer. x is eta, and slowest.
-    """
-    edges = np.asarray(layer.r_edges)
-    middle = (np.arange(POINTS) + 0.5) / POINTS
-    r = np.sqrt(edges[:-1, None] ** 2 + middle * np.diff(edges**2)[:, None])[None, :, :, None]
-    turn = (np.arange(layer.n_alpha)[:, None] + middle) / layer.n_alpha
-    alpha = (2 * np.pi * turn - np.pi)[:, None, None, :]
-    x, y = (np.broadcast_to(r * f(alpha), (layer.n_alpha, layer.n_r, POINTS, POINTS)) for f in (np.cos, np.sin))
-    column, row = (np.clip((cells * (v / edges[-1] + 1) / 2).astype(int), 0, cells - 1).ravel() for v in (x, y))
-    areas = np.zeros((cells * cells, layer.n_voxels))
-    voxel = np.repeat(np.arange(layer.n_voxels), POINTS**2)
-    np.add.at(areas, (column * cells + row, voxel), layer.areas[voxel] / POINTS**2)
-    return areas
 
 
 class CartesianCells(Transform):
@@ -65,7 +43,8 @@ class CartesianCells(Transform):
         if cells < 2:
             raise CaloforgeError(f"'cells' must be at least 2, not {cells}")
         self.cells, self.n_layers = cells, geometry.n_layers
-        areas = shared_areas(layer, cells)
+        edge = layer.r_edges[-1]
+        areas = shared_areas(layer, np.linspace(-edge, edge, cells + 1)).toarray()
         # They follow from the geometry, so they are not saved with the weights.
         for name, matrix in (
             ("to_cells", areas / areas.sum(axis=0)),

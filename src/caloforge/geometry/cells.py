@@ -1,8 +1,7 @@
-"""Polar voxels to Cartesian cells, conserving energy.
+"""Square cells over a polar layer, and the area that each shares with each voxel.
 
-A voxel is a piece of a ring; its energy is taken as spread evenly over its area, and each cell gets the share of the
-area that lies in it. Each voxel is divided into k·k pieces of equal area, evenly in r² and in alpha, and a piece
-belongs to the cell that its middle lies in. So the shares of a voxel sum to 1, and no energy is lost or made.
+A voxel is a piece of a ring. It is divided into k·k pieces of equal area, evenly in r² and in alpha, and a piece
+belongs to the cell that its middle lies in. So the areas of a voxel's cells sum to the voxel's own.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
-from caloforge.geometry import Layer
+from caloforge.geometry.layers import Layer
 
 POINTS = 24
 """k: a voxel's area is divided into k·k equal pieces."""
@@ -28,8 +27,8 @@ def cell_edges(layer: Layer, size: float | None = None) -> np.ndarray:
     return size * np.arange(-half, half + 1)
 
 
-def shares(layer: Layer, edges: np.ndarray) -> sparse.csr_array:
-    """(n·n, voxels) share of each voxel's energy in each cell; columns sum to 1.
+def shared_areas(layer: Layer, edges: np.ndarray) -> sparse.csr_array:
+    """(n·n, voxels) area in mm² that each cell and each voxel share.
 
     Args:
         layer: polar.
@@ -47,5 +46,5 @@ def shares(layer: Layer, edges: np.ndarray) -> sparse.csr_array:
     x, y = radius * np.cos(angle), radius * np.sin(angle)  # (n_alpha, n_r, k, k)
     cell = [np.clip(np.searchsorted(edges, part.ravel(), side="right") - 1, 0, n - 1) for part in (x, y)]
     voxel = np.repeat(np.arange(layer.n_voxels), POINTS**2)
-    weight = np.full(len(voxel), 1 / POINTS**2)
-    return sparse.csr_array((weight, (cell[0] * n + cell[1], voxel)), shape=(n * n, layer.n_voxels))
+    area = layer.areas[voxel] / POINTS**2
+    return sparse.csr_array((area, (cell[0] * n + cell[1], voxel)), shape=(n * n, layer.n_voxels))

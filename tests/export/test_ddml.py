@@ -1,9 +1,8 @@
-"""Polar voxels on Cartesian cells: energy kept, areas right, and the file that DDML plays back."""
+"""The file that DDML plays back: showers on Cartesian cells, energy kept."""
 
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import h5py
@@ -12,7 +11,6 @@ import pytest
 import torch
 
 from caloforge.errors import CaloforgeError
-from caloforge.export.cartesian import cell_edges, shares
 from caloforge.export.ddml import export_ddml
 from caloforge.export.graph import card_path
 from caloforge.geometry import Geometry, Layer, load_geometry
@@ -30,45 +28,6 @@ def simulator(geometry: Geometry = MESH) -> Simulator:
     with torch.no_grad():
         model.autoencoder.decoder[-1].bias += 0.3
     return Simulator(geometry, build_transforms(chain, geometry), model, {"energy_range_mev": [10.0, 1000.0]})
-
-
-@pytest.mark.parametrize("layer", [MESH.layers[0], load_geometry("ds2").layers[0], Layer(0, (1.0, 4.0, 9.0), 1)])
-def test_no_energy_is_lost_or_made(layer: Layer) -> None:
-    matrix = shares(layer, cell_edges(layer))
-    np.testing.assert_allclose(matrix.sum(axis=0), 1, rtol=1e-12)
-    assert matrix.data.min() > 0
-
-
-def test_cells_cover_the_layer() -> None:
-    edges = cell_edges(MESH.layers[0])
-    np.testing.assert_allclose(edges, np.arange(-6, 7, 2))
-    np.testing.assert_allclose(cell_edges(load_geometry("ds2").layers[0])[[0, -1]], [-41.85, 41.85])
-    assert cell_edges(MESH.layers[0], 5.0).tolist() == [-10, -5, 0, 5, 10]
-
-
-def test_shares_are_shares_of_area() -> None:
-    """A disc of even density: a cell inside it gets its own area, over the disc's."""
-    layer = Layer(0, (0.0, 3.0, 6.0), 6)
-    cells = shares(layer, cell_edges(layer, 1.0)) @ (layer.areas / layer.areas.sum())
-    grid = cells.reshape(12, 12)
-    inside = grid[2:10, 2:10]  # corners at 4·√2 = 5.66 mm
-    np.testing.assert_allclose(inside, 1 / (math.pi * 36), rtol=0.12)
-    assert inside.mean() == pytest.approx(1 / (math.pi * 36), rel=5e-3)
-    assert grid[0, 0] == 0
-
-
-def test_directions_are_kept() -> None:
-    """A voxel's energy lands around its own centre: x = r cos(alpha), y = r sin(alpha)."""
-    layer, edges = MESH.layers[0], cell_edges(MESH.layers[0], 0.5)
-    middles = (edges[:-1] + edges[1:]) / 2
-    matrix = shares(layer, edges).toarray().reshape(len(middles), len(middles), layer.n_voxels)
-    x, y = np.einsum("xyv,x->v", matrix, middles), np.einsum("xyv,y->v", matrix, middles)
-    # The centre of gravity of a piece of a ring, by integration.
-    half = math.pi / layer.n_alpha
-    lo, hi = np.array(layer.r_edges[:-1]), np.array(layer.r_edges[1:])
-    radius = np.tile(2 / 3 * (hi**3 - lo**3) / (hi**2 - lo**2) * math.sin(half) / half, layer.n_alpha)
-    np.testing.assert_allclose(x, radius * np.cos(layer.alpha), atol=0.05)
-    np.testing.assert_allclose(y, radius * np.sin(layer.alpha), atol=0.05)
 
 
 def test_the_file_holds_the_showers(tmp_path: Path) -> None:
