@@ -265,6 +265,8 @@ def expected_times(
 
     with ShowerFile(generated, geometry) as mine, ShowerFile(reference, geometry) as theirs:
         n, half, shape = min(len(mine), len(theirs)), len(theirs) // 2, mine.geometry
+        if theirs.geometry.layers != shape.layers:
+            return []  # which the evaluation refuses
         if floor is not None:
             with ShowerFile(floor, geometry) as others:
                 half = min(len(theirs), len(others))
