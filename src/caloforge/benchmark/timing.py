@@ -29,7 +29,7 @@ from caloforge.simulator.engines import Batch, TorchEngine
 WARM_UP_SECONDS = 0.1
 """Calls that do not count (at least one)."""
 
-TURN_SECONDS = 0.1
+TURN_SECONDS = 0.2
 """A turn is as many calls as fit into that time, and at least one. Showers made one at a time are made in a row, with
 the weights in the processor's cache, if they fit; a call after another candidate's finds the other's weights there."""
 

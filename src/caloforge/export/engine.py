@@ -68,7 +68,7 @@ class OnnxEngine:
     def _places(self, n: int) -> _Places:
         """This thread's, for batches of n; those for the size before are given up."""
         places: _Places | None = getattr(self._mine, "places", None)
-        if places is None or len(places.noise) != n:
+        if places is None or places.n != n:
             places = self._mine.places = _Places(self._session, n, self._noise_dim, self._n_voxels)
         return places
 
@@ -83,6 +83,7 @@ class _Places:
     """
 
     def __init__(self, session: Any, n: int, noise_dim: int, n_voxels: int) -> None:
+        self.n = n
         self.generator = torch.Generator()
         self.noise = torch.zeros(n, noise_dim)
         self.energies = np.zeros(n, np.float32)
