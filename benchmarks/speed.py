@@ -83,7 +83,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         save_fresh(Path(folder) / "run", given.width)
         command = [sys.executable, "-W", "ignore", "-m", "caloforge", "benchmark", f"{folder}/run"]
-        command += ["--threads", given.threads, "-o", str(given.out), "--plot", str(given.out.with_suffix(".png"))]
+        command += ["--threads", given.threads, "--overwrite", "-o", str(given.out)]
+        command += ["--plot", str(given.out.with_suffix(".png"))]
         subprocess.run([*command, *engines, *peer], check=True)
     print(markdown(json.loads(given.out.read_text(encoding="utf-8"))))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from caloforge.errors import CaloforgeError
-from caloforge.files import printable, refuse_existing
+from caloforge.files import atomic_path, printable, refuse_existing
 from caloforge.units import count
 
 
@@ -19,6 +20,26 @@ def test_an_existing_file_is_kept_unless_it_may_go(tmp_path: Path) -> None:
         refuse_existing(path, overwrite=False)
     refuse_existing(path, overwrite=True)
     assert path.read_text() == "precious"
+
+
+def test_only_files_are_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(CaloforgeError, match="pipe is a device or a pipe"), atomic_path(pipe):
+        pass
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+def test_a_link_stays_and_what_it_points_to_is_written(tmp_path: Path) -> None:
+    target, link = tmp_path / "scratch" / "showers.h5", tmp_path / "link.h5"
+    link.symlink_to(target)
+    with atomic_path(link) as partial:
+        partial.write_text("new")
+        assert not target.exists()
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+    assert [path.name for path in target.parent.iterdir()] == ["showers.h5"]
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -256,3 +256,15 @@ def test_the_compiled_engine_makes_the_same_showers(simulator: Simulator) -> Non
     plain, compiled = TorchEngine(simulator), TorchEngine(simulator, compiled=True)
     compiled.rows = 10  # the last piece is short
     np.testing.assert_allclose(compiled.make(batch).voxels, plain.make(batch).voxels, atol=1e-3)
+
+
+def test_an_engine_with_a_range_is_kept_to_it(simulator: Simulator, tmp_path: Path) -> None:
+    engine = TorchEngine(simulator)
+    engine.energy_range = (100.0, 400.0)
+    energies = np.array([100.0, 250.0, 400.0])
+    assert generate(simulator, energies, tmp_path / "g.h5", seed=1, engine=engine).n == 3
+    for outside in (99.0, 405.0):
+        energies[1] = outside
+        with pytest.raises(CaloforgeError, match=f"makes showers of 100 MeV … 400 MeV only, not of {outside:g} MeV"):
+            generate(simulator, energies, tmp_path / "h.h5", seed=1, engine=engine)
+    assert not (tmp_path / "h.h5").exists()

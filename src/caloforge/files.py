@@ -47,11 +47,18 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
 def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     """Give a temporary path beside `target`; rename it to `target` on success, remove it on failure.
 
+    A symbolic link stays, and what it points to is written.
+
     Raises:
-        CaloforgeError: the folder of `target` cannot be created or written to.
+        CaloforgeError: the folder of `target` cannot be created or written to, or `target` is something other than a
+            file (a device, a pipe).
     """
     target = Path(target)
+    if target.is_symlink():
+        target = target.resolve()
     prepare_parent(target)
+    if target.exists() and not target.is_file():
+        raise CaloforgeError(f"{target} is a device or a pipe; give the path of a file to write")
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         partial.touch()

@@ -103,6 +103,7 @@ def test_the_plot(run: Path, tmp_path: Path) -> None:
     result = invoke(run, "--batches", "1,5", "--threads", "1", "--plot", tmp_path / "t.png")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
+    assert "t.png exists: give another -o or --overwrite" in fails(run, "--plot", tmp_path / "t.png")
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,7 @@ def test_the_plot(run: Path, tmp_path: Path) -> None:
         (["--against", "delphes"], "--against is geant4, not 'delphes'"),
         (["--batches", "1,x"], "--batches '1,x' is no list of whole numbers"),
         (["--batches", "0"], "--batches '0' is no list"),
+        (["--plot", "times.xyz"], "--plot times.xyz is no figure that can be written: name it .png, .pdf, .svg"),
         (["--energies", "uniform:1GeV:2GeV"], "'uniform:1GeV:2GeV' is no list of energies"),
         (["--particle", "gamma"], "--particle is Geant4's: add --against geant4"),
         (["--detector", "w-si"], "--detector is Geant4's: add --against geant4"),

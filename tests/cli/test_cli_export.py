@@ -59,6 +59,10 @@ def test_showers_for_playback(run: Path, tmp_path: Path) -> None:
     with h5py.File(out) as file:
         assert file["layers"].shape == (7, 8, 8, 3)
         assert file["incident_energies"][:3, 0].tolist() == [100, 300, 100]
+    assert "warning" not in result.output
+    result = invoke(run, "-f", "ddml-hdf5", "--energies", "list:100,800", "-n", 2, "-o", tmp_path / "e.h5")
+    said = " ".join(result.output.split())
+    assert "50.0 % of the incident energies lie outside the training range 100 MeV … 400 MeV; they are moved" in said
 
 
 @pytest.mark.parametrize(

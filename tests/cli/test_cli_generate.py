@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -199,6 +200,8 @@ def _photons() -> Geometry:
         (["--shard", "0/2", "--shards", "2"], "--shard makes one part and --shards all of them"),
         (["--shards", "9"], "is empty: ask for fewer shards"),
         (["--resume", "--overwrite"], "give one of the two"),
+        (["--seed", str(2**64)], "the seed must be less than 2^63"),
+        (["--batch-size", str(10**20)], "the batch size must be less than 2^63"),
     ],
 )
 def test_mistakes(words: list[str], message: str, run: Path, tmp_path: Path) -> None:
@@ -212,6 +215,9 @@ def test_resume_keeps_only_what_was_asked_for(run: Path, tmp_path: Path) -> None
     again = ["generate", run, "--energies", LAW, "-o", out, "--resume"]
     assert "(seed is 1, not 2): give another -o, or --overwrite" in fails(*again, "-n", 30, "--seed", 2)
     assert "has 30 showers, not 31" in fails(*again, "-n", 31)
+    with h5py.File(out, "r+") as file:
+        file.attrs["engine"] = "compile"
+    assert "(engine is 'compile', not 'torch')" in fails(*again, "-n", 30)
 
 
 @pytest.fixture

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from caloforge.sources.geant4.run import Request
 
 
+FIGURES = (".png", ".pdf", ".svg")
+
+
 def benchmark(
     run: Path = typer.Argument(..., help="Folder that `caloforge train` wrote."),
     against: str | None = typer.Option(
@@ -61,6 +64,7 @@ def benchmark(
     ),
     seed: int = typer.Option(1, "--seed", min=0, help="Of the showers, on both sides."),
     out: Path | None = typer.Option(None, "--out", "-o", metavar="FILE", help="JSON file for all the numbers."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace files of those names."),
     trust: list[str] = typer.Option(
         [], "--trust", metavar="CLASS", help="Dotted path of a class of your own that the run may import. Repeatable."
     ),
@@ -68,9 +72,12 @@ def benchmark(
     """Measure ms per shower of a trained run beside its floor and its peers or, with --against geant4, beside Geant4.
 
     A generator's time goes from incident energies to voxels in MeV, the undoing of the preprocessing included: the
-    median of repeated calls. The floor is the bare matrix products of the same network. All candidates take their
-    turns in this one command; one thread is timed by its CPU clock, several by the clock on the wall. Geant4's time
-    is the mean CPU time of its events, without its initialisation.
+    median of repeated calls. All candidates take their turns in this one command; one thread is timed by its CPU clock,
+    several by the clock on the wall. Geant4's time is the mean CPU time of its events, without its initialisation.
+
+    Columns: torch is `generate` as it is; model the same without undoing the preprocessing; floor the bare matrix
+    products of the same network; onnx and compile are the other engines; graph is onnxruntime's part of onnx, noise
+    and energies lying ready, which is what a C++ program waits for; nflows is torch with the flow by that library.
 
     Example: caloforge benchmark run --engines onnx --peer nflows --peer-path peers -o benchmark.json --plot times.png
 
@@ -79,7 +86,7 @@ def benchmark(
     from caloforge.benchmark import machine
     from caloforge.cli.console import stderr, stdout
     from caloforge.errors import CaloforgeError
-    from caloforge.files import prepare_parent, write_json
+    from caloforge.files import prepare_parent, refuse_existing, write_json
     from caloforge.registry import importable
     from caloforge.simulator import Simulator
 
@@ -95,6 +102,9 @@ def benchmark(
     for path in (out, plot):
         if path is not None:
             prepare_parent(path)
+            refuse_existing(path, overwrite)
+    if plot is not None and plot.suffix not in FIGURES:
+        raise CaloforgeError(f"--plot {plot} is no figure that can be written: name it {', '.join(FIGURES)}")
     with importable(Path.cwd()):
         simulator = Simulator.load(run, trust)
     law, values = _energies(energies, simulator.provenance)
@@ -179,7 +189,7 @@ def _scan(
     for n_threads in threads:
         stdout.print(_scan_table([row for row in rows if row.threads == n_threads]))
     for row in rows:
-        parts = [f"{row.threads} thread(s), batch {row.batch}: {row.ratio('torch', 'floor'):.2f} times the floor"]
+        parts = [f"{row.threads} thread(s), batch {row.batch}: torch takes {row.ratio('torch', 'floor'):.2f} x floor"]
         parts.append(f"postprocessing {100 * row.postprocessing:.0f} %")
         for name in ("torch", "onnx", "graph"):
             ratio = row.ratio("nflows", name)
@@ -190,7 +200,7 @@ def _scan(
 
         with atomic_path(plot) as partial:
             figure = time_against_batch(rows, threads[0]).figure
-            figure.savefig(partial, format=plot.suffix.lstrip(".") or "png", dpi=150)  # type: ignore[union-attr]
+            figure.savefig(partial, format=plot.suffix[1:], dpi=150)  # type: ignore[union-attr]
         stdout.print(f"wrote {plot}", markup=False)
     return {"energies_mev": values.tolist(), "generator": [asdict(row) for row in rows]}
 

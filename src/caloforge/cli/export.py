@@ -64,11 +64,13 @@ def export(
     with importable(Path.cwd()):
         simulator = Simulator.load(run, trust)
     if playback:
+        from caloforge.cli.ranges import warn_outside
         from caloforge.energies import parse_law
         from caloforge.simulator.shards import draw_energies
 
         assert energies is not None
         drawn = draw_energies(parse_law(energies), n, seed)
+        warn_outside(drawn, simulator.provenance, "they are moved to its nearer end")
         with sigterm_interrupts(), progress_bar() as bar:
             task = bar.add_task("export", total=len(drawn), unit="showers", remark="")
             card = export_ddml(

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from caloforge.energies import EnergyLaw
     from caloforge.simulator import Generation, Simulator
     from caloforge.simulator.engines import Engine
@@ -53,7 +51,10 @@ def generate(
     ),
     precision: str = typer.Option("float32", "--precision", help="float32, or float64 (slower)."),
     engine: str = typer.Option(
-        "torch", "--engine", help="torch; compile (torch.compile, slow to start); onnx (onnxruntime, extra onnx)."
+        "torch",
+        "--engine",
+        help="torch, mostly the fastest for batches; compile (torch.compile, slow to start); onnx (onnxruntime, extra "
+        "onnx), the fastest for one shower at a time, and only within the training range of energies.",
     ),
     workers: int = typer.Option(
         1, "--workers", min=1, help="Batches made at a time, by threads; does not change the showers."
@@ -169,6 +170,7 @@ class _Job:
     def make(self, path: Path, shard: Shard | None, check_stopped: Callable[[], None]) -> Generation | None:
         """Make one file; None if --resume found it finished."""
         from caloforge.cli.console import progress_bar, stderr
+        from caloforge.cli.ranges import warn_outside
         from caloforge.simulator import generate as run_generation
         from caloforge.simulator.core import CHANGED
         from caloforge.simulator.shards import draw_energies, is_made
@@ -178,14 +180,14 @@ class _Job:
         if shard is not None:
             facts |= {"shard": shard.number, "shards": shard.of}
         settled = {"weights_sha256": self.simulator.provenance["weights_sha256"], "seed": self.seed}
-        settled |= {"batch_size": self.batch_size}
+        settled |= {"batch_size": self.batch_size, "engine": self.engine.name}
         settled |= {CHANGED: self.simulator.provenance.get(CHANGED)}
         if self.resume and is_made(path, settled | facts, len(drawn)):
             return None
         if not self.warned:
             self.warned = True
-            for line in _outside(drawn, self.simulator.provenance):
-                stderr.print(line)
+            if self.engine.energy_range is None:
+                warn_outside(drawn, self.simulator.provenance, "the showers there are an extrapolation")
         with progress_bar() as bar:
             what = "generate" if shard is None else f"shard {shard}"
             task = bar.add_task(what, total=len(drawn), unit="showers", remark="")
@@ -213,20 +215,6 @@ class _Job:
                 "no calorimeter does; the model is not trained, its sampler's settings are off, or this is not MeV"
             )
         return made
-
-
-def _outside(drawn: np.ndarray, provenance: dict[str, Any]) -> Iterator[str]:
-    import numpy as np
-
-    from caloforge.units import format_energy
-
-    low, high = provenance.get("energy_range_mev", (0.0, float("inf")))
-    outside = float(np.mean((drawn < 0.999 * low) | (drawn > 1.001 * high)))
-    if outside > 0:
-        yield (
-            f"warning: {100 * outside:.1f} % of the incident energies lie outside the training range "
-            f"{format_energy(low)} … {format_energy(high)}; the showers there are an extrapolation"
-        )
 
 
 def _where_time_went(made: Generation, workers: int) -> Iterator[str]:

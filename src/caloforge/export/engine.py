@@ -25,7 +25,7 @@ from caloforge.simulator.engines import Batch, Made, rows_per_piece
 class OnnxEngine:
     """onnxruntime on the CPU, in float32; safe to call from several threads.
 
-    Energies outside the training range are moved to its ends, as everywhere in exported graphs.
+    Like all exported graphs it moves energies outside the training range to its ends; `generate` refuses them.
 
     Args:
         simulator: what to run, float32 on the CPU.
@@ -37,6 +37,8 @@ class OnnxEngine:
 
     def __init__(self, simulator: Simulator, threads: int = 1) -> None:
         self.name = "onnx"
+        low, high = simulator.provenance.get("energy_range_mev", (0.0, float("inf")))
+        self.energy_range: tuple[float, float] | None = (float(low), float(high))
         parameter = next(simulator.model.parameters())
         if parameter.dtype != torch.float32 or parameter.device.type != "cpu":
             raise CaloforgeError("the onnx engine runs in float32 on the CPU: --engine torch does the rest")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -258,9 +259,11 @@ def _record(graph: GeneratorGraph, form: GraphFormat, exporter: Exporter) -> onn
         except CaloforgeError:
             raise
         except Exception as error:  # the exporters raise whatever stopped them
-            first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            said = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip() or type(error).__name__
+            other = "legacy" if exporter == "dynamo" else "dynamo"
             raise CaloforgeError(
-                f"PyTorch cannot record the model '{type(graph.decode).__name__}' as a graph: {first}"
+                f"PyTorch's exporter '{exporter}' cannot record this model ({said.splitlines()[0][:120]}): "
+                f"try --exporter {other}"
             ) from None
     if form.batch is not None:
         for value in (*recorded.graph.input, *recorded.graph.output):

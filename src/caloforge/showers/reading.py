@@ -146,7 +146,7 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
             return h5py.File(self.path, "r")
         except OSError as error:
             reason = "is truncated" if "truncated" in str(error) else f"is a damaged HDF5 file ({error})"
-            raise reject(self.path, f"{reason}; fetch or make it again") from None
+            raise reject(self.path, f"{reason}; delete it, and fetch or make it again") from None
 
     def _choose_geometry(self, given: Geometry | str | None) -> Geometry:
         own = self.attributes.get("geometry")

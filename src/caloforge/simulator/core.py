@@ -36,6 +36,9 @@ FORMAT = 1
 
 DESCRIPTION, WEIGHTS = "simulator.json", "weights.safetensors"
 
+LARGEST = 2**63
+"""Whole numbers from here on do not go into a file's attributes."""
+
 MOST_MEV = 1e15
 """More than any particle ever seen; single precision would do up to 10³⁸."""
 
@@ -194,11 +197,15 @@ def batches(energies: np.ndarray, seed: int, batch_size: int, shard: int | None 
         CaloforgeError: an argument is out of its range.
     """
     energies = checked_energies(energies)
-    if batch_size < 1:
-        raise CaloforgeError(f"the batch size must be at least 1, not {batch_size}")
-    if seed < 0:
-        raise CaloforgeError(f"the seed must be at least 0, not {seed}")
-    place = (1,) if shard is None else (2, shard, 1)
+    for what, value, least in (("the batch size", batch_size, 1), ("the seed", seed, 0)):
+        if value < least:
+            raise CaloforgeError(f"{what} must be at least {least}, not {value}")
+        if value >= LARGEST:  # files could not hold it
+            raise CaloforgeError(f"{what} must be less than 2^63, not {value}")
+    return _batches(energies, seed, batch_size, (1,) if shard is None else (2, shard, 1))
+
+
+def _batches(energies: np.ndarray, seed: int, batch_size: int, place: tuple[int, ...]) -> Iterator[Batch]:
     for number, start in enumerate(range(0, len(energies), batch_size)):
         state = np.random.SeedSequence(seed, spawn_key=(*place, number)).generate_state(1, np.uint64)[0]
         yield Batch(number, energies[start : start + batch_size], int(state >> 1))

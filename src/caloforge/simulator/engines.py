@@ -57,9 +57,13 @@ class Made:
 
 
 class Engine(Protocol):
-    """Makes batches; safe to call from several threads at once."""
+    """Makes batches; safe to call from several threads at once.
+
+    `energy_range` has the ends in MeV of the incident energies that it takes, None for any.
+    """
 
     name: str
+    energy_range: tuple[float, float] | None
 
     def make(self, batch: Batch) -> Made:
         """The batch's showers."""
@@ -83,6 +87,7 @@ class TorchEngine:
 
     def __init__(self, simulator: Simulator, compiled: bool = False) -> None:
         self.name = "compile" if compiled else "torch"
+        self.energy_range: tuple[float, float] | None = None
         self.transforms = simulator.transforms
         self.model = simulator.model
         if self.model.training:

@@ -25,6 +25,10 @@ from caloforge.models import MODELS
 from caloforge.showers import ShowerWriter
 from caloforge.simulator.core import CHANGED, Simulator, batches
 from caloforge.simulator.engines import Batch, Engine, Made, TorchEngine
+from caloforge.units import format_energy
+
+ROUNDING = 1e-3
+"""Energies this far beyond the ends of a range, relative to them, count as inside."""
 
 
 @dataclass(frozen=True)
@@ -78,11 +82,13 @@ def generate(
         shard: number of this part of a larger sample (see `caloforge.simulator.shards`).
 
     Raises:
-        CaloforgeError: an argument is out of its range, or the model made a voxel that is negative or not finite.
+        CaloforgeError: an argument is out of its range, an energy out of the engine's, or the model made a voxel that
+            is negative or not finite.
     """
     if workers < 1:
         raise CaloforgeError(f"the number of workers must be at least 1, not {workers}")
     engine = TorchEngine(simulator) if engine is None else engine
+    _check_range(np.asarray(energies), engine)
     facts = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in simulator.provenance.items()}
     facts |= {"source": "caloforge", "seed": seed, "batch_size": batch_size, "engine": engine.name}
     todo = batches(energies, seed, batch_size, shard)
@@ -100,6 +106,18 @@ def generate(
                 progress(len(made.voxels))
         n = len(out)
     return Generation(n, time.perf_counter() - begun, model, postprocessing, writing, deposited / n)
+
+
+def _check_range(energies: np.ndarray, engine: Engine) -> None:
+    if engine.energy_range is None:
+        return
+    low, high = engine.energy_range
+    outside = (energies < (1 - ROUNDING) * low) | (energies > (1 + ROUNDING) * high)
+    if outside.any():
+        raise CaloforgeError(
+            f"the engine {engine.name} makes showers of {format_energy(low)} … {format_energy(high)} only, not of "
+            f"{format_energy(float(energies[np.argmax(outside)]))}: --engine torch goes beyond the training range"
+        )
 
 
 def check_voxels(voxels: np.ndarray, first: int, simulator: Simulator) -> None:

@@ -22,7 +22,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.simulator.core import CHANGED
 
-SAME = ("weights_sha256", CHANGED, "recipe", "energies", "seed", "batch_size", "shards")
+SAME = ("weights_sha256", CHANGED, "recipe", "energies", "seed", "batch_size", "engine", "shards")
 """Attributes that shards of one sample share."""
 
 
