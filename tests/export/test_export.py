@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from caloforge.errors import CaloforgeError
 from caloforge.export import GRAPHS
@@ -17,7 +18,7 @@ from caloforge.export.atlas import alpha_inner
 from caloforge.export.check import TOLERANCE, session
 from caloforge.export.engine import OnnxEngine
 from caloforge.export.formats import GraphFormat, Mesh, Target
-from caloforge.export.graph import GeneratorGraph, card_path, decoder_of, export_graph, target_of
+from caloforge.export.graph import GeneratorGraph, _record, card_path, decoder_of, export_graph, target_of
 from caloforge.geometry import CartesianLayer, Geometry, Layer, load_geometry
 from caloforge.models import MODELS
 from caloforge.models.caloflow import CaloFlow
@@ -333,6 +334,24 @@ def test_caloflows_student_exports_and_its_teacher_says_why(small_geometry: Geom
     assert (wanted > 0).any()
     with pytest.raises(CaloforgeError, match=r"'caloflow' cannot be exported: .* train a student and export that"):
         export_graph(subject(sampler="teacher"), "onnx", tmp_path / "t.onnx")
+
+
+@pytest.mark.parametrize("instead", [0.0, -1.5])
+def test_thresholds_and_shrinking_are_recorded(instead: float, small_geometry: Geometry, tmp_path: Path) -> None:
+    """Operations that the legacy exporter does not know: what is at the limit counts as below, as in PyTorch."""
+
+    class Cut(nn.Module):
+        def forward(self, noise: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+            cut = nn.functional.threshold(noise, 0.25, instead)
+            return (cut + nn.functional.softshrink(noise, 0.5)) * torch.ones_like(c)
+
+    example = torch.tensor([[0.0, 0.25, 0.5], [-0.5, 0.75, -3.0]])
+    form = GRAPHS.resolve("onnx")(Target(small_geometry, 3, LOW, HIGH))
+    recorded = _record(GeneratorGraph(form, Cut(), build_transforms([], small_geometry)).eval(), form, "legacy")
+    energies = torch.full((2, 1), LOW)
+    fed = {"noise": example.numpy(), "incident_energy": energies.numpy()}
+    made = session(recorded.SerializeToString()).run(None, fed)[0]
+    np.testing.assert_array_equal(made, Cut()(example, energies).numpy())
 
 
 def test_the_onnx_engine_makes_the_same_showers(small_geometry: Geometry, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -41,7 +41,9 @@ def benchmark(
         None, "--peer", metavar="nflows", help="Time CaloMan with its flow by nflows too, if that can be imported."
     ),
     peer_path: Path | None = typer.Option(None, "--peer-path", metavar="DIR", help="Folder that the peer is in."),
-    plot: Path | None = typer.Option(None, "--plot", metavar="FILE", help="Figure of time against batch (png, pdf)."),
+    plot: Path | None = typer.Option(
+        None, "--plot", metavar="FILE", help="Figure of time against batch: png, pdf or svg."
+    ),
     energies: str | None = typer.Option(
         None,
         "--energies",
@@ -103,7 +105,7 @@ def benchmark(
         if path is not None:
             prepare_parent(path)
             refuse_existing(path, overwrite)
-    if plot is not None and plot.suffix not in FIGURES:
+    if plot is not None and plot.suffix.lower() not in FIGURES:
         raise CaloforgeError(f"--plot {plot} is no figure that can be written: name it {', '.join(FIGURES)}")
     with importable(Path.cwd()):
         simulator = Simulator.load(run, trust)
@@ -200,7 +202,7 @@ def _scan(
 
         with atomic_path(plot) as partial:
             figure = time_against_batch(rows, threads[0]).figure
-            figure.savefig(partial, format=plot.suffix[1:], dpi=150)  # type: ignore[union-attr]
+            figure.savefig(partial, format=plot.suffix[1:].lower(), dpi=150)  # type: ignore[union-attr]
         stdout.print(f"wrote {plot}", markup=False)
     return {"energies_mev": values.tolist(), "generator": [asdict(row) for row in rows]}
 

@@ -85,6 +85,8 @@ class _Places:
     """
 
     def __init__(self, session: Any, n: int, noise_dim: int, n_voxels: int) -> None:
+        if n < 1:
+            raise CaloforgeError("a batch needs at least one shower")
         self.n = n
         self.generator = torch.Generator()
         self.noise = torch.zeros(n, noise_dim)

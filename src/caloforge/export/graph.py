@@ -274,9 +274,10 @@ def _record(graph: GeneratorGraph, form: GraphFormat, exporter: Exporter) -> onn
 
 @symbolic_helper.parse_args("v", "f", "f")
 def _threshold(graph: Any, x: Any, threshold: float, value: float) -> Any:
-    if value != 0:
-        raise CaloforgeError(f"a threshold that puts {value:g} for what is below it has no operation in ONNX")
-    return graph.op("ThresholdedRelu", x, alpha_f=threshold)
+    if value == 0:
+        return graph.op("ThresholdedRelu", x, alpha_f=threshold)
+    limit, instead = (graph.op("Constant", value_t=torch.tensor(number)) for number in (threshold, value))
+    return graph.op("Where", graph.op("Greater", x, limit), x, instead)
 
 
 @symbolic_helper.parse_args("v", "f")

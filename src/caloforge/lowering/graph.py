@@ -77,9 +77,9 @@ class GraphFlow(nn.Module):
         self.last = _Product(weight, bias)
         # Gates of all blocks, and the conditions' part of all first layers.
         gates, firsts = [part for parts in context for part in parts[:-1]], [parts[-1] for parts in context]
-        self.gates = _of_conditions(gates) if gates else None
+        self.gates = _with_biases(*gates) if gates else None
         self.gate_sizes = [len(part) for part in gates]
-        self.firsts = _of_conditions(firsts)
+        self.firsts = _with_biases(*firsts)
         self.first_sizes = [len(part) for part in firsts]
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
@@ -90,8 +90,8 @@ class GraphFlow(nn.Module):
         return self.last(z)
 
 
-def _of_conditions(parts: list[Tensor]) -> _Product:
-    """Conditions → what several parts (W, C + 1) with biases make of them, one after the other."""
+def _with_biases(*parts: Tensor) -> _Product:
+    """x → what matrices (outputs, inputs + 1), whose last columns are biases, make of it, one after the other."""
     numbers = torch.cat(parts)
     return _Product(numbers[:, :-1], numbers[:, -1])
 
@@ -152,8 +152,8 @@ class _InverseCoupling(nn.Module):
         last = torch.cat([network.last.weight, network.last.bias[:, None]], dim=1) * coupling.scale
         last = last.view(n_bent, -1, last.shape[1])
         bins = (last.shape[1] + 1) // 3
-        self.sizes = _of_conditions([last[:, : 2 * bins].flatten(0, 1)])
-        self.slopes = _of_conditions([last[:, 2 * bins :].flatten(0, 1) / MAX_SLOPE_LOGIT])
+        self.sizes = _with_biases(last[:, : 2 * bins].flatten(0, 1))
+        self.slopes = _with_biases(last[:, 2 * bins :].flatten(0, 1) / MAX_SLOPE_LOGIT)
         self.spline = InverseSpline(n_bent, bins, coupling.bound, weight)
 
     def forward(self, z: Tensor, first: Tensor, gates: Iterator[Tensor]) -> Tensor:
