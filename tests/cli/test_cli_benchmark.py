@@ -26,6 +26,11 @@ FROM_GEANT4 = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("caloforge.benchmark.timing.TURN_SECONDS", 0.02)
+
+
 def save_run(folder: Path, provenance: dict) -> Path:
     torch.manual_seed(0)
     showers = Showers.read(sample_path("test"), stop=70)
