@@ -23,6 +23,9 @@ import numpy as np
 from caloforge.errors import CaloforgeError
 from caloforge.units import parse_energy
 
+ROUNDING = 1e-3
+"""Energies this far beyond the ends of a range, relative to them, count as inside."""
+
 LAWS = "like:FILE, list:512,1024, discrete:256,...,16384, uniform:1GeV:100GeV or loguniform:1GeV:1TeV"
 
 
@@ -60,6 +63,11 @@ class EnergyLaw:
             raise CaloforgeError(
                 f"the incident energies of {n:,} showers do not fit into memory: make the sample in shards (--shards)"
             ) from None
+
+
+def outside_range(energies: np.ndarray, low: float, high: float) -> np.ndarray:
+    """(N,) whether each incident energy lies outside the range from `low` to `high`, all MeV; rounding aside."""
+    return (energies < (1 - ROUNDING) * low) | (energies > (1 + ROUNDING) * high)
 
 
 def parse_law(text: str) -> EnergyLaw:

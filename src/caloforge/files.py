@@ -21,10 +21,12 @@ def prepare_parent(target: Path) -> None:
     """Create the folder that `target` goes into.
 
     Raises:
-        CaloforgeError: the folder cannot be created, or `target` is itself a folder.
+        CaloforgeError: the folder cannot be created, or `target` is a folder, a device or a pipe.
     """
     if target.is_dir():
         raise CaloforgeError(f"{target} is a folder; give the path of a file to write")
+    if target.exists() and not target.is_file():
+        raise CaloforgeError(f"{target} is a device or a pipe; give the path of a file to write")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -50,15 +52,12 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     A symbolic link stays, and what it points to is written.
 
     Raises:
-        CaloforgeError: the folder of `target` cannot be created or written to, or `target` is something other than a
-            file (a device, a pipe).
+        CaloforgeError: what `prepare_parent` raises; the folder of `target` cannot be written to.
     """
     target = Path(target)
     if target.is_symlink():
-        target = target.resolve()
+        target = Path(os.path.realpath(target))
     prepare_parent(target)
-    if target.exists() and not target.is_file():
-        raise CaloforgeError(f"{target} is a device or a pipe; give the path of a file to write")
     partial = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         partial.touch()

@@ -13,11 +13,11 @@ def warn_outside(energies: np.ndarray, provenance: dict[str, Any], what_happens:
     import numpy as np
 
     from caloforge.cli.console import stderr
-    from caloforge.simulator.generation import ROUNDING
+    from caloforge.energies import outside_range
     from caloforge.units import format_energy
 
     low, high = provenance.get("energy_range_mev", (0.0, float("inf")))
-    outside = float(np.mean((energies < (1 - ROUNDING) * low) | (energies > (1 + ROUNDING) * high)))
+    outside = float(np.mean(outside_range(energies, low, high)))
     if outside > 0:
         stderr.print(
             f"warning: {100 * outside:.1f} % of the incident energies lie outside the training range "

@@ -3,8 +3,8 @@
 DDML reads a rank-4 dataset (shower, x, y, z) of cell energies and hands out one shower after another; energies are
 not looked up, so a file is made for the incident energies of the job that will read it. The dataset is `layers`, which
 also goes by `events` in the same file, the name that newer versions of the reader ask for. x and y are transverse, z
-is the layer; cells hold GeV. A voxel's energy is taken as spread evenly
-over its area, and each cell gets the share of the area that lies in it (`caloforge.geometry.cells`).
+is the layer; cells hold GeV. A voxel's energy is taken as spread evenly over its area, and each cell gets the share of
+the area that lies in it (`caloforge.geometry.cells`).
 """
 
 from __future__ import annotations

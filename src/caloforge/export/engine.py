@@ -18,6 +18,7 @@ import torch
 from caloforge.errors import CaloforgeError
 from caloforge.export.check import session
 from caloforge.export.graph import export_graph
+from caloforge.export.onnx import Onnx
 from caloforge.simulator import Simulator
 from caloforge.simulator.engines import Batch, Made, rows_per_piece
 
@@ -98,10 +99,7 @@ class _Places:
         for start in range(0, n, rows):
             piece = slice(start, start + rows)
             binding, made = session.io_binding(), voxels[: len(noise[piece])]
-            for bind, name, array in (
-                (binding.bind_input, "noise", noise[piece]),
-                (binding.bind_input, "incident_energy", energies[piece]),
-                (binding.bind_output, "voxels", made),
-            ):
-                bind(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+            for name, array in zip(Onnx.input_names, (noise[piece], energies[piece]), strict=True):
+                binding.bind_input(name, "cpu", 0, np.float32, array.shape, array.ctypes.data)
+            binding.bind_output(Onnx.output_name, "cpu", 0, np.float32, made.shape, made.ctypes.data)
             self.pieces.append((binding, made))

@@ -263,7 +263,7 @@ def _record(graph: GeneratorGraph, form: GraphFormat, exporter: Exporter) -> onn
             other = "legacy" if exporter == "dynamo" else "dynamo"
             raise CaloforgeError(
                 f"PyTorch's exporter '{exporter}' cannot record this model ({said.splitlines()[0][:120]}): "
-                f"try --exporter {other}"
+                f"try caloforge export --exporter {other}"
             ) from None
     if form.batch is not None:
         for value in (*recorded.graph.input, *recorded.graph.output):

@@ -3,8 +3,8 @@
 One sample at a time, an operation costs about a microsecond, whatever it does to a few hundred numbers. So:
 
 - Permutations, LU maps and the order of a coupling's halves are folded into one matrix per half.
-- Everything that depends on the conditions alone, gates of all blocks and the conditions' part of all first layers, is
-  one product; sums enter as the third term of a product.
+- What depends on the conditions alone is two products: gates of all blocks, and the conditions' part of all first
+  layers. Sums enter as the third term of a product.
 - The inverse spline (`caloforge.networks.spline`) is evaluated in all K bins at once, without a search. Let t
   be y's place in a bin, from 0 (y below it) to 1 (above). Solving the quadratic for ξ, with s = height / width,
 

@@ -20,15 +20,13 @@ from typing import Any
 import numpy as np
 import torch
 
+from caloforge.energies import outside_range
 from caloforge.errors import CaloforgeError
 from caloforge.models import MODELS
 from caloforge.showers import ShowerWriter
 from caloforge.simulator.core import CHANGED, Simulator, batches
 from caloforge.simulator.engines import Batch, Engine, Made, TorchEngine
 from caloforge.units import format_energy
-
-ROUNDING = 1e-3
-"""Energies this far beyond the ends of a range, relative to them, count as inside."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +86,10 @@ def generate(
     if workers < 1:
         raise CaloforgeError(f"the number of workers must be at least 1, not {workers}")
     engine = TorchEngine(simulator) if engine is None else engine
-    _check_range(np.asarray(energies), engine)
     facts = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in simulator.provenance.items()}
     facts |= {"source": "caloforge", "seed": seed, "batch_size": batch_size, "engine": engine.name}
     todo = batches(energies, seed, batch_size, shard)
+    _check_range(np.asarray(energies), engine)
     model = postprocessing = writing = deposited = 0.0
     begun = time.perf_counter()
     with ShowerWriter(path, simulator.geometry, {**facts, **(attributes or {})}, compression) as out:
@@ -111,12 +109,12 @@ def generate(
 def _check_range(energies: np.ndarray, engine: Engine) -> None:
     if engine.energy_range is None:
         return
-    low, high = engine.energy_range
-    outside = (energies < (1 - ROUNDING) * low) | (energies > (1 + ROUNDING) * high)
-    if outside.any():
+    outside = energies[outside_range(energies, *engine.energy_range)]
+    if len(outside):
+        low, high, first = (format_energy(float(energy)) for energy in (*engine.energy_range, outside[0]))
         raise CaloforgeError(
-            f"the engine {engine.name} makes showers of {format_energy(low)} … {format_energy(high)} only, not of "
-            f"{format_energy(float(energies[np.argmax(outside)]))}: --engine torch goes beyond the training range"
+            f"the engine {engine.name} makes showers of {low} … {high} only, not of {first}: "
+            "--engine torch goes beyond the training range"
         )
 
 
