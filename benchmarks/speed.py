@@ -44,7 +44,8 @@ def save_fresh(folder: Path, width: int) -> None:
 def markdown(found: dict) -> str:
     """The table, one row per batch and number of threads."""
     names = list(found["generator"][0]["ms"])
-    ratios = [f"nflows / {name}" for name in ("torch", "onnx", "graph")]
+    ours = [name for name in names if name not in ("model", "floor", "nflows")]
+    ratios = [f"nflows / {name}" for name in ours] if "nflows" in names else []
     titles = ["threads", "batch", *names, "torch / floor", "postprocessing", *ratios]
     lines = ["| " + " | ".join(titles) + " |"]
     lines.append("|" + " --- |" * len(titles))
@@ -56,7 +57,7 @@ def markdown(found: dict) -> str:
 
         cells = [str(row["threads"]), str(row["batch"]), *(f"{ms[name]:.4g}" for name in names)]
         cells += [ratio("torch", "floor"), f"{100 * row['postprocessing']:.0f} %"]
-        cells += [ratio("nflows", name) for name in ("torch", "onnx", "graph")]
+        cells += [ratio("nflows", name) for name in ours] if ratios else []
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -73,7 +74,7 @@ def main() -> None:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
 
-        engines = ["--engines", "onnx"]
+        engines = ["--engines", "onnx,onnx-int8"]
     except ImportError:
         print("onnxruntime is not installed, left out: pip install 'caloforge[onnx]'")
     if given.peers is not None and (given.peers / "nflows").is_dir():

@@ -122,7 +122,7 @@ def test_the_plot(run: Path, tmp_path: Path) -> None:
         (["--particle", "gamma"], "--particle is Geant4's: add --against geant4"),
         (["--detector", "w-si"], "--detector is Geant4's: add --against geant4"),
         (["--threads", "0"], "--threads '0' is no list of whole numbers"),
-        (["--engines", "jax"], "--engines knows onnx and compile, not 'jax'"),
+        (["--engines", "jax"], "--engines knows compile, onnx and onnx-int8, not 'jax'"),
         (["--peer", "zuko"], "--peer is nflows, not 'zuko'"),
         (["--peer-path", "x"], "--peer-path says where the peer is: add --peer nflows"),
         (["--peer", "nflows", "--against", "geant4"], "--peer does not go with --against geant4"),

@@ -50,6 +50,8 @@ def test_a_graph_and_its_card(run: Path, tmp_path: Path) -> None:
     assert "parity with PyTorch before the threshold: largest |difference|" in result.output
     assert json.loads((tmp_path / "new" / "p.onnx.json").read_text())["format"] == "par04"
     assert f"{out} exists: give another -o or --overwrite" in fails(run, "--format", "par04", "-o", out)
+    small = fails(run, "--precision", "int8", "-o", tmp_path / "small.onnx")
+    assert "8 bits would save nothing: before its last product this model has none" in small
 
 
 def test_showers_for_playback(run: Path, tmp_path: Path) -> None:
@@ -70,6 +72,8 @@ def test_showers_for_playback(run: Path, tmp_path: Path) -> None:
     [
         (["-f", "tflite"], "--format is one of onnx, atlas, par04, calodit2, ddml-hdf5, not 'tflite'"),
         (["--exporter", "new"], "--exporter is dynamo or legacy, not 'new'"),
+        (["--precision", "int4"], "--precision is float32 or int8, not 'int4'"),
+        (["-f", "ddml-hdf5", "--energies", "list:200", "--precision", "int8"], "--precision int8 is for graphs"),
         (["-n", "5"], "-n is for --format ddml-hdf5, and this is onnx"),
         (["--cell-size", "5"], "--cell-size is for --format ddml-hdf5, and this is onnx"),
         (["-f", "ddml-hdf5"], "say at which energies"),

@@ -194,7 +194,7 @@ def _photons() -> Geometry:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--engine", "jax"], "--engine is torch, compile or onnx, not 'jax'"),
+        (["--engine", "jax"], "--engine is torch, compile, onnx or onnx-int8, not 'jax'"),
         (["--shard", "3/3"], "shard 3/3 does not exist: N shards are counted 0/N … (N-1)/N"),
         (["--shard", "one"], "'one' is no shard; write its number from 0 and how many there are, as in 0/10"),
         (["--shard", "0/2", "--shards", "2"], "--shard makes one part and --shards all of them"),

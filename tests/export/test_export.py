@@ -357,7 +357,7 @@ def test_thresholds_and_shrinking_are_recorded(instead: float, small_geometry: G
 def test_the_onnx_engine_makes_the_same_showers(small_geometry: Geometry, monkeypatch: pytest.MonkeyPatch) -> None:
     import caloforge.export.engine as module
 
-    monkeypatch.setattr(module, "export_graph", lambda s, n, p: export_graph(s, n, p, showers=8))
+    monkeypatch.setattr(module, "export_graph", lambda s, n, p, **how: export_graph(s, n, p, showers=8, **how))
     subject = simulator(small_geometry)
     batch = Batch(0, np.resize([600.0, 2000.0, 7000.0], 50), seed=8)
     made, wanted = OnnxEngine(subject).make(batch).voxels, TorchEngine(subject).make(batch).voxels
@@ -372,7 +372,7 @@ def test_the_onnx_engine_keeps_batches_apart(small_geometry: Geometry, monkeypat
     """Threads, batches of other sizes and pieces of batches share nothing; what was made stays as it was."""
     import caloforge.export.engine as module
 
-    monkeypatch.setattr(module, "export_graph", lambda s, n, p: export_graph(s, n, p, showers=8))
+    monkeypatch.setattr(module, "export_graph", lambda s, n, p, **how: export_graph(s, n, p, showers=8, **how))
     engine = OnnxEngine(simulator(small_geometry))
     batches = [Batch(k, np.resize([600.0, 2000.0, 7000.0], n), seed=k) for k, n in enumerate((50, 1, 50, 7) * 5)]
     alone = [engine.make(batch).voxels for batch in batches]

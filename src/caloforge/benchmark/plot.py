@@ -15,6 +15,8 @@ LABELS = {
     "floor": "bare matrix products",
     "onnx": "caloforge, onnxruntime",
     "graph": "onnxruntime's part",
+    "onnx-int8": "caloforge, onnxruntime, 8 bits",
+    "graph-int8": "onnxruntime's part, 8 bits",
     "compile": "caloforge, torch.compile",
     "nflows": "flow by nflows",
 }

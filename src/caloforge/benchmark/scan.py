@@ -9,8 +9,8 @@ the clock on the wall.
 | `torch` | energies to voxels in MeV, by the torch engine |
 | `model` | the same without undoing the preprocessing |
 | `floor` | the bare matrix products of the same network (`caloforge.benchmark.floor`) |
-| `onnx`, `compile` | as `torch`, by the other engines |
-| `graph` | onnxruntime's part of `onnx`, noise and energies lying ready: what a C++ program waits for |
+| `onnx`, `onnx-int8`, `compile` | as `torch`, by the other engines |
+| `graph`, `graph-int8` | onnxruntime's part of it, noise and energies lying ready: what a C++ program waits for |
 | `nflows` | as `torch`, with the flow by nflows (`caloforge.benchmark.peers`) |
 """
 

@@ -36,7 +36,7 @@ def benchmark(
         help="Showers per call of the generator, by commas; by default 1,100,10000, against Geant4 1,1000.",
     ),
     threads: str = typer.Option("1", "--threads", help="Threads, by commas, as in 1,all; against Geant4 always 1."),
-    engines: str = typer.Option("", "--engines", help="Time these too, by commas: onnx, compile."),
+    engines: str = typer.Option("", "--engines", help="Time these too, by commas: onnx, onnx-int8, compile."),
     peer: str | None = typer.Option(
         None, "--peer", metavar="nflows", help="Time CaloMan with its flow by nflows too, if that can be imported."
     ),
@@ -78,10 +78,11 @@ def benchmark(
     several by the clock on the wall. Geant4's time is the mean CPU time of its events, without its initialisation.
 
     Columns: torch is `generate` as it is; model the same without undoing the preprocessing; floor the bare matrix
-    products of the same network; onnx and compile are the other engines; graph is onnxruntime's part of onnx, noise
-    and energies lying ready, which is what a C++ program waits for; nflows is torch with the flow by that library.
+    products of the same network; onnx, onnx-int8 and compile are the other engines; graph and graph-int8 are
+    onnxruntime's part of the two, noise and energies lying ready, which is what a C++ program waits for; nflows is
+    torch with the flow by that library.
 
-    Example: caloforge benchmark run --engines onnx --peer nflows --peer-path peers -o benchmark.json --plot times.png
+    Example: caloforge benchmark run --engines onnx,onnx-int8 --peer nflows --peer-path peers -o benchmark.json
 
     Example: caloforge benchmark run --against geant4 --batches 1,1000 -n 20 -o benchmark.json
     """
@@ -140,23 +141,21 @@ def _others(
 ) -> Callable[[int], dict[str, Call]]:
     """Number of threads → what is timed besides the torch engine, name → call."""
     from caloforge.benchmark.peers import nflows_caloman
+    from caloforge.cli.engines import ENGINES, make_engine
     from caloforge.errors import CaloforgeError
     from caloforge.simulator.engines import TorchEngine
 
-    def onnx(threads: int) -> dict[str, Call]:
-        from caloforge.export.engine import OnnxEngine
+    def timed(name: str, threads: int) -> dict[str, Call]:
+        engine = make_engine(name, simulator, threads)
+        if isinstance(engine, TorchEngine):
+            return {name: engine.make}
+        return {name: engine.make, name.replace("onnx", "graph"): engine.run_graph}
 
-        engine = OnnxEngine(simulator, threads)
-        return {"onnx": engine.make, "graph": engine.run_graph}
-
-    def compiled(threads: int) -> dict[str, Call]:
-        return {"compile": TorchEngine(simulator, compiled=True).make}
-
-    known = {"onnx": onnx, "compile": compiled}
+    known = ENGINES[1:]  # torch is timed anyway
     chosen = [word.strip() for word in engines.split(",") if word.strip()]
     for word in chosen:
         if word not in known:
-            raise CaloforgeError(f"--engines knows {' and '.join(known)}, not '{word}'")
+            raise CaloforgeError(f"--engines knows {', '.join(known[:-1])} and {known[-1]}, not '{word}'")
     peers: dict[str, Call] = {}
     if peer is not None:
         if peer != "nflows":
@@ -166,7 +165,7 @@ def _others(
         raise CaloforgeError("--peer-path says where the peer is: add --peer nflows")
 
     def calls(threads: int) -> dict[str, Call]:
-        made = [known[word](threads) for word in chosen]
+        made = [timed(word, threads) for word in chosen]
         return {name: call for part in (*made, peers) for name, call in part.items()}
 
     return calls
@@ -193,7 +192,7 @@ def _scan(
     for row in rows:
         parts = [f"{row.threads} thread(s), batch {row.batch}: torch takes {row.ratio('torch', 'floor'):.2f} x floor"]
         parts.append(f"postprocessing {100 * row.postprocessing:.0f} %")
-        for name in ("torch", "onnx", "graph"):
+        for name in ("torch", "onnx", "graph", "onnx-int8", "graph-int8"):
             ratio = row.ratio("nflows", name)
             parts += [] if ratio is None else [f"{ratio:.1f} times as fast as nflows by {name}"]
         stdout.print("; ".join(parts), markup=False)

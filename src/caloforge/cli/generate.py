@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from caloforge.simulator.engines import Engine
     from caloforge.simulator.shards import Shard
 
-ENGINES = ("torch", "compile", "onnx")
-
 SANE = (0.01, 3.0)
 """Mean E_dep / E_inc outside of which something must be wrong."""
 
@@ -54,7 +52,8 @@ def generate(
         "torch",
         "--engine",
         help="torch, mostly the fastest for batches; compile (torch.compile, slow to start); onnx (onnxruntime, extra "
-        "onnx), the fastest for one shower at a time, and only within the training range of energies.",
+        "onnx), the fastest for one shower at a time, and only within the training range of energies; onnx-int8, "
+        "faster still, with rounded weights.",
     ),
     workers: int = typer.Option(
         1, "--workers", min=1, help="Batches made at a time, by threads; does not change the showers."
@@ -84,6 +83,7 @@ def generate(
     Example: caloforge generate caloscore --sampler multistep --steps 30 --energies list:4GeV -o few_steps.h5
     """
     from caloforge.cli.console import stdout
+    from caloforge.cli.engines import ENGINES, make_engine
     from caloforge.cli.stopping import sigterm_interrupts
     from caloforge.energies import parse_law
     from caloforge.errors import CaloforgeError
@@ -118,7 +118,7 @@ def generate(
     overrides = overrides + [f"model.{key}={value}" for key, value in short.items() if value is not None]
     simulator = _load(run, trust, overrides, device, precision)
     law = parse_law(energies)
-    job = _Job(simulator, _engine(engine, simulator), law, n, seed, batch_size, workers, compression, resume)
+    job = _Job(simulator, make_engine(engine, simulator), law, n, seed, batch_size, workers, compression, resume)
     with sigterm_interrupts() as check_stopped:
         for path, part in parts:
             made = job.make(path, part, check_stopped)
@@ -140,16 +140,6 @@ def _load(run: Path, trust: list[str], overrides: list[str], device: str, precis
     with importable(Path.cwd()):
         simulator = Simulator.load(run, trust, model_settings(overrides)).to(choose_device(device))
     return simulator.to(torch.float64) if precision == "float64" else simulator
-
-
-def _engine(name: str, simulator: Simulator) -> Engine:
-    from caloforge.simulator.engines import TorchEngine
-
-    if name != "onnx":
-        return TorchEngine(simulator, compiled=name == "compile")
-    from caloforge.export.engine import OnnxEngine
-
-    return OnnxEngine(simulator)
 
 
 @dataclass

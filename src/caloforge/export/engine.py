@@ -1,4 +1,4 @@
-"""The `onnx` engine: generation through onnxruntime, from the graph that `caloforge export --format onnx` ships.
+"""The engines `onnx` and `onnx-int8`: generation through onnxruntime, from what `caloforge export --format onnx` ships.
 
 For one shower at a time, drawing noise and handing arrays to and fro took a fifth of the time. So inputs and outputs
 lie in places that are told to onnxruntime once, and noise is drawn where it is read.
@@ -17,27 +17,28 @@ import torch
 
 from caloforge.errors import CaloforgeError
 from caloforge.export.check import session
-from caloforge.export.graph import export_graph
+from caloforge.export.graph import Precision, export_graph
 from caloforge.export.onnx import Onnx
 from caloforge.simulator import Simulator
 from caloforge.simulator.engines import Batch, Made, rows_per_piece
 
 
 class OnnxEngine:
-    """onnxruntime on the CPU, in float32; safe to call from several threads.
+    """onnxruntime on the CPU, noise and voxels in float32; safe to call from several threads.
 
     Like all exported graphs it moves energies outside the training range to its ends; `generate` refuses them.
 
     Args:
         simulator: what to run, float32 on the CPU.
         threads: of onnxruntime, for each call.
+        precision: of large matrix products: float32, or int8 (`caloforge.export.int8`).
 
     Raises:
         CaloforgeError: what `export_graph` raises; the simulator is not float32 on the CPU.
     """
 
-    def __init__(self, simulator: Simulator, threads: int = 1) -> None:
-        self.name = "onnx"
+    def __init__(self, simulator: Simulator, threads: int = 1, precision: Precision = "float32") -> None:
+        self.name = "onnx" if precision == "float32" else f"onnx-{precision}"
         low, high = simulator.provenance.get("energy_range_mev", (0.0, float("inf")))
         self.energy_range: tuple[float, float] | None = (float(low), float(high))
         parameter = next(simulator.model.parameters())
@@ -45,7 +46,7 @@ class OnnxEngine:
             raise CaloforgeError("the onnx engine runs in float32 on the CPU: --engine torch does the rest")
         with tempfile.TemporaryDirectory(prefix="caloforge-onnx-") as folder:
             path = Path(folder) / "graph.onnx"
-            export_graph(simulator, "onnx", path)
+            export_graph(simulator, "onnx", path, precision=precision)
             self._session = session(path.read_bytes(), threads)
         self._noise_dim: int = simulator.model.noise_dim  # type: ignore[assignment]
         self._n_voxels = simulator.geometry.n_voxels

@@ -1,0 +1,202 @@
+"""8-bit products: rounding worked out by hand, its bound, and what an exported graph keeps of a shower."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from caloforge.errors import CaloforgeError
+from caloforge.export import check
+from caloforge.export.check import session
+from caloforge.export.engine import OnnxEngine
+from caloforge.export.graph import card_path, export_graph
+from caloforge.export.int8 import BLOCK, LEAST_WEIGHTS, round_to_int8, with_int8_products
+from caloforge.geometry import Geometry
+from caloforge.models.caloman import CaloMan
+from caloforge.simulator import Simulator
+from caloforge.simulator.engines import Batch, TorchEngine
+from caloforge.transforms import build_transforms
+
+LOW, HIGH = 500.0, 8000.0
+
+
+@pytest.fixture(autouse=True)
+def _with_onnx() -> None:
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package, reason="export needs the extra onnx")
+
+
+def simulator(geometry: Geometry, width: int = 160) -> Simulator:
+    """A CaloMan whose decoder has products worth rounding."""
+    torch.manual_seed(3)
+    chain = [
+        {"kind": "readout_threshold", "value": 0.5},
+        {"kind": "incident_energy_fraction", "maximum": 2.0},
+        {"kind": "linear_condition"},
+    ]
+    ends = torch.tensor([[LOW], [HIGH]])
+    transforms = build_transforms(chain, geometry).fit(torch.ones(2, geometry.n_voxels), ends)
+    sizes = {"latent_dim": 4, "hidden": [width] * 3, "flow_layers": 2, "flow_width": 8, "flow_blocks": 1}
+    model = CaloMan(geometry.n_voxels, 1, **sizes).eval()
+    with torch.no_grad():
+        model.autoencoder.decoder[-1].bias += 0.4
+    facts = {"energy_range_mev": [LOW, HIGH], "weights_sha256": "0" * 64, "recipe": "r", "particle": "e-"}
+    return Simulator(geometry, transforms, model, facts)
+
+
+def test_rounding_by_hand() -> None:
+    """Two blocks of the one output: scales 1.27 / 127 = 0.01 and 0, whose weights are padding or nothing."""
+    weight = np.zeros((1, BLOCK + 1), dtype=np.float32)
+    weight[0, :4] = [1.27, -0.5, 0.0149, -0.0151]
+    whole, scale = round_to_int8(weight)
+    assert whole.shape == (1, 2, BLOCK)
+    assert whole.dtype == np.uint8
+    np.testing.assert_allclose(scale, [[0.01, 0.0]], rtol=1e-6)
+    assert whole[0, 0, :5].tolist() == [128 + 127, 128 - 50, 128 + 1, 128 - 2, 128]
+    assert (whole[0, 1] == 128).all()
+
+
+def test_rounding_moves_a_weight_by_half_a_scale_at_most() -> None:
+    weight = np.random.default_rng(1).standard_normal((7, 3 * BLOCK - 5)).astype(np.float32)
+    whole, scale = round_to_int8(weight)
+    back = ((whole.astype(np.float32) - 128) * scale[:, :, None]).reshape(7, -1)
+    assert (back[:, weight.shape[1] :] == 0).all()
+    moved = np.abs(back[:, : weight.shape[1]] - weight)
+    assert (moved <= 0.5001 * np.repeat(scale, BLOCK, axis=1)[:, : weight.shape[1]]).all()
+    assert moved.max() > 0.4 * scale.min()
+    assert whole.min() >= 1  # -127 … 127: as far below zero as above
+
+
+def products(n: int, rng: np.random.Generator) -> Any:
+    """x (B, n) → in turn a large product with a bias, with given sums, with weights that lie transposed under another
+    name, with nothing, then a small one, and last a large one."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    weights = {f"w{k}": (rng.standard_normal((n, n)) / n**0.5).astype(np.float32) for k in range(4)}
+    weights |= {"bias": rng.standard_normal(n).astype(np.float32), "small": np.eye(n, 40, dtype=np.float32)}
+    weights["last"] = rng.standard_normal((40, 500)).astype(np.float32)
+    nodes = [
+        helper.make_node("Gemm", ["x", "w0", "bias"], ["y0"]),
+        helper.make_node("Gemm", ["y0", "w1", "x"], ["y1"]),
+        helper.make_node("Identity", ["w2"], ["w2_again"]),
+        helper.make_node("Gemm", ["y1", "w2_again", "bias"], ["y2"], transB=1),
+        helper.make_node("MatMul", ["y2", "w3"], ["y3"]),
+        helper.make_node("MatMul", ["y3", "small"], ["y4"]),
+        helper.make_node("MatMul", ["y4", "last"], ["y"]),
+    ]
+    sizes = {"x": n, "y3": n, "y": 500}
+    values = {name: helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", size]) for name, size in sizes.items()}
+    constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "g", [values["x"]], [values["y3"], values["y"]], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def test_all_large_products_but_the_last_are_done_in_8_bits() -> None:
+    n = 130  # no multiple of the block
+    assert n * n >= LEAST_WEIGHTS
+    rng = np.random.default_rng(2)
+    model = products(n, rng)
+    before = model.SerializeToString()
+    rounded = with_int8_products(model)
+    assert model.SerializeToString() == before
+    kinds = [node.op_type for node in rounded.graph.node]
+    assert kinds == ["MatMulNBits", "MatMulNBits", "Add", "Identity", "MatMulNBits", "MatMulNBits", "MatMul", "MatMul"]
+    x = rng.standard_normal((6, n)).astype(np.float32)
+    wanted = session(before).run(None, {"x": x})
+    made = session(rounded.SerializeToString()).run(None, {"x": x})
+    for one, other in zip(made, wanted, strict=True):
+        off = float(np.sqrt(((one - other) ** 2).mean() / (other**2).mean()))
+        assert 1e-4 < off < 0.02  # four roundings in a row
+    # What is left in float32 is exact.
+    np.testing.assert_allclose(made[1], made[0][:, :40] @ model_constant(model, "last"), rtol=1e-4, atol=1e-4)
+
+
+def model_constant(model: Any, name: str) -> np.ndarray:
+    from onnx import numpy_helper
+
+    return numpy_helper.to_array(next(value for value in model.graph.initializer if value.name == name))
+
+
+def test_a_product_is_off_by_no_more_than_the_rounding_allows() -> None:
+    """|Σ x w − Σ x̂ ŵ| ≤ Σ |x| s_w / 2 + Σ s_x / 2 |ŵ|, with the scales of weights and inputs in their blocks."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    n, rng = 2 * 2 * BLOCK, np.random.default_rng(4)
+    first, last = (rng.standard_normal((n, n)).astype(np.float32) for _ in range(2))
+    x = rng.standard_normal((20, n)).astype(np.float32) * 10.0 ** rng.uniform(-3, 3, (20, 1)).astype(np.float32)
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["B", n]) for name in ("x", "y", "z")]
+    nodes = [helper.make_node("MatMul", ["x", "a"], ["y"]), helper.make_node("MatMul", ["y", "b"], ["z"])]
+    constants = [numpy_helper.from_array(value, name) for name, value in (("a", first), ("b", last))]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    made = session(with_int8_products(model).SerializeToString()).run(["y"], {"x": x})[0].astype(np.float64)
+
+    whole, scale = round_to_int8(first.T)
+    kept = ((whole.astype(np.float64) - 128) * scale[:, :, None]).reshape(n, n)  # (outputs, inputs)
+    s_x = np.abs(x).reshape(20, -1, BLOCK).max(axis=2) / 127
+    exact = x.astype(np.float64) @ first.astype(np.float64)
+    allowed = np.abs(x) @ np.repeat(scale, BLOCK, axis=1).T / 2 + np.repeat(s_x, BLOCK, axis=1) / 2 @ np.abs(kept).T
+    off = np.abs(made - exact)
+    assert (off <= 1.001 * allowed).all()
+    assert (off > 0).any()
+
+
+def test_an_export_in_8_bits_is_smaller_and_nearly_the_same(small_geometry: Geometry, tmp_path: Path) -> None:
+    subject = simulator(small_geometry)
+    plain = export_graph(subject, "onnx", tmp_path / "a.onnx", showers=40)
+    parity = export_graph(subject, "onnx", tmp_path / "b.onnx", showers=40, precision="int8")
+    assert plain.int8 is None
+    assert parity.int8 is not None
+    assert parity.largest == plain.largest
+    assert parity.largest < parity.int8.largest < 0.02
+    assert 0 < parity.int8.voxels < 0.02
+    assert 0 < parity.int8.deposited < 0.02
+    assert (tmp_path / "b.onnx").stat().st_size < 0.6 * (tmp_path / "a.onnx").stat().st_size
+    cards = [json.loads(card_path(tmp_path / name).read_text()) for name in ("a.onnx", "b.onnx")]
+    assert [card["precision"].split()[0] for card in cards] == ["float32", "large"]
+    assert cards[1]["parity"]["int8"]["voxels"] == parity.int8.voxels
+    assert "8-bit products move voxels by" in str(parity.int8)
+
+
+@pytest.mark.parametrize("name", ["atlas", "onnx"])
+def test_other_formats_take_8_bits_too(name: str, small_geometry: Geometry, tmp_path: Path) -> None:
+    parity = export_graph(simulator(small_geometry), name, tmp_path / "g.onnx", showers=20, precision="int8")
+    assert parity.int8 is not None
+
+
+def test_the_engine_in_8_bits_makes_nearly_the_same_showers(small_geometry: Geometry) -> None:
+    subject = simulator(small_geometry)
+    batch = Batch(0, np.resize([600.0, 2000.0, 7000.0], 50), seed=8)
+    engine = OnnxEngine(subject, precision="int8")
+    assert engine.name == "onnx-int8"
+    made, wanted = engine.make(batch).voxels, TorchEngine(subject).make(batch).voxels
+    scale = batch.energies[:, None]
+    off = np.sqrt((((made - wanted) / scale) ** 2).mean() / ((wanted / scale) ** 2).mean())
+    assert 1e-5 < off < 0.02
+
+
+def test_mistakes(small_geometry: Geometry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "g.onnx"
+    with pytest.raises(CaloforgeError, match="8 bits would save nothing: before its last product this model has none"):
+        export_graph(simulator(small_geometry, 12), "onnx", path, showers=8, precision="int8")
+    subject = simulator(small_geometry)
+    with monkeypatch.context() as patched:
+        patched.setattr(check, "ROUNDING_TOLERANCE", 1e-6)
+        with pytest.raises(CaloforgeError, match=r"8-bit products move voxels by .*nothing was written: export in"):
+            export_graph(subject, "onnx", path, showers=8, precision="int8")
+    whole = check._run
+
+    def old_runtime(model: bytes, *rest: Any) -> Any:
+        if b"MatMulNBits" in model:
+            raise RuntimeError("Only 4b quantization is supported")
+        return whole(model, *rest)
+
+    monkeypatch.setattr(check, "_run", old_runtime)
+    with pytest.raises(CaloforgeError, match=r"onnxruntime cannot do products in 8 bits here \(Only 4b"):
+        export_graph(subject, "onnx", path, showers=8, precision="int8")
+    assert not list(tmp_path.iterdir())
