@@ -116,6 +116,7 @@ BAD = {
     "missing kind": (_changed("model", "kind", value=None), "model: missing key 'kind'"),
     "wrong type": (_changed("training", "epochs", value="many"), "'training.epochs' is 'many'"),
     "out of range": (_changed("training", "epochs", value=0), "'training.epochs' is 0"),
+    "a switch": (_changed("training", "clip_norm", value=True), "'training.clip_norm' is True: .*is a switch"),
     "unknown model": (
         _changed("model", "kind", value="calomen"),
         "unknown model 'calomen'; known are .*caloman",

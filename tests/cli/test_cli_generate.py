@@ -206,6 +206,7 @@ def _photons() -> Geometry:
 )
 def test_mistakes(words: list[str], message: str, run: Path, tmp_path: Path) -> None:
     assert message in fails("generate", run, "--energies", LAW, "-o", tmp_path / "out", *words)
+    assert not (tmp_path / "out").exists()
 
 
 def test_resume_keeps_only_what_was_asked_for(run: Path, tmp_path: Path) -> None:

@@ -105,6 +105,11 @@ def generate(
         if out.is_file():
             raise CaloforgeError(f"{out} is a file; --shards needs a folder")
         parts = [(out / Shard(k, shards).file_name(), Shard(k, shards)) for k in range(shards)]
+    law = parse_law(energies)
+    total = law.natural_count if n is None else n
+    for _, part in parts:
+        if part is not None and total is not None:
+            part.rows(total)
     for path, _ in parts:
         prepare_parent(path)
         if path.exists() and energies.startswith("like:") and path.resolve() == Path(energies[5:]).resolve():
@@ -117,7 +122,6 @@ def generate(
             raise CaloforgeError(f"--{key} {value} is short for --set model.{key}={value}: give one of the two")
     overrides = overrides + [f"model.{key}={value}" for key, value in short.items() if value is not None]
     simulator = _load(run, trust, overrides, device, precision)
-    law = parse_law(energies)
     job = _Job(simulator, make_engine(engine, simulator), law, n, seed, batch_size, workers, compression, resume)
     with sigterm_interrupts() as check_stopped:
         for path, part in parts:

@@ -57,8 +57,15 @@ class Shard:
         return f"{self.number}/{self.of}"
 
     def rows(self, n: int) -> tuple[int, int]:
-        """Where its showers start and stop among the n of the sample."""
-        return self.number * n // self.of, (self.number + 1) * n // self.of
+        """Where its showers start and stop among the n of the sample.
+
+        Raises:
+            CaloforgeError: it has none.
+        """
+        start, stop = self.number * n // self.of, (self.number + 1) * n // self.of
+        if start == stop:
+            raise CaloforgeError(f"shard {self} of {n} showers is empty: ask for fewer shards, or for more showers")
+        return start, stop
 
     def file_name(self) -> str:
         """Name of its file in a folder of shards."""
@@ -90,8 +97,6 @@ def draw_energies(law: EnergyLaw, n: int | None, seed: int, shard: Shard | None 
     if total is None:
         return law.draw(None, random(0))  # says that the number is missing
     start, stop = shard.rows(total)
-    if start == stop:
-        raise CaloforgeError(f"shard {shard} of {total} showers is empty: ask for fewer shards, or for more showers")
     own = law.natural_count
     if own is None:
         return law.draw(stop - start, random(2, shard.number, 0))

@@ -6,7 +6,16 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+)
 
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import Stage
@@ -46,6 +55,14 @@ class StageSettings(BaseModel):
     select: str = "last"
     patience: PositiveInt | None = None
     select_showers: PositiveInt = 50_000
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_switch(cls, value: Any) -> Any:
+        # pydantic would take true for 1.
+        if isinstance(value, bool):
+            raise ValueError("no setting of the training is a switch")
+        return value
 
 
 class TrainingSettings(StageSettings):
