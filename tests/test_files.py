@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from caloforge.errors import CaloforgeError
-from caloforge.files import atomic_path, printable, refuse_existing
+from caloforge.files import atomic_path, prepare_parent, printable, refuse_existing
 from caloforge.units import count
 
 
@@ -40,6 +40,15 @@ def test_a_link_stays_and_what_it_points_to_is_written(tmp_path: Path) -> None:
     assert link.is_symlink()
     assert target.read_text() == "new"
     assert [path.name for path in target.parent.iterdir()] == ["showers.h5"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != tmp_path)  # root may write anywhere
+    with pytest.raises(CaloforgeError, match=r"cannot write to .*: permission denied"):
+        prepare_parent(tmp_path / "a.h5")
+    prepare_parent(tmp_path / "new" / "a.h5")
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

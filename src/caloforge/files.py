@@ -21,7 +21,7 @@ def prepare_parent(target: Path) -> None:
     """Create the folder that `target` goes into.
 
     Raises:
-        CaloforgeError: the folder cannot be created, or `target` is a folder, a device or a pipe.
+        CaloforgeError: the folder cannot be created or written to, or `target` is a folder, a device or a pipe.
     """
     if target.is_dir():
         raise CaloforgeError(f"{target} is a folder; give the path of a file to write")
@@ -31,6 +31,9 @@ def prepare_parent(target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CaloforgeError(f"cannot create the folder {target.parent}: {error.strerror}") from error
+    folder = Path(os.path.realpath(target)).parent  # of what a symbolic link points to
+    if folder.is_dir() and not os.access(folder, os.W_OK):
+        raise CaloforgeError(f"cannot write to {folder}: permission denied")
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:

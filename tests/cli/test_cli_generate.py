@@ -181,6 +181,11 @@ def test_merge_refuses_what_does_not_belong_together(run: Path, small_showers: S
         "merge", tmp_path / "plain.h5", tmp_path / "photons.h5", "-o", out
     )
     assert not out.exists()
+    done("generate", run, "--energies", LAW, "-n", 5, "-o", tmp_path / "whole.h5")
+    said = done("merge", tmp_path / "plain.h5", tmp_path / "whole.h5", "-o", tmp_path / "both.h5")
+    assert "note: the files differ in" in said
+    assert "engine" in said
+    assert "note" not in done("merge", tmp_path / "whole.h5", tmp_path / "whole.h5", "-o", tmp_path / "twice.h5")
     done("merge", a, c, "--incomplete", "-o", out)
     assert len(Showers.read(out)) == 20
 

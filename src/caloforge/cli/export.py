@@ -27,7 +27,7 @@ def export(
     precision: str = typer.Option(
         "float32",
         "--precision",
-        help="Of large matrix products: float32, or int8, for speed: a quarter of the bytes, rounded showers.",
+        help="Of large matrix products: float32, or int8, for speed: as many in 8 bits as the check allows.",
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace files of that name."),
     trust: list[str] = typer.Option(
@@ -37,9 +37,10 @@ def export(
     """Write a run as one checked file, with a JSON card that says what is in it.
 
     A graph takes noise and energy and gives energies: the preprocessing is undone and the threshold applied inside.
-    It is written only if onnxruntime agrees with PyTorch, whose largest difference is printed. With --precision int8 it
-    makes single showers faster, and its weights are rounded; how far that moves the showers is printed too, and
-    `caloforge generate --engine onnx-int8` makes showers of it for `caloforge evaluate` to judge.
+    It is written only if onnxruntime agrees with PyTorch, whose largest difference is printed.
+
+    With --precision int8 as many large matrix products are done in 8 bits as that agreement allows. Where reading
+    weights is most of a shower's time, as in a wide CaloMan, it becomes shorter; `caloforge benchmark` says by how much.
 
     Example: caloforge export run --format onnx -o caloman.onnx
 
@@ -95,14 +96,13 @@ def export(
         shape = " x ".join(map(str, card["dataset"]["layers"]["shape"]))
         stdout.print(f"{shape} cells (shower, x, y, z), GeV", markup=False)
     else:
-        parity = export_graph(
-            simulator,
-            form,
-            out,
-            exporter="legacy" if exporter == "legacy" else "dynamo",
-            precision="int8" if precision == "int8" else "float32",
-        )
+        with sigterm_interrupts():
+            parity = export_graph(
+                simulator,
+                form,
+                out,
+                exporter="legacy" if exporter == "legacy" else "dynamo",
+                precision="int8" if precision == "int8" else "float32",
+            )
         stdout.print(str(parity), markup=False)
-        if parity.int8 is not None:
-            stdout.print(str(parity.int8), markup=False)
-    stdout.print(f"wrote {out} and {card_path(out).name}", markup=False)
+    stdout.print(f"wrote {out} and {card_path(out)}", markup=False)

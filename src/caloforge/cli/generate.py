@@ -53,7 +53,7 @@ def generate(
         "--engine",
         help="torch, mostly the fastest for batches; compile (torch.compile, slow to start); onnx (onnxruntime, extra "
         "onnx), the fastest for one shower at a time, and only within the training range of energies; onnx-int8, "
-        "faster still, with rounded weights.",
+        "the same with some products in 8 bits.",
     ),
     workers: int = typer.Option(
         1, "--workers", min=1, help="Batches made at a time, by threads; does not change the showers."

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import typer
 
+WORTH_SAYING = ("detector", "engine", "particle", "recipe", "source", "weights_sha256")
+"""Attributes in which files of one sample do not differ."""
+
 
 def merge(
     files: list[Path] = typer.Argument(..., help="Shower files, or folders that `generate --shards` wrote."),
@@ -17,11 +20,12 @@ def merge(
     """Put shower files one behind the other, in bounded memory.
 
     Shards of one sample come in their order, whatever the order of the arguments; one that is missing, given twice or
-    of another sample is an error.
+    of another sample is an error. Other files are merged as they are given; if their engine, weights or source
+    differ, that is said.
 
     Example: caloforge merge shards -o generated.h5
     """
-    from caloforge.cli.console import progress_bar, stdout
+    from caloforge.cli.console import progress_bar, stderr, stdout
     from caloforge.cli.stopping import sigterm_interrupts
     from caloforge.errors import CaloforgeError
     from caloforge.files import prepare_parent, refuse_existing
@@ -40,10 +44,11 @@ def merge(
         found += inside
     if out.resolve() in {file.resolve() for file in found}:
         raise CaloforgeError(f"{out} is itself one of the files to merge; write to another one")
-    total = 0
+    total, facts = 0, []
     for file in found:
         with ShowerFile(file) as showers:
             total += len(showers)
+            facts.append({key: str(showers.attributes.get(key)) for key in WORTH_SAYING})
     with sigterm_interrupts(), progress_bar() as bar:
         task = bar.add_task("merge", total=total, unit="showers", remark="")
         run_merge(
@@ -53,4 +58,7 @@ def merge(
             incomplete=incomplete,
             progress=lambda done: bar.advance(task, done),
         )
+    differing = [key for key in WORTH_SAYING if len({known[key] for known in facts}) > 1]
+    if differing:
+        stderr.print(f"note: the files differ in {', '.join(differing)}, of which {out} says nothing", markup=False)
     stdout.print(f"wrote {out}: {total:,} showers of {len(found)} files", markup=False)

@@ -31,7 +31,7 @@ class OnnxEngine:
     Args:
         simulator: what to run, float32 on the CPU.
         threads: of onnxruntime, for each call.
-        precision: of large matrix products: float32, or int8 (`caloforge.export.int8`).
+        precision: of large matrix products: float32, or int8 for as many as may be (`caloforge.export.int8`).
 
     Raises:
         CaloforgeError: what `export_graph` raises; the simulator is not float32 on the CPU.
@@ -43,7 +43,7 @@ class OnnxEngine:
         self.energy_range: tuple[float, float] | None = (float(low), float(high))
         parameter = next(simulator.model.parameters())
         if parameter.dtype != torch.float32 or parameter.device.type != "cpu":
-            raise CaloforgeError("the onnx engine runs in float32 on the CPU: --engine torch does the rest")
+            raise CaloforgeError(f"the engine {self.name} runs in float32 on the CPU: --engine torch does the rest")
         with tempfile.TemporaryDirectory(prefix="caloforge-onnx-") as folder:
             path = Path(folder) / "graph.onnx"
             export_graph(simulator, "onnx", path, precision=precision)

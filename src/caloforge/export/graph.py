@@ -1,9 +1,9 @@
 """From a run to one checked ONNX file and its card.
 
 The graph is recorded once, with its noise as an input and with a second output, the voxels before the readout
-threshold. So it is run in onnxruntime and compared to PyTorch (`caloforge.export.check`), in float32 and, if that is
-asked for, with its products in 8 bits (`caloforge.export.int8`); only then is the second output cut off, the noise
-drawn inside where the format wants that, and the file written. What ships is what was checked.
+threshold. So it is run in onnxruntime and compared to PyTorch (`caloforge.export.check`), and again if it then does
+products in 8 bits (`caloforge.export.int8`); only then is the second output cut off, the noise drawn inside where the
+format wants that, and the file written. What ships is what was checked.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import replace
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,9 +25,9 @@ from torch.onnx import symbolic_helper
 from caloforge import __version__
 from caloforge.errors import CaloforgeError, missing_extra
 from caloforge.export import GRAPHS
-from caloforge.export.check import Parity, check_parity, check_rounding
+from caloforge.export.check import Parity, check_parity
 from caloforge.export.formats import GraphFormat, Target
-from caloforge.export.int8 import with_int8_products
+from caloforge.export.int8 import in_8_bits
 from caloforge.files import atomic_path, write_json
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel, has_method
@@ -174,27 +173,29 @@ def export_graph(
         name: of a format in `GRAPHS`.
         path: the file to write.
         exporter: PyTorch's exporter: by TorchScript (`legacy`), in seconds, or `dynamo`, newer and slower.
-        precision: of large matrix products; `int8` is for speed (`caloforge.export.int8`).
+        precision: of large matrix products; `int8` rounds as many as agreement allows (`caloforge.export.int8`).
         showers: compared.
         seed: of their noise and energies.
 
     Returns:
-        How far apart the two were, and how far 8-bit products move the showers if they were asked for.
+        How far apart the two were.
 
     Raises:
         CaloforgeError: the model or the geometry does not fit the format, a package is absent, the exporter cannot
-            record the model, the two disagree, or 8-bit products move the showers too far.
+            record the model, the two disagree, or no product can be done in 8 bits.
     """
     require_onnx()
     decode = decoder_of(simulator.model)
     form = GRAPHS.resolve(name)(target_of(simulator))
     graph = GeneratorGraph(form, decode, simulator.transforms).eval()
     recorded = _record(graph, form, exporter)
-    parity = check_parity(recorded.SerializeToString(), form, simulator, showers, seed)
+
+    def check(graph: onnx.ModelProto) -> Parity:
+        return check_parity(graph.SerializeToString(), form, simulator, showers, seed)
+
+    parity = check(recorded)
     if precision == "int8":
-        recorded = with_int8_products(recorded)
-        rounding = check_rounding(recorded.SerializeToString(), form, simulator, showers, seed)
-        parity = replace(parity, int8=rounding)
+        recorded, parity = in_8_bits(recorded, check)
     _finish(recorded, form)
     card = describe(simulator, form, parity, exporter)
     for key, value in card.items():
@@ -221,7 +222,6 @@ def describe(simulator: Simulator, form: GraphFormat, parity: Parity, exporter: 
         "energy_range_mev": [form.target.low, form.target.high],
         "outside_the_range": "the energy is moved to the nearer end of the range",
         "parity": {**parity.to_dict(), "exporter": exporter},
-        "precision": "float32" if parity.int8 is None else "large matrix products in int8, all else in float32",
         **provenance_of(simulator),
     }
 
@@ -270,9 +270,10 @@ def _record(graph: GeneratorGraph, form: GraphFormat, exporter: Exporter) -> onn
             raise
         except Exception as error:  # the exporters raise whatever stopped them
             said = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip() or type(error).__name__
+            why = said.splitlines()[0][:120].rstrip(": ")
             other = "legacy" if exporter == "dynamo" else "dynamo"
             raise CaloforgeError(
-                f"PyTorch's exporter '{exporter}' cannot record this model ({said.splitlines()[0][:120]}): "
+                f"PyTorch's exporter '{exporter}' cannot record this model ({why}): "
                 f"try caloforge export --exporter {other}"
             ) from None
     if form.batch is not None:

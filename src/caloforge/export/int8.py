@@ -1,28 +1,30 @@
-"""8-bit products: a recorded graph with a quarter of the bytes.
+"""8-bit products: as many of a graph's as agreement with PyTorch allows, for speed.
 
 A single shower's time is mostly that of reading weights, so large matrix products are handed to onnxruntime's
 operator `MatMulNBits` (domain `com.microsoft`, on x86 since onnxruntime 1.22), which reads 8 bits per weight. An
 output's weights come in blocks of `BLOCK` inputs; with s = max|w| / 127 of a block, w becomes round(w / s). The
 operator rounds the inputs in the same way whenever it runs, and adds up whole numbers. Small products, nonlinearities
-and splines stay in float32, and so does the last product: its rounding goes straight into the voxels and would be
-nine tenths of CaloMan's.
+and splines stay in float32.
 
-The showers change by the rounding, and so do not agree with PyTorch shower by shower to the tolerance of float32:
-`caloforge.export.check.check_rounding` measures by how much, and `caloforge evaluate` whether it matters.
+Rounding near the output goes straight into the voxels; what is rounded early, such as the codes of CaloMan's flow,
+moves them much less. So the last large products stay in float32, as few as bring the showers to the tolerance that
+graphs in float32 keep to (`caloforge.export.check`).
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from caloforge.errors import CaloforgeError
+from caloforge.export.check import TOLERANCE, Disagreement, Parity
 
 if TYPE_CHECKING:
     import onnx
-
-PRODUCTS = ("Gemm", "MatMul")
 
 BLOCK = 32
 """Inputs that share a scale, a power of two."""
@@ -31,14 +33,62 @@ LEAST_INPUTS, LEAST_WEIGHTS = 32, 16_384
 """Products with fewer stay as they are: there is little to read, and splines and conditions want all digits."""
 
 
-def with_int8_products(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which large products with constant weights are done in 8 bits, except the graph's last product.
+def in_8_bits(model: onnx.ModelProto, check: Callable[[onnx.ModelProto], Parity]) -> tuple[onnx.ModelProto, Parity]:
+    """A copy with all large products in 8 bits except the last ones, as few as the check asks for.
 
     Args:
         model: in float32, as it was recorded.
+        check: a graph → how far it is from PyTorch; raises `Disagreement` if that is too far.
+
+    Returns:
+        The copy, and what the check says of it.
 
     Raises:
-        CaloforgeError: it has none.
+        CaloforgeError: there is no large product, none may be rounded, or onnxruntime cannot run the copy.
+    """
+    large = large_products(model)
+    if not large:
+        raise CaloforgeError(
+            f"8 bits would save nothing: this model has no product with {LEAST_WEIGHTS} constant weights or more; "
+            "leave it in float32"
+        )
+
+    def parity(kept: int) -> Parity | None:
+        rounded = with_int8_products(model, large[: len(large) - kept])
+        try:
+            return check(rounded)
+        except Disagreement:
+            return None
+        except Exception as error:  # onnxruntime's have no class of their own
+            said = str(error).strip().splitlines() or [type(error).__name__]
+            raise CaloforgeError(
+                f"onnxruntime cannot do products in 8 bits here ({said[0][:160]}): version 1.22 and later can on "
+                "x86; leave the graph in float32"
+            ) from None
+
+    kept = bisect_left(range(len(large)), True, key=lambda kept: parity(kept) is not None)
+    found = parity(kept) if kept < len(large) else None
+    if found is None:
+        raise CaloforgeError(
+            f"8 bits are too few for this model: with only the first of its {len(large)} large products rounded it "
+            f"disagrees with PyTorch by more than {TOLERANCE:.0e} E_inc; leave it in float32"
+        )
+    words = f"{len(large) - kept} of {len(large)} large products in 8 bits, all else in float32"
+    return with_int8_products(model, large[: len(large) - kept]), replace(found, precision=words)
+
+
+def large_products(model: onnx.ModelProto) -> list[str]:
+    """Outputs of products with at least `LEAST_INPUTS` inputs and `LEAST_WEIGHTS` constant weights, in their order."""
+    constants = _constants(model.graph)
+    return [node.output[0] for node in model.graph.node if _weight(node, constants) is not None]
+
+
+def with_int8_products(model: onnx.ModelProto, outputs: Collection[str]) -> onnx.ModelProto:
+    """A copy in which the products with these outputs are done in 8 bits.
+
+    Args:
+        model: in float32.
+        outputs: some of `large_products`.
     """
     import onnx
 
@@ -46,16 +96,9 @@ def with_int8_products(model: onnx.ModelProto) -> onnx.ModelProto:
     out.CopyFrom(model)
     graph = out.graph
     constants = _constants(graph)
-    products = [node for node in graph.node if node.op_type in PRODUCTS and node.input[1] in constants]
-    large = {node.output[0] for node in products[:-1] if _weight(node, constants) is not None}
-    if not large:
-        raise CaloforgeError(
-            f"8 bits would save nothing: before its last product this model has none of {LEAST_WEIGHTS} weights or "
-            "more; export it in float32"
-        )
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        nodes += _in_8_bits(node, constants, graph) if node.output[0] in large else [node]
+        nodes += _rounded(node, constants, graph) if node.output[0] in outputs else [node]
     del graph.node[:]
     graph.node.extend(nodes)
     out.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
@@ -87,7 +130,7 @@ def _weight(node: onnx.NodeProto, constants: dict[str, np.ndarray]) -> np.ndarra
     """The weights (outputs, inputs) of a large product; None for anything else."""
     from onnx import helper
 
-    if node.op_type not in PRODUCTS or node.input[1] not in constants:
+    if node.op_type not in ("Gemm", "MatMul") or node.input[1] not in constants:
         return None
     how = {a.name: helper.get_attribute_value(a) for a in node.attribute}
     weight = constants[node.input[1]]
@@ -98,7 +141,7 @@ def _weight(node: onnx.NodeProto, constants: dict[str, np.ndarray]) -> np.ndarra
     return weight if weight.shape[1] >= LEAST_INPUTS else None
 
 
-def _in_8_bits(node: onnx.NodeProto, constants: dict[str, np.ndarray], graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+def _rounded(node: onnx.NodeProto, constants: dict[str, np.ndarray], graph: onnx.GraphProto) -> list[onnx.NodeProto]:
     """What does this product in 8 bits; its rounded weights are added to the graph."""
     from onnx import helper, numpy_helper
 
