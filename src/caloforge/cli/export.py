@@ -40,7 +40,7 @@ def export(
     It is written only if onnxruntime agrees with PyTorch, whose largest difference is printed.
 
     With --precision int8 as many large matrix products are done in 8 bits as that agreement allows. Where reading
-    weights is most of a shower's time, as in a wide CaloMan, it becomes shorter; `caloforge benchmark` says by how much.
+    weights is most of a shower's time, as in a wide CaloMan, that makes it faster; `caloforge benchmark` says how much.
 
     Example: caloforge export run --format onnx -o caloman.onnx
 
