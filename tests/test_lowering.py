@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from caloforge.lowering.eager import inverse_spline
+from caloforge.lowering.eager import ROWS_PER_LEVEL, inverse_spline
 from caloforge.lowering.graph import InverseSpline
 from caloforge.models.caloman import CaloMan
 from caloforge.networks.spline import MAX_SLOPE_LOGIT, rational_quadratic_spline
@@ -52,12 +52,13 @@ def test_the_lowered_model_gives_what_the_model_gives(settings: dict, graph: boo
         torch.testing.assert_close(fast(noise, c), expected, rtol=1e-7, atol=1e-7)
 
 
-def test_the_lowered_model_at_a_handful_of_energies() -> None:
-    """Gates are then worked out once per energy; every row still gets its own."""
+@pytest.mark.parametrize("rows", [ROWS_PER_LEVEL * 3 - 1, ROWS_PER_LEVEL * 3])
+def test_the_lowered_model_at_a_handful_of_energies(rows: int) -> None:
+    """With enough rows they are taken energy by energy; every row still gets its own gates, and its own place."""
     torch.manual_seed(2)
     model = far_from_fresh(CaloMan(13, 1, latent_dim=4, hidden=[8], flow_width=12))
-    noise = torch.randn(100, 4, dtype=torch.float64)
-    c = torch.tensor([0.9, 0.1, 0.5], dtype=torch.float64)[torch.randint(3, (100,))][:, None]
+    noise = torch.randn(rows, 4, dtype=torch.float64)
+    c = torch.tensor([0.9, 0.1, 0.5], dtype=torch.float64)[torch.randint(3, (rows,))][:, None]
     fast = model.lowered()
     assert fast is not None
     with torch.no_grad():

@@ -1,6 +1,7 @@
 """A flow's way from noise to data for batches in PyTorch: few passes over memory, small intermediate results.
 
 - Permutations, LU maps, scales and the order of a coupling's halves are folded into one matrix per coupling.
+- Rows of one energy stand together, and share their gates.
 - ReLU(Wx + b) = max(Wx, −b) + b, and the last b goes into the next layer's bias: one pass instead of three.
 - The inverse spline works feature by feature with the batch along the last axis. In the bin k of y, with widths w
   and heights h of the bins and slopes d at the knots (see `caloforge.networks.spline` for the rest of the formula),
@@ -20,8 +21,11 @@ from caloforge.networks.flows import Affine, Flow, SplineCoupling, frozen
 from caloforge.networks.residual import GatedResidualBlock
 from caloforge.networks.spline import MAX_SLOPE_LOGIT, MIN_BIN, MIN_SLOPE
 
-Gate = Callable[[Tensor], Tensor]
-"""Weights (C + 1, W) → gates (B, W) of a batch."""
+AddGated = Callable[[Tensor, Tensor, Tensor], None]
+"""Adds to h (B, W), in place, the update (B, W) times the gates that weights (C + 1, W) make of the conditions."""
+
+ROWS_PER_LEVEL = 64
+"""Rows of a batch for each different condition from which on it pays to take them condition by condition."""
 
 
 class EagerLayers(nn.Module):
@@ -79,28 +83,36 @@ class EagerFlow(nn.Module):
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
         """Noise z (B, F), c (B, C) → (B, F)."""
+        order, levels, sizes = _levels(c)
+        if order is not None:
+            z, c = z[order], c[order]
         z = z.T
-        levels, row = _few_levels(c)
         c, levels = (torch.cat([part, torch.ones_like(part[:, :1])], dim=1) for part in (c, levels))
 
-        def gate(weight: Tensor) -> Tensor:
-            opened = torch.sigmoid(levels @ weight)
-            return opened if row is None else opened.index_select(0, row)
+        def add_gated(h: Tensor, update: Tensor, weight: Tensor) -> None:
+            gates = torch.sigmoid(levels @ weight)
+            if order is None:
+                h.addcmul_(update, gates)
+                return
+            for part, change, gate in zip(h.split(sizes), update.split(sizes), gates, strict=True):
+                part.addcmul_(change, gate)
 
         for step in self.steps:
-            z = step(z, c, gate)
-        return z.T
+            z = step(z, c, add_gated)
+        return z.T if order is None else torch.empty_like(z.T).index_copy_(0, order, z.T)
 
 
-def _few_levels(c: Tensor) -> tuple[Tensor, Tensor | None]:
-    """The different rows of c (B, 1) and which one each row is, where they are few; else c as it is, and None.
+def _levels(c: Tensor) -> tuple[Tensor | None, Tensor, list[int]]:
+    """The order that puts equal rows of c (B, 1) together, the different rows, and how many of each there are; where
+    they are not few: None, c as it is, and nothing.
 
     Gates depend on the conditions alone, and samples are often made at a handful of energies.
     """
-    if c.shape[1] != 1:
-        return c, None
-    values, row = torch.unique(c[:, 0], return_inverse=True)
-    return (values[:, None], row) if 8 * len(values) <= len(c) else (c, None)
+    if c.shape[1] == 1:
+        values, row, sizes = torch.unique(c[:, 0], return_inverse=True, return_counts=True)
+        if ROWS_PER_LEVEL * len(values) <= len(c):
+            return torch.argsort(row, stable=True), values[:, None], sizes.tolist()
+    return None, c, []
 
 
 class _LinearMap(nn.Module):
@@ -112,7 +124,7 @@ class _LinearMap(nn.Module):
         self.register_buffer("weight", weight.contiguous())
         self.register_buffer("bias", bias[:, None].contiguous())
 
-    def forward(self, z: Tensor, c: Tensor, gate: Gate) -> Tensor:
+    def forward(self, z: Tensor, c: Tensor, add_gated: AddGated) -> Tensor:
         return torch.addmm(self.bias, self.weight, z)
 
 
@@ -129,10 +141,10 @@ class _GatedBlock(nn.Module):
         self.register_buffer("second", second.weight.detach().T.contiguous())
         self.register_buffer("offset", second.bias.detach() + second.weight.detach() @ first.bias.detach())
 
-    def forward(self, h: Tensor, gate: Tensor) -> Tensor:
+    def forward(self, h: Tensor) -> Tensor:
         update = functional.relu(h) @ self.first
         update = torch.maximum(update, self.floor, out=update) @ self.second
-        return h.addcmul_(update.add_(self.offset), gate)
+        return update.add_(self.offset)
 
 
 class _InverseCoupling(nn.Module):
@@ -163,12 +175,12 @@ class _InverseCoupling(nn.Module):
         self.register_buffer("last", numbers[:, :-1].contiguous())
         self.register_buffer("last_bias", numbers[:, -1:].contiguous())
 
-    def forward(self, z: Tensor, c: Tensor, gate: Gate) -> Tensor:
+    def forward(self, z: Tensor, c: Tensor, add_gated: AddGated) -> Tensor:
         bent, kept = z[: self.n_bent], z[self.n_bent :]
         h = torch.cat([kept.T, c], dim=1) @ self.first
         n_blocks = len(self.blocks)
         for block, weight in zip(self.blocks, self.gates.chunk(n_blocks, dim=1) if n_blocks else (), strict=True):
-            h = block(h, gate(weight))
+            add_gated(h, block(h), weight)
         numbers = (self.last @ h.T).add_(self.last_bias)
         bent = inverse_spline(bent, numbers.reshape(-1, self.n_bent, z.shape[1]), self.bound)
         return torch.cat([bent, kept])
