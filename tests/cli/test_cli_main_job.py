@@ -248,3 +248,17 @@ def test_help_and_version_are_quick_to_come() -> None:
     assert done.stdout.strip() == "[]"
     assert "train" in run("--help").stdout
     assert run("--version").stdout.startswith("caloforge 0.")
+
+
+def test_a_full_device_is_one_line() -> None:
+    """In a process of its own, which ends at once."""
+    code = (
+        "import errno, caloforge.cli as cli\n"
+        "def app(**how): raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "cli.app = app\n"
+        "cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("caloforge: no space is left to write to: make some, or write elsewhere")
+    assert done.stderr.count("\n") == 1

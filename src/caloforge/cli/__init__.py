@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
@@ -26,6 +27,9 @@ from caloforge.cli import (
     train,
 )
 from caloforge.errors import CaloforgeError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a device, or of a user's share of it, that is full."""
 
 INTERRUPTED = 130
 """Status after Ctrl-C, as shells have it."""
@@ -98,6 +102,12 @@ def main() -> None:
         # The reader of our output has gone (as in `| head`): nothing is wrong, and nothing more can be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        remedy = "make some, or write elsewhere (-o; for temporary files, TMPDIR)"
+        print(f"caloforge: no space is left to write to: {remedy}", file=sys.stderr, flush=True)
+        os._exit(2)  # at an ordinary end the HDF5 library would try to write once more, and crash
     except Exception as error:
         if _is_out_of_memory(error):
             reason = " ".join(str(error).split()).rpartition("] ")[2] or "no more to be had"

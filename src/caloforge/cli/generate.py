@@ -121,9 +121,9 @@ def generate(
         if value is not None and any(text.startswith(f"model.{key}=") for text in overrides):
             raise CaloforgeError(f"--{key} {value} is short for --set model.{key}={value}: give one of the two")
     overrides = overrides + [f"model.{key}={value}" for key, value in short.items() if value is not None]
-    simulator = _load(run, trust, overrides, device, precision)
-    job = _Job(simulator, make_engine(engine, simulator), law, n, seed, batch_size, workers, compression, resume)
     with sigterm_interrupts() as check_stopped:
+        simulator = _load(run, trust, overrides, device, precision)
+        job = _Job(simulator, make_engine(engine, simulator), law, n, seed, batch_size, workers, compression, resume)
         for path, part in parts:
             made = job.make(path, part, check_stopped)
             if made is None:
