@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from caloforge.cli import app
 from caloforge.errors import CaloforgeError
 from caloforge.export import check
 from caloforge.export.check import TOLERANCE, Disagreement, Parity, session
@@ -18,6 +20,7 @@ from caloforge.export.graph import card_path, export_graph
 from caloforge.export.int8 import BLOCK, LEAST_WEIGHTS, in_8_bits, large_products, round_to_int8, with_int8_products
 from caloforge.geometry import Geometry
 from caloforge.models.caloman import CaloMan
+from caloforge.showers import ShowerFile
 from caloforge.simulator import Simulator
 from caloforge.simulator.engines import Batch, TorchEngine
 from caloforge.transforms import build_transforms
@@ -197,6 +200,29 @@ def test_the_engine_in_8_bits_makes_nearly_the_same_showers(small_geometry: Geom
     made, wanted = engine.make(batch).voxels, TorchEngine(subject).make(batch).voxels
     off = np.abs(made - wanted) / batch.energies[:, None]
     assert 1e-7 < off[(made == 0) == (wanted == 0)].max() < 3 * TOLERANCE
+
+
+def test_the_commands(small_geometry: Geometry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the documentation shows: export, generate and benchmark in 8 bits."""
+    monkeypatch.setattr("caloforge.benchmark.timing.TURN_SECONDS", 0.02)
+    simulator(small_geometry).save(tmp_path / "run")
+
+    def done(*words: object) -> str:
+        result = CliRunner(env={"COLUMNS": "200"}).invoke(app, list(map(str, words)))
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    run = tmp_path / "run"
+    said = done("export", run, "--format", "onnx", "--precision", "int8", "-o", tmp_path / "g.onnx")
+    assert "(allowed 1e-04); 2 of 2 large products in 8 bits" in said
+    made = tmp_path / "g.h5"
+    done("generate", run, "--engine", "onnx-int8", "--energies", "uniform:1GeV:5GeV", "-n", 5, "-o", made)
+    with ShowerFile(made) as file:
+        assert (len(file), file.attributes["engine"]) == (5, "onnx-int8")
+    found = tmp_path / "b.json"
+    done("benchmark", run, "--engines", "onnx,onnx-int8", "--batches", 1, "-o", found)
+    (row,) = json.loads(found.read_text())["generator"]
+    assert set(row["ms"]) == {"torch", "model", "floor", "onnx", "graph", "onnx-int8", "graph-int8"}
 
 
 def test_mistakes(small_geometry: Geometry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

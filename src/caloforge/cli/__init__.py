@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import Any, NoReturn, cast
 
 import typer
@@ -106,6 +107,8 @@ def main() -> None:
         if error.errno not in FULL:
             raise
         remedy = "make some, or write elsewhere (-o; for temporary files, TMPDIR)"
+        with suppress(OSError):
+            sys.stdout.flush()
         print(f"caloforge: no space is left to write to: {remedy}", file=sys.stderr, flush=True)
         os._exit(2)  # at an ordinary end the HDF5 library would try to write once more, and crash
     except Exception as error:

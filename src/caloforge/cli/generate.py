@@ -109,7 +109,7 @@ def generate(
     total = law.natural_count if n is None else n
     for _, part in parts:
         if part is not None and total is not None:
-            part.rows(total)
+            part.rows(total)  # an error if it is empty, before anything is written
     for path, _ in parts:
         prepare_parent(path)
         if path.exists() and energies.startswith("like:") and path.resolve() == Path(energies[5:]).resolve():

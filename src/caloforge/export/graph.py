@@ -190,8 +190,8 @@ def export_graph(
     graph = GeneratorGraph(form, decode, simulator.transforms).eval()
     recorded = _record(graph, form, exporter)
 
-    def check(graph: onnx.ModelProto) -> Parity:
-        return check_parity(graph.SerializeToString(), form, simulator, showers, seed)
+    def check(model: onnx.ModelProto) -> Parity:
+        return check_parity(model.SerializeToString(), form, simulator, showers, seed)
 
     parity = check(recorded)
     if precision == "int8":

@@ -53,28 +53,31 @@ def in_8_bits(model: onnx.ModelProto, check: Callable[[onnx.ModelProto], Parity]
             "leave it in float32"
         )
 
-    def parity(kept: int) -> Parity | None:
+    agreed: dict[int, tuple[onnx.ModelProto, Parity]] = {}
+
+    def agrees(kept: int) -> bool:
         rounded = with_int8_products(model, large[: len(large) - kept])
         try:
-            return check(rounded)
+            agreed[kept] = rounded, check(rounded)
         except Disagreement:
-            return None
+            return False
         except Exception as error:  # onnxruntime's have no class of their own
             said = str(error).strip().splitlines() or [type(error).__name__]
             raise CaloforgeError(
                 f"onnxruntime cannot do products in 8 bits here ({said[0][:160]}): version 1.22 and later can on "
                 "x86; leave the graph in float32"
             ) from None
+        return True
 
-    kept = bisect_left(range(len(large)), True, key=lambda kept: parity(kept) is not None)
-    found = parity(kept) if kept < len(large) else None
-    if found is None:
+    kept = bisect_left(range(len(large)), True, key=agrees)
+    if kept not in agreed:
         raise CaloforgeError(
             f"8 bits are too few for this model: with only the first of its {len(large)} large products rounded it "
             f"disagrees with PyTorch by more than {TOLERANCE:.0e} E_inc; leave it in float32"
         )
+    rounded, parity = agreed[kept]
     words = f"{len(large) - kept} of {len(large)} large products in 8 bits, all else in float32"
-    return with_int8_products(model, large[: len(large) - kept]), replace(found, precision=words)
+    return rounded, replace(parity, precision=words)
 
 
 def large_products(model: onnx.ModelProto) -> list[str]:
