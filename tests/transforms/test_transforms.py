@@ -14,6 +14,7 @@ from caloforge.showers import Showers
 from caloforge.transforms import (
     TRANSFORMS,
     AppendDepositedEnergy,
+    Compose,
     IncidentEnergyFraction,
     Transform,
     build_transforms,
@@ -53,6 +54,28 @@ def test_round_trip(name: str, small_showers: Showers) -> None:
     torch.testing.assert_close(x_back, x, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(c_back, c)
     torch.testing.assert_close(transforms.condition(c), d)
+
+
+@pytest.mark.parametrize("name", COMPOSITIONS)
+def test_fitting_and_mapping_in_one_pass_gives_the_same_bits(name: str, small_showers: Showers) -> None:
+    x, c = (part.float() for part in _tensors(small_showers))
+    apart, together = (build_transforms(COMPOSITIONS[name], small_showers.geometry) for _ in range(2))
+    expected = apart.fit(x, c)(x, c)
+    found = together.fit_forward(x, c)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(together.buffers(), apart.buffers(), strict=True))
+
+
+def test_fit_forward_maps_the_data_once(small_showers: Showers) -> None:
+    calls = []
+
+    class Counting(IncidentEnergyFraction):
+        def forward(self, x: torch.Tensor, c: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            calls.append(len(x))
+            return super().forward(x, c)
+
+    Compose([Counting(), Counting()]).fit_forward(*_tensors(small_showers))
+    assert calls == [len(small_showers)] * 2
 
 
 def test_caloman_preprocessing_by_hand() -> None:

@@ -10,8 +10,8 @@ fitted once and live in buffers, so that they are saved with the model and trave
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Self, cast
 
 from torch import Tensor, nn
 
@@ -26,6 +26,10 @@ class Transform(nn.Module, ABC):
     def fit(self, x: Tensor, c: Tensor) -> Self:
         """Take constants from training data that earlier transforms have already mapped."""
         return self
+
+    def fit_forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """`fit`, then `forward` of the same (x, c)."""
+        return self.fit(x, c)(x, c)
 
     @abstractmethod
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,26 +56,31 @@ class Compose(Transform):
         super().__init__()
         self.transforms = nn.ModuleList(transforms)
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.transforms)
+    def __iter__(self) -> Iterator[Transform]:
+        return iter(cast(Iterable[Transform], self.transforms))
 
     def fit(self, x: Tensor, c: Tensor) -> Self:
-        """Fit each transform on what the ones before it make of (x, c)."""
-        for transform in self.transforms:
-            x, c = transform.fit(x, c)(x, c)  # type: ignore[operator]
+        """Fit each transform on the output of those before it."""
+        self.fit_forward(x, c)
         return self
 
+    def fit_forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """Fit each transform on the output of those before it, and return that of the last: one pass over the data."""
+        for transform in self:
+            x, c = transform.fit_forward(x, c)
+        return x, c
+
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        for transform in self.transforms:
+        for transform in self:
             x, c = transform(x, c)
         return x, c
 
     def inverse(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        for transform in reversed(self.transforms):
-            x, c = transform.inverse(x, c)  # type: ignore[operator]
+        for transform in reversed([*self]):
+            x, c = transform.inverse(x, c)
         return x, c
 
     def condition(self, c: Tensor) -> Tensor:
-        for transform in self.transforms:
-            c = transform.condition(c)  # type: ignore[operator]
+        for transform in self:
+            c = transform.condition(c)
         return c
