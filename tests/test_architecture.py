@@ -18,7 +18,7 @@ ORDER = [
     {"lowering"},
     {"models"},
     {"training", "simulator"},
-    {"export", "evaluation", "cluster", "benchmark"},
+    {"export", "evaluation", "cluster", "timing"},
     {"recipes", "runs"},
     {"cli"},
 ]

@@ -28,7 +28,7 @@ FROM_GEANT4 = {
 
 @pytest.fixture(autouse=True)
 def _short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("caloforge.benchmark.timing.TURN_SECONDS", 0.02)
+    monkeypatch.setattr("caloforge.timing.generator.TURN_SECONDS", 0.02)
 
 
 def save_run(folder: Path, provenance: dict) -> Path:

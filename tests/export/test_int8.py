@@ -204,7 +204,7 @@ def test_the_engine_in_8_bits_makes_nearly_the_same_showers(small_geometry: Geom
 
 def test_the_commands(small_geometry: Geometry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the documentation shows: export, generate and benchmark in 8 bits."""
-    monkeypatch.setattr("caloforge.benchmark.timing.TURN_SECONDS", 0.02)
+    monkeypatch.setattr("caloforge.timing.generator.TURN_SECONDS", 0.02)
     simulator(small_geometry).save(tmp_path / "run")
 
     def done(*words: object) -> str:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from record_server import publishing
 
-from caloforge.sources import catalog, download
 from caloforge.sources.geant4.datasets import FoundData, find_data
+from caloforge.sources.public import catalog, http
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def data(geant4_tables: Path) -> FoundData:
 def waits(monkeypatch):
     """The pauses between tries, in seconds, which a test does not sit through."""
     recorded = []
-    monkeypatch.setattr(download, "sleep", recorded.append)
+    monkeypatch.setattr(http, "sleep", recorded.append)
     return recorded
 
 

@@ -14,7 +14,7 @@ from caloforge.cli.data import app
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import load_geometry
 from caloforge.showers import ShowerFile, Showers
-from caloforge.sources import catalog, download
+from caloforge.sources.public import catalog, http
 
 # --- what is in the catalogue
 
@@ -182,7 +182,7 @@ def test_no_server(publisher, tmp_path, waits):
 
 def test_silent_server(publisher, tmp_path, monkeypatch):
     """A server that takes the connection and says nothing is left after the timeout."""
-    monkeypatch.setattr(download, "TIMEOUT", (1.0, 0.05))
+    monkeypatch.setattr(http, "TIMEOUT", (1.0, 0.05))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()

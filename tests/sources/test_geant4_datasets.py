@@ -16,9 +16,9 @@ import pytest
 
 from caloforge.errors import CaloforgeError
 from caloforge.sources.geant4 import datasets
-from caloforge.sources.geant4.datasets import DATA_SETS, DataSet, FoundData, find_data, physics_list_for
-from caloforge.sources.geant4.download import download
-from caloforge.sources.geant4.run import binding_version
+from caloforge.sources.geant4.datasets import DATA_SETS, FoundData, Geant4DataSet, find_data, physics_list_for
+from caloforge.sources.geant4.fetch_data import download
+from caloforge.sources.geant4.simulation import binding_version
 
 
 def fill(folder: Path) -> Path:
@@ -144,7 +144,7 @@ def site(tmp_path: Path) -> Iterator[tuple[Path, str]]:
         thread.join()
 
 
-def publish(folder: Path, inside: str) -> DataSet:
+def publish(folder: Path, inside: str) -> Geant4DataSet:
     """Put an archive with one file at `inside` on the site; its description."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
@@ -152,7 +152,7 @@ def publish(folder: Path, inside: str) -> DataSet:
         member.size = 5
         tar.addfile(member, io.BytesIO(b"1 2 3"))
     content = buffer.getvalue()
-    data_set = DataSet("G4TOY", "1.0", "G4TOYDATA", hashlib.md5(content, usedforsecurity=False).hexdigest())
+    data_set = Geant4DataSet("G4TOY", "1.0", "G4TOYDATA", hashlib.md5(content, usedforsecurity=False).hexdigest())
     (folder / data_set.archive).write_bytes(content)
     return data_set
 
@@ -172,11 +172,11 @@ def test_download_refuses_what_is_not_as_published(site: tuple[Path, str], tmp_p
     folder, address = site
     target = tmp_path / "data"
     data_set = publish(folder, "G4TOY1.0/table")
-    wrong = DataSet(data_set.name, data_set.version, data_set.variable, "0" * 32)
+    wrong = Geant4DataSet(data_set.name, data_set.version, data_set.variable, "0" * 32)
     with pytest.raises(CaloforgeError, match=f"{data_set.md5} but should have {'0' * 32}"):
         download([wrong], target, site=address)
     with pytest.raises(CaloforgeError, match=r"cannot reach .*G4OTHER\.1\.0\.tar\.gz"):
-        download([DataSet("G4OTHER", "1.0", "X", "")], target, site=address)
+        download([Geant4DataSet("G4OTHER", "1.0", "X", "")], target, site=address)
     with pytest.raises(CaloforgeError, match=r"holds no folder G4TOY1\.0"):
         download([publish(folder, "elsewhere/table")], target, site=address)
     with pytest.raises(CaloforgeError, match="cannot unpack"):

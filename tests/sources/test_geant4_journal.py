@@ -9,7 +9,7 @@ import pytest
 
 from caloforge.errors import CaloforgeError
 from caloforge.sources.geant4.journal import Journal, check_same, decode, encode
-from caloforge.sources.geant4.run import BLOCK_ENERGY, BLOCK_EVENTS, _blocks
+from caloforge.sources.geant4.simulation import BLOCK_ENERGY, BLOCK_EVENTS, _blocks
 
 CONFIG = {"n": 6, "seed": 3, "position": [0.0, 1.5]}
 

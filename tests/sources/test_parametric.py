@@ -17,13 +17,13 @@ from caloforge import cli
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import BUILTIN, CartesianLayer, Geometry, Layer, load_geometry
 from caloforge.showers import Showers
-from caloforge.sources.parametric import (
+from caloforge.sources.parametric.electromagnetic import (
     DS1_DEPTHS,
     SOURCE,
     ParametricShowers,
     default_batch_size,
 )
-from caloforge.sources.shower_shape import (
+from caloforge.sources.parametric.shower_shape import (
     CALOGAN_LEAD_ARGON,
     LEAD_ARGON,
     TUNGSTEN_SILICON,

@@ -12,7 +12,7 @@ import pytest
 from caloforge.showers import ShowerFile, Showers
 from caloforge.sources.geant4.datasets import FoundData
 from caloforge.sources.geant4.detector import load_detector
-from caloforge.sources.geant4.run import Request, simulate
+from caloforge.sources.geant4.simulation import SimulationRequest, simulate
 from caloforge.sources.sample import FILES, sample_path
 from caloforge.sources.sample.pack import pack, rounded
 
@@ -53,7 +53,7 @@ def test_recorded_command_makes_these_showers(part: str, data: FoundData, tmp_pa
         pytest.skip("the stored showers were made on x86-64; elsewhere Geant4 rounds otherwise")
     stored = Showers.read(sample_path(part), stop=3)
     config = json.loads(stored.attributes["geant4_config"])
-    request = Request(
+    request = SimulationRequest(
         detector=load_detector("atlas-like"),
         particle=config["particle"],
         energies=config["energies"],

@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import dblquad, quad
 
 from caloforge.errors import CaloforgeError
-from caloforge.sources.shower_shape import (
+from caloforge.sources.parametric.shower_shape import (
     LEAD_ARGON,
     TUNGSTEN_SILICON,
     Medium,

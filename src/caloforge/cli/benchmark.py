@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
-    from caloforge.benchmark import Comparison
-    from caloforge.benchmark.scan import Call, Scan
     from caloforge.simulator import Simulator
-    from caloforge.sources.geant4.run import Request
+    from caloforge.sources.geant4.simulation import SimulationRequest
+    from caloforge.timing import Geant4Comparison
+    from caloforge.timing.scan import Call, Scan
 
 
 FIGURES = (".png", ".pdf", ".svg")
@@ -86,12 +86,12 @@ def benchmark(
 
     Example: caloforge benchmark run --against geant4 --batches 1,1000 -n 20 -o benchmark.json
     """
-    from caloforge.benchmark import machine
     from caloforge.cli.console import stderr, stdout
     from caloforge.errors import CaloforgeError
     from caloforge.files import prepare_parent, refuse_existing, write_json
     from caloforge.registry import importable
     from caloforge.simulator import Simulator
+    from caloforge.timing import machine
 
     if against not in (None, "geant4"):
         raise CaloforgeError(f"--against is geant4, not '{against}'")
@@ -140,10 +140,10 @@ def _others(
     simulator: Simulator, engines: str, peer: str | None, path: Path | None
 ) -> Callable[[int], dict[str, Call]]:
     """Number of threads → what is timed besides the torch engine, name → call."""
-    from caloforge.benchmark.peers import nflows_caloman
     from caloforge.cli.engines import ENGINES, make_engine
     from caloforge.errors import CaloforgeError
     from caloforge.simulator.engines import TorchEngine
+    from caloforge.timing.reference_implementations import nflows_caloman
 
     def timed(name: str, threads: int) -> dict[str, Call]:
         engine = make_engine(name, simulator, threads)
@@ -180,9 +180,9 @@ def _scan(
     seed: int,
     plot: Path | None,
 ) -> dict[str, Any]:
-    from caloforge.benchmark.scan import scan
     from caloforge.cli.console import progress_bar, stdout
     from caloforge.files import atomic_path
+    from caloforge.timing.scan import scan
 
     with progress_bar() as bar:
         task = bar.add_task("benchmark", total=len(sizes) * len(threads), unit="", remark="")
@@ -197,7 +197,7 @@ def _scan(
             parts += [] if ratio is None else [f"{ratio:.1f} times as fast as nflows by {name}"]
         stdout.print("; ".join(parts), markup=False)
     if plot is not None:
-        from caloforge.benchmark.plot import time_against_batch
+        from caloforge.timing.figure import time_against_batch
 
         with atomic_path(plot) as partial:
             figure = time_against_batch(rows, threads[0]).figure
@@ -207,7 +207,7 @@ def _scan(
 
 
 def _memory(run: Path, batch: int, trust: list[str]) -> tuple[float, float]:
-    from caloforge.benchmark.scan import peak_memory_mb
+    from caloforge.timing.scan import peak_memory_mb
 
     return peak_memory_mb(run, batch, trust)
 
@@ -221,9 +221,9 @@ def _threads(text: str, facts: dict[str, Any]) -> list[int]:
     return sorted({int(word) for word in words})
 
 
-def _against_geant4(simulator: Simulator, request: Request, n: int, sizes: list[int]) -> dict[str, Any]:
-    from caloforge.benchmark import against_geant4
+def _against_geant4(simulator: Simulator, request: SimulationRequest, n: int, sizes: list[int]) -> dict[str, Any]:
     from caloforge.cli.console import progress_bar, stderr, stdout
+    from caloforge.timing import against_geant4
 
     with progress_bar() as bar:
         task = bar.add_task("Geant4", total=n * len(set(request.draw())), unit="showers", remark="")
@@ -270,18 +270,18 @@ def _energies(text: str | None, provenance: dict[str, Any]) -> tuple[str, np.nda
 
 def _request(
     simulator: Simulator, detector: str | None, particle: str | None, law: str, data: Path | None, seed: int
-) -> Request:
+) -> SimulationRequest:
     from caloforge.errors import CaloforgeError
     from caloforge.sources.geant4.datasets import find_data
     from caloforge.sources.geant4.detector import load_detector
-    from caloforge.sources.geant4.run import Request, binding_version
+    from caloforge.sources.geant4.simulation import SimulationRequest, binding_version
 
     binding_version()
     particle = particle or simulator.provenance.get("particle", "unknown")
     if particle == "unknown":
         raise CaloforgeError("the run does not say which particle it learnt: add --particle gamma (or e-, e+, …)")
     loaded = load_detector(detector or _learnt_detector(simulator))
-    return Request(loaded, str(particle), law, None, seed, find_data(data))
+    return SimulationRequest(loaded, str(particle), law, None, seed, find_data(data))
 
 
 def _learnt_detector(simulator: Simulator) -> str:
@@ -318,7 +318,7 @@ def _scan_table(rows: list[Scan]) -> Table:
     return table
 
 
-def _comparison_table(compared: Comparison) -> Table:
+def _comparison_table(compared: Geant4Comparison) -> Table:
     from caloforge.evaluation.formatting import number, with_error
     from caloforge.units import format_energy
 

@@ -24,7 +24,7 @@ def list_data() -> None:
     """
     from caloforge.cli.console import stdout
     from caloforge.geometry import load_geometry
-    from caloforge.sources.catalog import DATA_SETS
+    from caloforge.sources.public.catalog import DATA_SETS
 
     for data_set in DATA_SETS.values():
         geometry = load_geometry(data_set.geometry)
@@ -63,8 +63,8 @@ def get_data(
     from rich.progress import TaskID
 
     from caloforge.cli.console import progress_bar, stderr, stdout
-    from caloforge.sources import catalog
-    from caloforge.sources.download import RemoteFile
+    from caloforge.sources.public import catalog
+    from caloforge.sources.public.http import RemoteFile
 
     data_set = catalog.find(name)
     tasks: dict[str, TaskID] = {}

@@ -69,7 +69,7 @@ def parametric(
     from caloforge.files import printable, refuse_existing
     from caloforge.geometry import load_geometry
     from caloforge.showers import ShowerWriter
-    from caloforge.sources.parametric import ParametricShowers, default_batch_size
+    from caloforge.sources.parametric.electromagnetic import ParametricShowers, default_batch_size
     from caloforge.units import count
 
     if seed < 0:

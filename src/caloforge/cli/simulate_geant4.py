@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from caloforge.sources.geant4.run import Summary
+    from caloforge.sources.geant4.simulation import SimulationSummary
 
 
 def geant4(
@@ -61,14 +61,14 @@ def geant4(
     from caloforge.files import printable
     from caloforge.sources.geant4.datasets import find_data
     from caloforge.sources.geant4.detector import load_detector
-    from caloforge.sources.geant4.run import Request, binding_version, partial_path, simulate
+    from caloforge.sources.geant4.simulation import SimulationRequest, binding_version, partial_path, simulate
     from caloforge.units import count
 
     binding_version()
     loaded = load_detector(detector)
     if download_geant4_data:
         _download(particle, geant4_data)
-    request = Request(
+    request = SimulationRequest(
         detector=loaded,
         particle=particle,
         energies=energies,
@@ -98,7 +98,7 @@ def geant4(
     )
 
 
-def _with_bar(run: Callable[[Callable[[int, int], None]], Summary]) -> Summary:
+def _with_bar(run: Callable[[Callable[[int, int], None]], SimulationSummary]) -> SimulationSummary:
     """`run` under a progress bar that starts with what an earlier run has finished."""
     from caloforge.cli.console import progress_bar
 
@@ -120,7 +120,7 @@ def _download(particle: str, folder: Path | None) -> None:
 
     from caloforge.cli.console import stderr
     from caloforge.sources.geant4.datasets import USUAL_FOLDER, find_data, physics_list_for
-    from caloforge.sources.geant4.download import download
+    from caloforge.sources.geant4.fetch_data import download
 
     target = USUAL_FOLDER.expanduser() if folder is None else folder
     found = find_data(folder if folder is None or folder.is_dir() else None)

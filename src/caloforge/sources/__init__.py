@@ -1,1 +1,1 @@
-"""Where showers come from: public data sets (`catalog`), analytic showers, Geant4 and the embedded sample."""
+"""Where showers come from: `public` data sets, `parametric` showers, `geant4`, and the embedded `sample`."""

@@ -22,7 +22,7 @@ from caloforge.errors import CaloforgeError
 
 
 @dataclass(frozen=True)
-class DataSet:
+class Geant4DataSet:
     """One of Geant4's data sets: folder `name` + `version`, archive, its variable, the archive's MD5 checksum."""
 
     name: str
@@ -41,18 +41,18 @@ class DataSet:
 
 
 DATA_SETS = (
-    DataSet("G4NDL", "4.7.1", "G4NEUTRONHPDATA", "54f0ed3995856f02433d42ec96d70bc6"),
-    DataSet("G4EMLOW", "8.8", "G4LEDATA", "328330009df633f7e9b3a9f445745298"),
-    DataSet("PhotonEvaporation", "6.1.2", "G4LEVELGAMMADATA", "d80ba9bdefcf9e23487a26adfa273304"),
-    DataSet("RadioactiveDecay", "6.1.2", "G4RADIOACTIVEDATA", "20d494f73d4bddabd7fab5c06a58895c"),
-    DataSet("G4PARTICLEXS", "4.2", "G4PARTICLEXSDATA", "b63341cc97a472b04ff607b094493174"),
-    DataSet("G4PII", "1.3", "G4PIIDATA", "05f2471dbcdf1a2b17cbff84e8e83b37"),
-    DataSet("RealSurface", "2.2", "G4REALSURFACEDATA", "ea8f1cfa8d8aafd64b71fb30b3e8a6d9"),
-    DataSet("G4SAIDDATA", "2.0", "G4SAIDXSDATA", "d5d4e9541120c274aeed038c621d39da"),
-    DataSet("G4ABLA", "3.3", "G4ABLADATA", "b25d093339e1e4532e31038653580ca6"),
-    DataSet("G4INCL", "1.3", "G4INCLDATA", "72c3ff5f7f1e6f727f2ebf3b11ce784f"),
-    DataSet("G4ENSDFSTATE", "3.0", "G4ENSDFSTATEDATA", "c500728534ce3e9fb2fefa0112eb3a74"),
-    DataSet("G4CHANNELING", "2.0", "G4CHANNELINGDATA", "e853fbcba1e8640f7c3a437253955482"),
+    Geant4DataSet("G4NDL", "4.7.1", "G4NEUTRONHPDATA", "54f0ed3995856f02433d42ec96d70bc6"),
+    Geant4DataSet("G4EMLOW", "8.8", "G4LEDATA", "328330009df633f7e9b3a9f445745298"),
+    Geant4DataSet("PhotonEvaporation", "6.1.2", "G4LEVELGAMMADATA", "d80ba9bdefcf9e23487a26adfa273304"),
+    Geant4DataSet("RadioactiveDecay", "6.1.2", "G4RADIOACTIVEDATA", "20d494f73d4bddabd7fab5c06a58895c"),
+    Geant4DataSet("G4PARTICLEXS", "4.2", "G4PARTICLEXSDATA", "b63341cc97a472b04ff607b094493174"),
+    Geant4DataSet("G4PII", "1.3", "G4PIIDATA", "05f2471dbcdf1a2b17cbff84e8e83b37"),
+    Geant4DataSet("RealSurface", "2.2", "G4REALSURFACEDATA", "ea8f1cfa8d8aafd64b71fb30b3e8a6d9"),
+    Geant4DataSet("G4SAIDDATA", "2.0", "G4SAIDXSDATA", "d5d4e9541120c274aeed038c621d39da"),
+    Geant4DataSet("G4ABLA", "3.3", "G4ABLADATA", "b25d093339e1e4532e31038653580ca6"),
+    Geant4DataSet("G4INCL", "1.3", "G4INCLDATA", "72c3ff5f7f1e6f727f2ebf3b11ce784f"),
+    Geant4DataSet("G4ENSDFSTATE", "3.0", "G4ENSDFSTATEDATA", "c500728534ce3e9fb2fefa0112eb3a74"),
+    Geant4DataSet("G4CHANNELING", "2.0", "G4CHANNELINGDATA", "e853fbcba1e8640f7c3a437253955482"),
 )
 """The data sets of Geant4 11.4 (as in geant4-pybind 0.1.3), with the checksums that Geant4 publishes."""
 
@@ -88,7 +88,7 @@ class FoundData:
     folders: Mapping[str, str]
     origin: str
 
-    def missing(self, physics_list: str) -> tuple[DataSet, ...]:
+    def missing(self, physics_list: str) -> tuple[Geant4DataSet, ...]:
         """The data sets that `physics_list` needs and that are not there."""
         needed = _NEEDED[physics_list]
         return tuple(d for d in DATA_SETS if d.variable in needed and d.variable not in self.folders)

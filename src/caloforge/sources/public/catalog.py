@@ -21,7 +21,7 @@ import requests
 
 from caloforge.errors import CaloforgeError
 from caloforge.files import prepare_parent
-from caloforge.sources.download import (
+from caloforge.sources.public.http import (
     Progress,
     RemoteFile,
     check_space,

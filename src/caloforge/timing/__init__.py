@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from caloforge.benchmark.against import Comparison, EnergyTiming, Geant4Timing, against_geant4
-from caloforge.benchmark.timing import GeneratorTiming, Spread, machine, time_simulator
+from caloforge.timing.geant4_comparison import EnergyTiming, Geant4Comparison, Geant4Timing, against_geant4
+from caloforge.timing.generator import GeneratorTiming, Spread, machine, time_simulator
 
 __all__ = [
-    "Comparison",
     "EnergyTiming",
+    "Geant4Comparison",
     "Geant4Timing",
     "GeneratorTiming",
     "Spread",

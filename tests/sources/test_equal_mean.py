@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import chisquare
 
 from caloforge.geometry import BUILTIN, CartesianLayer, Geometry, Layer, load_geometry
-from caloforge.sources.cells import Cells, component_shares
+from caloforge.sources.parametric.equal_mean import Cells, component_shares
 
 SMALL = Geometry(
     "small", (Layer(0, (0.0, 1.0, 3.0)), Layer(1, (0.0, 2.0, 5.0), 3), CartesianLayer(2, (-1, 0, 1), (0, 4)))

@@ -9,7 +9,7 @@ import pytest
 from record_server import CONTENT, REFERENCE, TRAIN, contents, only
 
 from caloforge.errors import CaloforgeError
-from caloforge.sources import catalog, download
+from caloforge.sources.public import catalog, http
 
 # --- broken downloads
 
@@ -22,13 +22,13 @@ def test_broken_download_goes_on_where_it_stopped(publisher, tmp_path, waits):
     assert spans[0] is None
     first, second = (int(re.fullmatch(r"bytes=(\d+)-", span)[1]) for span in spans[1:])
     # Less than one chunk of what came before the cut may be lost.
-    assert 150_000 - download.CHUNK < first <= 150_000
+    assert 150_000 - http.CHUNK < first <= 150_000
     assert first < second <= first + 100_000
     assert waits == [1, 1]
 
 
 def test_a_later_call_goes_on_from_the_part(publisher, tmp_path):
-    publisher.cuts = [200_000] + [0] * download.TRIES
+    publisher.cuts = [200_000] + [0] * http.TRIES
     with pytest.raises(CaloforgeError, match=r"broke off after \d+ of 300000 bytes: .*the same command goes on"):
         catalog.get("ds1-photons", tmp_path, "train")
     assert list(contents(tmp_path)) == [f"{TRAIN}.part"]
@@ -56,7 +56,7 @@ def test_server_without_ranges_that_always_cuts_is_given_up(publisher, tmp_path,
     with pytest.raises(CaloforgeError, match="broke off"):
         catalog.get("ds1-photons", tmp_path, "train")
     # The first try gains bytes and only opens the count; the pauses double.
-    assert len(publisher.file_requests) == download.TRIES
+    assert len(publisher.file_requests) == http.TRIES
     assert waits == [1, 2, 4, 8]
 
 

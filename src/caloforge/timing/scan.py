@@ -8,10 +8,10 @@ the clock on the wall.
 |---|---|
 | `torch` | energies to voxels in MeV, by the torch engine |
 | `model` | the same without undoing the preprocessing |
-| `floor` | the bare matrix products of the same network (`caloforge.benchmark.floor`) |
+| `floor` | the bare matrix products of the same network (`caloforge.timing.lower_bound`) |
 | `onnx`, `onnx-int8`, `compile` | as `torch`, by the other engines |
 | `graph`, `graph-int8` | onnxruntime's part of it, noise and energies lying ready: what a C++ program waits for |
-| `nflows` | as `torch`, with the flow by nflows (`caloforge.benchmark.peers`) |
+| `nflows` | as `torch`, with the flow by nflows (`caloforge.timing.reference_implementations`) |
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from caloforge.benchmark.floor import bare_products, matrix_products
-from caloforge.benchmark.timing import Spread, timed, torch_threads
 from caloforge.errors import CaloforgeError
 from caloforge.simulator import Simulator
 from caloforge.simulator.engines import Batch, TorchEngine
+from caloforge.timing.generator import Spread, timed, torch_threads
+from caloforge.timing.lower_bound import bare_products, matrix_products
 
 Call = Callable[[Batch], object]
 
@@ -147,7 +147,7 @@ def peak_memory_mb(run: Path, batch: int, trusted: Collection[str] = ()) -> tupl
         CaloforgeError: that process failed; says how.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    arguments = [sys.executable, "-m", "caloforge.benchmark.memory", str(run), str(batch), *trusted]
+    arguments = [sys.executable, "-m", "caloforge.timing.memory", str(run), str(batch), *trusted]
     done = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False)
     if done.returncode != 0:
         raise CaloforgeError(f"peak memory could not be measured: {done.stderr.strip().splitlines()[-1]}")

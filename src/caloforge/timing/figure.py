@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from caloforge.benchmark.scan import Scan
+from caloforge.timing.scan import Scan
 
 LABELS = {
     "torch": "caloforge, PyTorch",

@@ -16,14 +16,14 @@ from pathlib import Path
 import requests
 
 from caloforge.errors import CaloforgeError
-from caloforge.sources import download as http
-from caloforge.sources.geant4.datasets import DataSet
+from caloforge.sources.geant4.datasets import Geant4DataSet
+from caloforge.sources.public import http
 
 SITE = "https://cern.ch/geant4-data/datasets"
 
 
 def download(
-    data_sets: Iterable[DataSet],
+    data_sets: Iterable[Geant4DataSet],
     folder: Path,
     progress: Callable[[str, int, int], None] | None = None,
     site: str = SITE,
@@ -57,7 +57,7 @@ def download(
             _unpack(folder / file.name, folder, data_set)
 
 
-def _describe(session: requests.Session, data_set: DataSet, site: str) -> http.RemoteFile:
+def _describe(session: requests.Session, data_set: Geant4DataSet, site: str) -> http.RemoteFile:
     """The archive with the size that the site states: the publisher lists checksums, not sizes."""
     url = f"{site}/{data_set.archive}"
     try:
@@ -72,7 +72,7 @@ def _describe(session: requests.Session, data_set: DataSet, site: str) -> http.R
     return http.RemoteFile(data_set.archive, size, "md5", data_set.md5, url)
 
 
-def _unpack(archive: Path, folder: Path, data_set: DataSet) -> None:
+def _unpack(archive: Path, folder: Path, data_set: Geant4DataSet) -> None:
     """Unpack `archive` beside its target, rename what is in it, and throw the archive away."""
     with tempfile.TemporaryDirectory(prefix=".unpack-", dir=folder) as scratch:
         try:

@@ -36,7 +36,7 @@ CPU_COLUMN = "geant4_cpu_seconds"
 
 
 @dataclass(frozen=True)
-class Request:
+class SimulationRequest:
     """What shall be simulated.
 
     Args:
@@ -112,7 +112,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Summary:
+class SimulationSummary:
     """What a run cost: events and CPU seconds of the file, events and wall seconds of this call."""
 
     n: int
@@ -139,14 +139,14 @@ def partial_path(output: Path) -> Path:
 
 
 def simulate(
-    request: Request,
+    request: SimulationRequest,
     output: Path,
     workers: int = 1,
     overwrite: bool = False,
     append: bool = False,
     attributes: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Summary:
+) -> SimulationSummary:
     """Simulate and write challenge HDF5 with the CPU time of each event; go on from a partial file.
 
     Args:
@@ -188,10 +188,10 @@ def simulate(
         wall = time.perf_counter() - clock
         cpu = _write(output, request, energies, journal, {**_provenance(request, config), **(attributes or {})})
         journal.remove()
-    return Summary(len(energies), cpu, 1e6 * cpu / float(energies.sum()), len(energies) - before, wall)
+    return SimulationSummary(len(energies), cpu, 1e6 * cpu / float(energies.sum()), len(energies) - before, wall)
 
 
-def _setup(request: Request, scratch: Path) -> Setup:
+def _setup(request: SimulationRequest, scratch: Path) -> Setup:
     empty = scratch / "no-data"
     empty.mkdir()
     data = request.data
@@ -235,7 +235,7 @@ def _take_over(output: Path, config: dict[str, Any], energies: np.ndarray, journ
             start = stop
 
 
-def _provenance(request: Request, config: dict[str, Any]) -> dict[str, Any]:
+def _provenance(request: SimulationRequest, config: dict[str, Any]) -> dict[str, Any]:
     version = config["geant4"]
     source = f"Geant4 {version} via geant4-pybind {config['geant4_pybind']}, {request.physics_list}"
     return {
@@ -256,7 +256,7 @@ def _provenance(request: Request, config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(
-    output: Path, request: Request, energies: np.ndarray, journal: Journal, attributes: Mapping[str, Any]
+    output: Path, request: SimulationRequest, energies: np.ndarray, journal: Journal, attributes: Mapping[str, Any]
 ) -> float:
     """The journal's events into `output`; CPU seconds of them all."""
     total = 0.0

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from caloforge.geometry import AnyLayer, Geometry, Layer
-from caloforge.sources.shower_shape import circle_containment, rectangle_containment
+from caloforge.sources.parametric.shower_shape import circle_containment, rectangle_containment
 
 
 def component_shares(layer: AnyLayer, radius: np.ndarray) -> np.ndarray:

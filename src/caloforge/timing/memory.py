@@ -1,4 +1,4 @@
-"""Peak memory of making one batch, in a process of its own: `python -m caloforge.benchmark.memory RUN BATCH [CLASS …]`.
+"""Peak memory of making one batch, in a process of its own: `python -m caloforge.timing.memory RUN BATCH [CLASS …]`.
 
 Prints two numbers of MB, after loading the run and after one batch, as JSON.
 """

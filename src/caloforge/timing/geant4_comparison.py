@@ -2,7 +2,7 @@
 
 Geant4: CPU seconds of each event as `caloforge simulate geant4` takes them (tracking, scoring and voxels;
 initialisation not), in one worker process; mean over events with its standard error. The generator: see
-`caloforge.benchmark.timing`.
+`caloforge.timing.generator`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from caloforge.benchmark.timing import GeneratorTiming, time_simulator
 from caloforge.errors import CaloforgeError
 from caloforge.simulator import Simulator
 from caloforge.sources.geant4.journal import decode
-from caloforge.sources.geant4.run import BLOCK_ENERGY, BLOCK_EVENTS, Request, _setup, binding_version
+from caloforge.sources.geant4.simulation import BLOCK_ENERGY, BLOCK_EVENTS, SimulationRequest, _setup, binding_version
 from caloforge.sources.geant4.workers import Block, geant4_version, run_blocks
+from caloforge.timing.generator import GeneratorTiming, time_simulator
 
 WARM_UP_EVENTS = 5
 """Geant4 events before any counts, at the lowest energy."""
@@ -52,7 +52,7 @@ class EnergyTiming:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class Geant4Comparison:
     """Generator and Geant4: what Geant4 was (plain data), whether both had one and the same core, the times."""
 
     geant4: dict[str, Any]
@@ -62,14 +62,14 @@ class Comparison:
 
 def against_geant4(
     simulator: Simulator,
-    request: Request,
+    request: SimulationRequest,
     showers: int,
     batches: Sequence[int],
     *,
     repeats: int = 7,
     seconds: float = 0.5,
     progress: Callable[[int], None] | None = None,
-) -> Comparison:
+) -> Geant4Comparison:
     """Time Geant4 and the generator at the same energies, in turn, each with one thread, on one core.
 
     Energy after energy, Geant4 makes `showers` events and then waits while the generator is timed. Where the system
@@ -129,7 +129,7 @@ def against_geant4(
         **request.beam(),
         "data_sets": request.data.describe(),
     }
-    return Comparison(facts, pinned, rows)
+    return Geant4Comparison(facts, pinned, rows)
 
 
 @contextmanager

@@ -26,8 +26,8 @@ from scipy.special import gammainc
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.showers import Showers
-from caloforge.sources.cells import Cells, component_shares
-from caloforge.sources.shower_shape import (
+from caloforge.sources.parametric.equal_mean import Cells, component_shares
+from caloforge.sources.parametric.shower_shape import (
     CALOGAN_LEAD_ARGON,
     LEAD_ARGON,
     TUNGSTEN_SILICON,

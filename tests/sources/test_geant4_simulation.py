@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 from caloforge.cli import app
 from caloforge.errors import CaloforgeError
 from caloforge.showers import ShowerFile, Showers
-from caloforge.sources.geant4 import run
+from caloforge.sources.geant4 import simulation
 from caloforge.sources.geant4.datasets import FoundData
 from caloforge.sources.geant4.detector import Detector, detector_from_plain, load_detector
-from caloforge.sources.geant4.run import CPU_COLUMN, Request, partial_path, simulate
+from caloforge.sources.geant4.simulation import CPU_COLUMN, SimulationRequest, partial_path, simulate
 
 
 def toy(**changes: Any) -> Detector:
@@ -53,9 +53,9 @@ def toy(**changes: Any) -> Detector:
     return detector_from_plain({**plain, **changes}, "toy")
 
 
-def request(data: FoundData, detector: Detector | None = None, **changes: Any) -> Request:
+def request(data: FoundData, detector: Detector | None = None, **changes: Any) -> SimulationRequest:
     wanted = {"particle": "gamma", "energies": "uniform:40:120", "n": 12, "seed": 5, **changes}
-    return Request(detector=detector or toy(), data=data, **wanted)
+    return SimulationRequest(detector=detector or toy(), data=data, **wanted)
 
 
 def same(first: Path, second: Path) -> bool:
@@ -70,7 +70,7 @@ class _Killed(Exception):
 def test_workers_interruption_and_appending_change_nothing(
     data: FoundData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "BLOCK_ENERGY", 150.0)  # blocks of two or three events
+    monkeypatch.setattr(simulation, "BLOCK_ENERGY", 150.0)  # blocks of two or three events
     one, two, resumed = tmp_path / "one.h5", tmp_path / "two.h5", tmp_path / "resumed.h5"
     summary = simulate(request(data), one)
     simulate(request(data), two, workers=2)

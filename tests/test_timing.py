@@ -13,12 +13,6 @@ import numpy as np
 import pytest
 import torch
 
-from caloforge.benchmark import EnergyTiming, Geant4Timing, GeneratorTiming, Spread, against_geant4, time_simulator
-from caloforge.benchmark import against as benchmark
-from caloforge.benchmark.floor import bare_products, gigaflop, matrix_products
-from caloforge.benchmark.peers import nflows_caloman
-from caloforge.benchmark.scan import scan
-from caloforge.benchmark.timing import timed
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.models.base import ShowerModel
@@ -28,8 +22,14 @@ from caloforge.simulator.engines import Batch
 from caloforge.sources.geant4.datasets import find_data
 from caloforge.sources.geant4.detector import Detector, detector_from_plain
 from caloforge.sources.geant4.journal import encode
-from caloforge.sources.geant4.run import Request
+from caloforge.sources.geant4.simulation import SimulationRequest
 from caloforge.sources.geant4.workers import Block, Finished, Setup
+from caloforge.timing import EnergyTiming, Geant4Timing, GeneratorTiming, Spread, against_geant4, time_simulator
+from caloforge.timing import geant4_comparison as benchmark
+from caloforge.timing.generator import timed
+from caloforge.timing.lower_bound import bare_products, gigaflop, matrix_products
+from caloforge.timing.reference_implementations import nflows_caloman
+from caloforge.timing.scan import scan
 from caloforge.transforms import Compose, build_transforms
 
 TURN = 0.02
@@ -38,7 +38,7 @@ TURN = 0.02
 
 @pytest.fixture(autouse=True)
 def _short_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("caloforge.benchmark.timing.TURN_SECONDS", TURN)
+    monkeypatch.setattr("caloforge.timing.generator.TURN_SECONDS", TURN)
 
 
 def spin(seconds: float) -> None:
@@ -153,7 +153,7 @@ def test_speed_up_is_the_ratio_of_cpu_times() -> None:
 
 
 class _NoTables:
-    """What `Request` and the benchmark ask of Geant4's data sets, for a Geant4 that is made up."""
+    """What `SimulationRequest` and the benchmark ask of Geant4's data sets, for a Geant4 that is made up."""
 
     elements: frozenset[int] = frozenset()
 
@@ -169,8 +169,8 @@ class _NoTables:
         return "none"
 
 
-def made_up(geometry: Geometry, energies: str = "list:300,100,300") -> Request:
-    return Request(detector(geometry), "gamma", energies, None, 5, _NoTables())  # type: ignore[arg-type]
+def made_up(geometry: Geometry, energies: str = "list:300,100,300") -> SimulationRequest:
+    return SimulationRequest(detector(geometry), "gamma", energies, None, 5, _NoTables())  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -242,7 +242,7 @@ def test_other_voxels_and_too_few_showers(small_geometry: Geometry, played: list
 
 
 def test_geant4_itself(small_geometry: Geometry, geant4_tables: Path) -> None:
-    request = Request(detector(small_geometry), "gamma", "list:50,4000", None, 5, find_data(geant4_tables))
+    request = SimulationRequest(detector(small_geometry), "gamma", "list:50,4000", None, 5, find_data(geant4_tables))
     compared = against_geant4(simulator(small_geometry, busy=1e-3), request, 40, [1, 100], seconds=0)
     low, high = (row.geant4 for row in compared.rows)
     # A shower's work grows with its energy: by a factor of 80 here, of which the thin stack keeps some 12; 40 showers
