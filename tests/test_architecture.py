@@ -11,7 +11,7 @@ import caloforge
 
 SOURCE = Path(caloforge.__file__).parent
 ORDER = [
-    {"errors", "files", "units", "registry"},
+    {"errors", "files", "units", "registry", "neighbours"},
     {"geometry"},
     {"showers", "energies"},
     {"sources", "transforms", "networks", "division", "diffusion", "manifold"},

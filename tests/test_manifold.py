@@ -20,7 +20,6 @@ from caloforge.manifold import (
     log_density_on_manifold,
     manifold_log_prob,
     nearest_neighbours,
-    neighbours,
     plot_dimension,
     two_nn,
 )
@@ -115,12 +114,6 @@ def test_repeated_points_are_left_out_and_counted():
     assert (doubled.value, doubled.error) == (alone.value, alone.error)
 
 
-def test_distinct_points_keep_their_order_and_know_negative_zero():
-    kept, n_duplicates = distinct_points(np.array([[2.0, 0.0], [1.0, 0.0], [2.0, -0.0], [1.0, 3.0], [1.0, 0.0]]))
-    assert kept.tolist() == [[2, 0], [1, 0], [1, 3]]
-    assert n_duplicates == 2
-
-
 def test_subsample_is_seeded_and_bounded():
     x = embedded_gaussian(1000, 3)
     first, again = (intrinsic_dimension(x, max_points=300, seed=4) for _ in range(2))
@@ -169,29 +162,6 @@ def test_zero_distances_are_refused_not_turned_into_infinity():
         levina_bickel(distances, 2)
     with pytest.raises(CaloforgeError, match=r"needs distances of the shape \(n, 3\)"):
         dimension_from_distances(distances, [3])
-
-
-# Neighbours
-
-
-def test_neighbours_are_the_brute_force_ones_across_blocks(monkeypatch):
-    x = embedded_gaussian(157, 6, ambient=20)
-    table = np.sqrt(((x[:, None] - x[None]) ** 2).sum(axis=2))
-    np.fill_diagonal(table, np.inf)
-    monkeypatch.setattr(neighbours, "BLOCK_BYTES", 8 * 157 * 10)  # blocks of ten rows and one of seven
-    steps: list[int] = []
-    distances, indices = nearest_neighbours(x, 7, steps.append)
-    np.testing.assert_array_equal(indices.numpy(), np.argsort(table, axis=1)[:, :7])
-    np.testing.assert_allclose(distances.numpy(), np.sort(table, axis=1)[:, :7], rtol=1e-12)
-    assert sum(steps) == 157
-    assert len(steps) > 10
-
-
-def test_close_pairs_far_from_the_origin_keep_their_distance():
-    x = np.array([[1e6, 0.0], [1e6, 1e-3], [-1e6, 0.0], [-1e6, 2e-3]])
-    distances, indices = nearest_neighbours(x, 1)
-    np.testing.assert_allclose(distances[:, 0].numpy(), [1e-3, 1e-3, 2e-3, 2e-3], rtol=1e-12)
-    assert indices[:, 0].tolist() == [1, 0, 3, 2]
 
 
 # Cross-checks

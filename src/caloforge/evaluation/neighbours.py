@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from caloforge.neighbours import nearest_distances, paired_distances, squared_distances
+
 K = 5
 """Neighbours behind a ball's radius."""
 
@@ -26,25 +28,6 @@ def logarithms(voxels: np.ndarray) -> np.ndarray:
     """(N, V) float32 log10 of voxel energies in MeV, zeros taken as 0.1 MeV."""
     out = np.where(voxels == 0, np.float32(ZERO), voxels).astype(np.float32, copy=False)
     return np.log10(out, out=out)
-
-
-def squared_distances(x: np.ndarray, y: np.ndarray, rows: int = 1000) -> np.ndarray:
-    """(n, m) squared Euclidean distances of points x (n, V) and y (m, V), float32.
-
-    |a|² + |b|² − 2ab cancels for near neighbours: it is right to about 1e-6 of |a|² + |b|² once the common mean is
-    taken out, which orders neighbours, but does not tell near-copies from copies (see `_apart`).
-    """
-    mean = y.mean(axis=0)
-    x, y = x - mean, y - mean
-    norm_x, norm_y = np.einsum("ij,ij->i", x, x), np.einsum("ij,ij->i", y, y)
-    out = np.empty((len(x), len(y)), dtype=np.float32)
-    for start in range(0, len(x), rows):
-        part = slice(start, start + rows)
-        np.matmul(x[part], y.T, out=out[part])
-        out[part] *= -2
-        out[part] += norm_x[part, None]
-        out[part] += norm_y
-    return np.maximum(out, 0, out=out)
 
 
 @dataclass(frozen=True)
@@ -65,7 +48,7 @@ def surroundings(x: np.ndarray, k: int = K) -> Surroundings:
     d2 = squared_distances(x, x)
     np.fill_diagonal(d2, np.inf)
     closest = np.argmin(d2, axis=1)
-    return Surroundings(np.partition(d2, k - 1, axis=1)[:, k - 1], _apart(x, x[closest]))
+    return Surroundings(np.partition(d2, k - 1, axis=1)[:, k - 1], paired_distances(x, x[closest]))
 
 
 def prdc(
@@ -95,17 +78,6 @@ def prdc(
     }
 
 
-def nearest(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(n,) Euclidean distance from each point of x (n, V) to its nearest in y (m, V)."""
-    return _apart(x, y[np.argmin(squared_distances(x, y), axis=1)])
-
-
-def _apart(x: np.ndarray, y: np.ndarray, rows: int = 256) -> np.ndarray:
-    """(n,) Euclidean distances of pairs of points, from differences in float64: exact for near-copies."""
-    parts = [slice(start, start + rows) for start in range(0, len(x), rows)]
-    return np.concatenate([np.linalg.norm(x[part].astype(np.float64) - y[part], axis=1) for part in parts])
-
-
 class NearestSoFar:
     """Distance from fixed points to their nearest among points that come by chunk after chunk.
 
@@ -119,4 +91,4 @@ class NearestSoFar:
 
     def update(self, others: np.ndarray) -> None:
         """Look at `others` (m, V) too."""
-        self.distances = np.minimum(self.distances, nearest(self.points, others))
+        self.distances = np.minimum(self.distances, nearest_distances(self.points, others))

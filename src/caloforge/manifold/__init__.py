@@ -1,6 +1,5 @@
 """The manifold that showers lie on: its dimension, and densities on it.
 
-    neighbours   distinct points and their nearest neighbours, exact, in bounded memory
     dimension    intrinsic dimension: Levina-Bickel (with MacKay-Ghahramani's correction), TwoNN, local PCA
     density      log density of points that a decoder puts on a manifold
     plots        the estimates against the number of neighbours
@@ -17,8 +16,8 @@ from caloforge.manifold.dimension import (
     local_pca_dimension,
     two_nn,
 )
-from caloforge.manifold.neighbours import distinct_points, nearest_neighbours
 from caloforge.manifold.plots import plot_dimension
+from caloforge.neighbours import distinct_points, nearest_neighbours
 
 __all__ = [
     "DimensionEstimate",

@@ -29,13 +29,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import torch
 
 from caloforge.errors import CaloforgeError
-from caloforge.manifold.neighbours import Points, as_points, distinct_points, nearest_neighbours
+from caloforge.neighbours import as_points, distinct_points, nearest_neighbours
+
+if TYPE_CHECKING:
+    from caloforge.neighbours import Points
 
 N_BOOTSTRAP = 200
 

@@ -1,23 +1,33 @@
-"""Nearest neighbours of all points among themselves, exact, in bounded memory.
+"""Exact nearest neighbours, in bounded memory.
 
-Squared distances come block by block from |a|² + |b|² - 2 a·b, which is one matrix product but cancels where
-points are close. It therefore runs in float64 on centred points and only chooses the neighbours; the chosen
-distances are computed again from the differences.
+Squared distances come from |a|² + |b|² − 2 a·b of centred points: one matrix product, which is fast but cancels for
+close points. So they only choose the neighbours; distances are then computed from the differences, in float64.
+
+    nearest_neighbours   the k nearest other points of each point of one sample; chosen in float64, on any device
+    nearest_distances    the distance from each point to the nearest point of another sample; chosen in float32
+    squared_distances    (n, m) between two samples, float32, right to about 1e-6 of |a|² + |b|²
+    paired_distances     (n,) between two equally long lists of points, exact
+
+The first takes tensors or arrays and returns tensors, for estimates that a wrong neighbour would spoil. The others take
+and return arrays in single precision: half the memory and time, for samples of thousands of showers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from caloforge.errors import CaloforgeError
 
-Points = torch.Tensor | np.ndarray
+if TYPE_CHECKING:
+    import torch
+
+    Points = torch.Tensor | np.ndarray
 
 BLOCK_BYTES = 32 * 2**20
-"""Size of the largest temporary of `nearest_neighbours`; about three of them live at once."""
+"""Size of the largest temporary array of `nearest_neighbours`; about three of them exist at once."""
 
 
 def as_points(x: Points) -> torch.Tensor:
@@ -26,6 +36,8 @@ def as_points(x: Points) -> torch.Tensor:
     Raises:
         CaloforgeError: `x` is not a table with at least one column, or holds NaN or infinity.
     """
+    import torch
+
     points = torch.as_tensor(x).detach().to(torch.float64)
     if points.ndim != 2 or points.shape[1] == 0:
         raise CaloforgeError(f"points must have the shape (n, F), not {tuple(points.shape)}")
@@ -37,7 +49,7 @@ def as_points(x: Points) -> torch.Tensor:
 
 
 def distinct_points(x: Points) -> tuple[torch.Tensor, int]:
-    """Each different row of `x` once, in order of first appearance.
+    """Each distinct row of `x` once, in order of first appearance.
 
     Repeated rows have a nearest neighbour at distance zero, whose logarithm no estimator can use.
 
@@ -45,11 +57,13 @@ def distinct_points(x: Points) -> tuple[torch.Tensor, int]:
         x: (n, F) points.
 
     Returns:
-        the distinct points (m, F) in float64, and how many rows were repetitions, n - m.
+        the distinct points (m, F) in float64, and the number of repeated rows, n - m.
 
     Raises:
         CaloforgeError: as `as_points`.
     """
+    import torch
+
     points = as_points(x)
     rows = np.ascontiguousarray(points.cpu().numpy() + 0.0)  # adding zero makes -0.0 the same bytes as 0.0
     keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).reshape(-1)
@@ -62,11 +76,11 @@ def distinct_points(x: Points) -> tuple[torch.Tensor, int]:
 def nearest_neighbours(
     x: Points, k: int, progress: Callable[[int], None] | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The k nearest other points of every point, Euclidean, nearest first.
+    """The k nearest other points of each point, Euclidean, nearest first.
 
     A point is not its own neighbour, but an equal point is: take `distinct_points` first where that matters.
-    Time goes as n² F (plus n² for the choice); memory stays near three times `BLOCK_BYTES` beside the points
-    in float64, twice.
+    The time grows as n² F (plus n² for the choice); memory stays near three times `BLOCK_BYTES`, plus twice the points
+    in float64.
 
     Args:
         x: (n, F) points; a CUDA tensor is searched on its device.
@@ -74,11 +88,13 @@ def nearest_neighbours(
         progress: called with the number of points done since the last call.
 
     Returns:
-        distances (n, k), float64, rising along each row, and indices (n, k) of the neighbours, int64.
+        distances (n, k), float64, ascending along each row, and indices (n, k) of the neighbours, int64.
 
     Raises:
         CaloforgeError: k is below 1 or not below the number of points; or as `as_points`.
     """
+    import torch
+
     points = as_points(x)
     n, n_features = points.shape
     if k < 1:
@@ -94,7 +110,7 @@ def nearest_neighbours(
     n_rows = max(1, BLOCK_BYTES // (8 * max(n, k * n_features)))
     for start in range(0, n, n_rows):
         block = slice(start, min(start + n_rows, n))
-        # |a|² is the same along a row and changes no order, so it is left out.
+        # |a|² is constant along a row and does not affect the order, so it is left out.
         closeness = torch.addmm(squares, centred[block], centred.T, alpha=-2.0)
         closeness.diagonal(start).fill_(torch.inf)
         chosen = closeness.topk(k, dim=1, largest=False, sorted=False).indices
@@ -104,3 +120,37 @@ def nearest_neighbours(
         if progress is not None:
             progress(block.stop - block.start)
     return distances, indices
+
+
+def squared_distances(x: np.ndarray, y: np.ndarray, rows: int = 1000) -> np.ndarray:
+    """(n, m) squared Euclidean distances of points x (n, F) and y (m, F), float32.
+
+    They are right to about 1e-6 of |a|² + |b|² about the mean of y, which orders neighbours but does not distinguish
+    near-copies from copies: use `paired_distances` for these.
+
+    Args:
+        x, y: float32 points.
+        rows: of x multiplied at a time.
+    """
+    mean = y.mean(axis=0)
+    x, y = x - mean, y - mean
+    norm_x, norm_y = np.einsum("ij,ij->i", x, x), np.einsum("ij,ij->i", y, y)
+    out = np.empty((len(x), len(y)), dtype=np.float32)
+    for start in range(0, len(x), rows):
+        part = slice(start, start + rows)
+        np.matmul(x[part], y.T, out=out[part])
+        out[part] *= -2
+        out[part] += norm_x[part, None]
+        out[part] += norm_y
+    return np.maximum(out, 0, out=out)
+
+
+def nearest_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """(n,) Euclidean distance, float64, from each point of x (n, F) to its nearest in y (m, F)."""
+    return paired_distances(x, y[np.argmin(squared_distances(x, y), axis=1)])
+
+
+def paired_distances(x: np.ndarray, y: np.ndarray, rows: int = 256) -> np.ndarray:
+    """(n,) Euclidean distances between x_i and y_i, (n, F) each, from differences in float64: exact for near-copies."""
+    parts = [slice(start, start + rows) for start in range(0, len(x), rows)]
+    return np.concatenate([np.linalg.norm(x[part].astype(np.float64) - y[part], axis=1) for part in parts])
