@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from caloforge.evaluation.binning import SingleBins, bin_numbers, challenge_edges, counts, described
-from caloforge.evaluation.report import evaluate
+from caloforge.evaluation.old_report import evaluate
 from caloforge.geometry import CartesianLayer, Geometry, Layer, load_geometry
 from caloforge.showers import Showers
 

@@ -12,7 +12,7 @@ import pytest
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation import html
 from caloforge.evaluation.further_tables import report_tables
-from caloforge.evaluation.report import Report, evaluate, plain
+from caloforge.evaluation.old_report import Report, evaluate, plain
 from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.showers import Showers
 

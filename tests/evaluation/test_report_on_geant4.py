@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from caloforge.evaluation.report import evaluate
+from caloforge.evaluation.old_report import evaluate
 from caloforge.showers import Showers
 from caloforge.sources.sample import sample_path
 

@@ -15,7 +15,7 @@ from caloforge.evaluation.html import page_table, render, tiles
 from caloforge.evaluation.labels import axis_label, describe, split_name
 from caloforge.evaluation.metric_tables import separation_table
 from caloforge.evaluation.plots import pictures, report_style
-from caloforge.evaluation.report import Report, evaluate
+from caloforge.evaluation.old_report import Report, evaluate
 from caloforge.evaluation.tables import Table, flatten, write_csv
 from caloforge.geometry import CartesianLayer, Geometry, Layer
 from caloforge.showers import Showers

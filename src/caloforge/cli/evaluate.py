@@ -93,7 +93,7 @@ def evaluate(
     from caloforge.errors import CaloforgeError
     from caloforge.evaluation.observables import table1_names
     from caloforge.evaluation.output import check_target
-    from caloforge.evaluation.report import evaluate as run_evaluation
+    from caloforge.evaluation.old_report import evaluate as run_evaluation
     from caloforge.evaluation.terminal import verdict_lines, verdict_table
 
     inputs = [path for path in (generated, reference, floor, train) if path is not None]

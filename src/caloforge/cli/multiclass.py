@@ -50,7 +50,7 @@ def multiclass(
     from caloforge.evaluation.classifiers import expected_seconds, get_test, run_multiclass
     from caloforge.evaluation.output import check_writable
     from caloforge.evaluation.reading import settled
-    from caloforge.evaluation.report import plain
+    from caloforge.evaluation.old_report import plain
     from caloforge.evaluation.spectra import check_same
     from caloforge.files import prepare_parent, write_json
     from caloforge.showers import Showers

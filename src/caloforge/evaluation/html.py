@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from caloforge.evaluation.plots import Picture
-    from caloforge.evaluation.report import Report
+    from caloforge.evaluation.old_report import Report
 
 DOTS_PER_INCH = 130
 

@@ -25,7 +25,7 @@ from caloforge.showers import Showers
 from caloforge.units import format_energy
 
 if TYPE_CHECKING:
-    from caloforge.evaluation.report import Report
+    from caloforge.evaluation.old_report import Report
     from caloforge.evaluation.summary import Summary
 
 MOST_LAYERS = 8
