@@ -14,8 +14,8 @@ from caloforge.evaluation.further_tables import report_tables
 from caloforge.evaluation.html import page_table, render, tiles
 from caloforge.evaluation.labels import axis_label, describe, split_name
 from caloforge.evaluation.metric_tables import separation_table
-from caloforge.evaluation.plots import pictures, report_style
 from caloforge.evaluation.old_report import Report, evaluate
+from caloforge.evaluation.plots import pictures, report_style
 from caloforge.evaluation.tables import Table, flatten, write_csv
 from caloforge.geometry import CartesianLayer, Geometry, Layer
 from caloforge.showers import Showers

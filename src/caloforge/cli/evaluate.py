@@ -92,8 +92,8 @@ def evaluate(
     from caloforge.cli.console import progress_bar, stderr, stdout
     from caloforge.errors import CaloforgeError
     from caloforge.evaluation.observables import table1_names
-    from caloforge.evaluation.output import check_target
     from caloforge.evaluation.old_report import evaluate as run_evaluation
+    from caloforge.evaluation.output import check_target
     from caloforge.evaluation.terminal import verdict_lines, verdict_table
 
     inputs = [path for path in (generated, reference, floor, train) if path is not None]

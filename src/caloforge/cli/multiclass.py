@@ -48,9 +48,9 @@ def multiclass(
     from caloforge.errors import CaloforgeError
     from caloforge.evaluation.binning import same_voxels
     from caloforge.evaluation.classifiers import expected_seconds, get_test, run_multiclass
+    from caloforge.evaluation.old_report import plain
     from caloforge.evaluation.output import check_writable
     from caloforge.evaluation.reading import settled
-    from caloforge.evaluation.old_report import plain
     from caloforge.evaluation.spectra import check_same
     from caloforge.files import prepare_parent, write_json
     from caloforge.showers import Showers

@@ -22,8 +22,8 @@ from caloforge.files import write_text
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from caloforge.evaluation.plots import Picture
     from caloforge.evaluation.old_report import Report
+    from caloforge.evaluation.plots import Picture
 
 DOTS_PER_INCH = 130
 
