@@ -13,6 +13,7 @@ SOURCE = Path(caloforge.__file__).parent
 ORDER = [
     {"errors", "files", "units", "registry", "neighbours"},
     {"geometry"},
+    {"plots"},
     {"showers", "energies"},
     {"sources", "transforms", "networks", "division", "diffusion", "manifold"},
     {"lowering"},

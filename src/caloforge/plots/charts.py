@@ -1,27 +1,42 @@
 """Kinds of chart: which data each needs, and the function that draws it.
 
 A chart of an evaluation (`caloforge.evaluation.metrics.base.Chart`) has a `kind` and plain `data`: numbers, text, lists
-or numpy arrays. All that is drawn is in there, so a report that was saved and loaded draws the same figures. Lengths
-are mm and energies MeV; G and R below stand for the generated and the reference sample.
+or numpy arrays. All that is drawn is in there, so a report that was saved and loaded draws the same figures. Lengths are
+mm, energies MeV; a missing number is nan or None.
 
-| kind | fields of `data` |
-|---|---|
-| `showers` | `geometry`: `Geometry.to_dict()` of the layers that are drawn, and only those; `rows`: list of {`title`, `voxels` (V of those layers) [MeV], optional `scale`: rows of one scale share their colours}; `unit`: words at the colour bar, as "energy [MeV]"; optional `ratio`: true draws row 0 over row 1 as one more row |
-| `histograms` | `panels`: list of {`label` (mathtext, with unit), `edges` (B+1), `generated` (B+2), `reference` (B+2): counts with under- and overflow}; optional `log`: logarithmic fractions |
-| `profiles` | `layers` (L ids), `generated` (L), `reference` (L): mean energy [MeV]; `transverse`: list of {`label`, as "r, layer 1 [mm]", `unit`, as "MeV / mm²", `edges` (B+1), `generated` (B), `reference` (B)} |
-| `profile` | `label` of the horizontal axis, `positions` (P), `unit`, `generated`, `generated_error`, `reference`, `reference_error` (P each) |
-| `response` | `edges` (B+1) of E_inc [MeV]; `ratio_edges` (R+1) of E_dep/E_inc; `generated`, `reference`: each {`counts` (B × R), `mean`, `error`, `width` (B each; nan or null with fewer than two showers)} |
-| `matrix` | `names` (K, in words); `generated`, `reference`, `difference` (K × K; nan or null where there is none) |
-| `roc` | `label`; `fpr`, `tpr`; optional `auc` |
-| `weights` | `label`; `edges` (B+1) of log10 w; `generated` (B), `reference` (B): counts |
-| `learning_curve` | `label`; `n` (showers per sample), `auc`, `error` |
-| `bars` | `names`, `values`, optional `errors`; `label` of the axis |
+`showers`: layers as images, a column per layer and a row per shower or sample.
+    geometry    `Geometry.to_dict()` of the layers that are drawn, and only those
+    rows        list of {"title", "voxels" (V of those layers), optional "scale"}; rows of one scale share their colours
+    unit        words at the colour bar, as "energy [MeV]"
+    ratio       optional; true adds a row, row 0 over row 1
+`histograms`: panels of an observable, each with its ratio.
+    panels      list of {"label" (with unit), "edges" (B+1), "generated", "reference" (B+2 counts, flow bins included)}
+    log         optional; true draws the fractions of showers on a logarithmic scale
+`profiles`: longitudinal and transverse profiles.
+    layers, generated, reference    (L) ids and mean energies
+    transverse  list of {"label", as "r, layer 1 [mm]", "unit", as "MeV / mm²", "edges" (B+1), "generated", "reference" (B)}
+`profile`: one profile with errors.
+    label       of the horizontal axis, with unit
+    unit        of the values
+    positions, generated, generated_error, reference, reference_error    (P)
+`response`: deposited against incident energy.
+    edges       (B+1) of E_inc;  ratio_edges (R+1) of E_dep/E_inc
+    generated, reference    each {"counts" (B × R), "mean", "error", "width" (B), None with fewer than two showers}
+`matrix`: a matrix of both samples and their difference.
+    names       (K) in words
+    generated, reference, difference    (K × K)
+`roc`: label, fpr, tpr, optional auc.
+`weights`: label, edges (B+1) of log10 w, generated, reference (B counts).
+`learning_curve`: label, n (showers per sample), auc, error.
+`bars`: names, values, optional errors; label of the axis.
 
-Charts of kind `roc`, `weights` and `learning_curve` hold one classifier each; the report's page draws them together.
+Charts of kind `roc`, `weights` and `learning_curve` hold one classifier each; a report's page draws them together.
+`showers`, `profiles` and `response` are built by `caloforge.evaluation.metrics.figure_data`, the others by the metric
+that they belong to.
 
 Histograms of observables are not charts but `hist.Hist` (`Report.hists`): axis 0 a `StrCategory` with "generated" and
 "reference" (without overflow), axis 1 the observable, its `name` and `label` (mathtext, with unit), flow bins holding
-what lies outside. `Hist.metadata` is a mapping that survives saving:
+what lies outside. (hist reserves the name "sample": no axis can have it.) `Hist.metadata` is a mapping:
 
     {"group": "centres", "family": "ec_eta", "layer": 1 or None, "log": True}
 
