@@ -1,8 +1,8 @@
 """Kinds of chart: which data each needs, and the function that draws it.
 
 A chart of an evaluation (`caloforge.evaluation.metrics.base.Chart`) has a `kind` and plain `data`: numbers, text, lists
-or numpy arrays. All that is drawn is in there, so a report that was saved and loaded draws the same figures. Lengths are
-mm, energies MeV; a missing number is nan or None.
+or numpy arrays. All that is drawn is in there, so a report that was saved and loaded draws the same figures. Lengths
+are mm, energies MeV; a missing number is nan or None.
 
 `showers`: layers as images, a column per layer and a row per shower or sample.
     geometry    `Geometry.to_dict()` of the layers that are drawn, and only those
@@ -14,7 +14,8 @@ mm, energies MeV; a missing number is nan or None.
     log         optional; true draws the fractions of showers on a logarithmic scale
 `profiles`: longitudinal and transverse profiles.
     layers, generated, reference    (L) ids and mean energies
-    transverse  list of {"label", as "r, layer 1 [mm]", "unit", as "MeV / mm²", "edges" (B+1), "generated", "reference" (B)}
+    transverse  list of {"label", as "r, layer 1 [mm]", "unit", as "MeV / mm²", "edges" (B+1), "generated" (B),
+                "reference" (B)}
 `profile`: one profile with errors.
     label       of the horizontal axis, with unit
     unit        of the values
