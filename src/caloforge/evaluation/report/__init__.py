@@ -1,0 +1,1 @@
+"""The report: every number of an evaluation as records, and what people see of them."""

@@ -1,0 +1,63 @@
+"""`Records`: what an evaluation found, as records that page, tables, terminal, comparison and verdict read."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from typing import Any
+
+from hist import Hist
+
+from caloforge.evaluation.metrics.base import Chart, Metric, Section
+from caloforge.evaluation.report.about import About
+
+
+@dataclass
+class Records:
+    """The numbers of an evaluation and the data of its figures.
+
+    Args:
+        about: what was compared.
+        metrics: every number; (section, name, at) is unique.
+        hists: observable → histogram of both samples: axis 0 a `StrCategory` of "generated" and "reference", axis 1
+            the observable, with what lies outside in its flow bins. `hist.metadata` as in `caloforge.plots.charts`.
+        charts: data of the other figures.
+        sections: name → section, in the order in which they are listed.
+    """
+
+    about: About
+    metrics: list[Metric]
+    hists: dict[str, Hist[Any]] = field(default_factory=dict)
+    charts: list[Chart] = field(default_factory=list)
+    sections: dict[str, Section] = field(default_factory=dict)
+
+    def __getitem__(self, key: tuple[str, str] | tuple[str, str, str]) -> Metric:
+        """The metric of (section, name) on all showers, or of (section, name, at).
+
+        Raises:
+            KeyError: there is none; the message names similar ones.
+        """
+        section, name, at = (*key, "")[:3]
+        wanted = (section, name, at)
+        for metric in self.metrics:
+            if metric.key == wanted:
+                return metric
+        near = difflib.get_close_matches(" ".join(wanted), [" ".join(m.key) for m in self.metrics])
+        hint = f"; similar: {', '.join(near)}" if near else f"; sections are {', '.join(self.sections)}"
+        raise KeyError(f"no metric {wanted}{hint}")
+
+    def section(self, name: str, at: str | None = None) -> list[Metric]:
+        """The metrics of a section; of all showers only with `at=""`, at one incident energy with `at="512 MeV"`."""
+        return [m for m in self.metrics if m.section == name and (at is None or m.at == at)]
+
+    def direction(self, metric: Metric) -> str:
+        """Which values of a metric are better: lower, higher or nearer (to the baseline or expected value)."""
+        section = self.sections.get(metric.section)
+        return "lower" if section is None else section.direction
+
+    def excess(self, metric: Metric) -> float | None:
+        """The pull towards worse values: positive where the metric is worse than its baseline. None without a pull."""
+        pull = metric.pull
+        if pull is None:
+            return None
+        return {"lower": pull, "higher": -pull}.get(self.direction(metric), abs(pull))

@@ -1,0 +1,73 @@
+"""`Report`: what `evaluate` returns, and what it reads again from a folder.
+
+report["separation_power", "ec_eta_1"].estimate.value
+report["separation_power", "ec_eta_1", "512 MeV"].pull
+report.section("wasserstein")
+report.save("report"); Report.load("report")
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from caloforge.errors import missing_extra
+from caloforge.evaluation.report.records import Records
+from caloforge.evaluation.report.saving import metric_to_plain, read_json, records_from, write_records
+from caloforge.files import atomic_folder
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass
+class Report(Records):
+    """Every number of an evaluation with the data of its figures (see `Records`)."""
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Report:
+        """Read a report from the folder that `save` wrote, or from its `report.json`.
+
+        Raises:
+            CaloforgeError: it is not a report, or a damaged one.
+        """
+        file, document = read_json(path)
+        beside = file.with_name("charts.json")
+        charts = read_json(beside)[1] if beside.exists() else {}
+        records = records_from(document, charts, str(file))
+        return cls(records.about, records.metrics, records.hists, records.charts, records.sections)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the report; an existing folder is replaced as a whole.
+
+        Returns:
+            the folder.
+
+        Raises:
+            CaloforgeError: the folder cannot be written.
+        """
+        with atomic_folder(folder) as partial:
+            write_records(self, {}, partial)
+        return Path(folder)
+
+    def to_frame(self, section: str | None = None) -> pandas.DataFrame:
+        """The metrics as a data frame, indexed by section, name and at; with their extras for a single section.
+
+        Raises:
+            CaloforgeError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise missing_extra("pandas", "notebook", "a data frame") from None
+        rows = []
+        for metric in self.metrics if section is None else self.section(section):
+            row = {"at": "", **metric_to_plain(metric)}
+            extra = row.pop("extra", {})
+            rows.append({**row, **extra} if section is not None else row)
+        index = ["section", "name", "at"]
+        if not rows:
+            return pandas.DataFrame(columns=[*index, "value"]).set_index(index)
+        return pandas.DataFrame(rows).set_index(index)
