@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caloforge.errors import missing_extra
+from caloforge.evaluation.report.legacy import is_format_1, records_from_format_1
 from caloforge.evaluation.report.records import Records
 from caloforge.evaluation.report.saving import metric_to_plain, read_json, records_from, write_records
 from caloforge.files import atomic_folder
@@ -28,15 +29,18 @@ class Report(Records):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Report:
-        """Read a report from the folder that `save` wrote, or from its `report.json`.
+        """Read a report from the folder that `save` wrote, or from its `report.json`, of any format.
 
         Raises:
             CaloforgeError: it is not a report, or a damaged one.
         """
         file, document = read_json(path)
-        beside = file.with_name("charts.json")
-        charts = read_json(beside)[1] if beside.exists() else {}
-        records = records_from(document, charts, str(file))
+        if is_format_1(document):
+            records = records_from_format_1(document, str(file))
+        else:
+            beside = file.with_name("charts.json")
+            charts = read_json(beside)[1] if beside.exists() else {}
+            records = records_from(document, charts, str(file))
         return cls(records.about, records.metrics, records.hists, records.charts, records.sections)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
