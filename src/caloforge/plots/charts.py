@@ -42,7 +42,7 @@ what lies outside. (hist reserves the name "sample": no axis can have it.) `Hist
     {"group": "centres", "family": "ec_eta", "layer": 1 or None, "log": True}
 
 `group` is the figure that it belongs to, `family` the observable without its layer, `log` whether fractions of showers
-are drawn on a logarithmic scale.
+are drawn on a logarithmic scale. Where voxels rather than showers are counted, `"counted": "voxels"` says so.
 
 A kind of one's own is one function, which draws on `ax` or on a new figure and returns the figure:
 
@@ -54,3 +54,73 @@ A kind of one's own is one function, which draws on `ax` or on a new figure and 
         ax.plot(data["x"], data["y"], ".")
         return ax.figure
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from caloforge.errors import CaloforgeError
+from caloforge.plots.style import styled
+
+Data = Mapping[str, Any]
+"""A chart's data: numbers, text, lists and arrays under the names above."""
+
+DrawFunction = TypeVar("DrawFunction", bound=Callable[..., Figure])
+
+DRAW: dict[str, Callable[..., Figure]] = {}
+"""Kind → function (data, ax=None) → figure."""
+
+
+def chart(kind: str) -> Callable[[DrawFunction], DrawFunction]:
+    """Register a function (data, ax=None) → figure for charts of `kind`; it may do without `ax`.
+
+    Raises:
+        ValueError: the kind has a function already.
+    """
+
+    def register(function: DrawFunction) -> DrawFunction:
+        if kind in DRAW:
+            raise ValueError(f"chart kind '{kind}' exists already; choose another name")
+        DRAW[kind] = styled(function)
+        return function
+
+    return register
+
+
+def draw(kind: str, data: Data, *, ax: Axes | None = None) -> Figure:
+    """The figure of a chart.
+
+    Args:
+        kind: of the chart.
+        data: its fields (see the module's opening).
+        ax: axes of your own; only for kinds of one panel. None makes a figure.
+
+    Raises:
+        CaloforgeError: the kind is unknown, lacks a field, or has several panels and `ax` is given.
+    """
+    function = DRAW.get(kind)
+    if function is None:
+        raise CaloforgeError(
+            f"no function draws charts of kind '{kind}' (known: {', '.join(DRAW)}); import the module that registers "
+            "it with @caloforge.plots.chart"
+        )
+    try:
+        return function(data) if ax is None else function(data, ax=ax)
+    except KeyError as error:
+        raise CaloforgeError(f"the data of a chart of kind '{kind}' lack {error}") from error
+
+
+def refuse_axes(kind: str, ax: Axes | None) -> None:
+    """Raise where `ax` is given for a figure of several panels."""
+    if ax is not None:
+        raise CaloforgeError(f"a chart of kind '{kind}' has several panels: leave out 'ax'")
+
+
+def numbers(values: Any) -> np.ndarray:
+    """`values`, lists as JSON has them, as a float array; None becomes NaN."""
+    return np.asarray(values, dtype=float)

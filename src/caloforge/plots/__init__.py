@@ -1,0 +1,42 @@
+"""Figures of showers, histograms and everything else that caloforge draws; usable alone.
+
+    from caloforge import plots
+
+    plots.shower(geometry, voxels, energy)         # one shower, layer by layer
+    plots.histogram(h)                             # a hist.Hist of two samples, with their ratio
+    plots.draw("roc", {"label": …, "fpr": …, "tpr": …})
+
+`draw_…` functions take the axes to draw on and return their artists. Functions that return a figure make a new one, or
+draw on `ax` where they accept it. Figures never enter pyplot's global state and need no display; a notebook shows them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+
+def _import_matplotlib() -> None:
+    """Import matplotlib whatever MPLBACKEND says: an unknown backend there is an error on import, but unused here."""
+    backend = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if backend is not None:
+            os.environ["MPLBACKEND"] = backend
+    if backend:
+        with contextlib.suppress(ValueError):  # pyplot, if anyone uses it, then chooses for itself
+            matplotlib.rcParams["backend"] = backend
+
+
+if "matplotlib" not in sys.modules:
+    _import_matplotlib()
+
+from caloforge.plots import bars, classifiers, matrices, profiles, response  # noqa: E402, F401
+from caloforge.plots.charts import DRAW, chart, draw  # noqa: E402
+from caloforge.plots.histograms import histogram, histogram_grid  # noqa: E402
+from caloforge.plots.showers import shower  # noqa: E402
+from caloforge.plots.style import axes, style  # noqa: E402
+
+__all__ = ["DRAW", "axes", "chart", "draw", "histogram", "histogram_grid", "shower", "style"]

@@ -1,0 +1,103 @@
+"""What the classifier tests see: ROC curves, the weights w = C / (1 − C), and AUC against the number of showers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import StepPatch
+
+from caloforge.plots.charts import Data, chart, numbers
+from caloforge.plots.style import CYCLE, REFERENCE, axes, figure_of, logarithmic
+
+
+def draw_roc(curves: Sequence[Data], *, ax: Axes) -> list[Line2D]:
+    """ROC curves (fraction of generated against fraction of reference showers above a cut) and the diagonal."""
+    ax.plot([0, 1], [0, 1], linestyle="--", color=REFERENCE, linewidth=0.8)
+    lines = []
+    for colour, curve in zip(_colours(len(curves)), curves, strict=True):
+        label = curve["label"] if curve.get("auc") is None else f"{curve['label']}, AUC {curve['auc']:.3f}"
+        lines += ax.plot(numbers(curve["fpr"]), numbers(curve["tpr"]), color=colour, label=label)
+    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    ax.set_xlabel("generated showers misclassified as reference")
+    ax.set_ylabel("reference showers recognised")
+    if curves:
+        ax.legend(loc="lower right", frameon=False)
+    return lines
+
+
+def draw_weights(histograms: Sequence[Data], *, ax: Axes) -> list[tuple[StepPatch, StepPatch]]:
+    """Histograms of log10 w as fractions of showers; 0 is marked.
+
+    Returns:
+        (generated, reference) of each: generated showers are drawn solid, the reference's dotted in the same colour.
+    """
+    steps, filled, lowest = [], [0.0], 1.0
+    for colour, data in zip(_colours(len(histograms)), histograms, strict=True):
+        edges, drawn = numbers(data["edges"]), []
+        for name, line in (("generated", "-"), ("reference", ":")):
+            counts = numbers(data[name])
+            fractions = counts / max(counts.sum(), 1)
+            seen = np.nonzero(fractions)[0]
+            if len(seen):
+                lowest = min(lowest, float(fractions[seen].min()))
+                filled += [edges[seen[0]], edges[seen[-1] + 1]]
+            label = data["label"] if line == "-" else None
+            drawn.append(ax.stairs(fractions, edges, color=colour, linestyle=line, label=label))
+        steps.append((drawn[0], drawn[1]))
+    ax.axvline(0, linestyle="--", color=REFERENCE, linewidth=0.8)
+    logarithmic(ax, "y")
+    ax.set_ylim(min(0.5 * lowest, 0.05), 1.5)
+    ax.set_xlim(min(filled) - 0.2, max(filled) + 0.2)
+    ax.set_xlabel(r"log$_{10}$ of the weight $C\,/\,(1-C)$")
+    ax.set_ylabel("fraction of showers (dotted: reference)")
+    if histograms:
+        ax.legend(loc="upper right", frameon=False)
+    return steps
+
+
+def draw_learning_curves(curves: Sequence[Data], *, ax: Axes) -> list[ErrorbarContainer]:
+    """AUC against the number of showers per sample."""
+    points = []
+    for colour, curve in zip(_colours(len(curves)), curves, strict=True):
+        n, auc, error = (numbers(curve[key]) for key in ("n", "auc", "error"))
+        points.append(ax.errorbar(n, auc, error, fmt="o-", markersize=3, color=colour, label=curve["label"]))
+    ax.axhline(0.5, linestyle="--", color=REFERENCE, linewidth=0.8)
+    logarithmic(ax, "x")
+    ax.set_xlabel("showers per sample")
+    ax.set_ylabel("AUC")
+    if curves:
+        ax.legend(loc="best", frameon=False)
+    return points
+
+
+def _colours(n: int) -> list[str]:
+    return [CYCLE[k % len(CYCLE)] for k in range(n)]
+
+
+@chart("roc")
+def roc(data: Data, ax: Axes | None = None) -> Figure:
+    """The ROC curve of one classifier."""
+    ax = axes(ax)
+    draw_roc([data], ax=ax)
+    return figure_of(ax)
+
+
+@chart("weights")
+def weights(data: Data, ax: Axes | None = None) -> Figure:
+    """The weights of one classifier."""
+    ax = axes(ax)
+    draw_weights([data], ax=ax)
+    return figure_of(ax)
+
+
+@chart("learning_curve")
+def learning_curve(data: Data, ax: Axes | None = None) -> Figure:
+    """The learning curve of one classifier."""
+    ax = axes(ax)
+    draw_learning_curves([data], ax=ax)
+    return figure_of(ax)

@@ -1,0 +1,75 @@
+"""Intrinsic dimension against the number of neighbours, as in CaloMan's Fig. 2 (arXiv:2211.15380)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
+from matplotlib.figure import Figure
+
+from caloforge.plots.style import CYCLE, PageFigure, axes, style, styled
+
+MARKERS = "osD^vP"
+
+
+class Estimated(Protocol):
+    """A point of a curve: the dimension `value` ± `error` from `k` neighbours."""
+
+    @property
+    def k(self) -> int: ...
+    @property
+    def value(self) -> float: ...
+    @property
+    def error(self) -> float: ...
+
+
+@styled
+def draw_dimension(curves: Mapping[str, Sequence[Estimated]], *, ax: Axes | None = None) -> list[ErrorbarContainer]:
+    """Draw d_k with its error against k.
+
+    Args:
+        curves: label and estimates, as in {"raw": intrinsic_dimension(x, [5, 10, 20])}.
+        ax: where to draw; None makes a figure.
+
+    Returns:
+        the artists, one per curve, in the order of `curves`.
+    """
+    ax = axes(ax, width=5.0, height=3.8)
+    artists = []
+    for number, (label, estimates) in enumerate(curves.items()):
+        artists.append(
+            ax.errorbar(
+                [each.k for each in estimates],
+                [each.value for each in estimates],
+                yerr=[each.error for each in estimates],
+                color=CYCLE[number % len(CYCLE)],
+                marker=MARKERS[number % len(MARKERS)],
+                markersize=4,
+                capsize=2,
+                linewidth=1,
+                label=label,
+            )
+        )
+    # The logit spreads the smallest energies out: its dimension is several times that of the others.
+    ax.set_yscale("log")
+    ax.set_xlabel("number of neighbours $k$")
+    ax.set_ylabel(r"intrinsic dimension $\hat{d}_k$")
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_formatter("{x:g}")
+    ax.legend(frameon=False)
+    return artists
+
+
+def dimension_grid(panels: Mapping[str, Mapping[str, Sequence[Estimated]]]) -> Figure:
+    """A figure with a panel of curves (`draw_dimension`) per title, four to a row."""
+    columns = min(4, len(panels))
+    rows = -(-len(panels) // columns)
+    with style():
+        figure = PageFigure(1.5 + 3.5 * columns, 3.6 * rows, layout="constrained")
+        for number, (title, curves) in enumerate(panels.items()):
+            ax = figure.add_subplot(rows, columns, number + 1)
+            draw_dimension(curves, ax=ax)
+            ax.set_title(title, fontsize=10)
+    return figure

@@ -1,0 +1,79 @@
+"""Correlation matrices of two samples and their difference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from caloforge.plots.charts import Data, chart, numbers, refuse_axes
+from caloforge.plots.style import EMPTY, RATIO_MAP, new_figure
+
+SIDE = 3.1
+"""Inches of one matrix with its gap."""
+
+
+def draw_matrix(
+    names: Sequence[str], values: np.ndarray, *, ax: Axes, limit: float = 1.0, title: str = "", labels: bool = True
+) -> AxesImage:
+    """A square matrix (n, n) on the scale −`limit` … `limit`; NaN is grey.
+
+    Up to eight rows carry their numbers; up to 24 their names, and more only some of them.
+    """
+    image = ax.imshow(np.ma.masked_invalid(values), cmap=RATIO_MAP, vmin=-limit, vmax=limit, interpolation="nearest")
+    ax.set_facecolor(EMPTY)
+    ax.set_title(title)
+    step = max(1, len(names) // 24)
+    shown = range(0, len(names), step)
+    short = max(map(len, names), default=0) <= 4
+    # Long names are at the rows only: the matrix is symmetric, and below they would run into the colour bar.
+    ax.set_xticks(shown, [names[k] if labels and short else "" for k in shown], fontsize=6.5)
+    ax.set_yticks(shown, [names[k] if labels else "" for k in shown], fontsize=6.5)
+    ax.tick_params(which="both", length=0)
+    ax.minorticks_off()
+    if len(names) <= 8:
+        for row, column in np.argwhere(np.isfinite(values)):
+            value = values[row, column]
+            colour = "white" if abs(value) > 0.65 * limit else "#111827"
+            text = f"{value:.2f}".replace("-0.00", "0.00")
+            ax.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
+    return image
+
+
+def difference_limit(difference: np.ndarray) -> float:
+    """A round scale for the difference matrix: the largest absolute value, from 0.02 to 1."""
+    finite = np.abs(difference[np.isfinite(difference)])
+    largest = float(finite.max()) if len(finite) else 1.0
+    return next((limit for limit in (0.02, 0.05, 0.1, 0.2, 0.5) if largest <= limit), 1.0)
+
+
+@chart("matrix")
+def matrices(data: Data, ax: Axes | None = None) -> Figure:
+    """Generated, reference and their difference side by side; the difference has a scale of its own."""
+    refuse_axes("matrix", ax)
+    names = [str(name) for name in data["names"]]
+    # The margin follows the longest name: 6.5 points are about 0.047 inches a character.
+    left = max(0.35, 0.15 + 0.047 * max(map(len, names), default=0))
+    width, height = left + 3 * SIDE, SIDE + 0.85
+    figure = new_figure(width, height)
+    side = SIDE - 0.2
+    for column, key in enumerate(("generated", "reference", "difference")):
+        values = numbers(data[key])
+        last = key == "difference"
+        x = (left + column * SIDE) / width
+        panel = figure.add_axes((x, 0.6 / height, side / width, side / height))
+        image = draw_matrix(
+            names,
+            values,
+            ax=panel,
+            limit=difference_limit(values) if last else 1.0,
+            title="generated − reference" if last else key,
+            labels=column == 0,
+        )
+        bar = figure.add_axes((x, 0.26 / height, side / width, 0.06 / height))
+        figure.colorbar(image, cax=bar, orientation="horizontal")
+        bar.tick_params(labelsize=6.5)
+    return figure

@@ -1,0 +1,125 @@
+"""Shower profiles: how deep (mean energy per layer) and how wide (mean energy per area against the distance)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
+
+from caloforge.plots.charts import Data, chart, numbers, refuse_axes
+from caloforge.plots.style import (
+    GENERATED,
+    REFERENCE,
+    REFERENCE_FILL,
+    axes,
+    figure_of,
+    label_legend,
+    logarithmic,
+    panel_grid,
+)
+
+
+@dataclass(frozen=True)
+class ProfileArtists:
+    """What `draw_profile` drew."""
+
+    generated: StepPatch
+    reference: StepPatch
+    ratio: StepPatch
+
+
+def draw_profile(
+    edges: np.ndarray, generated: np.ndarray, reference: np.ndarray, *, ax: Axes, ratio_ax: Axes
+) -> ProfileArtists:
+    """Two profiles (B,) over `edges` (B+1,) on a logarithmic scale, and their ratio."""
+    positive = np.concatenate([generated[generated > 0], reference[reference > 0]])
+    lowest = 0.5 * positive.min() if len(positive) else 1.0
+    filled = ax.stairs(
+        np.maximum(reference, lowest / 10),
+        edges,
+        baseline=lowest / 10,
+        fill=True,
+        facecolor=REFERENCE_FILL,
+        edgecolor=REFERENCE,
+        linewidth=0.7,
+        label="reference",
+    )
+    step = ax.stairs(
+        np.maximum(generated, lowest / 10), edges, baseline=lowest / 10, color=GENERATED, label="generated"
+    )
+    logarithmic(ax, "y")
+    ax.set_ylim(lowest, 2 * positive.max() if len(positive) else 10)
+    ratio = np.divide(generated, reference, out=np.full(len(reference), np.nan), where=reference > 0)
+    line = ratio_ax.stairs(np.clip(ratio, 0.5, 1.5), edges, baseline=None, color=GENERATED)
+    ratio_ax.axhline(1, color=REFERENCE, linewidth=0.7)
+    ratio_ax.set_ylim(0.5, 1.5)
+    ratio_ax.set_yticks([0.75, 1.0, 1.25])
+    for panel in (ax, ratio_ax):
+        panel.set_xlim(edges[0], edges[-1])
+        # Rings that grow by large factors: the core would not be seen on a linear axis.
+        if edges[0] >= 0 and edges[-1] > 20 * edges[1]:
+            panel.set_xscale("symlog", linthresh=edges[1])
+    ax.tick_params(labelbottom=False)
+    return ProfileArtists(step, filled, line)
+
+
+def draw_longitudinal(
+    layers: Sequence[int], generated: np.ndarray, reference: np.ndarray, *, ax: Axes, ratio_ax: Axes
+) -> ProfileArtists:
+    """Mean energies (L,) of the layers with these ids, in MeV."""
+    names = [str(number) for number in layers]
+    artists = draw_profile(np.arange(len(names) + 1) - 0.5, generated, reference, ax=ax, ratio_ax=ratio_ax)
+    step = max(1, len(names) // 12)
+    ratio_ax.set_xticks(range(0, len(names), step), names[::step])
+    for panel in (ax, ratio_ax):
+        panel.tick_params(axis="x", which="minor", bottom=False, top=False)
+    ratio_ax.set_xlabel("layer")
+    ax.set_ylabel("mean energy [MeV]")
+    return artists
+
+
+@chart("profiles")
+def profiles(data: Data, ax: Axes | None = None) -> Figure:
+    """Longitudinal profile, then the transverse profile of each layer that is listed."""
+    refuse_axes("profiles", ax)
+    transverse = data["transverse"]
+    figure, pairs = panel_grid(1 + len(transverse))
+    first, first_ratio = pairs[0]
+    draw_longitudinal(
+        data["layers"], numbers(data["generated"]), numbers(data["reference"]), ax=first, ratio_ax=first_ratio
+    )
+    for part, (panel, ratio_ax) in zip(transverse, pairs[1:], strict=True):
+        edges, *samples = (numbers(part[key]) for key in ("edges", "generated", "reference"))
+        draw_profile(edges, *samples, ax=panel, ratio_ax=ratio_ax)
+        panel.set_ylabel(part["unit"])
+        ratio_ax.set_xlabel(part["label"])
+    first_ratio.set_ylabel("ratio")
+    label_legend(figure, first)
+    return figure
+
+
+@chart("profile")
+def profile(data: Data, ax: Axes | None = None) -> Figure:
+    """One profile of both samples with errors."""
+    ax = axes(ax)
+    positions = numbers(data["positions"])
+    for name, colour, look in (("reference", REFERENCE, "s"), ("generated", GENERATED, "o")):
+        ax.errorbar(
+            positions,
+            numbers(data[name]),
+            numbers(data[f"{name}_error"]),
+            color=colour,
+            marker=look,
+            markerfacecolor="none" if name == "reference" else colour,
+            markersize=5 if name == "reference" else 3,
+            linewidth=0.8,
+            label=name,
+        )
+    ax.set_xlabel(data["label"])
+    ax.set_ylabel(f"mean energy [{data['unit']}]")
+    ax.legend(frameon=False)
+    return figure_of(ax)

@@ -1,0 +1,210 @@
+"""Showers as images: a column per layer, a row per shower or sample, a colour bar per column and scale.
+
+`shower` draws one, `gallery` any rows: average showers with their ratio, single showers, nearest neighbours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from caloforge.geometry import AnyLayer, Geometry, Layer
+from caloforge.plots.charts import Data, chart, numbers
+from caloforge.plots.layers import (
+    Frame,
+    choose_layers,
+    draw_colour_bar,
+    draw_layer,
+    energy_norm,
+    ratio,
+    ratio_norm,
+    select,
+)
+from caloforge.plots.style import ENERGY_MAP, RATIO_MAP, figure_of, new_figure, power_of_ten, styled
+from caloforge.units import format_energy
+
+LEFT, TOP, GAP, ROW_GAP, BAR = 0.5, 0.32, 0.16, 0.08, 0.46
+"""Margins of a gallery in inches."""
+
+COLUMNS = 8
+"""Layers side by side; more go below."""
+
+RATIO_TICKS = {0.5: "½", 1.0: "1", 2.0: "2"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of images.
+
+    Args:
+        title: at its left, may have two lines.
+        voxels: (V,) energies in MeV, or a ratio.
+        scale: rows of one scale share their colours, layer by layer.
+        is_ratio: whether `voxels` is a ratio.
+    """
+
+    title: str
+    voxels: np.ndarray
+    scale: str = ""
+    is_ratio: bool = False
+
+    @property
+    def colours(self) -> tuple[bool, str]:
+        """What it has to have in common with another row to be drawn on the same colour scale."""
+        return self.is_ratio, self.scale
+
+
+def shower(
+    geometry: Geometry,
+    voxels: np.ndarray,
+    energy: float | None = None,
+    *,
+    layers: Iterable[int] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Figure:
+    """One shower, layer by layer.
+
+    Args:
+        geometry: the voxels.
+        voxels: (V,) energies in MeV.
+        energy: incident energy in MeV, for the title.
+        layers: ids of the layers to draw; None draws all, or eight at equal steps of the energy if there are more.
+        title: at the left, above the incident energy.
+        ax: axes of your own, which become the canvas; None makes a figure.
+
+    Returns:
+        the figure.
+
+    Raises:
+        CaloforgeError: the geometry has no such layer.
+        ValueError: `voxels` do not fit the geometry, or `layers` is empty.
+    """
+    values = np.asarray(voxels)
+    if values.shape != (geometry.n_voxels,):
+        raise ValueError(f"a shower of '{geometry.name}' has {geometry.n_voxels} voxels, not shape {values.shape}")
+    if layers is None:
+        positions = choose_layers(geometry, values, COLUMNS)
+    else:
+        positions = [geometry.layers.index(geometry.layer(number)) for number in layers]
+    if not positions:
+        raise ValueError("'layers' is empty; give at least one layer id, or None for all")
+    kept, index = select(geometry, positions)
+    words = [title] * bool(title) + ([] if energy is None else [format_energy(energy)])
+    figure, _ = gallery(kept, [Row("\n".join(words), values[index])], unit="energy [MeV]", ax=ax)
+    return figure
+
+
+@styled
+def gallery(
+    geometry: Geometry, rows: Sequence[Row], *, unit: str = "energy [MeV]", size: float = 1.5, ax: Axes | None = None
+) -> tuple[Figure, list[list[QuadMesh]]]:
+    """Draw `rows` for all layers of `geometry`.
+
+    Args:
+        geometry: the voxels.
+        rows: what to draw, from the top.
+        unit: what the energies' colour bar says.
+        size: inches per image.
+        ax: axes of your own, which become the canvas; None makes a figure.
+
+    Returns:
+        (figure, meshes), meshes[row][layer].
+    """
+    bars = sum(_ends_scale(rows, k) for k in range(len(rows)))
+    band = TOP + len(rows) * (size + ROW_GAP) + bars * BAR
+    columns = min(COLUMNS, geometry.n_layers)
+    n_bands = -(-geometry.n_layers // columns)
+    width, height = LEFT + columns * (size + GAP), n_bands * band
+    canvas = _canvas(ax, width, height)
+    meshes: list[list[QuadMesh]] = [[] for _ in rows]
+    for number in range(n_bands):
+        positions = range(geometry.n_layers)[number * columns : (number + 1) * columns]
+        _band(canvas, geometry, positions, rows, height - number * band, unit, size, meshes)
+    return figure_of(canvas), meshes
+
+
+def _canvas(ax: Axes | None, width: float, height: float) -> Axes:
+    """Axes with coordinates in inches, over all of a new figure unless the caller brings them."""
+    if ax is None:
+        ax = new_figure(width, height).add_axes((0.0, 0.0, 1.0, 1.0))
+    else:
+        ax.set_aspect("equal")
+    ax.set(xlim=(0, width), ylim=(0, height), xticks=(), yticks=(), frame_on=False)
+    return ax
+
+
+def _band(
+    ax: Axes,
+    geometry: Geometry,
+    positions: Sequence[int],
+    rows: Sequence[Row],
+    top: float,
+    unit: str,
+    size: float,
+    meshes: list[list[QuadMesh]],
+) -> None:
+    y = top - TOP
+    for index, row in enumerate(rows):
+        y -= size + ROW_GAP
+        ax.text(0.2, y + size / 2, row.title, rotation=90, ha="center", va="center", fontsize=8)
+        ends = _ends_scale(rows, index)
+        for column, position in enumerate(positions):
+            layer, part = geometry.layers[position], geometry.slices[position]
+            x = LEFT + column * (size + GAP)
+            if index == 0:
+                ax.text(x + size / 2, top - 0.13, _heading(layer), ha="center", va="center", fontsize=9)
+            norm, cmap = _norm(rows, row, part), RATIO_MAP if row.is_ratio else ENERGY_MAP
+            mesh = draw_layer(
+                layer, row.voxels[part], ax=ax, frame=Frame(x, y, size), norm=norm, cmap=cmap, rings=index == 0
+            )
+            meshes[index].append(mesh)
+            if ends and np.ma.count(np.ma.asarray(mesh.get_array())):
+                ticks = RATIO_TICKS if row.is_ratio else _energy_ticks(*mesh.get_clim())
+                draw_colour_bar(ax, norm, cmap, (x + 0.08 * size, y - 0.16, 0.84 * size, 0.06), ticks)
+                label = "generated / reference" if row.is_ratio else unit
+                ax.text(x + size / 2, y - 0.3, label, fontsize=6, ha="center", va="top")
+        y -= BAR * ends
+
+
+def _ends_scale(rows: Sequence[Row], index: int) -> bool:
+    """Whether a colour bar goes below this row: the next one has another scale."""
+    return index + 1 == len(rows) or rows[index + 1].colours != rows[index].colours
+
+
+def _heading(layer: AnyLayer) -> str:
+    if isinstance(layer, Layer):
+        return f"layer {layer.id}"
+    return f"layer {layer.id}, {layer.eta_edges[-1] - layer.eta_edges[0]:g} mm wide"
+
+
+def _norm(rows: Sequence[Row], row: Row, part: slice) -> Normalize:
+    if row.is_ratio:
+        return ratio_norm()
+    return energy_norm(*(other.voxels[part] for other in rows if other.colours == row.colours))
+
+
+def _energy_ticks(low: float, high: float) -> dict[float, str]:
+    """At most three powers of ten within the scale, or its ends where it spans no two of them."""
+    powers = np.arange(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
+    if len(powers) < 2:
+        return {low: f"{low:.2g}", high: f"{high:.2g}"}
+    chosen = [10.0**power for power in powers[:: max(1, -(-len(powers) // 3))]]
+    return {value: power_of_ten(value) for value in chosen}
+
+
+@chart("showers")
+def showers(data: Data, ax: Axes | None = None) -> Figure:
+    """Rows of showers, and the ratio of the first two where it is asked for."""
+    rows = [Row(str(row["title"]), numbers(row["voxels"]), str(row.get("scale", ""))) for row in data["rows"]]
+    if data.get("ratio"):
+        rows.append(Row("ratio", ratio(rows[0].voxels, rows[1].voxels), is_ratio=True))
+    figure, _ = gallery(Geometry.from_dict(data["geometry"]), rows, unit=data["unit"], ax=ax)
+    return figure

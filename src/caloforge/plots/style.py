@@ -1,0 +1,196 @@
+"""The look of all figures: mplhep's ROOT style at the size of a page, in figures that pyplot does not know.
+
+A `PageFigure` keeps that style when it is drawn later, outside `style()`: in a notebook, or by `savefig`.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, wraps
+from typing import Any, Literal, ParamSpec, TypeVar
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+GENERATED = "#1f5fbf"
+"""Colour of the generated showers."""
+
+REFERENCE = "#6b7280"
+"""Colour of the reference's line and errors."""
+
+REFERENCE_FILL = "#d9dce1"
+"""Colour of the reference's area."""
+
+BASELINE = "#e08a00"
+"""Colour of the baseline (reference against reference)."""
+
+CYCLE = ("#1f5fbf", "#c2410c", "#15803d", "#7e22ce", "#b45309", "#0e7490", "#be123c", "#4d7c0f", "#475569")
+"""Colours of further curves, in order."""
+
+ENERGY_MAP = "viridis"
+"""Colour map of energies."""
+
+RATIO_MAP = "RdBu_r"
+"""Colour map of ratios and differences: white where the samples agree."""
+
+EMPTY = "#eceef1"
+"""Colour of what has no value: a voxel that never sees energy, a ratio with nothing in the denominator."""
+
+PANEL_WIDTH, PANEL_HEIGHT = 3.2, 2.75
+"""Size of one panel of a grid, with its ratio, in inches."""
+
+SCREEN_DPI = 110
+"""Dots per inch of a figure in a notebook."""
+
+_SIZES: dict[str, Any] = {
+    "font.size": 9,
+    # A list of families, not the name of one: glyphs that the first lacks (superscripts, η) come from the second.
+    "font.family": ["TeX Gyre Heros", "DejaVu Sans"],
+    "axes.labelsize": 9,
+    "axes.titlesize": 9,
+    "axes.linewidth": 0.8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8,
+    "lines.linewidth": 1.2,
+    "xtick.major.size": 4,
+    "xtick.minor.size": 2,
+    "ytick.major.size": 4,
+    "ytick.minor.size": 2,
+    # Minor ticks would take half of the time that it takes to draw a report.
+    "xtick.minor.visible": False,
+    "ytick.minor.visible": False,
+    "xtick.major.pad": 3,
+    "ytick.major.pad": 3,
+    "axes.formatter.limits": (-4, 5),
+    "axes.formatter.use_mathtext": False,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+}
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@cache
+def _settings() -> dict[Any, Any]:
+    import mplhep  # imports pyplot, which takes a second
+
+    return {**mplhep.style.ROOT, **_SIZES}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw inside this context in the package's style; the caller's own settings come back afterwards."""
+    with mpl.rc_context(_settings()):
+        yield
+
+
+def styled(function: Callable[P, T]) -> Callable[P, T]:
+    """Run `function` in the package's style, unless it draws on axes that the caller brings as `ax`."""
+
+    @wraps(function)
+    def inside(*args: P.args, **kwargs: P.kwargs) -> T:
+        if kwargs.get("ax") is not None:
+            return function(*args, **kwargs)
+        with style():
+            return function(*args, **kwargs)
+
+    return inside
+
+
+class PageFigure(Figure):
+    """A matplotlib figure of the package's style, drawn by Agg; notebooks show it without pyplot."""
+
+    def __init__(self, width: float, height: float, **settings: Any) -> None:
+        super().__init__(figsize=(width, height), **settings)
+        FigureCanvasAgg(self)
+
+    def draw(self, renderer: Any) -> None:
+        """Draw with `renderer`. Ticks are made here, so the style is needed here too."""
+        with style():
+            super().draw(renderer)
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png", dpi=SCREEN_DPI)
+        return buffer.getvalue()
+
+
+def new_figure(width: float, height: float) -> PageFigure:
+    """An empty figure of `width` × `height` inches."""
+    return PageFigure(width, height)
+
+
+def axes(ax: Axes | None = None, *, width: float = 4.0, height: float = 3.2) -> Axes:
+    """`ax`, or the axes of a new figure of `width` × `height` inches."""
+    return PageFigure(width, height, layout="constrained").add_subplot() if ax is None else ax
+
+
+def figure_of(ax: Axes) -> Figure:
+    """The figure that `ax` belongs to, the outermost where there are subfigures."""
+    figure = ax.figure.figure
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def panel_grid(n: int, columns: int = 3, ratio: bool = True) -> tuple[Figure, list[tuple[Axes, Axes]]]:
+    """A figure of `n` panels, each a pair (histogram, ratio below); the second is the first if `ratio` is false.
+
+    Margins are set by hand: an automatic layout of dozens of axes takes longer than drawing them.
+    """
+    columns = min(columns, n)
+    rows = -(-n // columns)
+    width, height = columns * PANEL_WIDTH, rows * PANEL_HEIGHT + 0.3
+    figure = new_figure(width, height)
+    pairs = []
+    for k in range(n):
+        row, column = divmod(k, columns)
+        left = (column * PANEL_WIDTH + 0.6) / width
+        bottom = (height - 0.3 - (row + 1) * PANEL_HEIGHT + 0.45) / height
+        inner, full = (PANEL_WIDTH - 0.72) / width, PANEL_HEIGHT - 0.55
+        if not ratio:
+            ax = figure.add_axes((left, bottom, inner, full / height))
+            pairs.append((ax, ax))
+            continue
+        low = 0.26 * full / height
+        ratio_ax = figure.add_axes((left, bottom, inner, low))
+        top = figure.add_axes((left, bottom + low + 0.02 / height, inner, full / height - low))
+        pairs.append((top, ratio_ax))
+    for axes in {ax for pair in pairs for ax in pair}:
+        axes.locator_params(nbins=5)
+    return figure, pairs
+
+
+def label_legend(figure: Figure, axes: Axes, n_columns: int = 4) -> None:
+    """Put the legend of `axes` once on top of the whole figure, in one row, where a narrow screen sees it too."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="upper left", ncols=n_columns, frameon=False, borderaxespad=0.2)
+
+
+def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
+    """A logarithmic axis with at most six labelled powers of ten and no ticks between them."""
+    (axes.set_xscale if which == "x" else axes.set_yscale)("log")
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(numticks=6))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(power_of_ten))
+
+
+def power_of_ten(value: float, position: int | None = None) -> str:
+    """`10⁻³` as plain text: matplotlib's own label is set by its TeX parser, which costs more than a whole panel."""
+    if value <= 0:
+        return "0"
+    exponent = math.log10(value)
+    if abs(exponent - round(exponent)) > 1e-6:
+        return f"{value:g}"
+    return {0: "1", 1: "10"}.get(round(exponent), "10" + str(round(exponent)).translate(_SUPERSCRIPTS))

@@ -1,0 +1,166 @@
+"""Kinds of chart: their registry, and figures that need neither pyplot nor a display."""
+
+import json
+import subprocess
+import sys
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from caloforge import plots
+from caloforge.errors import CaloforgeError
+from caloforge.plots.charts import DRAW, numbers
+from caloforge.plots.style import PageFigure, panel_grid, power_of_ten, style
+
+PROFILE = {
+    "label": "r [mm]",
+    "unit": "MeV",
+    "positions": [1, 2],
+    "generated": [3, 4],
+    "generated_error": [0.1, None],
+    "reference": [3, 5],
+    "reference_error": [0.1, 0.1],
+}
+SAMPLE = {"counts": [[1, 2], [0, 3]], "mean": [0.9, 1.0], "error": [0.1, 0.1], "width": [0.2, None]}
+EXAMPLES = {
+    "showers": {
+        "geometry": {"name": "g", "layers": [{"id": 1, "r_edges": [0, 1, 2]}]},
+        "rows": [{"title": "a", "voxels": [1.0, 0.0]}],
+        "unit": "MeV",
+    },
+    "histograms": {
+        "panels": [{"label": "x", "edges": [0, 1, 2], "generated": [0, 1, 2, 0], "reference": [1, 1, 1, 0]}],
+        "log": True,
+    },
+    "profiles": {
+        "layers": [0, 12],
+        "generated": [1.0, 2.0],
+        "reference": [1.0, 3.0],
+        "transverse": [
+            {"label": "r", "unit": "MeV / mm²", "edges": [0, 1, 100], "generated": [1, 1], "reference": [2, 1]}
+        ],
+    },
+    "profile": PROFILE,
+    "response": {"edges": [1, 10, 100], "ratio_edges": [0.5, 1, 1.5], "generated": SAMPLE, "reference": SAMPLE},
+    "matrix": {
+        "names": ["a", "b"],
+        "generated": [[1, 0.5], [0.5, 1]],
+        "reference": [[1, None], [None, 1]],
+        "difference": [[0, None], [None, 0]],
+    },
+    "roc": {"label": "t", "fpr": [0, 0.2, 1], "tpr": [0, 0.7, 1], "auc": 0.75},
+    "weights": {"label": "t", "edges": [-1, 0, 1], "generated": [30, 10], "reference": [10, 10]},
+    "learning_curve": {"label": "t", "n": [100, 200], "auc": [0.6, 0.7], "error": [0.1, 0.02]},
+    "bars": {"names": ["x", "y"], "values": [0.2, 0.1], "errors": [0.01, 0.02], "label": "loss of AUC"},
+}
+
+
+def test_every_kind_has_an_example():
+    assert set(EXAMPLES) == set(DRAW)
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_every_kind_is_drawn_from_json(kind):
+    figure = plots.draw(kind, json.loads(json.dumps(EXAMPLES[kind])))
+    assert isinstance(figure, PageFigure)
+    figure.canvas.draw()
+
+
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_own_axes_are_drawn_on_or_refused(kind):
+    figure = Figure()
+    ax = figure.add_subplot()
+    if kind in ("histograms", "profiles", "response", "matrix"):
+        with pytest.raises(CaloforgeError, match=f"'{kind}' has several panels"):
+            plots.draw(kind, EXAMPLES[kind], ax=ax)
+        assert not ax.has_data()
+    else:
+        assert plots.draw(kind, EXAMPLES[kind], ax=ax) is figure
+        assert ax.has_data()
+
+
+@pytest.fixture
+def _own_kind():
+    yield
+    DRAW.pop("own", None)
+
+
+@pytest.mark.usefixtures("_own_kind")
+def test_a_kind_of_ones_own():
+    @plots.chart("own")
+    def own(data, ax=None):
+        ax = plots.axes(ax, width=2, height=1)
+        ax.plot(data["x"])
+        return ax.figure
+
+    figure = plots.draw("own", {"x": [1, 2]})
+    assert figure.get_size_inches().tolist() == [2, 1]
+    assert figure.axes[0].lines[0].get_ydata().tolist() == [1, 2]
+    with pytest.raises(ValueError, match="'own' exists already"):
+        plots.chart("own")(own)
+
+
+@pytest.mark.usefixtures("_own_kind")
+def test_a_kind_of_ones_own_needs_no_axes_argument():
+    @plots.chart("own")
+    def own(data):
+        return Figure(figsize=data["size"])
+
+    assert plots.draw("own", {"size": (3, 2)}).get_figwidth() == 3
+
+
+def test_unknown_kinds_and_missing_fields_are_named():
+    with pytest.raises(CaloforgeError, match=r"'scatter'.*roc"):
+        plots.draw("scatter", {})
+    with pytest.raises(CaloforgeError, match="'roc' lack 'fpr'"):
+        plots.draw("roc", {"label": "t"})
+
+
+def test_missing_numbers_are_nan():
+    assert np.isnan(numbers([1, None])).tolist() == [False, True]
+
+
+def test_a_figure_keeps_its_style_and_leaves_the_callers_alone():
+    before = dict(mpl.rcParams)
+    figure = plots.draw("roc", EXAMPLES["roc"])
+    image = figure._repr_png_()
+    assert image.startswith(b"\x89PNG")
+    assert dict(mpl.rcParams) == before
+    figure.canvas.draw()
+    ticks = figure.axes[0].xaxis.get_major_ticks()
+    with style():
+        assert ticks[0].label1.get_fontfamily() == mpl.rcParams["font.family"]
+        assert ticks[0].get_tickdir() == mpl.rcParams["xtick.direction"] != before["xtick.direction"]
+
+
+@pytest.mark.parametrize("backend", ["nonsense", "module://nonsense"])
+def test_the_backend_does_not_matter(backend, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", backend)
+    program = (
+        "import os, sys\n"
+        "from caloforge import plots\n"
+        "figure = plots.draw('bars', {'names': ['x'], 'values': [1]})\n"
+        "assert figure._repr_png_().startswith(b'\\x89PNG')\n"
+        "pyplot = sys.modules.get('matplotlib.pyplot')\n"
+        "assert pyplot is None or not pyplot.get_fignums()\n"
+        f"assert os.environ['MPLBACKEND'] == {backend!r}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_panel_grid_does_not_overlap():
+    figure, pairs = panel_grid(5)
+    boxes = [ax.get_position() for pair in pairs for ax in pair]
+    assert len(boxes) == len(figure.axes) == 10
+    for k, box in enumerate(boxes):
+        assert 0 <= box.x0 < box.x1 <= 1
+        assert 0 <= box.y0 < box.y1 <= 1
+        for other in boxes[k + 1 :]:
+            assert box.x1 <= other.x0 or other.x1 <= box.x0 or box.y1 <= other.y0 or other.y1 <= box.y0
+
+
+def test_powers_of_ten_are_plain_text():
+    assert [power_of_ten(v) for v in (1e-3, 0.1, 1, 10, 1e5, 20)] == ["10⁻³", "10⁻¹", "1", "10", "10⁵", "20"]
