@@ -32,7 +32,8 @@ def test_counts_of_a_hist_keep_label_scale_and_what_lies_outside():
     assert found.edges.tolist() == EDGES.tolist()
     assert found.generated.tolist() == [1, 1, 1, 0, 2]
     assert found.reference.tolist() == [0, 0, 0, 1, 0]
-    assert (found.label, found.log, found.names, found.counted) == ("x [mm]", True, ("generated", "reference"), "voxels")
+    assert (found.label, found.log, found.counted) == ("x [mm]", True, "voxels")
+    assert found.names == ("generated", "reference")
 
 
 def test_axes_without_flow_bins_have_none():
