@@ -18,6 +18,10 @@ TOY = Geometry(
 # Layer 7 has r_mid 1 and 4, alpha at -135, -45, 45, 135 degrees.
 
 
+def all_names(geometry: Geometry) -> list[str]:
+    return [name for name, each in observables.available(geometry).items() if each.observable.per != "voxel"]
+
+
 def shower(**voxels: float) -> Showers:
     row = np.zeros((1, TOY.n_voxels), dtype=np.float32)
     for key, value in voxels.items():
@@ -26,7 +30,7 @@ def shower(**voxels: float) -> Showers:
 
 
 def values(showers: Showers, threshold: float | None = None) -> dict[str, float]:
-    computed = observables.compute(showers, observables.all_names(showers.geometry), threshold)
+    computed = observables.compute(showers, all_names(showers.geometry), threshold)
     assert all(value.shape == (len(showers),) and value.dtype == np.float64 for value in computed.values())
     return {name: float(value[0]) for name, value in computed.items()}
 
@@ -84,7 +88,11 @@ def test_names_follow_the_geometry() -> None:
     assert "ec_eta_0" not in challenge
     assert "width_r_12" in challenge
     assert len(observables.challenge_names(load_geometry("ds2"))) == 1 + 45 * 8
-    assert len(set(observables.summary_names(ds1))) == len(observables.summary_names(ds1))
+    names = observables.names_of(observables.default(ds1))
+    assert len(set(names)) == len(names)
+    assert {"n_hits", "e_ratio_12", "voxel_energy"} < set(names)
+    assert not any(name.startswith("occupancy") for name in names)
+    assert "e_ratio_12" not in observables.names_of(observables.default(load_geometry("ds2")))
 
 
 def test_threshold_comes_first() -> None:
@@ -119,7 +127,7 @@ def test_rotating_alpha_leaves_radial_observables_unchanged(name: str) -> None:
     for layer, part in zip(geometry.layers, geometry.slices, strict=True):
         image = showers.voxels[:, part].reshape(20, *layer.shape)
         turned[:, part] = np.roll(image, 1, axis=1).reshape(20, -1)
-    names = observables.all_names(geometry)
+    names = all_names(geometry)
     a = observables.compute(showers, names)
     b = observables.compute(Showers(showers.energies, turned, geometry), names)
     directed = ("ec_eta", "ec_phi", "width_eta", "width_phi", "mean_x", "mean_y")
@@ -137,10 +145,10 @@ def test_scaling_energies_and_threshold_scales_energies_only() -> None:
     geometry = load_geometry("ds1-photons")
     showers = random_showers(geometry, 30, 3)
     scaled = Showers(4 * showers.energies, 4 * showers.voxels, geometry)  # a power of two: no rounding
-    names = observables.all_names(geometry)
+    names = all_names(geometry)
     a, b = observables.compute(showers, names), observables.compute(scaled, names, threshold=4.0)
     for key in names:
-        factor = 4 if observables.unit_of(key) == "MeV" else 1
+        factor = 4 if observables.find(geometry, key).unit == "MeV" else 1
         np.testing.assert_allclose(b[key], factor * a[key], rtol=1e-12, atol=1e-12, err_msg=key)
 
 
@@ -168,7 +176,31 @@ def test_cartesian_layers() -> None:
     assert found["mean_z"] == pytest.approx(4)
 
 
-@pytest.mark.parametrize("name", ["e_layer_9", "ec_eta_0", "nothing", "e_layer", "voxel_energy"])
+@pytest.mark.parametrize("name", ["e_layer_9", "ec_eta_0", "nothing"])
 def test_unknown_observable_is_named(name: str) -> None:
-    with pytest.raises(CaloforgeError, match=f"no observable '{name}'"):
+    with pytest.raises(CaloforgeError, match=name):
         observables.compute(random_showers(TOY, 2, 1), [name])
+
+
+def test_a_name_of_layers_is_all_layers_and_a_voxels_observable_is_none_of_showers() -> None:
+    showers = random_showers(TOY, 2, 1)
+    assert list(observables.compute(showers, ["e_layer"])) == ["e_layer_0", "e_layer_7"]
+    with pytest.raises(CaloforgeError, match="e_layer"):
+        observables.find(TOY, "e_layer")
+    with pytest.raises(CaloforgeError, match="voxel_energy"):
+        observables.compute(showers, ["voxel_energy"])
+
+
+def test_sparsity_on_a_bin_edge_is_where_the_challenges_script_puts_it() -> None:
+    # The script takes 1 - mean(x > 0): 7 of 10 voxels give 0.30000000000000004, an edge of its 20 bins, not 3/10.
+    voxels = np.zeros((11, 10), dtype=np.float32)
+    for n in range(11):
+        voxels[n, :n] = 5.0
+    ten = Geometry("ten", (Layer(0, tuple(map(float, range(11))), 1),), threshold=1.0)
+    found = observables.compute(Showers(np.full(11, 100.0), voxels, ten), ["sparsity_0"])["sparsity_0"]
+    edges = observables.find(ten, "sparsity_0").edges(found)
+    assert found[7] == 0.30000000000000004 != 3 / 10
+    by_script = np.histogram(1 - np.mean(voxels > 0, axis=1), np.linspace(0, 1, 21))[0]
+    assert edges is not None
+    np.testing.assert_array_equal(np.histogram(found, edges)[0], by_script)
+    assert by_script[6] == 1  # the bin that begins at 0.3

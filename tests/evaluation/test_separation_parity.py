@@ -15,7 +15,7 @@ import pytest
 
 from caloforge.evaluation import observables
 from caloforge.evaluation.binning import challenge_edges, counts
-from caloforge.evaluation.distances import separation_power
+from caloforge.evaluation.distances.one_dimensional import separation_power
 from caloforge.geometry import load_geometry
 from caloforge.showers import Showers
 

@@ -45,7 +45,9 @@ def test_streaming_equals_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert found.n == len(rows)
     assert found.attributes["source"] == "made up"
     np.testing.assert_array_equal(found.energies, kept.energies)
-    for name, values in observables.compute(kept, observables.summary_names(GEOMETRY)).items():
+    for name, values in observables.compute(
+        kept, [o.name for o in observables.default(GEOMETRY) if o.name != "voxel_energy"]
+    ).items():
         np.testing.assert_allclose(found.observables[name], values, rtol=1e-12, err_msg=name)
     np.testing.assert_allclose(found.voxel_mean, cut.mean(axis=0))
     np.testing.assert_allclose(found.voxel_rms, np.sqrt((cut**2).mean(axis=0)), rtol=1e-6)

@@ -22,18 +22,13 @@ tells how much.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from caloforge.evaluation import observables
-from caloforge.geometry import BUILTIN, AnyLayer, Geometry
-
-NO_THRESHOLD = 1e-2
-"""MeV where logarithmic bins start on a geometry without a readout threshold (CaloFlow cuts at 10 keV)."""
-
-SHARES = ("fraction_layer", "occupancy", "brightest", "second_brightest", "e_ratio", "max_voxel_fraction")
+from caloforge.evaluation.observables.axes import same_voxels as same_voxels
+from caloforge.geometry import Geometry
 
 
 def challenge_edges(
@@ -51,80 +46,7 @@ def challenge_edges(
         (B + 1,) rising edges; None where the reference gives no histogram: a layer whose largest energy does
         not exceed the threshold, or an observable with one value only that the challenge does not know.
     """
-    cut = (geometry.threshold if threshold is None else threshold) or NO_THRESHOLD
-    largest = float(np.max(reference, initial=-np.inf))
-    if name == "voxel_energy":
-        return _log_edges(cut, largest, 49)
-    if name == "e_tot_over_e_inc":
-        inside = np.count_nonzero((reference >= 0.5) & (reference <= 1.5))
-        if 2 * inside >= np.size(reference) or largest <= 0:
-            return np.linspace(0.5, 1.5, 101)
-        return np.linspace(0.0, 1.05 * largest, 101)
-    family, position = observables.find(geometry, name)
-    if family.name == "e_layer":
-        return _log_edges(cut, largest, 39)
-    if family.name == "sparsity":
-        return np.linspace(0.0, 1.0, 21)
-    if position is not None and family.name in _LENGTHS:
-        low, high = _length_range(geometry, geometry.layers[position], family.name)
-        return np.linspace(low, high, 101)
-    if family.name in SHARES:
-        return np.linspace(0.0, 1.0, 101)
-    lowest = float(np.min(reference, initial=np.inf))
-    return np.linspace(lowest, largest, 101) if largest > lowest else None
-
-
-def _log_edges(low: float, high: float, n_bins: int) -> np.ndarray | None:
-    # geomspace ends exactly on the maximum; a power of its logarithm may fall short of it and lose the shower.
-    return np.geomspace(low, high, n_bins + 1) if high > low else None
-
-
-_LENGTHS = ("ec_eta", "ec_phi", "ec_r", "width_eta", "width_phi", "width_r")
-
-
-@cache
-def _challenge_kin(geometry: Geometry) -> str:
-    """Name of the challenge's geometry that has the same voxels, empty if none."""
-    for name in ("ds1-photons", "ds1-pions", "ds2", "ds3"):
-        if same_voxels(BUILTIN[name](), geometry):
-            return name
-    return ""
-
-
-def same_voxels(first: Geometry, second: Geometry) -> bool:
-    """Whether two geometries have the same layers and edges, whatever their names, thresholds and depths."""
-    return [_edges(layer) for layer in first.layers] == [_edges(layer) for layer in second.layers]
-
-
-def _edges(layer: AnyLayer) -> dict[str, object]:
-    return {key: value for key, value in layer.to_dict().items() if key != "z_edges"}
-
-
-def _length_range(geometry: Geometry, layer: AnyLayer, family: str) -> tuple[float, float]:
-    kin = _challenge_kin(geometry)
-    if kin in ("ds2", "ds3"):
-        ranges = {"ec_r": (0.0, 42.0), "width_r": (0.0, 20.0)}
-        return ranges.get(family, (-30.0, 30.0) if family.startswith("ec") else (0.0, 30.0))
-    if kin:
-        if family.endswith("_r"):
-            return (0.0, 1500.0) if layer.id in (12, 13, 14) else (0.0, 500.0)
-        wide = layer.id in (12, 13)
-        if family.startswith("ec"):
-            return (-500.0, 500.0) if wide else (-100.0, 100.0)
-        return (0.0, 400.0) if wide else (0.0, 100.0)
-    half = _half_width(layer, family.rpartition("_")[2])
-    if family == "ec_r":
-        return 0.0, half
-    return (-half / 2 if family.startswith("ec") else 0.0), half / 2
-
-
-def _half_width(layer: AnyLayer, axis: str) -> float:
-    """Extent of a layer from the shower axis along `axis` (eta, phi or r) in mm."""
-    plain = layer.to_dict()
-    if "r_edges" in plain:
-        return float(plain["r_edges"][-1])
-    eta, phi = (float(np.abs(plain[key]).max()) for key in ("eta_edges", "phi_edges"))
-    return {"eta": eta, "phi": phi, "r": float(np.hypot(eta, phi))}[axis]
+    return observables.find(geometry, name).edges(reference, threshold)
 
 
 DEFINITION = (

@@ -1,17 +1,37 @@
-"""`Estimate`: one number of an evaluation, with its error and its baseline at equal sample size.
+"""`Estimate`: one number of an evaluation, with its error and its baseline at equal sample size; and how to get it.
 
-The baseline is the same quantity between independent reference samples (Geant4 against Geant4). Many distances are
-positive even between equal distributions, and grow as samples shrink: so `value_at_n`, taken with as many showers per
-sample as the baseline, is what is compared with it.
+    value           distance of the full samples, n_g generated and n_r reference showers
+    error           its statistical error, by the delete-half jackknife: the spread over random subsets of m showers
+                    per sample without repetition, times sqrt[(1/n_g + 1/n_r) / (2/m − 1/n_g − 1/n_r)]
+    value_at_n      its mean over random subsets of N showers per sample, to be compared with the baseline
+    baseline        the distance of N reference showers from N independent ones (Geant4 vs Geant4)
+    baseline_error  the spread of that distance over random partitions of the pooled reference showers, that is, of
+                    one draw if only statistical fluctuations distinguished the two samples
+    pull            (value_at_n − baseline) / sqrt(error² + baseline_error²)
+
+Independent reference showers come from a second file, or from the reference itself split in two. Many distances are
+positive even between equal distributions, and grow as samples shrink: hence N showers in both.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 ROUNDING = 1e-12
-"""Errors and differences below this share of the values are rounding."""
+"""Errors and differences below this fraction of the values are rounding."""
+
+FEWEST = 20
+"""Fewest showers per sample for a baseline: below, metrics are unavailable."""
+
+Rows = tuple[np.ndarray, np.ndarray]
+"""Row numbers of two subsets."""
+
+Distance = Callable[[np.ndarray, np.ndarray], np.ndarray | Sequence[float] | float]
+"""(a, b) → one number or a sequence of C numbers, of the rows of two samples."""
 
 
 @dataclass(frozen=True)
@@ -72,3 +92,123 @@ def in_errors(difference: float, error: float, size: float) -> float:
     if error > ROUNDING * size:
         return difference / error
     return 0.0 if abs(difference) <= ROUNDING * size else math.copysign(math.inf, difference)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which showers make up each subset.
+
+    Rows of a *pool* count through the reference and then, if there is one, through the independent reference.
+
+    Args:
+        n_generated, n_reference: sizes of the full samples.
+        n: N, showers per sample in the baseline.
+        stratified: whether subsets follow the incident-energy spectrum exactly.
+        at_n: pairs of rows (generated, pool), N each.
+        baseline: pairs of rows (pool, pool), N each, reference against independent reference.
+        null: the same, out of the whole pool at random: the spread of the baseline is taken from these.
+        error: pairs of rows (generated, pool) for the jackknife.
+    """
+
+    n_generated: int
+    n_reference: int
+    n: int
+    stratified: bool
+    at_n: Sequence[Rows]
+    baseline: Sequence[Rows]
+    null: Sequence[Rows]
+    error: Sequence[Rows]
+
+    def first(self, draws: int) -> Plan:
+        """The same plan with at most so many draws, for distances that take long."""
+        error, null = self.error[:draws], self.null[:draws]
+        return replace(
+            self,
+            error=error,
+            at_n=error if self.at_n is self.error else self.at_n[:draws],
+            null=null,
+            baseline=null if self.baseline is self.null else self.baseline[:draws],
+        )
+
+    @property
+    def error_scale(self) -> float:
+        """From the spread over the jackknife's subsets to the error of the full samples' value."""
+        whole = 1 / self.n_generated + 1 / self.n_reference
+        return float(np.sqrt(whole / (2 / len(self.error[0][0]) - whole)))
+
+
+@dataclass(frozen=True)
+class Draws:
+    """C distances of the full samples and of every subset.
+
+    Args:
+        value: (C,) of the full samples.
+        at_n, baseline: (D, C) of N per sample, generated and reference against the reference.
+        error, null: (D, C) whose spreads give the error and the baseline's error.
+        n, error_scale: see `Plan`.
+    """
+
+    value: np.ndarray
+    at_n: np.ndarray
+    baseline: np.ndarray
+    error: np.ndarray
+    null: np.ndarray
+    n: int
+    error_scale: float
+
+    def estimates(self) -> list[Estimate]:
+        """One for each of the C distances."""
+        columns = (
+            self.value,
+            self.error_scale * spread(self.error),
+            self.baseline.mean(axis=0),
+            spread(self.null),
+            self.at_n.mean(axis=0),
+        )
+        return [Estimate(*map(float, row), n=self.n) for row in zip(*columns, strict=True)]
+
+    def column(self, k: int) -> Draws:
+        """The same of one of the C distances."""
+        return replace(self, **{key: getattr(self, key)[..., k : k + 1] for key in _DRAWN})
+
+
+_DRAWN = ("value", "at_n", "baseline", "error", "null")
+
+
+def mean_of(draws: Sequence[Draws]) -> Draws:
+    """The mean of distances taken on the same subsets, so that its errors know how the distances are correlated."""
+    return replace(draws[0], **{key: np.mean([getattr(each, key) for each in draws], axis=0) for key in _DRAWN})
+
+
+def draw(distance: Distance, generated: np.ndarray, pool: np.ndarray, plan: Plan) -> Draws:
+    """One distance, or several taken together, of the full samples and of the plan's subsets.
+
+    Args:
+        distance: see `Distance`.
+        generated: (n_g, …) data of the generated showers.
+        pool: (n_r + n_i, …) data of the reference's showers and of the independent reference's.
+        plan: the subsets.
+    """
+
+    def over(pairs: Sequence[Rows], first: np.ndarray) -> np.ndarray:
+        if all(len(a) == len(first) and len(b) == plan.n_reference for a, b in pairs) and first is generated:
+            pairs = pairs[:1]  # full samples: every draw is the same
+        results = [distance(first.take(a, axis=0), pool.take(b, axis=0)) for a, b in pairs]
+        return np.array([np.atleast_1d(result) for result in results], dtype=np.float64)
+
+    value = np.atleast_1d(distance(generated, pool[: plan.n_reference])).astype(np.float64)
+    error, null = over(plan.error, generated), over(plan.null, pool)
+    # With the reference split in two, these are the same subsets again.
+    at_n = error if plan.at_n is plan.error else over(plan.at_n, generated)
+    baseline = null if plan.baseline is plan.null else over(plan.baseline, pool)
+    return Draws(value, at_n, baseline, error, null, plan.n, plan.error_scale)
+
+
+def estimate(distance: Distance, generated: np.ndarray, pool: np.ndarray, plan: Plan) -> list[Estimate]:
+    """One estimate for each number that `distance` gives (see `draw`)."""
+    return draw(distance, generated, pool, plan).estimates()
+
+
+def spread(values: np.ndarray) -> np.ndarray:
+    """Standard deviation over the first axis, 0 where there is only one value."""
+    return np.std(values, axis=0, ddof=1) if len(values) > 1 else np.zeros(values.shape[1:])

@@ -10,7 +10,7 @@ import numpy as np
 
 from caloforge.evaluation import observables
 from caloforge.evaluation.binning import challenge_edges, counts
-from caloforge.evaluation.distances import separation_power
+from caloforge.evaluation.distances.one_dimensional import separation_power
 from caloforge.showers import Showers
 
 

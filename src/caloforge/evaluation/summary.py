@@ -226,7 +226,7 @@ def summarise(
     geometry = geometry or source.geometry
     cut = geometry.threshold if threshold is None else threshold
     n = len(source) if rows is None else len(rows)
-    names = observables.summary_names(geometry)
+    names = [o.name for o in observables.default(geometry) if o.name != "voxel_energy"]
     edges = np.zeros(2) if voxel_edges is None else voxel_edges
     bins = SingleBins(edges)
     radii, radius_of = radial_bins(geometry)

@@ -1,9 +1,9 @@
 """`Metric`, `Chart` and the registry of metrics: what one file in this package (or outside it) has to provide.
 
-A metric is a function of the two samples that yields `Metric`s, and `Chart`s for the data of its figures:
+A metric is a function of the two samples that yields `Metric`s, and `Chart`s or histograms for its figures:
 
     @metric(Section("mean_ratio", "Ratio of means", "Generated over reference, minus 1.", direction="nearer"))
-    def mean_ratio(samples: SamplePair) -> Iterator[Metric | Chart]:
+    def mean_ratio(samples: SamplePair) -> Iterator[Found]:
         ...
         yield Metric("mean_ratio", "n_hits", "number of hits", Estimate(value, error, expected=0.0))
 
@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+from hist import Hist
 
 from caloforge.evaluation.estimates import Estimate
-
-if TYPE_CHECKING:
-    from caloforge.evaluation.samples.pair import SamplePair
+from caloforge.evaluation.samples.pair import SamplePair
 
 Direction = Literal["lower", "higher", "nearer"]
 """Which values are better: lower (distances), higher (precision, recall), nearer to the baseline or expected value."""
@@ -38,6 +38,7 @@ class Metric:
         reason: why there is no number.
         at: the part of the samples it was taken on, as "512 MeV" (one incident energy); empty for all showers.
         extra: further plain values that belong to it, as the fraction outside the histogram.
+        direction: which values are better, where it differs from the section's.
     """
 
     section: str
@@ -48,6 +49,7 @@ class Metric:
     reason: str = ""
     at: str = ""
     extra: Mapping[str, float | str | None] = field(default_factory=dict)
+    direction: Direction | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -102,7 +104,10 @@ class Section:
     page: str = "distances"
 
 
-MetricFunction = Callable[["SamplePair"], Iterable[Metric | Chart]]
+Found = Metric | Chart | Hist
+"""What a metric yields: numbers, data of figures, and histograms of observables (see `caloforge.plots.charts`)."""
+
+MetricFunction = Callable[[SamplePair], Iterable[Found]]
 
 
 @dataclass(frozen=True)

@@ -1,82 +1,37 @@
-"""What every observable is made of: the thresholded voxels and, per layer, their energy-weighted sums.
+"""`@observable`: one function per observable, which carries its label, unit, histogram axis and figure.
 
-An observable is a pure function of a `View`, one float64 per shower. `@per_shower(name)` and
-`@per_layer(name)` enter it into `REGISTRY`; an observable of layers is called `name_<id>`, <id> being the
-detector's own number of the layer. A new one is a function with one of these decorators in any module that is imported.
+    @observable("n_bright", per="layer", label="voxels above 100 MeV", group="further", axis=(50, 0, 50))
+    def n_bright(view: View, position: int) -> np.ndarray:
+        return (view.part(position) > 100).sum(axis=1)
 
-Sums run over float64 copies of the float32 voxels, one layer at a time: E[x²] − E[x]² cancels, and in single
-precision a layer 2 m wide would get widths wrong by a histogram bin.
+An observable is a pure function of a `View`, one float64 per shower; of layers, it is called `name_<id>`, <id> being
+the detector's own number of the layer. Once registered, it is part of every report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from typing import Literal
 
 import numpy as np
 
+from caloforge.errors import CaloforgeError
+from caloforge.evaluation.observables.axes import Axis, AxisRequest, equal, of_reference
+from caloforge.evaluation.observables.view import View
 from caloforge.geometry import AnyLayer, Geometry
-from caloforge.showers import Showers
 
-FLOOR = 1e-16
-"""MeV added to every denominator (CaloChallenge convention)."""
-
-COLUMNS = ("one", "eta", "phi", "r", "eta2", "phi2", "r2")
-
-
-class View:
-    """Showers as observables see them: voxels below the threshold are zero.
-
-    Args:
-        showers: N showers; they are not changed.
-        threshold: readout threshold in MeV; None takes the geometry's.
-    """
-
-    def __init__(self, showers: Showers, threshold: float | None = None) -> None:
-        cut = showers.geometry.threshold if threshold is None else threshold
-        self.geometry: Geometry = showers.geometry
-        self.energies: np.ndarray = np.asarray(showers.energies, dtype=np.float64)
-        self.voxels: np.ndarray = above_threshold(showers.voxels, cut)
-        self._sums: dict[int, np.ndarray] = {}
-        self._brightest: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-
-    def part(self, position: int) -> np.ndarray:
-        """(N, v) voxels in MeV of the layer at `position` (0 … n_layers − 1)."""
-        return self.voxels[:, self.geometry.slices[position]]
-
-    def sums(self, position: int, column: str) -> np.ndarray:
-        """(N,) Σ w_i e_i over a layer, w the quantity called `column` (see `COLUMNS`), in MeV mm^k."""
-        if position not in self._sums:
-            layer = self.geometry.layers[position]
-            x = np.stack([np.ones(layer.n_voxels), layer.eta, layer.phi, layer.r])
-            weights = np.concatenate([x, x[1:] ** 2]).T
-            self._sums[position] = self.part(position).astype(np.float64) @ weights
-        return self._sums[position][:, COLUMNS.index(column)]
-
-    def layer_energy(self, position: int) -> np.ndarray:
-        """(N,) E_l in MeV."""
-        return self.sums(position, "one")
-
-    def brightest(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        """(N,) brightest and (N,) second-brightest voxel of a layer in MeV, float64; 0 for a missing second."""
-        if position not in self._brightest:
-            part = self.part(position).copy()
-            rows, where = np.arange(len(part)), part.argmax(axis=1)
-            first = part[rows, where].astype(np.float64)
-            part[rows, where] = 0
-            self._brightest[position] = first, part.max(axis=1).astype(np.float64)
-        return self._brightest[position]
-
-    @cached_property
-    def deposited(self) -> np.ndarray:
-        """(N,) E_dep in MeV."""
-        return np.sum([self.layer_energy(k) for k in range(self.geometry.n_layers)], axis=0)
-
-
-def above_threshold(voxels: np.ndarray, threshold: float) -> np.ndarray:
-    """(N, V) `voxels` with those below `threshold` (MeV) set to zero; the same array where nothing is cut."""
-    return np.where(voxels < threshold, voxels.dtype.type(0), voxels) if threshold > 0 else voxels
+GROUPS = {
+    "energies": "Energies",
+    "centres": "Centres of energy",
+    "widths": "Widths",
+    "sparsity": "Sparsity",
+    "shower": "Whole shower",
+    "fractions": "Layer fractions",
+    "brightest": "Brightest voxels",
+    "further": "Further observables",
+}
+"""Figures of histograms: key of `Observable.group` → title. Another key makes another figure."""
 
 
 def everywhere(layer: AnyLayer) -> bool:
@@ -84,51 +39,204 @@ def everywhere(layer: AnyLayer) -> bool:
     return True
 
 
+def with_directions(layer: AnyLayer) -> bool:
+    """Whether eta and phi mean anything on the layer: more than one alpha bin, or Cartesian."""
+    return layer.has_directions
+
+
 @dataclass(frozen=True)
 class Observable:
-    """One family of observables.
+    """An observable of showers, of their layers, or of their voxels; call it as the function that it wraps.
 
     Args:
         name: the name, or the prefix before `_<id>` for an observable of layers.
         compute: (view) → (N,), or (view, position of the layer) → (N,).
-        of_layers: whether there is one per layer.
-        applies: on which layers it is defined.
+        per: what there is one of.
+        label: in plain words, without layer and unit.
+        symbol: the same with mathtext, for the axis of a figure.
         unit: of the values, empty for pure numbers.
+        group: the figure that it goes to (see `GROUPS`).
+        axis: rule that gives the edges of its histogram.
+        log: whether its figure shows fractions of showers on a logarithmic scale.
+        where: on which layers it is defined.
+        most_layers: in geometries of more layers it is computed only where asked for; None: always computed.
     """
 
     name: str
     compute: Callable[..., np.ndarray]
-    of_layers: bool
-    applies: Callable[[AnyLayer], bool]
+    per: Literal["shower", "layer", "voxel"]
+    label: str
+    symbol: str
     unit: str
+    group: str
+    axis: Axis
+    log: bool
+    where: Callable[[AnyLayer], bool]
+    most_layers: int | None
+
+    def __call__(self, view: View, *position: int) -> np.ndarray:
+        """(N,) float64 of the showers of `view`."""
+        return self.compute(view, *position)
+
+    def bind(self, geometry: Geometry) -> list[BoundObservable]:
+        """The observable on a geometry: one, or one for each layer on which it is defined."""
+        if self.per != "layer":
+            return [BoundObservable(self, geometry, None)]
+        layers = enumerate(geometry.layers)
+        return [BoundObservable(self, geometry, k) for k, layer in layers if self.where(layer)]
+
+
+@dataclass(frozen=True)
+class BoundObservable:
+    """An observable on a geometry, of one layer where it is one of layers.
+
+    Args:
+        observable: what it is.
+        geometry: the voxels' description.
+        position: of the layer in the geometry; None for an observable of whole showers.
+    """
+
+    observable: Observable
+    geometry: Geometry
+    position: int | None
+
+    @property
+    def layer(self) -> AnyLayer | None:
+        """The layer, if it is an observable of layers."""
+        return None if self.position is None else self.geometry.layers[self.position]
+
+    @property
+    def name(self) -> str:
+        """As `ec_eta_12`."""
+        return self.observable.name if self.layer is None else f"{self.observable.name}_{self.layer.id}"
+
+    @property
+    def label(self) -> str:
+        """Plain words, as "centre of energy in eta, layer 12"."""
+        return self.observable.label if self.layer is None else f"{self.observable.label}, layer {self.layer.id}"
+
+    @property
+    def axis_label(self) -> str:
+        """Label of a figure's axis, with mathtext and unit."""
+        words = self.observable.symbol if self.layer is None else f"{self.observable.symbol}, layer {self.layer.id}"
+        return f"{words} [{self.unit}]" if self.unit else words
+
+    @property
+    def unit(self) -> str:
+        """Unit of the values, empty for pure numbers."""
+        return self.observable.unit
+
+    def values(self, view: View) -> np.ndarray:
+        """(N,) float64 of the showers of `view`.
+
+        Raises:
+            CaloforgeError: the function gave something else than one number per shower.
+        """
+        found = self.observable.compute(view) if self.position is None else self.observable.compute(view, self.position)
+        values = np.asarray(found, dtype=np.float64)
+        if values.shape != (n := len(view.energies),):
+            raise CaloforgeError(f"observable '{self.name}' must give one number per shower ({n},), not {values.shape}")
+        return values
+
+    def edges(self, reference: np.ndarray, threshold: float | None = None) -> np.ndarray | None:
+        """(B + 1,) histogram edges, given the reference's values; None where they allow no histogram.
+
+        `threshold` is the readout threshold in MeV, by default the geometry's.
+        """
+        cut = self.geometry.threshold if threshold is None else threshold
+        return self.observable.axis(AxisRequest(self.geometry, self.layer, reference, cut))
 
 
 REGISTRY: dict[str, Observable] = {}
-"""Name or prefix → family."""
+"""Name or prefix → observable, in the order in which reports list them."""
 
 
-def per_shower(name: str, unit: str = "") -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
-    """Register a function (view) → (N,) as the observable `name`."""
+def observable(
+    name: str,
+    *,
+    per: Literal["shower", "layer", "voxel"] = "shower",
+    label: str = "",
+    symbol: str = "",
+    unit: str = "",
+    group: str = "further",
+    axis: Axis | tuple[int, float, float] = of_reference,
+    log: bool = True,
+    where: Callable[[AnyLayer], bool] = everywhere,
+    most_layers: int | None = None,
+) -> Callable[[Callable[..., np.ndarray]], Observable]:
+    """Register a function (view) → (N,), or (view, position) → (N,) with `per="layer"`, as an observable.
 
-    def register(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-        REGISTRY[name] = Observable(name, function, False, everywhere, unit)
-        return function
+    Args:
+        name, per, label, symbol, unit, group, axis, log, where, most_layers: see `Observable`. The label defaults to
+            the name, the symbol to the label, and an axis may be given as (bins, low, high).
+
+    Raises:
+        ValueError: an observable of this name exists.
+    """
+
+    def register(function: Callable[..., np.ndarray]) -> Observable:
+        _check_free(name, per)
+        words = label or name.replace("_", " ")
+        rule = equal(*axis) if isinstance(axis, tuple) else axis
+        made = Observable(name, function, per, words, symbol or words, unit, group, rule, log, where, most_layers)
+        REGISTRY[name] = made
+        return made
 
     return register
 
 
-def per_layer(
-    name: str, unit: str = "", applies: Callable[[AnyLayer], bool] = everywhere
-) -> Callable[[Callable[..., np.ndarray]], Callable[..., np.ndarray]]:
-    """Register a function (view, position) → (N,) as `name_<id>` of the layers that it applies to."""
+def _check_free(name: str, per: str) -> None:
+    """Refuse a name that exists, or that an observable of layers has on some layer."""
+    prefix, _, end = name.rpartition("_")
+    clash = name if name in REGISTRY else ""
+    if end.lstrip("-").isdigit() and prefix in REGISTRY and REGISTRY[prefix].per == "layer":
+        clash = prefix
+    if per == "layer":
+        of_layer = (n for n in REGISTRY if n.startswith(f"{name}_") and n[len(name) + 1 :].lstrip("-").isdigit())
+        clash = clash or next(of_layer, "")
+    if clash:
+        raise ValueError(f"observable '{name}' clashes with the existing '{clash}'; choose another name")
 
-    def register(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-        REGISTRY[name] = Observable(name, function, True, applies, unit)
-        return function
 
-    return register
+def available(geometry: Geometry) -> dict[str, BoundObservable]:
+    """Name → observable, of every registered one that the geometry has."""
+    return {bound.name: bound for entry in REGISTRY.values() for bound in entry.bind(geometry)}
 
 
-def with_directions(layer: AnyLayer) -> bool:
-    """Whether eta and phi mean anything on the layer: more than one alpha bin, or Cartesian."""
-    return layer.has_directions
+def select(geometry: Geometry, wanted: Iterable[str | Observable]) -> list[BoundObservable]:
+    """The observables meant by `wanted`, each once.
+
+    Args:
+        geometry: the voxels' description.
+        wanted: observables, their names (of layers: on all layers), or names with a layer as `ec_eta_1`.
+
+    Raises:
+        CaloforgeError: there is no such observable in this geometry.
+    """
+    found: dict[str, BoundObservable] = {}
+    names = available(geometry)
+    for entry in wanted:
+        known = entry if isinstance(entry, Observable) else REGISTRY.get(entry)
+        if known is None and entry not in names:
+            hints = ", ".join(f"{n}_<layer>" if o.per == "layer" else n for n, o in REGISTRY.items())
+            raise CaloforgeError(f"unknown observable '{entry}' in geometry '{geometry.name}'; known are {hints}")
+        bound = [names[str(entry)]] if known is None else known.bind(geometry)
+        found |= {each.name: each for each in bound}
+    return list(found.values())
+
+
+def find(geometry: Geometry, name: str) -> BoundObservable:
+    """The observable called `name`, as `ec_eta_1` or `n_hits`.
+
+    Raises:
+        CaloforgeError: there is no such observable in this geometry.
+    """
+    found = select(geometry, [name])
+    if [bound.name for bound in found] != [name]:
+        raise CaloforgeError(f"'{name}' is an observable of layers; name one, as {name}_{geometry.layer_ids[0]}")
+    return found[0]
+
+
+def names_of(bound: Sequence[BoundObservable]) -> list[str]:
+    """Their names, in order."""
+    return [each.name for each in bound]

@@ -8,27 +8,47 @@ from __future__ import annotations
 
 import numpy as np
 
-from caloforge.evaluation.observables.base import FLOOR, View, per_layer, per_shower, with_directions
+from caloforge.evaluation.observables.axes import length
+from caloforge.evaluation.observables.base import observable, with_directions
+from caloforge.evaluation.observables.view import SMALLEST, View
 
 
 def centre(view: View, position: int, axis: str) -> np.ndarray:
     """(N,) EC of a layer along `axis` (eta, phi or r) in mm; 0 where the layer is empty."""
-    return view.sums(position, axis) / (view.layer_energy(position) + FLOOR)
+    return view.sums(position, axis) / (view.layer_energy(position) + SMALLEST)
 
 
-@per_layer("ec_eta", unit="mm", applies=with_directions)
+@observable(
+    "ec_eta",
+    per="layer",
+    label="centre of energy in eta",
+    symbol="centre of energy in η",
+    unit="mm",
+    group="centres",
+    axis=length("centre", "eta"),
+    where=with_directions,
+)
 def centre_eta(view: View, position: int) -> np.ndarray:
     """(N,) centre of energy in eta, mm."""
     return centre(view, position, "eta")
 
 
-@per_layer("ec_phi", unit="mm", applies=with_directions)
+@observable(
+    "ec_phi",
+    per="layer",
+    label="centre of energy in phi",
+    symbol="centre of energy in φ",
+    unit="mm",
+    group="centres",
+    axis=length("centre", "phi"),
+    where=with_directions,
+)
 def centre_phi(view: View, position: int) -> np.ndarray:
     """(N,) centre of energy in phi, mm."""
     return centre(view, position, "phi")
 
 
-@per_layer("ec_r", unit="mm")
+@observable("ec_r", per="layer", label="centre of energy in r", unit="mm", group="centres", axis=length("ec_r", "r"))
 def centre_r(view: View, position: int) -> np.ndarray:
     """(N,) centre of energy in r, mm."""
     return centre(view, position, "r")
@@ -40,7 +60,7 @@ def _transverse(view: View, axis: str) -> np.ndarray:
     for position, layer in enumerate(view.geometry.layers):
         if layer.has_directions:
             total += view.sums(position, axis)
-    return total / (view.deposited + FLOOR)
+    return total / (view.deposited + SMALLEST)
 
 
 def _axis_of_x(view: View) -> tuple[str, str]:
@@ -48,23 +68,23 @@ def _axis_of_x(view: View) -> tuple[str, str]:
     return ("phi", "eta") if view.geometry.layers[0].kind == "cartesian" else ("eta", "phi")
 
 
-@per_shower("mean_x", unit="mm")
+@observable("mean_x", label="mean x", unit="mm", group="shower")
 def mean_x(view: View) -> np.ndarray:
     """(N,) first moment in x, mm; rings without alpha bins count as centred on the axis."""
     return _transverse(view, _axis_of_x(view)[0])
 
 
-@per_shower("mean_y", unit="mm")
+@observable("mean_y", label="mean y", unit="mm", group="shower")
 def mean_y(view: View) -> np.ndarray:
     """(N,) first moment in y, mm; rings without alpha bins count as centred on the axis."""
     return _transverse(view, _axis_of_x(view)[1])
 
 
-@per_shower("mean_z")
+@observable("mean_z", label="mean z", group="shower")
 def mean_z(view: View) -> np.ndarray:
     """(N,) first moment along the shower axis: mm where every layer knows its depth, else layer indices."""
     layers = view.geometry.layers
     known = [layer.z_edges for layer in layers if layer.z_edges is not None]
     middle = [(a + b) / 2 for a, b in known] if len(known) == len(layers) else list(map(float, range(len(layers))))
     total = np.sum([z * view.layer_energy(k) for k, z in enumerate(middle)], axis=0)
-    return total / (view.deposited + FLOOR)
+    return total / (view.deposited + SMALLEST)

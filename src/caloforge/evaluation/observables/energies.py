@@ -9,41 +9,66 @@ from __future__ import annotations
 
 import numpy as np
 
-from caloforge.evaluation.observables.base import FLOOR, View, per_layer, per_shower
+from caloforge.evaluation.observables import axes
+from caloforge.evaluation.observables.base import observable
+from caloforge.evaluation.observables.view import SMALLEST, View
+
+FEW_LAYERS = 10
+"""Up to so many layers a report also has observables of single layers beyond the challenge's."""
 
 
-@per_shower("e_tot_over_e_inc")
+@observable(
+    "e_tot_over_e_inc",
+    label="E_dep / E_inc",
+    symbol=r"$E_{dep}\,/\,E_{inc}$",
+    group="energies",
+    axis=axes.response,
+    log=False,
+)
 def response(view: View) -> np.ndarray:
     """(N,) deposited over incident energy."""
     return view.deposited / view.energies
 
 
-@per_layer("e_layer", unit="MeV")
+@observable("voxel_energy", per="voxel", label="voxel energy", unit="MeV", group="energies", axis=axes.logarithmic(49))
+def voxel_energy(view: View) -> np.ndarray:
+    """(N V,) energy of each voxel in MeV: not one number per shower, so that samples keep its histogram only."""
+    return view.voxels.ravel()
+
+
+@observable("e_layer", per="layer", label="energy", symbol="E", unit="MeV", group="energies", axis=axes.logarithmic(39))
 def layer_energy(view: View, position: int) -> np.ndarray:
     """(N,) E_l in MeV."""
     return view.layer_energy(position)
 
 
-@per_layer("fraction_layer")
+@observable(
+    "fraction_layer",
+    per="layer",
+    label="energy fraction",
+    symbol=r"$E\,/\,E_{dep}$",
+    group="fractions",
+    most_layers=FEW_LAYERS,
+)
 def layer_fraction(view: View, position: int) -> np.ndarray:
     """(N,) E_l / E_dep in [0, 1]."""
-    return view.layer_energy(position) / (view.deposited + FLOOR)
+    return view.layer_energy(position) / (view.deposited + SMALLEST)
 
 
-@per_shower("l_d", unit="MeV")
+@observable("l_d", label="depth-weighted energy l_d", symbol="$l_d$", unit="MeV", group="shower")
 def weighted_depth(view: View) -> np.ndarray:
     """(N,) l_d in MeV."""
     return np.sum([k * view.layer_energy(k) for k in range(view.geometry.n_layers)], axis=0)
 
 
-@per_shower("s_d")
+@observable("s_d", label="shower depth s_d", symbol="$s_d$", group="shower", log=False)
 def depth(view: View) -> np.ndarray:
     """(N,) s_d: the mean layer index, weighted by energy."""
-    return weighted_depth(view) / (view.deposited + FLOOR)
+    return weighted_depth(view) / (view.deposited + SMALLEST)
 
 
-@per_shower("sigma_s_d")
+@observable("sigma_s_d", label="shower depth width", symbol=r"$\sigma_{s_d}$", group="shower", log=False)
 def depth_width(view: View) -> np.ndarray:
     """(N,) σ_sd: the spread of the layer index, weighted by energy."""
     second = np.sum([k**2 * view.layer_energy(k) for k in range(view.geometry.n_layers)], axis=0)
-    return np.sqrt(np.maximum(0.0, second / (view.deposited + FLOOR) - depth(view) ** 2))
+    return np.sqrt(np.maximum(0.0, second / (view.deposited + SMALLEST) - depth(view) ** 2))

@@ -71,7 +71,7 @@ def direction_names(reference: Summary) -> list[str]:
     means = {
         layer.id: float(reference.observables[f"e_layer_{layer.id}"].mean())
         for layer in reference.geometry.layers
-        if REGISTRY["ec_eta"].applies(layer)
+        if REGISTRY["ec_eta"].where(layer)
     }
     brightest = sorted(sorted(means, key=lambda i: -means[i])[:DIRECTED])
     return [f"{family}_{i}" for family in ("ec_eta", "ec_phi") for i in brightest]

@@ -17,7 +17,7 @@ import numpy as np
 from caloforge.evaluation import observables
 from caloforge.evaluation.binning import bin_numbers, challenge_edges, described
 from caloforge.evaluation.comparison import Comparison, unavailable
-from caloforge.evaluation.distances import kullback_leibler, separation_powers
+from caloforge.evaluation.distances.one_dimensional import kullback_leibler, separation_powers
 from caloforge.evaluation.resampling import Draws, mean_of, sample
 
 

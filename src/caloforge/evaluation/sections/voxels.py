@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from caloforge.evaluation.comparison import Comparison
-from caloforge.evaluation.distances import wasserstein_weighted
+from caloforge.evaluation.distances.one_dimensional import wasserstein_weighted
 from caloforge.evaluation.resampling import estimate
 from caloforge.evaluation.summary import Summary
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from caloforge.evaluation import observables
 from caloforge.evaluation.comparison import Comparison, unavailable
-from caloforge.evaluation.distances import wasserstein, wasserstein_weighted
+from caloforge.evaluation.distances.one_dimensional import wasserstein, wasserstein_weighted
 from caloforge.evaluation.resampling import estimate
 from caloforge.evaluation.summary import Summary
 
@@ -41,7 +41,7 @@ SCALARS = {
 def distances(c: Comparison) -> dict[str, Any]:
     """{observable: W₁} in each observable's unit; `unit` names it, `spread` is the reference's deviation."""
     if c.refusal:
-        return dict.fromkeys(observables.summary_names(c.geometry), c.refusal)
+        return dict.fromkeys([o.name for o in observables.default(c.geometry) if o.name != "voxel_energy"], c.refusal)
     result = {}
     names = list(c.reference.observables)
     for done, name in enumerate(names):
@@ -68,7 +68,7 @@ def distance_of(c: Comparison, name: str) -> dict[str, Any]:
     weights[: len(mine)], weights[len(mine) : len(mine) + c.plan.n_reference] = 1 / len(mine), -1 / c.plan.n_reference
     entry["value"] = float(np.abs(np.cumsum(weights[order])[:-1]) @ np.diff(values[order]))
     spread = float(c.reference.observables[name].std())
-    return {**entry, "unit": observables.unit_of(name), "spread": spread}
+    return {**entry, "unit": observables.find(c.geometry, name).unit, "spread": spread}
 
 
 def quantile_cells(values: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@
     1-Wasserstein      W₁ = ∫ |H(x) − G(x)| dx                  H, G cumulative distributions
     Kullback–Leibler   KL(g ‖ h) = Σ g_i ln(g_i / h_i)          nats, g the reference
 
-All are pure functions of counts or values; errors come from evaluating them on random subsets (`resampling`).
+All are pure functions of counts or values; errors come from evaluating them on random subsets (`estimates`).
 """
 
 from __future__ import annotations

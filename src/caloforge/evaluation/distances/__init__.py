@@ -1,0 +1,1 @@
+"""Distances between two samples: pure functions of arrays."""

@@ -1,0 +1,292 @@
+"""From shower files to a `SamplePair`: which showers are compared, and one pass over each file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from caloforge.errors import CaloforgeError
+from caloforge.evaluation.distances.prdc import NearestSoFar, logarithms
+from caloforge.evaluation.estimates import FEWEST
+from caloforge.evaluation.observables import Observable, default, find, select
+from caloforge.evaluation.observables.axes import same_voxels
+from caloforge.evaluation.samples import spectra
+from caloforge.evaluation.samples.pair import Progress, SamplePair, Training
+from caloforge.evaluation.samples.plan import make_plan
+from caloforge.evaluation.samples.sources import (
+    CHUNK_VALUES,
+    AnySource,
+    ChunkProgress,
+    InMemory,
+    Source,
+    largest_voxel,
+    open_source,
+)
+from caloforge.evaluation.samples.summary import Summary, fingerprint, summarise
+from caloforge.geometry import Geometry, load_geometry
+from caloforge.showers import ShowerFile, Showers
+from caloforge.units import count
+
+EXAMPLE_ENERGIES, EXAMPLES_EACH, EXAMPLE_VALUES = 5, 200, 8_000_000
+"""Single showers for pictures: at so many energies, so many each, and no more voxel values in all."""
+
+KEPT_VALUES = 64_000_000
+"""A reference of up to so many voxel values (256 MB) is read once and kept while it is looked at twice."""
+
+NEIGHBOURS, NEIGHBOUR_VALUES = 5000, 32_000_000
+"""Showers per sample that are kept for nearest neighbours at most, and the voxel values in them."""
+
+QUERIES = 1000
+"""Showers per sample whose nearest training shower is looked for."""
+
+NEEDED = (
+    "e_layer",
+    "ec_eta",
+    "ec_phi",
+    "n_hits",
+    "max_voxel_fraction",
+    "s_d",
+    "sigma_s_d",
+    "mean_x",
+    "mean_y",
+    "mean_z",
+)
+"""Observables that the metrics work on, whichever ones the report lists (besides the challenge's)."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `evaluate` was asked to compare (see there)."""
+
+    generated: AnySource
+    reference: AnySource
+    baseline: AnySource | None = None
+    train: AnySource | None = None
+    observables: Sequence[str | Observable] | None = None
+    geometry: Geometry | str | None = None
+    only_energies: spectra.EnergyChoice | None = None
+    match_energies: bool = False
+    seed: int = 1
+
+
+@dataclass
+class Agreement:
+    """How the incident-energy spectra agree (Kolmogorov–Smirnov), and how many showers of each sample are compared."""
+
+    distance: float
+    probability: float
+    kept: dict[str, int]
+
+
+class Opened:
+    """The files of a request, open, of one geometry, with the rows that are to be compared.
+
+    Use as a context manager. `remark` says where the geometry is not the files' own; `agreement` how the spectra do.
+
+    Raises:
+        CaloforgeError: a file is bad, the geometries differ, a wanted energy is absent, the incident-energy
+            spectra differ and are not to be matched, or too few showers are left.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        given = {"generated": request.generated, "reference": request.reference}
+        given |= {k: s for k, s in (("baseline", request.baseline), ("train", request.train)) if s is not None}
+        with ExitStack() as stack:
+            self.sources: dict[str, Source] = {}
+            for key, source in given.items():
+                self.sources[key] = stack.enter_context(open_source(source, request.geometry))
+            self.remark = ""
+            self.geometry = self._common_geometry()
+            self.threshold = self.geometry.threshold
+            wanted = request.observables
+            self.observables = default(self.geometry) if wanted is None else select(self.geometry, wanted)
+            self.energies = {key: source.energies() for key, source in self.sources.items()}
+            self.rows = {key: np.arange(len(e)) for key, e in self.energies.items() if key != "train"}
+            self.agreement = self._choose_rows()
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Opened:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def name(self, key: str) -> str:
+        """What to call a file in a message."""
+        path = str(self.sources[key].path)
+        return f"the {key} sample" if isinstance(self.sources[key], InMemory) else path
+
+    def _common_geometry(self) -> Geometry:
+        reference = self.sources["reference"].geometry
+        for key, source in self.sources.items():
+            if not same_voxels(source.geometry, reference):
+                raise CaloforgeError(
+                    f"{self.name(key)} has geometry '{source.geometry.name}' ({source.geometry.n_voxels} voxels), "
+                    f"{self.name('reference')} has '{reference.name}' ({reference.n_voxels} voxels); "
+                    "give two files of one geometry"
+                )
+        chosen = settled(reference, self.request.geometry, self.name("reference"))
+        if chosen != reference:
+            self.remark = (
+                f"evaluated as '{chosen.name}', as given, while {self.name('reference')} says '{reference.name}'"
+            )
+        return chosen
+
+    def _choose_rows(self) -> Agreement:
+        rng = np.random.default_rng([self.request.seed, 1])
+        if self.request.only_energies is not None:
+            for key in self.rows:
+                self.rows[key] = spectra.select(self.energies[key], self.request.only_energies, self.name(key))
+        if self.request.match_energies:
+            pair = spectra.match(self._chosen("generated"), self._chosen("reference"), rng)
+            for key, kept in zip(("generated", "reference"), pair, strict=True):
+                self.rows[key] = self.rows[key][kept]
+            if "baseline" in self.rows:
+                kept = spectra.match(self._chosen("baseline"), self._chosen("reference"), rng)[0]
+                self.rows["baseline"] = self.rows["baseline"][kept]
+        found = {
+            key: spectra.check_same(
+                self._chosen(key), self._chosen("reference"), self.name(key), self.name("reference")
+            )
+            for key in self.rows
+            if key != "reference"
+        }
+        for key, fewest in (("generated", 2), ("reference", 2 if "baseline" in self.rows else 4)):
+            if len(self.rows[key]) < fewest:
+                raise CaloforgeError(
+                    f"{self.name(key)} has {count(len(self.rows[key]), 'shower')} to compare; at least {fewest} are "
+                    f"needed ({FEWEST} for most metrics)"
+                )
+        return Agreement(*found["generated"], {key: len(rows) for key, rows in self.rows.items()})
+
+    def _chosen(self, key: str) -> np.ndarray:
+        return self.energies[key][self.rows[key]]
+
+    def read(self, progress: Progress | None) -> SamplePair:
+        """Read every file and put the `SamplePair` together."""
+        rng = np.random.default_rng([self.request.seed, 2])
+        independent = self._chosen("baseline") if "baseline" in self.rows else None
+        plan = make_plan(self._chosen("generated"), self._chosen("reference"), independent, rng)
+        self._keep_reference()
+        reference = self.sources["reference"]
+        tell = self._told(progress, "looking at the reference", "reference")
+        largest = largest_voxel(reference, self.rows["reference"], tell)
+        edges = find(self.geometry, "voxel_energy").edges(np.array([largest]), self.threshold)
+        m = neighbour_sample(plan.n, self.geometry)
+        wanted = {"generated": m, "reference": m if independent is not None else 2 * m, "baseline": m}
+        examples = self._example_energies()
+        needed = select(self.geometry, NEEDED)
+        summaries: dict[str, Summary] = {}
+        for key in self.rows:
+            energies = self._chosen(key)
+            summaries[key] = summarise(
+                self.sources[key],
+                self.rows[key],
+                observables=[*self.observables, *needed],
+                geometry=self.geometry,
+                voxel_edges=edges,
+                sample_rows=spectra.thin(energies, wanted[key], rng, plan.stratified),
+                example_rows=self._example_rows(energies, examples),
+                progress=self._told(progress, f"reading the {key} showers", key),
+            )
+        generated, reference_summary = summaries["generated"], summaries["reference"]
+        return SamplePair(
+            generated=generated,
+            reference=reference_summary,
+            independent=summaries.get("baseline"),
+            plan=plan,
+            threshold=self.threshold,
+            observables=self.observables,
+            training=self._training(generated, reference_summary, progress) if "train" in self.sources else None,
+            seed=self.request.seed,
+            progress=progress,
+            load=self.load,
+        )
+
+    def _keep_reference(self) -> None:
+        """Hold the reference in memory if it is small: it is read twice, as its largest voxel sets the bins."""
+        source = self.sources["reference"]
+        if isinstance(source, ShowerFile) and len(source) * self.geometry.n_voxels <= KEPT_VALUES:
+            whole = source.read()
+            kept = Showers(whole.energies, whole.voxels, whole.geometry, source.attributes)
+            self.sources["reference"] = InMemory(kept, str(source.path))
+
+    def _example_energies(self) -> np.ndarray:
+        """Up to five incident energies of the reference, spread over its spectrum."""
+        energies = spectra.rounded(self._chosen("reference"))
+        distinct = np.unique(energies)
+        if len(distinct) <= spectra.MANY_ENERGIES:
+            picks = np.linspace(0, len(distinct) - 1, min(EXAMPLE_ENERGIES, len(distinct))).round().astype(int)
+            return distinct[picks]
+        return np.quantile(energies, [0.05, 0.25, 0.5, 0.75, 0.95])
+
+    def _example_rows(self, energies: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        each = max(1, min(EXAMPLES_EACH, EXAMPLE_VALUES // self.geometry.n_voxels // len(wanted)))
+        nearest = [np.argsort(np.abs(np.log(energies / e)), kind="stable")[:each] for e in wanted]
+        return np.unique(np.concatenate(nearest))
+
+    def _training(self, generated: Summary, reference: Summary, progress: Progress | None) -> Training:
+        source, tell = self.sources["train"], self._told(progress, "reading the training showers", "train")
+        searches = []
+        for sample in (generated.sample.showers, reference.sample.showers):
+            queries = sample.voxels[:: max(1, len(sample) // QUERIES)][:QUERIES]
+            searches.append(NearestSoFar(logarithms(queries, self.threshold)))
+        prints = []
+        for chunk in source.chunks(max(1, CHUNK_VALUES // self.geometry.n_voxels)):
+            prints.append(fingerprint(chunk.voxels))
+            points = logarithms(chunk.voxels, self.threshold)
+            for search in searches:
+                search.update(points)
+            if tell is not None:
+                tell(len(chunk))
+        return Training(str(source.path), np.concatenate(prints), searches[0].distances, searches[1].distances)
+
+    def load(self, key: str) -> Showers:
+        """The chosen showers of one file in memory, raw."""
+        source, rows = self.sources[key], self.rows[key]
+        whole = source.read()
+        chosen = whole if len(rows) == len(whole) else whole[rows]
+        return Showers(chosen.energies, chosen.voxels, self.geometry, {})
+
+    def _told(self, progress: Progress | None, section: str, key: str) -> ChunkProgress | None:
+        """Turns the numbers of showers read from a file into progress."""
+        if progress is None:
+            return None
+        done, total, tell = 0, len(self.sources[key]), progress
+
+        def read(n: int) -> None:
+            nonlocal done
+            done += n
+            tell(section, done, total)
+
+        return read
+
+
+def neighbour_sample(n: int, geometry: Geometry) -> int:
+    """Showers per sample that are kept for nearest neighbours, out of n."""
+    return max(1, min(n, NEIGHBOURS, NEIGHBOUR_VALUES // geometry.n_voxels))
+
+
+def settled(own: Geometry, given: Geometry | str | None, name: str) -> Geometry:
+    """The geometry to evaluate with: the given one, which may name another threshold or depths, but no other voxels.
+
+    Args:
+        own: what the file `name` says, or what its voxel count tells.
+        given: what was asked for, None for nothing.
+
+    Raises:
+        CaloforgeError: they have different voxels.
+    """
+    if given is None:
+        return own
+    wanted = given if isinstance(given, Geometry) else load_geometry(given)
+    if not same_voxels(wanted, own):
+        raise CaloforgeError(
+            f"--geometry names '{wanted.name}' ({wanted.n_voxels} voxels), but the voxels of {name} are those of "
+            f"'{own.name}' ({own.n_voxels}): leave --geometry out, or give the one that fits"
+        )
+    return wanted

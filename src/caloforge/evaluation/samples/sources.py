@@ -1,0 +1,90 @@
+"""Where showers are read from: files, or showers in memory with the same methods."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import numpy as np
+
+from caloforge.geometry import Geometry
+from caloforge.showers import ShowerFile, Showers
+
+CHUNK_VALUES = 4_000_000
+"""Voxel values read at once."""
+
+AnySource = str | os.PathLike[str] | Showers
+
+ChunkProgress = Callable[[int], None]
+"""Told the number of showers of each chunk that was read."""
+
+
+class InMemory(AbstractContextManager["InMemory"]):
+    """Showers in memory with the reading methods of a `ShowerFile`."""
+
+    def __init__(self, showers: Showers, path: str | None = None) -> None:
+        self._showers = showers
+        self.path = str(showers.attributes.get("path", "memory")) if path is None else path
+        self.geometry = showers.geometry
+        self.attributes = dict(showers.attributes)
+
+    def __len__(self) -> int:
+        return len(self._showers)
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+    def energies(self) -> np.ndarray:
+        """(N,) incident energies in MeV."""
+        return np.asarray(self._showers.energies, dtype=np.float64)
+
+    def read(self, start: int = 0, stop: int | None = None) -> Showers:
+        """Rows `start` … `stop`."""
+        return self._showers[start:stop]
+
+    def chunks(self, size: int) -> Iterator[Showers]:
+        """All showers, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self._showers[start : start + size]
+
+
+Source = ShowerFile | InMemory
+
+
+def open_source(source: AnySource, geometry: Geometry | str | None = None) -> Source:
+    """A file or showers in memory, to be read by chunks (see `ShowerFile` for the errors)."""
+    return InMemory(source) if isinstance(source, Showers) else ShowerFile(source, geometry)
+
+
+def chunks_of(
+    source: Source, rows: np.ndarray | None = None, progress: ChunkProgress | None = None
+) -> Iterator[tuple[int, Showers]]:
+    """(position of the first shower among the wanted ones, showers) for each chunk that holds wanted rows.
+
+    Args:
+        source: where to read.
+        rows: wanted rows, rising; None for all.
+        progress: see `ChunkProgress`.
+    """
+    size = max(1, CHUNK_VALUES // source.geometry.n_voxels)
+    start, done = 0, 0
+    for chunk in source.chunks(size):
+        stop = start + len(chunk)
+        if rows is not None:
+            low, high = np.searchsorted(rows, [start, stop])
+            chunk = chunk[rows[low:high] - start] if high - low < len(chunk) else chunk
+        if len(chunk):
+            yield done, chunk
+            done += len(chunk)
+        if progress is not None:
+            progress(stop - start)
+        start = stop
+
+
+def largest_voxel(source: Source, rows: np.ndarray | None = None, progress: ChunkProgress | None = None) -> float:
+    """Largest voxel energy in MeV of a source, or of its rows (rising)."""
+    largest = 0.0
+    for _, chunk in chunks_of(source, rows, progress):
+        largest = max(largest, float(chunk.voxels.max(initial=0.0)))
+    return largest
