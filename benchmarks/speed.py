@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 
 from caloforge.models.caloman import CaloMan
-from caloforge.recipes import load_recipe
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator
 from caloforge.sources.sample import sample_path
+from caloforge.training import load_recipe
 from caloforge.transforms import build_transforms
 
 RECIPE = "caloman-ds1-photons"

@@ -18,9 +18,9 @@ ORDER = [
     {"sources", "transforms", "networks", "division", "diffusion", "manifold"},
     {"lowering"},
     {"models"},
-    {"training", "simulator"},
+    {"simulator"},
     {"export", "evaluation", "cluster", "timing"},
-    {"recipes", "runs"},
+    {"training"},
     {"cli"},
 ]
 """Lower layers first; a module may import from its own layer and from those before it."""

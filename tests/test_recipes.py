@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from caloforge.errors import CaloforgeError
-from caloforge.recipes import find_recipe, list_recipes, load_recipe
+from caloforge.training import find_recipe, list_recipes, load_recipe
 
 GOOD: dict[str, Any] = {
     "name": "r",
@@ -190,9 +190,9 @@ def test_an_override_is_blamed_for_its_own_fault_and_the_file_for_the_files(tmp_
     [
         ("training.epochs", "--set takes dotted.key=value"),
         ("training.epochs.x=3", "'epochs' is a single value"),
-        ("transforms.9.kind=x", "'9' must be a place in a list of 2"),
+        ("transforms.9.kind=x", "'9' must be an index of a list of 2"),
         ("training.epoks=3", "unknown key 'training.epoks'"),
-        ("model.hidden=[1", "the value is no YAML"),
+        ("model.hidden=[1", "cannot be parsed as YAML"),
     ],
 )
 def test_bad_overrides(override: str, message: str, tmp_path: Path) -> None:
@@ -208,5 +208,5 @@ def test_no_such_recipe_lists_the_shipped() -> None:
 def test_not_yaml(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("a: [1\nb: {")
-    with pytest.raises(CaloforgeError, match=r"recipe.yaml is no readable YAML"):
+    with pytest.raises(CaloforgeError, match=r"recipe.yaml cannot be parsed as YAML"):
         load_recipe(path)

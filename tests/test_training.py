@@ -12,7 +12,7 @@ from torch import Tensor
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import ShowerModel
 from caloforge.models.caloman import CaloMan
-from caloforge.training import Observer, StageSettings, TrainingSettings, choose_device, derived_seed, fit, loop
+from caloforge.training import Callback, Trainer, TrainingSettings, choose_device, derived_seed, fit, loop
 from own_model import GaussianPerFeature
 
 
@@ -40,16 +40,16 @@ def _settings(**changes: Any) -> TrainingSettings:
     return TrainingSettings(**{**plain, **changes})
 
 
-class _Interrupt(Observer):
+class _Interrupt(Callback):
     """Ctrl-C in the middle of the given epoch, counted over all stages."""
 
     def __init__(self, epoch: int) -> None:
         self.left = epoch
 
-    def epoch_done(self, record: dict[str, Any]) -> None:
+    def epoch_done(self, trainer: Trainer) -> None:
         self.left -= 1
 
-    def batch_done(self, loss: float) -> None:
+    def batch_done(self, trainer: Trainer) -> None:
         if self.left == 0:
             raise KeyboardInterrupt
 
@@ -65,7 +65,7 @@ def test_resumed_equals_uninterrupted(
     log = fit(whole, *data, settings)
     first = _caloman()
     with pytest.raises(KeyboardInterrupt):
-        fit(first, *data, settings, checkpoint=tmp_path / "c.pt", observer=_Interrupt(stopped_in))
+        fit(first, *data, settings, checkpoint=tmp_path / "c.pt", callbacks=[_Interrupt(stopped_in)])
     torch.manual_seed(99)
     second = CaloMan(4, 1, latent_dim=2, hidden=[8], flow_layers=2, flow_width=8, flow_blocks=1)
     resumed = fit(second, *data, settings, checkpoint=tmp_path / "c.pt", resume=True)
@@ -81,14 +81,14 @@ def test_the_average_of_the_weights_is_kept() -> None:
     """Three steps of one epoch, one batch each: the average worked out from the weights after each step."""
     seen: list[Tensor] = []
 
-    class Watch(Observer):
-        def batch_done(self, loss: float) -> None:
+    class Watch(Callback):
+        def batch_done(self, trainer: Trainer) -> None:
             seen.append(model.autoencoder.encoder[0].weight.detach().clone())
 
     model = _caloman()
     average = model.autoencoder.encoder[0].weight.detach().clone()
     stages = {"density": {"ema": None}}
-    fit(model, *_data(192), _settings(epochs=1, ema=0.25, stages=stages), observer=Watch())
+    fit(model, *_data(192), _settings(epochs=1, ema=0.25, stages=stages), callbacks=[Watch()])
     for step, weight in enumerate(seen[:3], start=1):
         decay = min(0.25, (1 + step) / (10 + step))
         average = decay * average + (1 - decay) * weight
@@ -118,9 +118,9 @@ def test_best_epoch_of_a_metric_is_kept_and_patience_stops() -> None:
     model = GaussianPerFeature(4, 1)
     snapshots: list[Tensor] = []
 
-    def metric(epoch: int, settings: StageSettings) -> float:
+    def metric(trainer: Trainer) -> float:
         snapshots.append(model.mean.bias.detach().clone())
-        return values[epoch]
+        return values[trainer.epoch]
 
     settings = _settings(epochs=6, stages={}, select="odd", patience=2)
     log = fit(model, *_data(), settings, metrics={"odd": metric})
@@ -222,7 +222,7 @@ def test_the_remedy_for_a_loss_that_is_not_finite_is_an_override_that_works() ->
 
 def test_a_checkpoint_that_is_no_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "c.pt").write_text("no")
-    with pytest.raises(CaloforgeError, match=r"c.pt is no readable checkpoint"):
+    with pytest.raises(CaloforgeError, match=r"c.pt cannot be read as a checkpoint"):
         fit(_caloman(), *_data(), _settings(), checkpoint=tmp_path / "c.pt", resume=True)
 
 

@@ -19,7 +19,7 @@ from caloforge.models.base import ShowerModel
 from caloforge.models.cascade import Cascade
 from caloforge.models.flow_matching import FlowMatching
 from caloforge.showers import Showers
-from caloforge.training import Observer, StageSettings, TrainingSettings, fit, loop
+from caloforge.training import Callback, Trainer, TrainingSettings, fit, loop
 
 EPOCHS = 3
 SETTINGS = TrainingSettings(epochs=EPOCHS, batch_size=50, learning_rate=1e-2, schedule="cosine", device="cpu", ema=0.9)
@@ -27,37 +27,37 @@ TINY: dict[str, Any] = {"width": 4, "blocks": 1, "steps": 2, "student_strides": 
 Make = Callable[[], ShowerModel]
 
 
-class _Interrupt(Observer):
+class _Interrupt(Callback):
     """Ctrl-C in the stage, in the second batch after so many of its epochs."""
 
     def __init__(self, stage: str, epochs: int) -> None:
         self.stage, self.left, self.batches, self.inside = stage, epochs, 2, False
 
-    def stage_started(self, stage: str, settings: StageSettings, first_epoch: int, n_batches: int) -> None:
-        self.inside = stage == self.stage
+    def stage_started(self, trainer: Trainer) -> None:
+        self.inside = trainer.stage.name == self.stage
 
-    def epoch_done(self, record: dict[str, Any]) -> None:
+    def epoch_done(self, trainer: Trainer) -> None:
         self.left -= self.inside
 
-    def batch_done(self, loss: float) -> None:
+    def batch_done(self, trainer: Trainer) -> None:
         if self.inside and self.left == 0:
             self.batches -= 1
             if self.batches == 0:
                 raise KeyboardInterrupt
 
 
-class _Resumed(Observer):
+class _Resumed(Callback):
     """Where a training goes on, and after which epochs."""
 
     def __init__(self) -> None:
         self.found: list[dict[str, Any]] = []
         self.stages: list[tuple[str, int]] = []
 
-    def resumed(self, history: list[dict[str, Any]]) -> None:
-        self.found = list(history)
+    def training_started(self, trainer: Trainer) -> None:
+        self.found = list(trainer.history)
 
-    def stage_started(self, stage: str, settings: StageSettings, first_epoch: int, n_batches: int) -> None:
-        self.stages.append((stage, first_epoch))
+    def stage_started(self, trainer: Trainer) -> None:
+        self.stages.append((trainer.stage.name, trainer.epoch))
 
 
 def _resumed_equals_uninterrupted(
@@ -71,13 +71,13 @@ def _resumed_equals_uninterrupted(
     names = [each.name for each in whole.stages()]
     log = fit(whole, *data, SETTINGS)
     with pytest.raises(KeyboardInterrupt):
-        fit(first, *data, SETTINGS, checkpoint=checkpoint, observer=_Interrupt(stage, epochs))
-    observer = _Resumed()
+        fit(first, *data, SETTINGS, checkpoint=checkpoint, callbacks=[_Interrupt(stage, epochs)])
+    watch = _Resumed()
     torch.manual_seed(7)  # whatever the global state is when the training is taken up again
-    resumed = fit(second, *data, SETTINGS, checkpoint=checkpoint, resume=True, observer=observer)
-    assert len(observer.found) == EPOCHS * names.index(stage) + epochs
+    resumed = fit(second, *data, SETTINGS, checkpoint=checkpoint, resume=True, callbacks=[watch])
+    assert len(watch.found) == EPOCHS * names.index(stage) + epochs
     # Stopped in its first epoch, a stage has left no checkpoint: the end of the one before it is gone on from.
-    assert (stage, epochs) in observer.stages
+    assert (stage, epochs) in watch.stages
     for name, value in whole.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
     assert [{**record, "seconds": 0} for record in resumed] == [{**record, "seconds": 0} for record in log]

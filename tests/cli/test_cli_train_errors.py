@@ -14,10 +14,10 @@ import pytest
 
 from caloforge.cli import main
 from caloforge.registry import importable_for
-from caloforge.runs import CHECKPOINT
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator
 from caloforge.sources.sample import sample_path
+from caloforge.training import CHECKPOINT
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -285,10 +285,10 @@ def test_ctrl_c_is_status_130(command, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_demo_stops_where_a_step_stops(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command) -> None:
-    def interrupted(*arguments: object) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("caloforge.runs.train", interrupted)
+    monkeypatch.setattr("caloforge.training.train", interrupted)
     status, output, errors = command("demo", "-o", tmp_path / "demo")
     assert (status, errors[-1]) == (130, "caloforge: interrupted")
     assert "caloforge generate" not in output
@@ -308,7 +308,7 @@ def test_too_large_for_the_memory_is_one_line(error: Exception, command, monkeyp
     def starved(*args: object, **kwargs: object) -> None:
         raise error
 
-    monkeypatch.setattr("caloforge.recipes.load_recipe", starved)
+    monkeypatch.setattr("caloforge.training.load_recipe", starved)
     status, _, lines = command("train", "caloman-demo", "--train", "t.h5", "-o", "run")
     assert status == 2
     assert len(lines) == 1

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from caloforge.cli import console
 from caloforge.cli.watching import TrainingBars
-from caloforge.training import StageSettings
+from caloforge.models.caloman import CaloMan
+from caloforge.training import StageSettings, Trainer
 
 SETTINGS = StageSettings(epochs=200, batch_size=8, learning_rate=1e-3)
 
@@ -20,8 +21,21 @@ def _watched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(console, "is_watched", lambda: True)
 
 
-def _record(epoch: int, loss: float) -> dict[str, float]:
-    return {"epoch": epoch, "loss": loss, "validation_loss": 130.126, "separation_power": 0.0123}
+def _trainer(stage: int, n_batches: int) -> Trainer:
+    model = CaloMan(4, 1, latent_dim=2, hidden=[8])
+    return Trainer(model, model.stages()[stage], SETTINGS, n_batches=n_batches)
+
+
+def _batch(bars: TrainingBars, trainer: Trainer, loss: float) -> None:
+    trainer.losses = {"loss": loss}
+    bars.batch_done(trainer)
+
+
+def _epoch(bars: TrainingBars, trainer: Trainer, loss: float) -> None:
+    epoch = trainer.epoch + 1
+    trainer.history.append({"epoch": epoch, "loss": loss, "validation_loss": 130.126, "separation_power": 0.0123})
+    bars.epoch_done(trainer)
+    trainer.epoch = epoch
 
 
 def _shown(width: int, monkeypatch: pytest.MonkeyPatch, epochs: int = 3) -> list[str]:
@@ -29,12 +43,13 @@ def _shown(width: int, monkeypatch: pytest.MonkeyPatch, epochs: int = 3) -> list
     screen = io.StringIO()
     monkeypatch.setattr(console, "stderr", Console(file=screen, width=width, highlight=False, soft_wrap=True))
     with TrainingBars() as bars:
-        for stage in ("autoencoder", "density"):
-            bars.stage_started(stage, SETTINGS, 0, 4)
-            for epoch in range(epochs):
+        for stage in (0, 1):
+            trainer = _trainer(stage, n_batches=4)
+            bars.stage_started(trainer)
+            for _ in range(epochs):
                 for loss in (1.0, 2.0, 3.0, 10.0):
-                    bars.batch_done(loss)
-                bars.epoch_done(_record(epoch + 1, 123.456))
+                    _batch(bars, trainer, loss)
+                _epoch(bars, trainer, 123.456)
     return [line.rstrip() for line in screen.getvalue().splitlines() if line.strip()]
 
 
@@ -61,11 +76,12 @@ def test_during_an_epoch_the_loss_is_its_mean_so_far(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(console, "stderr", Console(file=io.StringIO(), width=140))
     bars = TrainingBars()
     with bars:
-        bars.stage_started("model", SETTINGS, 0, 2)
-        bars.batch_done(5.0)
-        bars.epoch_done(_record(1, 5.0))
-        bars.batch_done(1.0)
-        bars.batch_done(2.0)
+        trainer = _trainer(0, n_batches=2)
+        bars.stage_started(trainer)
+        _batch(bars, trainer, 5.0)
+        _epoch(bars, trainer, 5.0)
+        _batch(bars, trainer, 1.0)
+        _batch(bars, trainer, 2.0)
         assert bars._bar.tasks[0].fields["remark"] == "epoch 2/200 loss 1.5 valid 130.1 S 0.0123"
 
 

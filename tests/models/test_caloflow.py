@@ -13,8 +13,7 @@ from caloforge.geometry import Geometry, load_geometry
 from caloforge.models.base import n_parameters
 from caloforge.models.caloflow import CaloFlow
 from caloforge.networks.made import AutoregressiveSpline
-from caloforge.recipes import load_recipe
-from caloforge.training import Observer, TrainingSettings, fit
+from caloforge.training import Callback, Trainer, TrainingSettings, fit, load_recipe
 
 TINY: dict[str, Any] = {"energy_blocks": 2, "energy_width": 16, "shape_blocks": 2, "shape_width": 16}
 
@@ -245,11 +244,11 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.Monkey
     chosen = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "device": "cpu", "select": "validation_loss"}
     settings = TrainingSettings(**chosen)  # type: ignore[arg-type]
 
-    class Stop(Observer):
+    class Stop(Callback):
         def __init__(self, after: int) -> None:
             self.left = after
 
-        def epoch_done(self, record: dict[str, Any]) -> None:
+        def epoch_done(self, trainer: Trainer) -> None:
             self.left -= 1
             if self.left == 0:
                 raise KeyboardInterrupt
@@ -261,7 +260,7 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.Monkey
     fit(whole, x, c, x, c, settings)
     for after in (2, 4, 6):
         with pytest.raises(KeyboardInterrupt):
-            fit(model(), x, c, x, c, settings, checkpoint=tmp_path / "c.pt", observer=Stop(after))
+            fit(model(), x, c, x, c, settings, checkpoint=tmp_path / "c.pt", callbacks=[Stop(after)])
         resumed = model()
         fit(resumed, x, c, x, c, settings, checkpoint=tmp_path / "c.pt", resume=True)
         for name, value in whole.state_dict().items():

@@ -13,7 +13,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.models.wgan_gp import WGANGP
 from caloforge.networks.unet import UNet
-from caloforge.training import Observer, TrainingSettings, fit, loop
+from caloforge.training import Callback, Trainer, TrainingSettings, fit, loop
 
 SMALL: dict[str, Any] = {"channels": [4, 8], "pooling": [[4]], "kernel": 3, "embedding": 8, "noise_numbers": 4}
 
@@ -79,14 +79,14 @@ def test_in_evaluation_the_loss_is_the_critics_and_no_turn_passes(small_geometry
     assert int(model.step) == 0
 
 
-class _Interrupt(Observer):
+class _Interrupt(Callback):
     def __init__(self) -> None:
         self.left = 2
 
-    def epoch_done(self, record: dict[str, Any]) -> None:
+    def epoch_done(self, trainer: Trainer) -> None:
         self.left -= 1
 
-    def batch_done(self, loss: float) -> None:
+    def batch_done(self, trainer: Trainer) -> None:
         if self.left == 0:
             raise KeyboardInterrupt
 
@@ -101,7 +101,7 @@ def test_resumed_equals_uninterrupted(
     whole, first, second = (_model(small_geometry, critic_steps=3) for _ in range(3))
     fit(whole, x, c, x[:16], c[:16], settings)
     with pytest.raises(KeyboardInterrupt):
-        fit(first, x, c, x[:16], c[:16], settings, checkpoint=tmp_path / "c.pt", observer=_Interrupt())
+        fit(first, x, c, x[:16], c[:16], settings, checkpoint=tmp_path / "c.pt", callbacks=[_Interrupt()])
     fit(second, x, c, x[:16], c[:16], settings, checkpoint=tmp_path / "c.pt", resume=True)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name

@@ -136,10 +136,9 @@ def generate(
 def _load(run: Path, trust: list[str], overrides: list[str], device: str, precision: str) -> Simulator:
     import torch
 
-    from caloforge.recipes import model_settings
     from caloforge.registry import importable
     from caloforge.simulator import Simulator
-    from caloforge.training import choose_device
+    from caloforge.training import choose_device, model_settings
 
     with importable(Path.cwd()):
         simulator = Simulator.load(run, trust, model_settings(overrides)).to(choose_device(device))

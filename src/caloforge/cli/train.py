@@ -12,7 +12,7 @@ def train(
     train_file: Path = typer.Option(..., "--train", help="HDF5 file of training showers."),
     out: Path = typer.Option(..., "--out", "-o", help="Folder of the run, created."),
     valid: Path | None = typer.Option(
-        None, "--valid", help="File of validation showers; by default a part of --train is set aside."
+        None, "--valid", help="File of validation showers; by default a share of --train is set aside."
     ),
     overrides: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="Override a key of the recipe, as in training.epochs=10. Repeatable."
@@ -20,7 +20,7 @@ def train(
     exclude_energies: str | None = typer.Option(
         None, "--exclude-energies", metavar="LIST", help="Incident energies to leave out, as in 512,4096 or 1GeV."
     ),
-    resume: bool = typer.Option(False, "--resume", help="Go on with an interrupted run in the same folder."),
+    resume: bool = typer.Option(False, "--resume", help="Continue an interrupted run in the same folder."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier run in the folder."),
     tensorboard: bool = typer.Option(
         False, "--tensorboard", help="Write TensorBoard logs into the run (extra: caloforge\\[tensorboard])."
@@ -39,38 +39,38 @@ def train(
     from caloforge.cli.stopping import sigterm_interrupts
     from caloforge.cli.watching import TensorBoard, TrainingBars
     from caloforge.errors import CaloforgeError
-    from caloforge.recipes import find_recipe, load_recipe
-    from caloforge.runs import Training
-    from caloforge.runs import train as run_training
+    from caloforge.training import Callback, load_recipe
+    from caloforge.training import train as run_training
     from caloforge.units import parse_energy
 
     if resume and overwrite:
         raise CaloforgeError("--resume and --overwrite exclude each other")
-    job = Training(
-        recipe=load_recipe(recipe, overrides),
-        recipe_folder=find_recipe(recipe).parent,
-        train=train_file,
-        valid=valid,
-        out=out,
-        exclude_energies=[parse_energy(word) for word in (exclude_energies or "").split(",") if word],
-        resume=resume,
-        overwrite=overwrite,
-    )
-    bars = TensorBoard(out / "tensorboard", TrainingBars()) if tensorboard else TrainingBars()
+    checked = load_recipe(recipe, overrides)
+    bars = TrainingBars()
+    callbacks: list[Callback] = [bars, TensorBoard(out / "tensorboard")] if tensorboard else [bars]
     try:
         with sigterm_interrupts(), bars:
-            simulator = run_training(job, bars)
+            simulator = run_training(
+                checked,
+                train_file,
+                out,
+                validation=valid,
+                exclude_energies=[parse_energy(word) for word in (exclude_energies or "").split(",") if word],
+                callbacks=callbacks,
+                resume=resume,
+                overwrite=overwrite,
+            )
     except KeyboardInterrupt:
         if (out / "recipe.yaml").exists():
-            stderr.print(f"stopped; go on with the same command and --resume (the run is in {out})", markup=False)
+            stderr.print(f"stopped; continue with the same command and --resume (the run is in {out})", markup=False)
         else:
-            stderr.print("stopped before anything was worth keeping; the same command begins anew", markup=False)
+            stderr.print("stopped before anything was worth keeping; the same command starts anew", markup=False)
         raise
     facts = simulator.provenance
     seconds = ", ".join(f"{stage} {s:.0f} s" for stage, s in facts["training_seconds"].items())
     stdout.print(f"trained {simulator.n_parameters:,} parameters: {seconds}; peak {facts['peak_memory_mb']} MB")
     stdout.print(f"run: {out}", markup=False)
     following = ["caloforge", "generate", str(out), "--energies", f"like:{train_file}", "-o", "generated.h5"]
-    for own in dict.fromkeys(job.recipe.trusted):
+    for own in dict.fromkeys(checked.trusted):
         following += ["--trust", own]
     stdout.print(f"next: {shlex.join(following)}", markup=False)

@@ -1,4 +1,4 @@
-"""What watches a training: progress bars on the terminal, and TensorBoard."""
+"""Callbacks of the command line: progress bars on the terminal, and TensorBoard."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from rich.progress import TaskID
 
 from caloforge.cli.console import progress_bar
 from caloforge.errors import missing_extra
-from caloforge.training import Observer, StageSettings
+from caloforge.training import Callback, Trainer
 
 
-class TrainingBars(Observer):
+class TrainingBars(Callback):
     """A bar per stage with batches per second, time left and the latest losses."""
 
     def __init__(self) -> None:
         self._bar = progress_bar()
         self._task: TaskID | None = None
-        self._settings: StageSettings | None = None
-        self._epoch = 0
+        self._epochs = 0
         self._sum, self._batches = 0.0, 0
         self._validation = ""
 
@@ -35,76 +34,71 @@ class TrainingBars(Observer):
         if self._task is not None:
             self._bar.stop()
 
-    def stage_started(self, stage: str, settings: StageSettings, first_epoch: int, n_batches: int) -> None:
+    def stage_started(self, trainer: Trainer) -> None:
         if self._task is None:
             self._bar.start()
         self._finish()
-        self._settings, self._epoch, self._validation = settings, first_epoch, ""
+        self._epochs, self._validation = trainer.settings.epochs, ""
         self._sum, self._batches = 0.0, 0
         self._task = self._bar.add_task(
-            stage,
-            total=settings.epochs * n_batches,
-            completed=first_epoch * n_batches,
+            trainer.stage.name,
+            total=trainer.settings.epochs * trainer.n_batches,
+            completed=trainer.epoch * trainer.n_batches,
             unit="batch",
             remark="preparing",
         )
 
-    def batch_done(self, loss: float) -> None:
-        self._sum, self._batches = self._sum + loss, self._batches + 1
-        self._show(self._epoch + 1, self._sum / self._batches, advance=1)
+    def batch_done(self, trainer: Trainer) -> None:
+        self._sum, self._batches = self._sum + sum(trainer.losses.values()), self._batches + 1
+        self._show(trainer.epoch + 1, self._sum / self._batches, advance=1)
 
-    def epoch_done(self, record: dict[str, Any]) -> None:
-        self._epoch, self._sum, self._batches = record["epoch"], 0.0, 0
+    def epoch_done(self, trainer: Trainer) -> None:
+        record = trainer.record
+        self._sum, self._batches = 0.0, 0
         self._validation = f" valid {record['validation_loss']:.4g}"
         if "separation_power" in record:
             self._validation += f" S {record['separation_power']:.4f}"
-        self._show(self._epoch, record["loss"])
+        self._show(record["epoch"], record["loss"])
 
     def _show(self, epoch: int, loss: float, advance: int = 0) -> None:
-        """The mean loss of `epoch` so far, beside what the last finished epoch gave on the validation set."""
+        """The mean loss of `epoch` so far, and the last finished epoch's loss on the validation set."""
         assert self._task is not None
-        assert self._settings is not None
-        remark = f"epoch {epoch}/{self._settings.epochs} loss {loss:.4g}{self._validation}"
+        remark = f"epoch {epoch}/{self._epochs} loss {loss:.4g}{self._validation}"
         self._bar.update(self._task, advance=advance, remark=remark)
 
     def _finish(self) -> None:
-        """A stage that patience ended has no batches left to come."""
+        """A stage that ended early has no batches left."""
         if self._task is not None:
             self._bar.update(self._task, total=self._bar.tasks[self._task].completed)
 
 
-class TensorBoard(Observer):
-    """Every number of an epoch's record as a TensorBoard scalar, and everything passed on."""
+class TensorBoard(Callback):
+    """Every number of an epoch's record as a TensorBoard scalar.
 
-    def __init__(self, folder: Path, bars: TrainingBars) -> None:
+    Args:
+        folder: of the event files.
+
+    Raises:
+        CaloforgeError: TensorBoard is not installed.
+    """
+
+    def __init__(self, folder: Path) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
             raise missing_extra("tensorboard", "tensorboard", "--tensorboard") from None
-        self._folder, self._make, self._bars = folder, SummaryWriter, bars
+        self._folder, self._make = folder, SummaryWriter
         self._writer: Any = None
 
-    def __enter__(self) -> TensorBoard:
-        self._bars.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bars.__exit__(kind, value, trace)
-        if self._writer is not None:
-            self._writer.close()
-
-    def stage_started(self, stage: str, settings: StageSettings, first_epoch: int, n_batches: int) -> None:
-        # Made only now: the run's folder exists once the training has checked it.
+    def epoch_done(self, trainer: Trainer) -> None:
+        # Created only now: the run's folder exists once its inputs have been checked.
         self._writer = self._writer or self._make(str(self._folder))
-        self._bars.stage_started(stage, settings, first_epoch, n_batches)
-
-    def batch_done(self, loss: float) -> None:
-        self._bars.batch_done(loss)
-
-    def epoch_done(self, record: dict[str, Any]) -> None:
+        record = trainer.record
         for name, value in record.items():
             if isinstance(value, float):
                 self._writer.add_scalar(f"{record['stage']}/{name}", value, record["epoch"])
-        self._bars.epoch_done(record)
+        self._writer.flush()
+
+    def training_done(self, trainer: Trainer) -> None:
+        if self._writer is not None:
+            self._writer.close()

@@ -1,17 +1,34 @@
-"""Training: one loop for anything with stages (`loop`), its settings, and who watches it."""
+"""Training: from a recipe and showers to a simulator.
 
+`run` has `train`, the whole of it; `recipe` and `overrides` read recipes, `reading` reads showers, `folder` keeps the
+run's folder; `loop` has `fit`, one loop for anything with stages, with its `settings`, `weights` (optimisers, moving
+average, best epoch), `callbacks` and `machine` (devices and seeds).
+"""
+
+from caloforge.training.callbacks import Callback, Metric, Trainer
+from caloforge.training.folder import CHECKPOINT
 from caloforge.training.loop import fit
 from caloforge.training.machine import choose_device, derived_seed
+from caloforge.training.overrides import model_settings
+from caloforge.training.recipe import Recipe, find_recipe, list_recipes, load_recipe
+from caloforge.training.run import train
 from caloforge.training.settings import StageSettings, TrainingSettings, check_stages
-from caloforge.training.watching import Metric, Observer
 
 __all__ = [
+    "CHECKPOINT",
+    "Callback",
     "Metric",
-    "Observer",
+    "Recipe",
     "StageSettings",
+    "Trainer",
     "TrainingSettings",
     "check_stages",
     "choose_device",
     "derived_seed",
+    "find_recipe",
     "fit",
+    "list_recipes",
+    "load_recipe",
+    "model_settings",
+    "train",
 ]

@@ -1,4 +1,4 @@
-"""`fit`: one loop that trains anything with stages, and resumes as if it had never stopped.
+"""`fit`: one loop that trains anything with stages, and resumes as if it had never been interrupted.
 
 Each epoch draws its order and its noise from seeds derived from (seed, stage, epoch), and the learning rate is a
 closed function of the epoch, so that a checkpoint needs only weights, optimiser and history: a run that was stopped
@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,10 @@ from torch import Tensor
 from caloforge.errors import CaloforgeError
 from caloforge.files import atomic_path
 from caloforge.models.base import ShowerModel, Stage
+from caloforge.simulator import Simulator
+from caloforge.training.callbacks import Callback, Callbacks, Metric, Record, Trainer
 from caloforge.training.machine import choose_device, derived_seed, seeded
 from caloforge.training.settings import SCHEDULES, StageSettings, TrainingSettings, check_stages
-from caloforge.training.watching import Metric, Observer
 from caloforge.training.weights import Average, Best, copied, make_optimizer
 
 CHECKPOINT_SECONDS = 20.0
@@ -40,10 +40,11 @@ def fit(
     settings: TrainingSettings,
     *,
     metrics: Mapping[str, Metric] | None = None,
+    callbacks: Sequence[Callback] = (),
     checkpoint: Path | None = None,
     resume: bool = False,
-    observer: Observer | None = None,
-) -> list[dict[str, Any]]:
+    simulator: Simulator | None = None,
+) -> list[Record]:
     """Train `model` in place, stage by stage.
 
     Args:
@@ -51,61 +52,77 @@ def fit(
         x: (N, F) training features in transformed space. c: (N, C) conditions.
         x_valid, c_valid: the same, held out.
         settings: epochs, batches, learning rate …, per stage where they differ.
-        metrics: by name, what `settings.select` may refer to besides `last` and `validation_loss`.
+        metrics: by name, evaluated and logged after every epoch of every stage; what `settings.select` may refer to
+            besides `last` and `validation_loss`. A metric that is costly, or belongs to one stage, returns None where
+            it is not to be evaluated: `None if trainer.epoch % 10 else …`.
+        callbacks: told of every stage, batch and epoch; they may log numbers and end the training.
         checkpoint: file to write checkpoints to, and to resume from.
-        resume: go on from `checkpoint`.
-        observer: is told of every stage, batch and epoch.
+        resume: continue from `checkpoint`.
+        simulator: what the model is part of, for callbacks and metrics.
 
     Returns:
-        The log: one mapping per epoch with stage, epoch, losses, learning rate, seconds and metrics.
+        The history: one record per epoch with stage, epoch, losses, learning rate, seconds, metrics and what callbacks
+        logged.
 
     Raises:
         CaloforgeError: a stage or metric is unknown, the checkpoint does not fit, or the loss is no longer finite.
         KeyboardInterrupt: passed on; the checkpoint holds a completed epoch.
     """
-    return _Training(model, x, c, x_valid, c_valid, settings, metrics or {}, checkpoint, observer or Observer()).run(
-        resume
-    )
+    loop = _Loop(model, (x, c), (x_valid, c_valid), settings, metrics or {}, callbacks, checkpoint, simulator)
+    return loop.run(resume)
 
 
-@dataclass
-class _Training:
-    model: ShowerModel
-    x: Tensor
-    c: Tensor
-    x_valid: Tensor
-    c_valid: Tensor
-    settings: TrainingSettings
-    metrics: Mapping[str, Metric]
-    checkpoint: Path | None
-    observer: Observer
+Pair = tuple[Tensor, Tensor]
 
-    def __post_init__(self) -> None:
-        self.device = choose_device(self.settings.device)
-        self.stages = self.model.stages()
-        self.history: list[dict[str, Any]] = []
-        check_stages(self.stages, self.settings, self.metrics)
 
-    def run(self, resume: bool) -> list[dict[str, Any]]:
+class _Loop:
+    def __init__(
+        self,
+        model: ShowerModel,
+        training: Pair,
+        validation: Pair,
+        settings: TrainingSettings,
+        metrics: Mapping[str, Metric],
+        callbacks: Sequence[Callback],
+        checkpoint: Path | None,
+        simulator: Simulator | None,
+    ) -> None:
+        self.model, self.settings, self.metrics, self.callbacks = model, settings, metrics, Callbacks(callbacks)
+        (self.x, self.c), (self.x_valid, self.c_valid) = training, validation
+        self.checkpoint = checkpoint
+        self.device = choose_device(settings.device)
+        self.stages = model.stages()
+        check_stages(self.stages, settings, metrics)
+        first = self.stages[0]
+        self.trainer = Trainer(model, first, settings.for_stage(first.name), simulator=simulator)
+
+    def run(self, resume: bool) -> list[Record]:
         state = self._load_checkpoint() if resume else None
-        first_stage = 0
+        trainer, first_stage = self.trainer, 0
         self.model.to(self.device)
         if state is not None:
             first_stage = state["stage"]
-            self.history = state["history"]
+            trainer.history = state["history"]
             self.model.load_state_dict(state["model"])
-            self.observer.resumed(self.history)
+        self.callbacks.training_started(trainer)
         for number in range(first_stage, len(self.stages)):
-            self._run_stage(number, state if number == first_stage else None)
+            if not trainer._stopped:
+                self._run_stage(number, state if number == first_stage else None)
         self.model.eval()
-        return self.history
+        self.callbacks.training_done(trainer)
+        return trainer.history
 
     def _run_stage(self, number: int, state: dict[str, Any] | None) -> None:
         stage, settings = self.stages[number], self.settings.for_stage(self.stages[number].name)
+        trainer = self.trainer
         optimizer = make_optimizer(stage, settings)
-        first_epoch, best = 0 if state is None else state["epoch"] + 1, Best()
+        best = Best()
+        trainer.stage, trainer.settings = stage, settings
+        trainer.epoch = 0 if state is None else state["epoch"] + 1
+        trainer.n_batches = math.ceil(len(self.x) / settings.batch_size)
+        trainer._stage_stopped = ended = state is not None and state["ended"]
         # Before the views: some take minutes, and who watches shall know what is going on.
-        self.observer.stage_started(stage.name, settings, first_epoch, math.ceil(len(self.x) / settings.batch_size))
+        self.callbacks.stage_started(trainer)
         x, x_valid = self._views(stage, fit=state is None)
         average = None if settings.ema is None else Average(stage, settings.ema)
         if state is not None:
@@ -114,12 +131,13 @@ class _Training:
             if average is not None:
                 average.load(state["average"])
         last_written = time.monotonic()
-        for epoch in range(first_epoch, settings.epochs):
+        while trainer.epoch < settings.epochs and not trainer._stage_stopped:
+            epoch = trainer.epoch
             if settings.patience is not None and epoch > best.epoch + settings.patience:
                 break
             started = time.monotonic()
             with seeded(derived_seed(self.settings.seed, stage.name, epoch)):
-                loss, rate = self._train_epoch(stage, settings, optimizer, average, x, epoch)
+                loss, rate = self._train_epoch(stage, settings, optimizer, average, x)
             if average is not None:
                 average.swap()
             # The same noise after each epoch, so that epochs differ by their weights alone.
@@ -127,7 +145,7 @@ class _Training:
                 validation = self._validation_loss(stage, x_valid, settings.batch_size)
             if math.isnan(validation):  # the last step of the epoch may be the one that broke the weights
                 raise _diverged("validation loss", stage, validation, epoch, settings)
-            record: dict[str, Any] = {
+            record: Record = {
                 "stage": stage.name,
                 "epoch": epoch + 1,
                 "epochs": settings.epochs,
@@ -135,21 +153,30 @@ class _Training:
                 "validation_loss": validation,
                 "learning_rate": rate,
             }
-            if settings.select in self.metrics:
-                self.model.eval()
-                record[settings.select] = self.metrics[settings.select](epoch, settings)
+            self.model.eval()
+            with seeded(derived_seed(self.settings.seed, stage.name, epoch, "metrics")):
+                record |= self._measured(settings)
             if settings.select != "last" and record[settings.select] < best.value:
                 best = Best(record[settings.select], epoch, copied(self.model))
-            if average is not None and epoch + 1 < settings.epochs:
+            record |= trainer._entry | {"seconds": round(time.monotonic() - started, 3)}
+            trainer.history.append(record)
+            trainer._entry = record
+            with seeded(derived_seed(self.settings.seed, stage.name, epoch, "callbacks")):
+                self.callbacks.epoch_done(trainer)
+            trainer._entry = {}
+            # A training that is stopped as a whole can be resumed in the middle of the stage.
+            ended = epoch + 1 == settings.epochs or (trainer._stage_stopped and not trainer._stopped)
+            if average is not None and not ended:
                 average.swap()
-            record["seconds"] = round(time.monotonic() - started, 3)
-            self.history.append(record)
-            self.observer.epoch_done(record)
-            if time.monotonic() - last_written > CHECKPOINT_SECONDS or epoch + 1 == settings.epochs:
-                self._write_checkpoint(number, epoch, optimizer, average, best)
+            if time.monotonic() - last_written > CHECKPOINT_SECONDS or trainer._stage_stopped or ended:
+                self._write_checkpoint(number, ended, optimizer, average, best)
                 last_written = time.monotonic()
+            trainer.epoch += 1
+        if average is not None and not ended and best.weights is None:
+            average.swap()
         if best.weights is not None:
             self.model.load_state_dict(best.weights)
+        self.callbacks.stage_done(trainer)
 
     @torch.no_grad()
     def _views(self, stage: Stage, fit: bool) -> tuple[Tensor, Tensor]:
@@ -175,8 +202,8 @@ class _Training:
         optimizer: torch.optim.Optimizer,
         average: Average | None,
         x: Tensor,
-        epoch: int,
     ) -> tuple[float, float]:
+        epoch = self.trainer.epoch
         rate = settings.learning_rate * SCHEDULES[settings.schedule](epoch, settings.epochs)
         rate *= 0.5 ** sum(epoch >= done for done in settings.halve_after)
         for group in optimizer.param_groups:
@@ -199,8 +226,20 @@ class _Training:
             if not math.isfinite(value):
                 raise _diverged("loss", stage, value, epoch, settings)
             total += value * len(rows)
-            self.observer.batch_done(value)
+            self.trainer.losses = {"loss": value}
+            self.callbacks.batch_done(self.trainer)
         return total / len(x), rate
+
+    def _measured(self, settings: StageSettings) -> Record:
+        """The values of the metrics that are evaluated in this epoch."""
+        values = {}
+        for name, metric in self.metrics.items():
+            value = metric(self.trainer)
+            if value is not None:
+                values[name] = float(value)
+            elif name == settings.select:
+                raise CaloforgeError(f"the metric '{name}' is None, but 'select' needs it after every epoch")
+        return values
 
     @torch.no_grad()
     def _validation_loss(self, stage: Stage, x: Tensor, batch_size: int) -> float:
@@ -210,14 +249,15 @@ class _Training:
         return total / len(x)
 
     def _write_checkpoint(
-        self, stage: int, epoch: int, optimizer: torch.optim.Optimizer, average: Average | None, best: Best
+        self, stage: int, ended: bool, optimizer: torch.optim.Optimizer, average: Average | None, best: Best
     ) -> None:
         if self.checkpoint is None:
             return
         state = {
             "stage": stage,
-            "epoch": epoch,
-            "history": self.history,
+            "epoch": self.trainer.epoch,
+            "ended": ended,
+            "history": self.trainer.history,
             "model": self.model.state_dict(),
             "optimizer": optimizer.state_dict(),
             "average": None if average is None else average.state(),
@@ -233,7 +273,7 @@ class _Training:
             return torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         except Exception as error:
             reason = str(error).splitlines()[0]
-            raise CaloforgeError(f"{self.checkpoint} is no readable checkpoint: {reason}") from None
+            raise CaloforgeError(f"{self.checkpoint} cannot be read as a checkpoint: {reason}") from None
 
 
 def _diverged(what: str, stage: Stage, value: float, epoch: int, settings: StageSettings) -> CaloforgeError:

@@ -1,11 +1,10 @@
 """Recipes: one YAML file says how a generator is built and trained.
 
     name, description    what it is called and what it is
-    geometry             built-in name or geometry file
+    geometry             built-in name, geometry file, or the geometry itself as a mapping
     transforms           list of preprocessing steps, the one nearest to physics first
     model                `kind` (registered name or dotted path of a class of your own) and the model's settings
     training             epochs, batch_size, learning_rate …, and per stage what differs (`stages`)
-    published            optional: numbers that the source reports, for company
 
 An unknown or missing key is an error that names the key and the file. Any key can be overridden with
 `--set dotted.key=value`; an error that would not be there without an override names that override instead.
@@ -17,37 +16,62 @@ import copy
 import difflib
 import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator, model_validator
 
+import caloforge
 from caloforge.errors import CaloforgeError
-from caloforge.geometry import load_geometry
+from caloforge.geometry import Geometry, load_geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
 from caloforge.registry import CONTEXT, checked_settings, importable, validation_error, wants_geometry
-from caloforge.training import TrainingSettings
+from caloforge.training.overrides import overridden
+from caloforge.training.settings import TrainingSettings
 from caloforge.transforms import build_transforms
 
-FOLDERS = (Path(__file__).parent / "_recipes", Path(__file__).parents[2] / "recipes")
-"""Where shipped recipes lie: in an installed package, and in a source checkout."""
+_PACKAGE = Path(caloforge.__file__).parent
+
+FOLDERS = (_PACKAGE / "_recipes", _PACKAGE.parents[1] / "recipes")
+"""Folders of the shipped recipes: in an installed package, and in a source checkout."""
 
 
 class Recipe(BaseModel):
-    """A checked recipe (see the module's opening)."""
+    """A checked recipe; the module's docstring lists its keys.
+
+    Attributes:
+        folder: where the recipe file lies; classes of the user's own are looked for there too.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     name: str
     description: str = ""
-    geometry: str
+    geometry: str | dict[str, Any]
     transforms: list[dict[str, Any]]
     model: dict[str, Any]
     training: TrainingSettings
-    published: dict[str, Any] = {}
+    _folder: Path = PrivateAttr(default_factory=Path)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_published(cls, plain: Any) -> Any:
+        # Recipes saved by earlier versions carry this key, which nothing read.
+        return {k: v for k, v in plain.items() if k != "published"} if isinstance(plain, dict) else plain
+
+    @field_validator("geometry", mode="before")
+    @classmethod
+    def _name_or_mapping(cls, value: Any) -> Any:
+        if not isinstance(value, str | dict):
+            raise ValueError("give a name, a file, or a mapping")
+        return value
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
 
     @property
     def trusted(self) -> list[str]:
@@ -59,9 +83,19 @@ class Recipe(BaseModel):
         """The resolved recipe as YAML."""
         return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
 
-    def model_class(self, folder: Path) -> type[ShowerModel]:
-        """The model's class; a user's own is looked for in `folder` and the current one too."""
-        with importable(Path.cwd(), folder):
+    def load_geometry(self) -> Geometry:
+        """The geometry that the recipe names or holds.
+
+        Raises:
+            CaloforgeError: it is unknown or invalid.
+        """
+        if isinstance(self.geometry, str):
+            return load_geometry(self.geometry)
+        return Geometry.from_dict(self.geometry, origin="geometry")
+
+    def model_class(self) -> type[ShowerModel]:
+        """The model's class; a user's own is looked for in the recipe's folder and the current one too."""
+        with importable(Path.cwd(), self.folder):
             return MODELS.resolve(str(self.model["kind"]), self.trusted)
 
 
@@ -87,41 +121,53 @@ def find_recipe(name: str | os.PathLike[str]) -> Path:
     raise CaloforgeError(f"no such recipe: {name}; {hint}give a file, or one of {', '.join(list_recipes())}")
 
 
-def load_recipe(name: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
+) -> Recipe:
     """Read and check a recipe.
 
     Args:
-        name: path of a YAML file or name of a shipped recipe.
+        source: path of a YAML file, name of a shipped recipe, or the recipe itself as a mapping.
         overrides: `dotted.key=value` each; the value is YAML.
+        changes: what differs, as nested mappings: `{"training": {"epochs": 5}}`.
 
     Raises:
-        CaloforgeError: the recipe is absent or no YAML, or a key is unknown, missing or of the wrong type.
+        CaloforgeError: the recipe is absent or cannot be parsed, or a key is unknown, missing or of the wrong type.
     """
-    path = find_recipe(name)
+    if isinstance(source, Mapping):
+        plain, folder, origin = copy.deepcopy(dict(source)), Path.cwd(), ""
+    else:
+        path = find_recipe(source)
+        plain, folder, origin = _read(path), path.parent, str(path)
+    plain = merged(plain, changes or {})
+    resolved = overridden(plain, overrides)
+    try:
+        return _check(resolved, folder)
+    except CaloforgeError as error:
+        guilty = _guilty_overrides(plain, overrides, folder)
+        where = " ".join(f"--set {text}" for text in guilty) or origin
+        raise CaloforgeError(f"{where}: {error}" if where else str(error)) from None
+
+
+def merged(plain: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`plain` with `changes` in place of the values they name, level by level."""
+    result = dict(plain)
+    for key, value in changes.items():
+        before = result.get(key)
+        result[key] = merged(before, value) if isinstance(before, Mapping) and isinstance(value, Mapping) else value
+    return result
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CaloforgeError(f"{path} is no readable YAML: {' '.join(str(error).split())}") from None
+        raise CaloforgeError(f"{path} cannot be parsed as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(plain, dict):
         raise CaloforgeError(f"{path}: expected a mapping with name, geometry, transforms, model and training")
-    resolved = _overridden(plain, overrides)
-    try:
-        return _check(resolved, path.parent)
-    except CaloforgeError as error:
-        guilty = _guilty_overrides(plain, overrides, path.parent)
-        raise CaloforgeError(f"{' '.join(f'--set {text}' for text in guilty) or path}: {error}") from None
-
-
-def check_recipe(plain: dict[str, Any], path: Path) -> Recipe:
-    """A recipe from plain data; `path` names it in errors and tells where its own classes may lie.
-
-    Raises:
-        CaloforgeError: something is wrong; names every fault that was found.
-    """
-    try:
-        return _check(plain, path.parent)
-    except CaloforgeError as error:
-        raise CaloforgeError(f"{path}: {error}") from None
+    return plain
 
 
 def _check(plain: dict[str, Any], folder: Path) -> Recipe:
@@ -129,18 +175,19 @@ def _check(plain: dict[str, Any], folder: Path) -> Recipe:
         recipe = Recipe(**plain)
     except ValidationError as error:
         raise validation_error(error, "", Recipe) from None
-    except TypeError as error:  # a key that is no string
+    except TypeError as error:  # a key that is not text
         raise CaloforgeError(str(error)) from None
+    recipe._folder = folder
     faults: list[str] = []
     checked: dict[str, Any] = {}
     try:
-        geometry = load_geometry(recipe.geometry)
+        geometry = recipe.load_geometry()
         with importable(Path.cwd(), folder):
             build_transforms(recipe.transforms, geometry, recipe.trusted)
     except CaloforgeError as error:
         faults.append(str(error))
     try:
-        checked = _checked_model(recipe, folder)
+        checked = _checked_model(recipe)
     except CaloforgeError as error:
         faults.append(str(error))
     for stage in recipe.training.stages:
@@ -153,11 +200,11 @@ def _check(plain: dict[str, Any], folder: Path) -> Recipe:
     return recipe.model_copy(update={"model": checked})
 
 
-def _checked_model(recipe: Recipe, folder: Path) -> dict[str, Any]:
+def _checked_model(recipe: Recipe) -> dict[str, Any]:
     """`model:` with its defaults filled in."""
     if "kind" not in recipe.model:
         raise CaloforgeError(f"model: missing key 'kind' (known are {', '.join(MODELS)}, or a dotted path)")
-    model_class = recipe.model_class(folder)
+    model_class = recipe.model_class()
     settings = {k: v for k, v in recipe.model.items() if k != "kind"}
     checked = checked_settings(model_class, settings, "model")
     try:
@@ -171,19 +218,12 @@ def _checked_model(recipe: Recipe, folder: Path) -> dict[str, Any]:
     return {"kind": recipe.model["kind"], **checked}
 
 
-def _overridden(plain: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    result = copy.deepcopy(plain)
-    for override in overrides:
-        _override(result, override)
-    return result
-
-
 def _guilty_overrides(plain: dict[str, Any], overrides: Sequence[str], folder: Path) -> list[str]:
-    """The override without which all is well; all of them where only the bare file is; none where not even that."""
+    """The override without which the recipe is valid; all of them where only the bare file is; else none."""
 
     def good(chosen: Sequence[str]) -> bool:
         try:
-            _check(_overridden(plain, chosen), folder)
+            _check(overridden(plain, chosen), folder)
         except CaloforgeError:
             return False
         return True
@@ -192,48 +232,3 @@ def _guilty_overrides(plain: dict[str, Any], overrides: Sequence[str], folder: P
         if good([*overrides[:k], *overrides[k + 1 :]]):
             return [text]
     return list(overrides) if good([]) else []
-
-
-def model_settings(overrides: Sequence[str]) -> dict[str, Any]:
-    """Settings of a model from words such as `model.sampler=teacher`, for a run that is trained already.
-
-    Raises:
-        CaloforgeError: a word is no `model.KEY=VALUE`.
-    """
-    plain: dict[str, Any] = {"model": {}}
-    for override in overrides:
-        if not override.startswith("model."):
-            raise CaloforgeError(f"--set {override}: a trained run takes settings of its model, as in model.KEY=VALUE")
-        _override(plain, override)
-    return plain["model"]
-
-
-def _override(plain: dict[str, Any], text: str) -> None:
-    dotted, equals, value = text.partition("=")
-    keys = dotted.strip().split(".")
-    if not equals or not all(keys):
-        raise CaloforgeError(f"--set takes dotted.key=value, as in training.epochs=10, not '{text}'")
-    place: Any = plain
-    for key in keys[:-1]:
-        place = _step_into(place, key, text)
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise CaloforgeError(f"--set {text}: the value is no YAML") from None
-    if isinstance(place, list):
-        place[_list_index(place, keys[-1], text)] = parsed
-    else:
-        place[keys[-1]] = parsed
-
-
-def _step_into(place: Any, key: str, text: str) -> Any:
-    inner = place[_list_index(place, key, text)] if isinstance(place, list) else place.setdefault(key, {})
-    if not isinstance(inner, dict | list):
-        raise CaloforgeError(f"--set {text}: '{key}' is a single value and has no keys below it")
-    return inner
-
-
-def _list_index(place: list[Any], key: str, text: str) -> int:
-    if not (key.isdecimal() and int(key) < len(place)):
-        raise CaloforgeError(f"--set {text}: '{key}' must be a place in a list of {len(place)}, counted from 0")
-    return int(key)

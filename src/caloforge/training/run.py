@@ -1,0 +1,259 @@
+"""`train`: from a recipe and showers to a trained simulator.
+
+    run = train("flagship-demo", showers)                                         # a shipped recipe, in memory
+    run = train("my.yaml", "train.h5", "run", training={"epochs": 5})             # files, and settings that differ
+    run = train(MyModel, showers, transforms=[LinearCondition()], training={...}) # a class, without a recipe
+
+It reads and splits the showers, fits the transforms, builds the model, trains its stages (`caloforge.training.loop`),
+and saves the simulator where a folder is given.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from caloforge import __version__
+from caloforge.errors import CaloforgeError
+from caloforge.evaluation.selection import MeanSeparationPower
+from caloforge.geometry import Geometry
+from caloforge.models import MODELS
+from caloforge.models.base import ShowerModel
+from caloforge.registry import importable, wants_geometry
+from caloforge.showers import ShowerFile, Showers, geometry_attribute
+from caloforge.simulator import Simulator
+from caloforge.training.callbacks import Callback, Metric, Record, Trainer
+from caloforge.training.folder import LogFile, RunFolder
+from caloforge.training.loop import fit
+from caloforge.training.machine import choose_device, derived_seed
+from caloforge.training.reading import (
+    Source,
+    check_finite,
+    file_name,
+    fingerprint,
+    name_of,
+    tensors,
+    training_and_validation,
+)
+from caloforge.training.recipe import Recipe, load_recipe
+from caloforge.training.settings import check_stages
+from caloforge.transforms import Compose, Transform, build_transforms, specification_of
+
+ShowerInput = Showers | str | os.PathLike[str]
+"""Showers in memory, or the path of a file of them."""
+
+
+def train(
+    recipe: str | os.PathLike[str] | Mapping[str, Any] | Recipe | type[ShowerModel],
+    showers: ShowerInput,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    validation: ShowerInput | None = None,
+    transforms: Sequence[Transform | Mapping[str, Any]] | None = None,
+    model: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+    exclude_energies: Sequence[float] = (),
+    callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+    overwrite: bool = False,
+) -> Simulator:
+    """Train a generator.
+
+    Args:
+        recipe: name of a shipped recipe, path of a recipe file, a recipe as a mapping, or a `ShowerModel` class.
+        showers: what to train on: showers, or the path of an HDF5 file.
+        out: folder of the run, created: recipe, log, checkpoint and the trained simulator. None: nothing is written.
+        validation: showers, or the path of a file; by default a share of `showers` is set aside
+            (`training.validation_fraction`).
+        transforms: in place of the recipe's; with a class, the preprocessing (none by default).
+        model: settings of the model that differ from the recipe's; with a class, those without a default.
+        training: settings of the training that differ from the recipe's; with a class, at least epochs, batch_size and
+            learning_rate.
+        exclude_energies: incident energies (MeV) to leave out of the training, to test interpolation.
+        callbacks: called after every batch, epoch and stage, in this order (`caloforge.training.Callback`).
+        resume: continue an interrupted run in `out`; it ends with the weights of an uninterrupted one.
+        overwrite: replace an earlier run in `out`.
+
+    Returns:
+        The trained simulator, on the CPU: `generate`, `stream`, `save`.
+
+    Raises:
+        CaloforgeError: a file or setting is wrong, the folder holds another run, or there is nothing to resume.
+        KeyboardInterrupt: passed on; with `out`, the run can be resumed.
+    """
+    source = _source(showers)
+    if resume and overwrite:
+        raise CaloforgeError("resume and overwrite exclude each other")
+    if resume and out is None:
+        raise CaloforgeError("there is nothing to resume without a folder: give out")
+    if isinstance(recipe, type):
+        checked = _recipe_of_class(recipe, source, transforms or (), model or {}, training or {})
+    elif isinstance(recipe, Recipe):
+        if transforms is not None or model is not None or training is not None:
+            raise CaloforgeError("a checked recipe is complete: give transforms, model and training to load_recipe")
+        checked = recipe
+    else:
+        changes: dict[str, Any] = {"model": model or {}, "training": training or {}}
+        if transforms is not None:
+            changes["transforms"] = _specification(transforms)
+        checked = load_recipe(recipe, changes={key: value for key, value in changes.items() if value})
+    held_out = None if validation is None else _source(validation)
+    folder = None
+    if out is not None:
+        files = [entry for entry in (source, held_out) if isinstance(entry, Path)]
+        folder = RunFolder(Path(out), resume=resume, overwrite=overwrite, inputs=files)
+    with importable(Path.cwd(), checked.folder):
+        return _train(checked, source, held_out, folder, exclude_energies, callbacks)
+
+
+def _source(showers: ShowerInput) -> Source:
+    return showers if isinstance(showers, Showers) else Path(showers)
+
+
+def _specification(transforms: Sequence[Transform | Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Transforms as the entries of a recipe."""
+    entries: list[dict[str, Any]] = []
+    for entry in transforms:
+        entries += specification_of(Compose([entry])) if isinstance(entry, Transform) else [dict(entry)]
+    return entries
+
+
+def _recipe_of_class(
+    model_class: type[ShowerModel],
+    source: Source,
+    transforms: Sequence[Transform | Mapping[str, Any]],
+    model: Mapping[str, Any],
+    training: Mapping[str, Any],
+) -> Recipe:
+    if isinstance(source, Showers):
+        geometry = source.geometry
+    else:
+        with ShowerFile(source) as file:
+            geometry = file.geometry
+    named = geometry_attribute(geometry)
+    plain = {
+        "name": model_class.__name__,
+        "geometry": geometry.to_dict() if named.startswith("{") else named,
+        "transforms": _specification(transforms),
+        "model": {"kind": MODELS.name_of(model_class), **model},
+        "training": dict(training),
+    }
+    return load_recipe(plain)
+
+
+def _train(
+    recipe: Recipe,
+    source: Source,
+    validation_source: Source | None,
+    folder: RunFolder | None,
+    exclude_energies: Sequence[float],
+    callbacks: Sequence[Callback],
+) -> Simulator:
+    settings = recipe.training
+    choose_device(settings.device)
+    geometry = recipe.load_geometry()
+    training, validation = training_and_validation(
+        source,
+        validation_source,
+        geometry,
+        exclude=exclude_energies,
+        fraction=settings.validation_fraction,
+        seed=settings.seed,
+    )
+    identity = {
+        "recipe": recipe.name,
+        "recipe_yaml": recipe.to_yaml(),
+        "training_fingerprint": fingerprint(training),
+    }
+    if folder is not None:
+        folder.check_identity(identity)
+    transforms = build_transforms(recipe.transforms, geometry, recipe.trusted)
+    try:
+        x, c = transforms.fit_forward(*tensors(training))
+    except CaloforgeError as error:
+        raise CaloforgeError(f"{name_of(source)}: {error}") from None
+    x_valid, c_valid = transforms(*tensors(validation))
+    check_finite(x, source)
+    check_finite(x_valid, validation_source or source)
+    model = _model(recipe, geometry, x, c)
+    simulator = Simulator(geometry, transforms, model, identity)
+    metrics = {"separation_power": _separation_power(simulator, validation, settings.seed)}
+    check_stages(model.stages(), settings, metrics)
+    own = recipe.folder if recipe.trusted else None
+    with nullcontext() if folder is None else folder.open(identity, own):
+        history = fit(
+            model,
+            x,
+            c,
+            x_valid,
+            c_valid,
+            settings,
+            metrics=metrics,
+            callbacks=callbacks if folder is None else [*callbacks, LogFile(folder.path / "log.jsonl")],
+            checkpoint=None if folder is None else folder.checkpoint,
+            resume=folder is not None and folder.resume,
+            simulator=simulator,
+        )
+    simulator.to("cpu")
+    simulator.provenance = identity | _provenance(recipe, file_name(source), training, exclude_energies, history)
+    if folder is not None:
+        simulator.save(folder.path)
+    return simulator
+
+
+def _model(recipe: Recipe, geometry: Geometry, x: torch.Tensor, c: torch.Tensor) -> ShowerModel:
+    """The recipe's model, with the settings that the data decide and weights of the recipe's seed."""
+    model_class = recipe.model_class()
+    chosen = {k: v for k, v in recipe.model.items() if k != "kind"}
+    chosen = model_class.settings_from_data(chosen, x, c)
+    context = {"geometry": geometry} if wants_geometry(model_class) else {}
+    with torch.random.fork_rng():
+        torch.manual_seed(derived_seed(recipe.training.seed, "weights"))
+        return model_class(x.shape[1], c.shape[1], **chosen, **context)
+
+
+def _separation_power(simulator: Simulator, reference: Showers, seed: int) -> Metric:
+    """Mean separation power over CaloMan's Table 1 features, of freshly generated showers against `reference`.
+
+    Evaluated in stages that select by it: it takes `select_showers` generated showers.
+    """
+    distance = MeanSeparationPower(reference)
+
+    def metric(trainer: Trainer) -> float | None:
+        if trainer.settings.select != "separation_power":
+            return None
+        energies = np.resize(reference.energies, trainer.settings.select_showers)
+        return distance(simulator.generate(energies, derived_seed(seed, "select", trainer.epoch)))
+
+    return metric
+
+
+def _provenance(
+    recipe: Recipe, file: str, training: Showers, exclude_energies: Sequence[float], history: list[Record]
+) -> dict[str, Any]:
+    seconds: dict[str, float] = {}
+    for record in history:
+        seconds[record["stage"]] = round(seconds.get(record["stage"], 0.0) + record["seconds"], 1)
+    scale = 1 if sys.platform == "darwin" else 1024
+    return {
+        "caloforge_version": __version__,
+        "training_file": file,
+        "training_showers": len(training),
+        "training_seed": recipe.training.seed,
+        "energy_range_mev": [float(training.energies.min()), float(training.energies.max())],
+        "excluded_energies_mev": [float(e) for e in exclude_energies],
+        "training_source": str(training.attributes.get("source", "unknown")),
+        "particle": str(training.attributes.get("particle", "unknown")),
+        "detector": str(training.attributes.get("detector", "unknown")),
+        "training_seconds": seconds,
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6),
+        "n_epochs": len(history),
+    }
