@@ -1,20 +1,35 @@
-"""Outputs that are either whole or absent.
+"""Outputs that are either complete or absent.
 
-A file or folder is written under a temporary name beside its target and renamed when complete, so that a
-crash or Ctrl-C never leaves something half written under the name that the user asked for.
+A file or folder is written under a temporary name next to its target and renamed when complete, so that a crash or
+Ctrl-C never leaves a partial result under the name that the user asked for. A process that is killed outright cannot
+remove its temporary files; the next one that writes into the same folder does (`remove_leftovers`).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import platform
+import re
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from caloforge.errors import CaloforgeError
+
+LEFTOVER = re.compile(r"\.(?P<target>.+)\.(?:(?P<host>[0-9a-f]{8})-)?(?P<pid>\d+)\.(?P<kind>part|old)")
+"""Temporary names: `.TARGET.HOST-PID.part` while it is written, `.TARGET.HOST-PID.old` while it is replaced."""
+
+STALE_SECONDS = 7 * 86_400.0
+"""Leftovers of processes that cannot be looked up from here (another machine's) are removed at this age."""
+
+_cleaned: set[Path] = set()
+"""Folders in which this process has looked for leftovers."""
 
 
 def prepare_parent(target: Path) -> None:
@@ -37,7 +52,7 @@ def prepare_parent(target: Path) -> None:
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Keep a file that is there already, unless it may be overwritten; an existing folder is always refused.
+    """Protect an existing file unless it may be overwritten; an existing folder is always refused.
 
     Raises:
         CaloforgeError: `path` exists.
@@ -50,9 +65,9 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
 
 @contextmanager
 def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path beside `target`; rename it to `target` on success, remove it on failure.
+    """Yield a temporary path next to `target`; rename it to `target` on success, remove it on failure.
 
-    A symbolic link stays, and what it points to is written.
+    A symbolic link is kept, and the file that it points to is written.
 
     Raises:
         CaloforgeError: what `prepare_parent` raises; the folder of `target` cannot be written to.
@@ -61,7 +76,8 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     if target.is_symlink():
         target = Path(os.path.realpath(target))
     prepare_parent(target)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
+    remove_leftovers(target.parent)
+    partial = _temporary(target, "part")
     try:
         partial.touch()
     except OSError as error:
@@ -75,19 +91,22 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary folder beside `target` that takes its place on success.
+    """Yield a temporary folder next to `target` that takes its place on success.
 
     An existing `target` is replaced as a whole, and only once the new folder is complete.
+
+    Raises:
+        CaloforgeError: `target` is a file, or no folder can be created next to it.
     """
     target = Path(target)
     if target.exists() and not target.is_dir():
         raise CaloforgeError(f"{target} is a file; give a folder to write into")
-    partial = target.with_name(f".{target.name}.{os.getpid()}.part")
-    previous = target.with_name(f".{target.name}.{os.getpid()}.old")
+    remove_leftovers(target.parent)
+    partial, previous = _temporary(target, "part"), _temporary(target, "old")
     try:
         partial.mkdir(parents=True)
     except OSError as error:
-        raise CaloforgeError(f"cannot create a folder beside {target}: {error.strerror}") from error
+        raise CaloforgeError(f"cannot create a folder next to {target}: {error.strerror}") from error
     try:
         yield partial
         if target.exists():
@@ -98,10 +117,75 @@ def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
         shutil.rmtree(previous, ignore_errors=True)
 
 
-def printable(text: str | os.PathLike[str]) -> str:
-    """`text` as UTF-8 can hold it: bytes of a file name that are no UTF-8 become `\\xNN`.
+def remove_leftovers(folder: Path) -> None:
+    """Remove temporary files in `folder` that processes which no longer run have left; once per process and folder.
 
-    For paths and command lines that are stored in a file or shown; HDF5 and JSON take nothing else.
+    A process is known to have ended only on the machine (and since the start-up, and in the container) that it ran
+    on. What others have left is removed once nothing in it has changed for `STALE_SECONDS`. A folder that was moved
+    aside for its replacement, which then never came, is moved back.
+    """
+    folder = Path(os.path.realpath(folder))
+    if folder in _cleaned or os.name != "posix":
+        return
+    _cleaned.add(folder)
+    try:
+        found = [entry for entry in os.scandir(folder) if entry.name.startswith(".")]
+    except OSError:
+        return
+    for entry in found:
+        match = LEFTOVER.fullmatch(entry.name)
+        if match is None or not _is_abandoned(Path(entry.path), match["host"], int(match["pid"])):
+            continue
+        target = folder / match["target"]
+        with suppress(OSError):
+            if match["kind"] == "old" and not target.exists():
+                os.replace(entry.path, target)
+            elif entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            else:
+                os.unlink(entry.path)
+
+
+def _temporary(target: Path, kind: str) -> Path:
+    return target.with_name(f".{target.name}.{_host()}-{os.getpid()}.{kind}")
+
+
+@cache
+def _host() -> str:
+    """Eight hexadecimal digits for what gives process numbers their meaning: machine, start-up, container."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip())
+    with suppress(OSError):
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+
+
+def _is_abandoned(path: Path, host: str | None, pid: int) -> bool:
+    if host == _host():
+        try:
+            os.kill(pid, 0)  # sends nothing
+        except (ProcessLookupError, OverflowError):
+            return True
+        except OSError:  # it runs, under another user
+            return False
+        return False
+    return time.time() - _last_change(path) > STALE_SECONDS
+
+
+def _last_change(path: Path) -> float:
+    """When `path`, or anything in it, was last written (seconds since 1970); infinity where that cannot be told."""
+    try:
+        inside = path.rglob("*") if path.is_dir() else ()
+        return max(entry.lstat().st_mtime for entry in (path, *inside))
+    except OSError:
+        return float("inf")
+
+
+def printable(text: str | os.PathLike[str]) -> str:
+    """`text` as valid UTF-8: bytes of a file name that are not valid UTF-8 become `\\xNN`.
+
+    For paths and command lines that are stored in a file or shown; HDF5 and JSON accept nothing else.
     """
     return os.fsencode(text).decode("utf-8", "backslashreplace")
 
