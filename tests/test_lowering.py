@@ -42,7 +42,7 @@ def test_the_lowered_model_gives_what_the_model_gives(settings: dict, graph: boo
     torch.manual_seed(2)
     sizes = {"latent_dim": 4, "hidden": [16, 8], "flow_width": 12, "flow_blocks": 2, **settings}
     model = far_from_fresh(CaloMan(13, 2, **sizes))  # type: ignore[arg-type]
-    noise, c = torch.randn(300, model.noise_dim, dtype=torch.float64), torch.rand(300, 2, dtype=torch.float64)
+    noise, c = torch.randn(300, model.latent_dim, dtype=torch.float64), torch.rand(300, 2, dtype=torch.float64)
     noise[0] *= 50  # outside every spline's interval
     fast = model.lowered(graph)
     assert fast is not None

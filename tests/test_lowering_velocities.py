@@ -77,7 +77,7 @@ def test_a_lowered_cascade_gives_what_the_cascade_gives(graph: bool) -> None:
     wanted = {"layers": small, "rings": small, "voxels": {**small, "network": "sectors"}}
     model = Cascade(368, 1, geometry=load_geometry("ds1-photons"), **wanted)  # type: ignore[arg-type]
     shaken(model.models)
-    noise, c = torch.randn(50, model.noise_dim), torch.full((50, 1), 4096.0)
+    noise, c = torch.randn(50, model.latent_dim), torch.full((50, 1), 4096.0)
     fast = model.lowered(graph)
     assert fast is not None
     with torch.no_grad():

@@ -259,9 +259,9 @@ def test_what_cannot_be_exported_says_why(small_geometry: Geometry, tmp_path: Pa
     with pytest.raises(CaloforgeError, match="layer 0 is Cartesian"):
         export_graph(simulator(square), "atlas", path)
     own = Simulator(small_geometry, subject.transforms, GaussianPerFeature(14, 1), subject.provenance)
-    with pytest.raises(CaloforgeError, match="draws its noise itself; give it `noise_dim` and `decode"):
+    with pytest.raises(CaloforgeError, match="draws its noise itself; derive it from LatentModel"):
         export_graph(own, "onnx", path)
-    subject.model.export_obstacle = "it has a loop over all voxels"  # type: ignore[assignment]
+    subject.model.export_obstacle = "it has a loop over all voxels"
     with pytest.raises(CaloforgeError, match="'caloman' cannot be exported: it has a loop over all voxels"):
         export_graph(subject, "onnx", path)
     del subject.model.export_obstacle

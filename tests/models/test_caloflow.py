@@ -111,7 +111,7 @@ def test_layers_without_energy_and_layers_of_one_voxel(settings: dict[str, Any])
 def test_samples_have_the_layer_energies_of_flow_one(settings: dict[str, Any]) -> None:
     model = _shaken(_tiny([_ring(0, 3), _ring(1, 1), _ring(2, 20)], **settings), 0.05)
     c = torch.full((300, 1), 4000.0)
-    noise = torch.randn(300, model.noise_dim, generator=torch.Generator().manual_seed(4))
+    noise = torch.randn(300, model.latent_dim, generator=torch.Generator().manual_seed(4))
     with torch.no_grad():
         voxels = model.decode(noise, c)
         other = noise.clone()

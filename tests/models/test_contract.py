@@ -10,7 +10,7 @@ import torch
 
 from caloforge.geometry import Geometry
 from caloforge.models import MODELS
-from caloforge.models.base import ShowerModel, has_method
+from caloforge.models.base import LatentModel, ShowerModel
 from caloforge.registry import settings_schema, wants_geometry
 from caloforge.simulator import Simulator
 from caloforge.training import TrainingSettings, fit
@@ -147,10 +147,11 @@ def test_log_prob_and_decode_where_offered(kind: str, small_geometry: Geometry) 
     model = _make(kind, small_geometry).eval()
     features = _features(kind, small_geometry)
     x, c = _batch(features)
-    if has_method(model, "log_prob"):
-        log_prob = model.log_prob(x, c)  # type: ignore[attr-defined]
+    if callable(log_density := getattr(model, "log_prob", None)):
+        log_prob = log_density(x, c)
         assert log_prob.shape == (BATCH,)
         assert torch.isfinite(log_prob).all()
-    if has_method(model, "decode"):
-        noise = torch.randn(BATCH, model.noise_dim)  # type: ignore[attr-defined]
-        assert model.decode(noise, c).shape == (BATCH, features)  # type: ignore[attr-defined]
+    if isinstance(model, LatentModel):
+        assert model.decode(torch.randn(BATCH, model.latent_dim), c).shape == (BATCH, features)
+        z = torch.randn(BATCH, model.latent_dim, generator=torch.Generator().manual_seed(4))
+        assert torch.equal(model.sample(c, torch.Generator().manual_seed(4)), model.decode(z, c))

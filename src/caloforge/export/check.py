@@ -15,6 +15,7 @@ import torch
 
 from caloforge.errors import CaloforgeError
 from caloforge.export.formats import GraphFormat
+from caloforge.models.base import LatentModel
 from caloforge.simulator import Simulator
 from caloforge.transforms import ReadoutThreshold
 
@@ -78,7 +79,8 @@ def check_parity(model: bytes, form: GraphFormat, simulator: Simulator, showers:
     Raises:
         Disagreement: a difference is too large.
     """
-    target = form.target
+    target, latent = form.target, simulator.model
+    assert isinstance(latent, LatentModel)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(showers, target.noise_dim, generator=generator)
     # From half the lowest to twice the highest energy, evenly in the logarithm.
@@ -86,7 +88,7 @@ def check_parity(model: bytes, form: GraphFormat, simulator: Simulator, showers:
     energies = asked.clamp(target.low, target.high)
     with torch.inference_mode():
         c = simulator.transforms.condition(energies)
-        x = simulator.model.decode(noise, c)  # type: ignore[operator]
+        x = latent.decode(noise, c)
         expected = _without_threshold(simulator, x, c).double().numpy()
     fed = [part.numpy() for part in form.inputs(noise, asked)]
     cut, raw = _run(model, form, fed)
@@ -110,9 +112,9 @@ def check_parity(model: bytes, form: GraphFormat, simulator: Simulator, showers:
 
 
 def _without_threshold(simulator: Simulator, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-    for transform in reversed(simulator.transforms.transforms):
+    for transform in reversed([*simulator.transforms]):
         if not isinstance(transform, ReadoutThreshold):
-            x, c = transform.inverse(x, c)  # type: ignore[operator]
+            x, c = transform.inverse(x, c)
     return x
 
 

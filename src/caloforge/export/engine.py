@@ -19,6 +19,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.export.check import session
 from caloforge.export.graph import Precision, export_graph
 from caloforge.export.onnx import Onnx
+from caloforge.models.base import LatentModel
 from caloforge.simulator import Simulator
 from caloforge.simulator.engines import Batch, Made, rows_per_piece
 
@@ -48,7 +49,8 @@ class OnnxEngine:
             path = Path(folder) / "graph.onnx"
             export_graph(simulator, "onnx", path, precision=precision)
             self._session = session(path.read_bytes(), threads)
-        self._noise_dim: int = simulator.model.noise_dim  # type: ignore[assignment]
+        assert isinstance(simulator.model, LatentModel)  # `export_graph` takes no other
+        self._latent_dim = simulator.model.latent_dim
         self._n_voxels = simulator.geometry.n_voxels
         self._mine = threading.local()
 
@@ -73,7 +75,7 @@ class OnnxEngine:
         """This thread's, for batches of n; those for the size before are given up."""
         places: _Places | None = getattr(self._mine, "places", None)
         if places is None or places.n != n:
-            places = self._mine.places = _Places(self._session, n, self._noise_dim, self._n_voxels)
+            places = self._mine.places = _Places(self._session, n, self._latent_dim, self._n_voxels)
         return places
 
 

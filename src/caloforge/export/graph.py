@@ -30,7 +30,7 @@ from caloforge.export.formats import GraphFormat, Target
 from caloforge.export.int8 import in_8_bits
 from caloforge.files import atomic_path, write_json
 from caloforge.models import MODELS
-from caloforge.models.base import ShowerModel, has_method
+from caloforge.models.base import LatentModel, ShowerModel
 from caloforge.simulator import Simulator
 from caloforge.transforms import Compose, ReadoutThreshold
 
@@ -99,33 +99,30 @@ def undone_raw(transforms: Compose, x: Tensor, c: Tensor) -> tuple[Tensor, Tenso
 class _Decode(nn.Module):
     """A model's `decode` as a module of its own."""
 
-    def __init__(self, model: ShowerModel) -> None:
+    def __init__(self, model: LatentModel) -> None:
         super().__init__()
         self.model = model
 
     def forward(self, noise: Tensor, c: Tensor) -> Tensor:
-        return self.model.decode(noise, c)  # type: ignore[operator]
+        return self.model.decode(noise, c)
 
 
 def decoder_of(model: ShowerModel) -> nn.Module:
     """(noise, c) → x as a module that can be recorded.
 
     Raises:
-        CaloforgeError: the model has no `decode`, or says by `export_obstacle` why it cannot be exported.
+        CaloforgeError: the model is not a `LatentModel`, or says by `export_obstacle` why it cannot be exported.
     """
     name = MODELS.name_of(type(model))
-    obstacle = getattr(model, "export_obstacle", None)
-    if obstacle:
-        raise CaloforgeError(f"the model '{name}' cannot be exported: {obstacle}")
-    fast = model.lowered(graph=True)
-    if fast is not None:
-        return fast
-    if not has_method(model, "decode"):
+    if model.export_obstacle:
+        raise CaloforgeError(f"the model '{name}' cannot be exported: {model.export_obstacle}")
+    if not isinstance(model, LatentModel):
         raise CaloforgeError(
-            f"the model '{name}' cannot be exported: it draws its noise itself; give it `noise_dim` and "
-            "`decode(noise, c)`"
+            f"the model '{name}' cannot be exported: it draws its noise itself; derive it from LatentModel, with "
+            "`latent_dim` and `decode(z, c)`"
         )
-    return _Decode(model)
+    fast = model.lowered(graph=True)
+    return _Decode(model) if fast is None else fast
 
 
 def target_of(simulator: Simulator) -> Target:
@@ -139,8 +136,8 @@ def target_of(simulator: Simulator) -> Target:
             "the run does not say its range of energies, to which the graph would clamp: train it again"
         )
     low, high = simulator.provenance["energy_range_mev"]
-    noise_dim: int = simulator.model.noise_dim  # type: ignore[assignment]
-    return Target(simulator.geometry, noise_dim, float(low), float(high))
+    assert isinstance(simulator.model, LatentModel)
+    return Target(simulator.geometry, simulator.model.latent_dim, float(low), float(high))
 
 
 def require_onnx() -> None:

@@ -1,7 +1,8 @@
-"""`ShowerModel`: what every generator is, and `Stage`: how its training is described.
+"""`ShowerModel`: what every generator is; `LatentModel`: one that decodes latent noise; `Stage`: a part of a training.
 
 A model works in transformed space: features x (B, F), conditions c (B, C). It owns no optimiser, no path and no
-plot. It needs `loss` and `sample`; `log_prob` and `decode` where it can.
+plot. It needs `loss` and `sample`, and offers `log_prob(x, c)`, the log density (B,), where it can. A model whose
+showers are a function of Gaussian noise derives from `LatentModel`, which can be exported and compiled.
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ class ShowerModel(nn.Module, ABC):
     hyperparameters: dict[str, Any]
     """The constructor's arguments: what a saved run makes the model again from."""
 
+    export_obstacle: str | None = None
+    """Why the model cannot be exported as a graph, if so."""
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         self = super().__new__(cls)
         bound = inspect.signature(cls).bind_partial(*args, **kwargs)
@@ -87,7 +91,7 @@ class ShowerModel(nn.Module, ABC):
     def lowered(self, graph: bool = False) -> nn.Module | None:
         """(noise (B, D), c (B, C)) → x (B, F): the showers of `decode`, up to rounding, with fewer operations.
 
-        For models with `decode`, where such a rewriting of the weights as they are now is known (`caloforge.lowering`);
+        For latent models, where such a rewriting of the weights as they are now is known (`caloforge.lowering`);
         None otherwise. An override must not speak for subclasses that sample differently.
 
         Args:
@@ -96,9 +100,23 @@ class ShowerModel(nn.Module, ABC):
         return None
 
 
-def has_method(model: ShowerModel, name: str) -> bool:
-    """Whether a model offers the optional method `name` (`log_prob`, `decode`)."""
-    return callable(getattr(model, name, None))
+class LatentModel(ShowerModel):
+    """A model whose showers are a function of noise: x = decode(z, c), each element of z drawn from N(0, 1).
+
+    A subclass sets `latent_dim` in its constructor, and overrides `loss` and `decode`. Engines draw z themselves, and
+    exported graphs take it as an input.
+    """
+
+    latent_dim: int
+    """D: dimension of z."""
+
+    @abstractmethod
+    def decode(self, z: Tensor, c: Tensor) -> Tensor:
+        """z (B, D) from N(0, 1), c (B, C) → x (B, F)."""
+
+    def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """(B, F) `decode` of z drawn from N(0, 1)."""
+        return self.decode(torch.randn(len(c), self.latent_dim, generator=generator, device=c.device, dtype=c.dtype), c)
 
 
 def n_parameters(modules: Iterable[nn.Module]) -> int:

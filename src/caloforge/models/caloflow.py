@@ -26,13 +26,13 @@ from torch import Tensor
 from caloforge.division.shares import LayerSums, energies_to_fractions, fractions_to_energies, inverse_logit, logit
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
-from caloforge.models.base import ShowerModel, Stage
+from caloforge.models.base import LatentModel, Stage
 from caloforge.networks.distillation import frozen_weights, x_loss, z_loss
 from caloforge.networks.flows import ConditionalSplines, ConditionalStandardise, Flow, FlowStep, Permutation
 from caloforge.networks.made import AutoregressiveSpline
 
 
-class CaloFlow(ShowerModel):
+class CaloFlow(LatentModel):
     """Layer energies, then shapes, then (if wished) a student of the shapes.
 
     Features are the voxels in MeV, the condition is the incident energy in MeV: use no transform but a threshold.
@@ -113,6 +113,9 @@ class CaloFlow(ShowerModel):
         self.by_student = student and sampler != "teacher"
         self.layers = LayerSums(torch.as_tensor(geometry.layer_index))
         self.n_layers, self.n_voxels = geometry.n_layers, geometry.n_voxels
+        self.latent_dim = self.n_layers + self.n_voxels
+        if not self.by_student:
+            self.export_obstacle = "flow II samples voxel by voxel in a loop; train a student and export that"
         spline: dict[str, Any] = {"bins": bins, "bound": bound}
         energy: dict[str, Any] = {"width": energy_width, "hidden_layers": energy_hidden_layers}
         shape: dict[str, Any] = {"width": shape_width, "hidden_layers": shape_hidden_layers, "dropout": dropout}
@@ -262,34 +265,20 @@ class CaloFlow(ShowerModel):
         total = self._energy_loss(view, c) + self._shape_loss(torch.cat([x, c], dim=1), c)
         return total if self.student is None else total + self._student_loss(x, c)
 
-    @property
-    def export_obstacle(self) -> str | None:
-        """Why there is no graph of this model, if so."""
-        return None if self.by_student else "flow II samples voxel by voxel in a loop; train a student and export that"
-
     # ---- sampling --------------------------------------------------------------------------------------------
 
-    @property
-    def noise_dim(self) -> int:
-        """Numbers from N(0, 1) that one shower takes."""
-        return self.n_layers + self.n_voxels
-
-    def decode(self, noise: Tensor, c: Tensor) -> Tensor:
-        """noise (B, L + V) from N(0, 1), c (B, 1) MeV → voxels (B, V) in MeV."""
-        y, _ = self.energies.inverse(noise[:, : self.n_layers], self._log_incident(c))
+    def decode(self, z: Tensor, c: Tensor) -> Tensor:
+        """z (B, L + V) from N(0, 1), c (B, 1) MeV → voxels (B, V) in MeV."""
+        y, _ = self.energies.inverse(z[:, : self.n_layers], self._log_incident(c))
         energies, _ = fractions_to_energies(inverse_logit(y, self.alpha), self.energy_scale * c)
         energies = self._emptied(energies)
-        y = self._logits(noise[:, self.n_layers :], self._shape_conditions(energies, c), self.by_student)
+        y = self._logits(z[:, self.n_layers :], self._shape_conditions(energies, c), self.by_student)
         return self.layers.share_out(inverse_logit(y, self.alpha), energies, self.empty_below)
 
     def _logits(self, noise: Tensor, given: Tensor, by_student: bool) -> Tensor:
         flow = self.student if by_student and self.student is not None else self.shapes
         y, _ = flow.inverse(noise, given)
         return self.outer.inverse(y, given)[0]
-
-    def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        noise = torch.randn(len(c), self.noise_dim, generator=generator, device=c.device, dtype=c.dtype)
-        return self.decode(noise, c)
 
     # ---- density ---------------------------------------------------------------------------------------------
 

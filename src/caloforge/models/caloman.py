@@ -23,7 +23,7 @@ from torch.func import jacfwd, vmap
 
 from caloforge.errors import CaloforgeError
 from caloforge.lowering import FlowThenLayers
-from caloforge.models.base import ShowerModel, Stage
+from caloforge.models.base import LatentModel, Stage
 from caloforge.networks.flows import spline_coupling_flow
 from caloforge.networks.residual import mlp
 
@@ -96,7 +96,7 @@ class VAE(nn.Module):
         return reconstruction + divergence
 
 
-class CaloMan(ShowerModel):
+class CaloMan(LatentModel):
     """VAE and conditional spline flow on its codes.
 
     Args:
@@ -209,14 +209,9 @@ class CaloMan(ShowerModel):
         codes = self.codes(x, c).detach()
         return self._autoencoder_loss(x, c) + self._density_loss(codes, c)
 
-    @property
-    def noise_dim(self) -> int:
-        """Numbers from N(0, 1) that one shower takes."""
-        return self.latent_dim
-
-    def decode(self, noise: Tensor, c: Tensor) -> Tensor:
-        """noise (B, d) from N(0, 1), c (B, C) → the decoder's mean (B, F)."""
-        codes, _ = self.density.inverse(noise, c)
+    def decode(self, z: Tensor, c: Tensor) -> Tensor:
+        """z (B, d) from N(0, 1), c (B, C) → the decoder's mean (B, F)."""
+        codes, _ = self.density.inverse(z, c)
         return self.autoencoder.decode(codes * self.scale, self._given(c))[0]
 
     def lowered(self, graph: bool = False) -> nn.Module | None:
@@ -229,10 +224,6 @@ class CaloMan(ShowerModel):
         weights[0][:, : self.latent_dim] *= self.scale
         weights[-1], biases[-1] = weights[-1][:-1], biases[-1][:-1]  # without the decoder's variance
         return FlowThenLayers(self.density, weights, biases, conditional=self.conditional_autoencoder, graph=graph)
-
-    def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        noise = torch.randn(len(c), self.latent_dim, generator=generator, device=c.device, dtype=c.dtype)
-        return self.decode(noise, c)
 
     def log_prob(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) log density on the manifold, at the manifold's point with the codes of x.

@@ -11,7 +11,7 @@ rings to their layers, voxels to their rings, up to what a readout threshold rem
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from caloforge.division.hierarchy import Hierarchy, Split
 from caloforge.division.marginals import drawn
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
-from caloforge.models.base import ShowerModel, Stage
+from caloforge.models.base import LatentModel, ShowerModel, Stage
 from caloforge.models.inner import inner_model
 
 FIT_ROWS = 10_000
@@ -35,7 +35,7 @@ SMOOTHNESS = 1e-5
 """Penalty on differences of the scaling between knots, beside the mean squared deviation."""
 
 
-class Cascade(ShowerModel):
+class Cascade(LatentModel):
     """Layer energies, then rings, then voxels.
 
     Features are the voxels in MeV, the condition is the incident energy in MeV: use no transform but a threshold.
@@ -92,23 +92,22 @@ class Cascade(ShowerModel):
                     wanted, split.size, 1 + split.n_wholes, where, sectors=split.sectors
                 )
                 self.scalings[split.name] = _Scaling(1 + split.n_wholes, least)
+        self.latent_dim = sum(self._latent_dims())
 
-    @property
-    def noise_dim(self) -> int:
-        """Numbers from N(0, 1) that one shower takes."""
-        return sum(self._noise_dims())
-
-    def _noise_dims(self) -> list[int]:
+    def _latent_dims(self) -> list[int]:
         """Of each level: its model's, or one number per part where there is none."""
-        dims = {name: model.noise_dim for name, model in self.models.items()}
-        return [dims.get(split.name, split.size) for split in self.hierarchy]  # type: ignore[misc]
+        dims = {name: model.latent_dim for name, model in self._level_models()}
+        return [dims.get(split.name, split.size) for split in self.hierarchy]
+
+    def _level_models(self) -> Iterator[tuple[str, LatentModel]]:
+        for name, model in self.models.items():
+            assert isinstance(model, LatentModel)
+            yield name, model
 
     def sampling_settings(self) -> frozenset[str]:
         """Those of each level's model: `voxels.sampler` …"""
         return frozenset(
-            f"{name}.{setting}"
-            for name, model in self.models.items()
-            for setting in model.sampling_settings()  # type: ignore[operator]
+            f"{name}.{setting}" for name, model in self._level_models() for setting in model.sampling_settings()
         )
 
     # ---- training ----------------------------------------------------------------------------------------------
@@ -118,7 +117,9 @@ class Cascade(ShowerModel):
         found = []
         for number, split in enumerate(self.hierarchy):
             if split.name in self.models:
-                stages = self.models[split.name].stages()  # type: ignore[operator]
+                model = self.models[split.name]
+                assert isinstance(model, ShowerModel)
+                stages = model.stages()
                 found += [self._stage(number, split, stage, first=k == 0) for k, stage in enumerate(stages)]
         return found
 
@@ -172,27 +173,28 @@ class Cascade(ShowerModel):
 
     # ---- sampling ----------------------------------------------------------------------------------------------
 
-    def decode(self, noise: Tensor, c: Tensor) -> Tensor:
-        """noise (B, noise_dim) from N(0, 1), c (B, 1) incident energies in MeV → voxels (B, V) in MeV."""
-        return self._decode(noise, c, {name: model.decode for name, model in self.models.items()})  # type: ignore[misc]
+    def decode(self, z: Tensor, c: Tensor) -> Tensor:
+        """z (B, D) from N(0, 1), c (B, 1) incident energies in MeV → voxels (B, V) in MeV."""
+        return self._decode(z, c, {name: model.decode for name, model in self._level_models()})
 
-    def _decode(self, noise: Tensor, c: Tensor, decoders: Mapping[str, Callable[[Tensor, Tensor], Tensor]]) -> Tensor:
+    def _decode(self, z: Tensor, c: Tensor, decoders: Mapping[str, Callable[[Tensor, Tensor], Tensor]]) -> Tensor:
         energies = c
-        for split, z in zip(self.hierarchy, noise.split(self._noise_dims(), dim=1), strict=True):
+        for split, numbers in zip(self.hierarchy, z.split(self._latent_dims(), dim=1), strict=True):
             if split.name in decoders:
-                z = decoders[split.name](z, self.scalings[split.name](c, energies))
-            energies = split.energies(z, energies)
+                numbers = decoders[split.name](numbers, self.scalings[split.name](c, energies))
+            energies = split.energies(numbers, energies)
         return energies
 
     def lowered(self, graph: bool = False) -> nn.Module | None:
         """`decode` for sampling only, where all levels' models are lowered."""
-        models = {name: model.lowered(graph) for name, model in self.models.items()}  # type: ignore[operator]
-        if type(self) is not Cascade or None in models.values():
+        if type(self) is not Cascade:
             return None
+        models = {}
+        for name, model in self._level_models():
+            if (lowered := model.lowered(graph)) is None:
+                return None
+            models[name] = lowered
         return _Lowered(self, models)
-
-    def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return self.decode(torch.randn(len(c), self.noise_dim, generator=generator, device=c.device, dtype=c.dtype), c)
 
 
 class _Lowered(nn.Module):

@@ -29,11 +29,11 @@ from torch import Tensor, nn
 from caloforge.diffusion.transport import Velocity, between, optimally_paired, solve, solve_with_divergence
 from caloforge.errors import CaloforgeError
 from caloforge.lowering.velocities import Strides
-from caloforge.models.base import ShowerModel, Stage
+from caloforge.models.base import LatentModel, Stage
 from caloforge.networks.velocities import ResidualVelocity, SectorVelocity
 
 
-class FlowMatching(ShowerModel):
+class FlowMatching(LatentModel):
     """Noise carried to data by a learned velocity, in a few steps of a solver or a few strides of a student.
 
     Features are scaled to mean 0 and width 1 by constants of the training set.
@@ -96,7 +96,7 @@ class FlowMatching(ShowerModel):
         self.path, self.pairing, self.condition_weight = path, pairing, condition_weight
         self.solver, self.steps, self.strides, self.pairs = solver, steps, student_strides, student_pairs
         self.by_student = student_strides > 0 and sampler != "teacher"
-        self.noise_dim = features
+        self.latent_dim = features
         self.velocity: nn.Module
         if network == "sectors":
             self.velocity = SectorVelocity(features, conditions, sectors, width, hidden or 2 * width, blocks)
@@ -158,7 +158,7 @@ class FlowMatching(ShowerModel):
         return torch.stack(ways, dim=1).flatten(1)
 
     def _student_loss(self, ways: Tensor, c: Tensor) -> Tensor:
-        ways = ways.view(len(c), self.pairs, self.strides + 1, self.noise_dim)
+        ways = ways.view(len(c), self.pairs, self.strides + 1, self.latent_dim)
         states = ways[torch.arange(len(c)), torch.randint(self.pairs, (len(c),))]
         total = ways.new_zeros(len(c))
         for k in range(self.strides):
@@ -179,14 +179,14 @@ class FlowMatching(ShowerModel):
         assert self.student is not None
         return x + self.student(x, x.new_full((1,), k / self.strides), c) / self.strides
 
-    def decode(self, noise: Tensor, c: Tensor) -> Tensor:
-        """noise (B, F) from N(0, 1), c (B, C) → features (B, F)."""
+    def decode(self, z: Tensor, c: Tensor) -> Tensor:
+        """z (B, F) from N(0, 1), c (B, C) → features (B, F)."""
         if self.by_student:
             for k in range(self.strides):
-                noise = self._stride(noise, k, c)
+                z = self._stride(z, k, c)
         else:
-            noise = solve(self._field(c), noise, self.steps, self.solver)
-        return noise * self.scale + self.shift
+            z = solve(self._field(c), z, self.steps, self.solver)
+        return z * self.scale + self.shift
 
     def lowered(self, graph: bool = False) -> nn.Module | None:
         """`decode` by the student for sampling only; the teacher, and subclasses, stay as they are."""
@@ -194,9 +194,6 @@ class FlowMatching(ShowerModel):
             return None
         assert self.student is not None
         return Strides(self.student, self.strides, self.scale, self.shift, graph=graph)
-
-    def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        return self.decode(torch.randn(len(c), self.noise_dim, generator=generator, device=c.device, dtype=c.dtype), c)
 
     def log_prob(self, x: Tensor, c: Tensor, steps: int = 16, probes: int = 0, seed: int = 0) -> Tensor:
         """(B,) log density of x (B, F) by the change of variables along the teacher's way.

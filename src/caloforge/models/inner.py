@@ -6,12 +6,12 @@ import inspect
 from typing import Any
 
 from caloforge.errors import CaloforgeError
-from caloforge.models.base import ShowerModel
+from caloforge.models.base import LatentModel
 from caloforge.registry import checked_settings, wants_geometry
 
 
-def inner_model(wanted: dict[str, Any], features: int, conditions: int, where: str, **defaults: Any) -> ShowerModel:
-    """A model of plain features with a `decode`, as a part of another one.
+def inner_model(wanted: dict[str, Any], features: int, conditions: int, where: str, **defaults: Any) -> LatentModel:
+    """A latent model of plain features, as a part of another one.
 
     Args:
         wanted: `kind` and its settings.
@@ -29,9 +29,9 @@ def inner_model(wanted: dict[str, Any], features: int, conditions: int, where: s
         raise CaloforgeError(f"{where}: missing key 'kind'")
     kind = str(settings.pop("kind"))
     cls = MODELS.resolve(kind)
-    if wants_geometry(cls) or not callable(getattr(cls, "decode", None)):
+    if wants_geometry(cls) or not issubclass(cls, LatentModel):
         raise CaloforgeError(
-            f"{where}: '{kind}' cannot be a part of another model, which needs one of plain features with a `decode`: "
+            f"{where}: '{kind}' cannot be a part of another model, which needs a latent model of plain features: "
             "take flow_matching"
         )
     known = inspect.signature(cls).parameters

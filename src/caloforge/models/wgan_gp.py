@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from caloforge.geometry import Geometry
-from caloforge.models.base import ShowerModel, Stage
+from caloforge.models.base import LatentModel, Stage
 from caloforge.networks.standardise import By, Standardise
 from caloforge.networks.unet import Contracting, Expanding, FourierFeatures, Grid, check_unet, grid_of_showers
 
@@ -61,26 +61,26 @@ class Generator(nn.Module):
     Args:
         grid, channels, kernel, embedding: of the U-Net's expanding half.
         conditions: C.
-        noise_dim: numbers of noise.
+        latent_dim: dimension of the noise.
     """
 
     def __init__(
-        self, grid: Grid, channels: list[int], kernel: int, embedding: int, conditions: int, noise_dim: int
+        self, grid: Grid, channels: list[int], kernel: int, embedding: int, conditions: int, latent_dim: int
     ) -> None:
         super().__init__()
         self.bottom = (channels[-1], *grid.shapes[-1])
         self.of_conditions = FourierFeatures(conditions, embedding)
-        self.first = nn.Linear(noise_dim + embedding, math.prod(self.bottom))
+        self.first = nn.Linear(latent_dim + embedding, math.prod(self.bottom))
         self.up = Expanding(grid, channels, kernel, embedding, joined=False)
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
-        """(B, noise_dim), (B, C) → (B, F)."""
+        """(B, latent_dim), (B, C) → (B, F)."""
         e = functional.silu(self.of_conditions(c))
         h = functional.silu(self.first(torch.cat([z, e], dim=1)))
         return self.up(h.view(-1, *self.bottom), e)
 
 
-class WGANGP(ShowerModel):
+class WGANGP(LatentModel):
     """A Wasserstein GAN with gradient penalty.
 
     Args:
@@ -131,7 +131,7 @@ class WGANGP(ShowerModel):
         check_unet(levels, channels, kernel)
         self.critic = Critic(levels, channels, kernel, embedding, places, conditions)
         self.generator = Generator(levels, channels, kernel, embedding, conditions, noise_numbers)
-        self.noise_numbers, self.penalty, self.critic_steps = noise_numbers, penalty, critic_steps
+        self.latent_dim, self.penalty, self.critic_steps = noise_numbers, penalty, critic_steps
         self.standardise = Standardise(features, standardise)
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
@@ -165,23 +165,14 @@ class WGANGP(ShowerModel):
         return scores[: len(x)] - scores[len(x) :] + self.penalty * (slope.norm(dim=1) - 1) ** 2
 
     def _noise(self, like: Tensor) -> Tensor:
-        return 2 * torch.rand(len(like), self.noise_numbers, device=like.device, dtype=like.dtype) - 1
+        return 2 * torch.rand(len(like), self.latent_dim, device=like.device, dtype=like.dtype) - 1
 
     # ---- sampling --------------------------------------------------------------------------------------------
 
-    @property
-    def noise_dim(self) -> int:
-        """Numbers from N(0, 1) that one shower takes."""
-        return self.noise_numbers
-
-    def decode(self, noise: Tensor, c: Tensor) -> Tensor:
-        """noise (B, noise_dim) from N(0, 1), c (B, C) → (B, F)."""
-        uniform = torch.erf(noise / math.sqrt(2))  # the distribution function of N(0, 1), from -1 to 1
+    def decode(self, z: Tensor, c: Tensor) -> Tensor:
+        """z (B, D) from N(0, 1), c (B, C) → (B, F)."""
+        uniform = torch.erf(z / math.sqrt(2))  # the distribution function of N(0, 1), from -1 to 1
         return self.standardise.inverse(self.generator(uniform, c))
-
-    def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        noise = torch.randn(len(c), self.noise_dim, generator=generator, device=c.device, dtype=c.dtype)
-        return self.decode(noise, c)
 
 
 @contextmanager

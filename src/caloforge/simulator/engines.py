@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from caloforge.errors import CaloforgeError
-from caloforge.models.base import has_method
+from caloforge.models.base import LatentModel
 
 if TYPE_CHECKING:
     from caloforge.simulator.core import Simulator
@@ -82,7 +82,7 @@ class TorchEngine:
         compiled: let torch.compile make one kernel chain of model and postprocessing; the first call takes long.
 
     Raises:
-        CaloforgeError: to be compiled, a model must offer `decode`.
+        CaloforgeError: to be compiled, a model must be a `LatentModel`.
     """
 
     def __init__(self, simulator: Simulator, compiled: bool = False) -> None:
@@ -97,8 +97,8 @@ class TorchEngine:
         # A GPU wants as much at once as there is.
         self.rows = rows_per_piece(simulator.geometry.n_voxels) if self.device.type == "cpu" else 1_000_000
         self.decode: Callable[[Tensor, Tensor], Tensor] | None = self.model.lowered(graph=compiled)
-        if self.decode is None and has_method(self.model, "decode"):
-            self.decode = self.model.decode  # type: ignore[assignment]
+        if self.decode is None and isinstance(self.model, LatentModel):
+            self.decode = self.model.decode
         self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
         if compiled:
             self._compiled = self._compile()
@@ -107,8 +107,8 @@ class TorchEngine:
         decode = self.decode
         if decode is None:
             raise CaloforgeError(
-                f"the model {type(self.model).__name__} draws its noise itself (it has no `decode`), which cannot be "
-                "compiled: use --engine torch"
+                f"the model {type(self.model).__name__} draws its noise itself (no `LatentModel`), which cannot "
+                "be compiled: use --engine torch"
             )
 
         def whole(noise: Tensor, energies: Tensor) -> Tensor:
@@ -173,8 +173,8 @@ class TorchEngine:
         return Made(torch.cat(pieces).numpy(), self._now() - begun, 0.0)
 
     def _noise(self, n: int, generator: torch.Generator) -> Tensor:
-        width: int = self.model.noise_dim  # type: ignore[assignment]
-        return torch.randn(n, width, generator=generator, device=self.device, dtype=self.dtype)
+        assert isinstance(self.model, LatentModel)
+        return torch.randn(n, self.model.latent_dim, generator=generator, device=self.device, dtype=self.dtype)
 
     def _now(self) -> float:
         if self.device.type == "cuda":
