@@ -1,7 +1,7 @@
 """Reads a package's sources: which module imports which, and where that breaks the rules of the house.
 
-Imports inside functions and under TYPE_CHECKING count like all others. `from package import __version__` does not: the
-package itself re-exports names of all rooms.
+Imports inside functions and under TYPE_CHECKING count like all others. `import package` and `from package import
+__version__` do not, for its version and its folder: the package itself re-exports names of all rooms.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _imported(name: str, path: Path, known: Collection[str]) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            found |= {alias.name for alias in node.names if "." in alias.name}
         elif isinstance(node, ast.ImportFrom):
             base = _absolute(name, path, node)
             wanted = [alias.name for alias in node.names if (base, alias.name) != (name.split(".")[0], "__version__")]
