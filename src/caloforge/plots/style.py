@@ -119,6 +119,11 @@ class PageFigure(Figure):
         with style():
             super().draw(renderer)
 
+    def savefig(self, fname: Any, **settings: Any) -> None:
+        """Save as matplotlib does, in the package's style."""
+        with style():
+            super().savefig(fname, **settings)
+
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
         self.savefig(buffer, format="png", dpi=SCREEN_DPI)

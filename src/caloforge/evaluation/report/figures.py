@@ -1,0 +1,272 @@
+"""The figures of a report's page, drawn from its metrics, histograms and charts and from nothing else.
+
+`figures` lists them; each is drawn when its `draw` is called, so that only one is in memory. `plot` draws one by name:
+an observable, a chart, or a figure of the page.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from hist import Hist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from caloforge import plots
+from caloforge.errors import CaloforgeError
+from caloforge.evaluation.metrics.base import Chart, Metric
+from caloforge.evaluation.observables import REGISTRY
+from caloforge.evaluation.observables.base import GROUPS
+from caloforge.evaluation.report.records import Records
+from caloforge.plots.classifiers import draw_learning_curves, draw_roc, draw_weights
+from caloforge.plots.layers import at_equal_steps
+from caloforge.plots.series import Series, series_grid
+from caloforge.plots.style import new_figure, style
+
+MOST_LAYERS = 8
+"""Layers whose histograms are all shown."""
+
+FEW_LAYERS = 4
+"""Layers with histograms where a calorimeter has more than `MOST_LAYERS`."""
+
+MOST_CURVES = 4
+"""Numbers of a section that are drawn against incident energy."""
+
+MOST_BARS = 20
+"""Observables in the figure of importances."""
+
+CLASSIFIERS = {"roc": draw_roc, "weights": draw_weights, "learning_curve": draw_learning_curves}
+"""Kinds of chart that are drawn together, one panel per kind, one curve per classifier."""
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A figure of the page.
+
+    Args:
+        name: stem of its file.
+        page: part of the page it appears in.
+        title, caption: its words; the caption says what to look for.
+        draw: makes the figure.
+    """
+
+    name: str
+    page: str
+    title: str
+    caption: str
+    draw: Callable[[], Figure]
+
+
+def figures(records: Records) -> list[ReportFigure]:
+    """All figures of a report, in order. Charts of an unknown kind are left out."""
+    drawn = [c for c in records.charts if c.kind in plots.DRAW and c.kind not in CLASSIFIERS]
+    found = [ReportFigure(c.name, _page(records, c), c.title, c.caption, partial(_draw, c)) for c in drawn]
+    return [
+        *_histograms(records),
+        *found,
+        *_by_energy(records),
+        *_classifiers(records),
+        *_importances(records),
+    ]
+
+
+def plot(records: Records, name: str, ax: Axes | None = None) -> Figure:
+    """Draw an observable's histogram, a chart, or a figure of the page.
+
+    Args:
+        records: a report.
+        name: of the observable, the chart or the figure, as "ec_eta_1", "roc_caloman", "centres".
+        ax: axes of your own, for figures of one panel; None makes a figure.
+
+    Raises:
+        CaloforgeError: there is none of this name, or it has several panels and `ax` is given.
+    """
+    if name in records.hists:
+        return plots.histogram(records.hists[name], ax=ax)
+    for chart in records.charts:
+        if chart.name == name:
+            return plots.draw(chart.kind, chart.data, ax=ax)
+    listed = {figure.name: figure for figure in figures(records)}
+    if name in listed:
+        if ax is not None:
+            raise CaloforgeError(f"figure '{name}' has several panels: leave out 'ax'")
+        return listed[name].draw()
+    names = [*records.hists, *(chart.name for chart in records.charts), *listed]
+    if not names:
+        raise CaloforgeError(f"nothing to plot as '{name}': this report holds no data of figures")
+    near = difflib.get_close_matches(name, names) or names
+    raise CaloforgeError(f"nothing to plot as '{name}'; known are {', '.join(dict.fromkeys(near))}")
+
+
+def _draw(chart: Chart) -> Figure:
+    return plots.draw(chart.kind, chart.data)
+
+
+def _page(records: Records, chart: Chart) -> str:
+    """Part of the page: a chart names it, or the section that it belongs to."""
+    section = records.sections.get(chart.section)
+    return chart.section if section is None else section.page
+
+
+def _known(histogram: Hist[Any], key: str) -> Any:
+    """An entry of a histogram's metadata, None where there is none."""
+    found = vars(histogram).get("metadata")
+    return found.get(key) if isinstance(found, dict) else None
+
+
+def _histograms(records: Records) -> list[ReportFigure]:
+    """Histograms by group, and the separation power of every layer where not all of them are shown."""
+    layers = list(dict.fromkeys(_known(h, "layer") for h in records.hists.values()))
+    layers = sorted(layer for layer in layers if layer is not None)
+    shown, found, note = layers, [], ""
+    if len(layers) > MOST_LAYERS:
+        shown = _selected(records, layers)
+        note = f" Layers {', '.join(map(str, shown))} of {len(layers)} are shown."
+        found = _by_layer(records)
+    groups: dict[str, list[Hist[Any]]] = defaultdict(list)
+    for histogram in records.hists.values():
+        if _known(histogram, "layer") in (None, *shown):
+            groups[_known(histogram, "group") or "further"].append(histogram)
+    order = [group for group in GROUPS if group in groups] + [group for group in groups if group not in GROUPS]
+    return found + [
+        ReportFigure(
+            group,
+            "histograms",
+            GROUPS.get(group, group.replace("_", " ").capitalize()),
+            "Fractions of all showers, with the ratio of generated to reference below. Shaded bins marked < and > hold "
+            "what lies beyond the range; bars and band are statistical errors, arrows mark ratios outside the panel."
+            + note,
+            partial(plots.histogram_grid, groups[group]),
+        )
+        for group in order
+    ]
+
+
+def _selected(records: Records, layers: list[int]) -> list[int]:
+    """Ids of a few layers at equal steps of the deposited energy, or of depth where the report does not tell it."""
+    energies = np.zeros(len(layers))
+    for chart in records.charts:
+        if chart.kind == "profiles" and list(chart.data["layers"]) == layers:
+            energies = np.asarray(chart.data["reference"], dtype=float)
+    return [layers[k] for k in at_equal_steps(energies, FEW_LAYERS)]
+
+
+def _by_layer(records: Records) -> list[ReportFigure]:
+    """Separation power against layer, a panel per observable, with the baseline."""
+    families: dict[str, list[tuple[float, Metric]]] = defaultdict(list)
+    for metric in records.section("separation_power", at=""):
+        histogram = records.hists.get(metric.name)
+        if histogram is not None and metric.estimate is not None and _known(histogram, "layer") is not None:
+            families[str(_known(histogram, "family"))].append((float(_known(histogram, "layer")), metric))
+    if not families:
+        return []
+    series = [
+        _series(points, REGISTRY[family].symbol if family in REGISTRY else family.replace("_", " "), errors=False)
+        for family, points in families.items()
+    ]
+    return [
+        ReportFigure(
+            "separation_by_layer",
+            "histograms",
+            "Separation power, layer by layer",
+            "0 means equal, 1 disjoint histograms. The baseline is the reference against independent reference "
+            "showers: a layer is right where the generated curve lies on it.",
+            partial(series_grid, series, x_label="layer", y_label="separation power", log_y=True),
+        )
+    ]
+
+
+def _by_energy(records: Records) -> list[ReportFigure]:
+    """Sections of a few numbers, as the mean separation power, against incident energy."""
+    names: dict[tuple[str, str], list[tuple[float, Metric]]] = defaultdict(list)
+    for metric in records.metrics:
+        energy = metric.extra.get("energy")
+        if metric.at and metric.estimate is not None and isinstance(energy, (int, float)):
+            names[metric.section, metric.name].append((energy / 1e3, metric))
+    sections = [section for section, _ in names]
+    few = {key: points for key, points in names.items() if sections.count(key[0]) <= MOST_CURVES and len(points) > 1}
+    if not few:
+        return []
+    series = []
+    for (section, _), points in few.items():
+        title = records.sections[section].title if section in records.sections else section
+        label = points[0][1].label
+        series.append(_series(points, title if label.lower() in title.lower() else f"{title}: {label}", errors=True))
+    return [
+        ReportFigure(
+            "by_energy",
+            "histograms",
+            "Numbers at each incident energy",
+            "Values with their errors against incident energy, and the baseline (or the value of a perfect "
+            "generator). Look for energies at which the generator is worse than elsewhere.",
+            partial(series_grid, series, x_label=r"$E_{inc}$ [GeV]", log_x=True),
+        )
+    ]
+
+
+def _series(points: Iterable[tuple[float, Metric]], title: str, errors: bool) -> Series:
+    ordered = sorted(points, key=lambda point: point[0])
+    estimates = [metric.estimate for _, metric in ordered if metric.estimate is not None]
+    baselines = [each.baseline if each.expected is None else each.expected for each in estimates]
+    return Series(
+        title=title,
+        x=np.array([x for x, _ in ordered]),
+        values=np.array([each.compared if each.expected is None else each.value for each in estimates]),
+        errors=np.array([each.error or 0.0 for each in estimates]) if errors else None,
+        baseline=np.array([np.nan if each is None else each for each in baselines]),
+    )
+
+
+def _classifiers(records: Records) -> list[ReportFigure]:
+    """ROC curves, weights and learning curves of all classifiers, side by side."""
+    kinds = {kind: [c.data for c in records.charts if c.kind == kind] for kind in CLASSIFIERS}
+    kinds = {kind: data for kind, data in kinds.items() if data}
+    if not kinds:
+        return []
+
+    def draw() -> Figure:
+        width = 1 / len(kinds)
+        with style():
+            figure = new_figure(4.1 * len(kinds), 4.0)
+            for column, (kind, data) in enumerate(kinds.items()):
+                ax = figure.add_axes(((column + 0.16) * width, 0.13, 0.8 * width, 0.82))
+                CLASSIFIERS[kind](data, ax=ax)
+        return figure
+
+    words = {
+        "roc": "The closer a ROC curve is to the diagonal, the less the samples can be told apart.",
+        "weights": "Weights far from 0 belong to showers that only one sample has.",
+        "learning_curve": "An AUC that still rises with the number of showers would be higher with more of them.",
+    }
+    caption = " ".join(words[kind] for kind in kinds)
+    return [ReportFigure("classifiers", "classifiers", "What the classifiers see", caption, draw)]
+
+
+def _importances(records: Records) -> list[ReportFigure]:
+    """Importance of each observable to the classifier on high-level observables."""
+    pairs = [(m.estimate, m.label) for m in records.section("importance", at="") if m.estimate is not None]
+    pairs = sorted(pairs, key=lambda pair: -pair[0].value)[:MOST_BARS]
+    if not pairs:
+        return []
+    data = {
+        "names": [label for _, label in pairs],
+        "values": [estimate.value for estimate, _ in pairs],
+        "errors": [estimate.error or 0.0 for estimate, _ in pairs],
+        "label": "loss of AUC when the observable is shuffled",
+    }
+    return [
+        ReportFigure(
+            "importance",
+            "classifiers",
+            "What gives generated showers away",
+            "How much of its AUC the classifier loses when one observable is shuffled between showers: the longest "
+            "bars are the observables to improve. Strongly correlated observables share their importance.",
+            partial(plots.draw, "bars", data),
+        )
+    ]
