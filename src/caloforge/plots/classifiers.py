@@ -22,7 +22,8 @@ def draw_roc(curves: Sequence[Data], *, ax: Axes) -> list[Line2D]:
     for colour, curve in zip(_colours(len(curves)), curves, strict=True):
         label = curve["label"] if curve.get("auc") is None else f"{curve['label']}, AUC {curve['auc']:.3f}"
         lines += ax.plot(numbers(curve["fpr"]), numbers(curve["tpr"]), color=colour, label=label)
-    ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    # A perfect classifier's curve lies on the frame if the limits are 0 and 1.
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     ax.set_xlabel("generated showers misclassified as reference")
     ax.set_ylabel("reference showers recognised")
     if curves:
@@ -51,7 +52,7 @@ def draw_weights(histograms: Sequence[Data], *, ax: Axes) -> list[tuple[StepPatc
         steps.append((drawn[0], drawn[1]))
     ax.axvline(0, linestyle="--", color=REFERENCE, linewidth=0.8)
     logarithmic(ax, "y")
-    ax.set_ylim(min(0.5 * lowest, 0.05), 1.5)
+    ax.set_ylim(min(0.5 * lowest, 0.05), 1.5 * 1.6 ** len(histograms))  # leaves room for the legend
     ax.set_xlim(min(filled) - 0.2, max(filled) + 0.2)
     ax.set_xlabel(r"log$_{10}$ of the weight $C\,/\,(1-C)$")
     ax.set_ylabel("fraction of showers (dotted: reference)")
@@ -68,6 +69,8 @@ def draw_learning_curves(curves: Sequence[Data], *, ax: Axes) -> list[ErrorbarCo
         points.append(ax.errorbar(n, auc, error, fmt="o-", markersize=3, color=colour, label=curve["label"]))
     ax.axhline(0.5, linestyle="--", color=REFERENCE, linewidth=0.8)
     logarithmic(ax, "x")
+    sizes = sorted({int(n) for curve in curves for n in curve["n"]})
+    ax.set_xticks(sizes[:: max(1, len(sizes) // 4)], [f"{n:,}" for n in sizes[:: max(1, len(sizes) // 4)]])
     ax.set_xlabel("showers per sample")
     ax.set_ylabel("AUC")
     if curves:

@@ -20,12 +20,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm, Normalize
+from matplotlib.patheffects import Normal, Stroke
 
 from caloforge.geometry import AnyLayer, Geometry, Layer
 from caloforge.plots.style import EMPTY, ENERGY_MAP
 
 RING = "#a8aeb8"
-"""Colour of ring labels, to be read on the colour map and on empty voxels alike."""
+"""Colour of the labelled ring, to be seen on the colour map and on empty voxels alike."""
 
 FEWEST_SEGMENTS = 60
 """A circle is drawn with at least so many straight segments."""
@@ -157,8 +158,8 @@ def _label_rings(ax: Axes, frame: Frame, layer: Layer) -> None:
             _circle(ax, frame, edges[ring], color=RING, linewidth=0.4)
         x, y = frame.at(*[0.5 + 0.5 * edges[ring] * math.sqrt(0.5)] * 2)
         shift = 0.03 if radius == 1 else 0.0
-        colour = RING if radius < 1 else "#374151"
-        ax.text(float(x) + shift, float(y) + shift, f"{layer.r_edges[ring]:g}", fontsize=5.5, color=colour)
+        text = ax.text(float(x) + shift, float(y) + shift, f"{layer.r_edges[ring]:g}", fontsize=6.5, color="#374151")
+        text.set_path_effects([Stroke(linewidth=1.5, foreground="white", alpha=0.8), Normal()])
 
 
 def draw_colour_bar(
@@ -174,7 +175,7 @@ def draw_colour_bar(
     for value, text in ticks.items():
         x = left + width * float(norm(value))
         ax.plot([x, x], [low, low - 0.03], color="black", linewidth=0.5)
-        ax.text(x, low - 0.045, text, fontsize=6, ha="center", va="top")
+        ax.text(x, low - 0.045, text, fontsize=7, ha="center", va="top")
 
 
 def energy_norm(*samples: np.ndarray, decades: float = 5.0) -> LogNorm:

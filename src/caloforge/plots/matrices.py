@@ -63,17 +63,19 @@ def matrices(data: Data, ax: Axes | None = None) -> Figure:
     for column, key in enumerate(("generated", "reference", "difference")):
         values = numbers(data[key])
         last = key == "difference"
+        limit = difference_limit(values) if last else 1.0
         x = (left + column * SIDE) / width
         panel = figure.add_axes((x, 0.6 / height, side / width, side / height))
         image = draw_matrix(
             names,
             values,
             ax=panel,
-            limit=difference_limit(values) if last else 1.0,
+            limit=limit,
             title="generated − reference" if last else key,
             labels=column == 0,
         )
-        bar = figure.add_axes((x, 0.26 / height, side / width, 0.06 / height))
-        figure.colorbar(image, cax=bar, orientation="horizontal")
-        bar.tick_params(labelsize=6.5)
+        bar = figure.add_axes((x + 0.08 * side / width, 0.28 / height, 0.84 * side / width, 0.06 / height))
+        scale = figure.colorbar(image, cax=bar, orientation="horizontal")
+        scale.set_ticks([-limit, 0, limit], labels=[f"−{limit:g}", "0", f"{limit:g}"])
+        bar.tick_params(labelsize=7)
     return figure

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
+from matplotlib.ticker import FuncFormatter
 
 from caloforge.plots.charts import Data, chart, numbers, refuse_axes
 from caloforge.plots.style import (
@@ -20,6 +21,7 @@ from caloforge.plots.style import (
     label_legend,
     logarithmic,
     panel_grid,
+    power_of_ten,
 )
 
 
@@ -63,6 +65,7 @@ def draw_profile(
         # Rings that grow by large factors: the core would not be seen on a linear axis.
         if edges[0] >= 0 and edges[-1] > 20 * edges[1]:
             panel.set_xscale("symlog", linthresh=edges[1])
+            panel.xaxis.set_major_formatter(FuncFormatter(power_of_ten))
     ax.tick_params(labelbottom=False)
     return ProfileArtists(step, filled, line)
 

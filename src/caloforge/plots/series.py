@@ -18,13 +18,14 @@ class Series:
     """A number at points x.
 
     Args:
-        title: of its panel.
+        title, y_label: of its panel.
         x, values: (P,).
         errors: (P,) of the values, if they are drawn.
         baseline: (P,), NaN where there is none.
     """
 
     title: str
+    y_label: str
     x: np.ndarray
     values: np.ndarray
     errors: np.ndarray | None
@@ -33,26 +34,28 @@ class Series:
 
 def draw_series(series: Series, *, ax: Axes, log_y: bool = False) -> tuple[Line2D, Line2D | None]:
     """Draw values and baseline; returns their lines, None without a baseline."""
+    values, baselines = series.values, series.baseline
+    if log_y:  # zeros would be drawn as lines to the bottom
+        values, baselines = (np.where(y > 0, y, np.nan) for y in (values, baselines))
     line: Line2D = ax.errorbar(
-        series.x, series.values, series.errors, fmt=".-", markersize=4, linewidth=1, color=GENERATED, label="generated"
+        series.x, values, series.errors, fmt=".-", markersize=4, linewidth=1, color=GENERATED, label="generated"
     ).lines[0]
     baseline = None
-    if np.isfinite(series.baseline).any():
-        (baseline,) = ax.plot(series.x, series.baseline, color=BASELINE, linewidth=1, label="baseline")
-    shown = np.concatenate([series.values, series.baseline])
-    shown = shown[np.isfinite(shown) & (shown > 0)]
+    if np.isfinite(baselines).any():
+        (baseline,) = ax.plot(series.x, baselines, color=BASELINE, linewidth=1, label="baseline")
+    shown = np.concatenate([values, baselines])
+    shown = shown[np.isfinite(shown)]
     if log_y and len(shown):
         logarithmic(ax, "y")
         # Full powers of ten, so that at least two carry a label.
         ax.set_ylim(10 ** np.floor(np.log10(shown.min())), 10 ** np.ceil(np.log10(shown.max()) + 1e-9))
     ax.set_title(series.title, fontsize=8)
+    ax.set_ylabel(series.y_label)
     return line, baseline
 
 
 @styled
-def series_grid(
-    series: Sequence[Series], *, x_label: str, y_label: str = "", log_x: bool = False, log_y: bool = False
-) -> Figure:
+def series_grid(series: Sequence[Series], *, x_label: str, log_x: bool = False, log_y: bool = False) -> Figure:
     """A figure with a panel per series and one legend on top."""
     figure, pairs = panel_grid(len(series), ratio=False)
     for each, (ax, _) in zip(series, pairs, strict=True):
@@ -60,6 +63,5 @@ def series_grid(
         ax.set_xlabel(x_label)
         if log_x:
             logarithmic(ax, "x")
-    pairs[0][0].set_ylabel(y_label)
     label_legend(figure, pairs[0][0])
     return figure

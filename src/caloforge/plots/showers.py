@@ -30,11 +30,11 @@ from caloforge.plots.layers import (
 from caloforge.plots.style import ENERGY_MAP, RATIO_MAP, figure_of, new_figure, power_of_ten, styled
 from caloforge.units import format_energy
 
-LEFT, TOP, GAP, ROW_GAP, BAR = 0.5, 0.32, 0.16, 0.08, 0.46
+LEFT, TOP, GAP, ROW_GAP, BAR = 0.5, 0.32, 0.16, 0.08, 0.5
 """Margins of a gallery in inches."""
 
-COLUMNS = 8
-"""Layers side by side; more go below."""
+COLUMNS = 6
+"""Layers side by side, and those shown of a calorimeter with more unless others are asked for."""
 
 RATIO_TICKS = {0.5: "½", 1.0: "1", 2.0: "2"}
 
@@ -76,7 +76,7 @@ def shower(
         geometry: the voxels.
         voxels: (V,) energies in MeV.
         energy: incident energy in MeV, for the title.
-        layers: ids of the layers to draw; None draws all, or eight at equal steps of the energy if there are more.
+        layers: ids of the layers to draw; None draws all, or six at equal steps of the energy if there are more.
         title: at the left, above the incident energy.
         ax: axes of your own, which become the canvas; None makes a figure.
 
@@ -166,11 +166,13 @@ def _band(
                 layer, row.voxels[part], ax=ax, frame=Frame(x, y, size), norm=norm, cmap=cmap, rings=index == 0
             )
             meshes[index].append(mesh)
-            if ends and np.ma.count(np.ma.asarray(mesh.get_array())):
+            # A bar belongs to all rows of its scale, not only to the last one.
+            alike = [other.voxels[part] for other in rows if other.colours == row.colours]
+            if ends and any((values > 0).any() for values in alike):
                 ticks = RATIO_TICKS if row.is_ratio else _energy_ticks(*mesh.get_clim())
                 draw_colour_bar(ax, norm, cmap, (x + 0.08 * size, y - 0.16, 0.84 * size, 0.06), ticks)
                 label = "generated / reference" if row.is_ratio else unit
-                ax.text(x + size / 2, y - 0.3, label, fontsize=6, ha="center", va="top")
+                ax.text(x + size / 2, y - 0.31, label, fontsize=7, ha="center", va="top")
         y -= BAR * ends
 
 

@@ -71,7 +71,7 @@ _SIZES: dict[str, Any] = {
     "ytick.minor.visible": False,
     "xtick.major.pad": 3,
     "ytick.major.pad": 3,
-    "axes.formatter.limits": (-4, 5),
+    "axes.formatter.limits": (-4, 6),
     "axes.formatter.use_mathtext": False,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
@@ -172,6 +172,8 @@ def panel_grid(n: int, columns: int = 3, ratio: bool = True) -> tuple[Figure, li
         pairs.append((top, ratio_ax))
     for axes in {ax for pair in pairs for ax in pair}:
         axes.locator_params(nbins=5)
+        # A factor such as 1e6 goes to the left end: the axis label is at the right.
+        axes.xaxis.get_offset_text().set(x=0, horizontalalignment="left")
     return figure, pairs
 
 
@@ -182,11 +184,17 @@ def label_legend(figure: Figure, axes: Axes, n_columns: int = 4) -> None:
         figure.legend(handles, labels, loc="upper left", ncols=n_columns, frameon=False, borderaxespad=0.2)
 
 
+class _PowersOfTen(LogLocator):
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        self.set_params(subs=(1.0,) if vmin > 0 and vmax > 20 * vmin else (1.0, 2.0, 5.0))
+        return super().tick_values(vmin, vmax)
+
+
 def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
-    """A logarithmic axis with at most six labelled powers of ten and no ticks between them."""
+    """A logarithmic axis with at most six labelled powers of ten; 2 and 5 in between where it spans few decades."""
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
-    axis.set_major_locator(LogLocator(numticks=6))
+    axis.set_major_locator(_PowersOfTen(numticks=6))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(power_of_ten))
 

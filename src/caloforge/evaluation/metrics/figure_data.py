@@ -15,19 +15,38 @@ from typing import Any
 
 import numpy as np
 
-from caloforge.evaluation.metrics.base import Chart
+from caloforge.evaluation.metrics.base import Chart, metric
+from caloforge.evaluation.samples.pair import SamplePair
 from caloforge.geometry import AnyLayer, Geometry, Layer
 from caloforge.plots.layers import choose_layers, select
 from caloforge.showers import Showers
 from caloforge.units import format_energy
 
-MOST_LAYERS = 8
-"""Layers in a figure; a calorimeter of more shows those at equal steps of the deposited energy."""
+MOST_LAYERS = 6
+"""Layers side by side; a calorimeter of more shows those at equal steps of the deposited energy."""
+
+MOST_PROFILES = 8
+"""Layers whose transverse profile is shown."""
 
 N_ENERGIES = 3
 """Incident energies at which single showers are shown."""
 
 Array = np.ndarray
+
+
+@metric(title="data of the figures", quick=True)
+def figure_data(samples: SamplePair) -> Iterator[Chart]:
+    """Average showers, profiles, response and single showers."""
+    generated, reference = samples.generated, samples.reference
+    means = generated.voxels.energy, reference.voxels.energy
+    yield average_showers(samples.geometry, *means)
+    yield profiles(samples.geometry, *means)
+    name = "e_tot_over_e_inc"
+    if name in generated.observables and name in reference.observables:
+        yield response_map(*((sample.energies, sample.observables[name]) for sample in (generated, reference)))
+    yield from single_showers(
+        generated.examples.showers, reference.examples.showers, generated.sample.showers, reference.voxels.energy
+    )
 
 
 def significant(values: Array, digits: int = 4) -> Array:
@@ -54,12 +73,12 @@ def average_showers(geometry: Geometry, generated: Array, reference: Array) -> C
     )
 
 
-def single_showers(generated: Showers, reference: Showers, kept: Showers, reference_mean: Array) -> Iterator[Chart]:
+def single_showers(generated: Showers, reference: Showers, sample: Showers, reference_mean: Array) -> Iterator[Chart]:
     """Single showers of both samples, and nearest neighbours; nothing where no incident energy is common.
 
     Args:
         generated, reference: a few showers of each sample.
-        kept: generated showers among which neighbours are searched.
+        sample: further generated showers, among which and `generated` neighbours are searched.
         reference_mean: (V,) mean energy of each voxel in MeV, by which the layers are chosen.
     """
     geometry = reference.geometry
@@ -80,6 +99,11 @@ def single_showers(generated: Showers, reference: Showers, kept: Showers, refere
             + _selection(geometry, positions),
             _gallery(geometry, positions, rows, "energy [MeV]"),
         )
+    kept = Showers(
+        np.concatenate([generated.energies, sample.energies]),
+        np.concatenate([generated.voxels, sample.voxels]),
+        geometry,
+    )
     rows = []
     for energy, candidates, second in energy_groups(kept, reference, N_ENERGIES):
         name = format_energy(energy)
@@ -103,7 +127,7 @@ def single_showers(generated: Showers, reference: Showers, kept: Showers, refere
 
 def profiles(geometry: Geometry, generated: Array, reference: Array) -> Chart:
     """Longitudinal and transverse profiles from mean voxel energies (V,) in MeV."""
-    positions = choose_layers(geometry, reference, MOST_LAYERS - 1)
+    positions = choose_layers(geometry, reference, MOST_PROFILES)
     first, second = (_layer_energies(geometry, voxels) for voxels in (generated, reference))
     parts = [(geometry.layers[k], geometry.slices[k]) for k in positions]
     return Chart(
@@ -231,9 +255,7 @@ def _layer_energies(geometry: Geometry, voxels: Array) -> Array:
     return np.array([voxels[part].sum() for part in geometry.slices])
 
 
-def _gallery(
-    geometry: Geometry, positions: list[int], rows: list[tuple[str, Array, str]], unit: str
-) -> dict[str, Any]:
+def _gallery(geometry: Geometry, positions: list[int], rows: list[tuple[str, Array, str]], unit: str) -> dict[str, Any]:
     """Data of a chart of kind `showers` from (title, voxels (V,), scale) of all layers."""
     kept, index = select(geometry, positions)
     return {

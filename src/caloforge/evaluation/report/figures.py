@@ -166,10 +166,10 @@ def _by_layer(records: Records) -> list[ReportFigure]:
             families[str(_known(histogram, "family"))].append((float(_known(histogram, "layer")), metric))
     if not families:
         return []
-    series = [
-        _series(points, REGISTRY[family].symbol if family in REGISTRY else family.replace("_", " "), errors=False)
-        for family, points in families.items()
-    ]
+    series: list[Series] = []
+    for family, points in families.items():
+        title = REGISTRY[family].label if family in REGISTRY else family.replace("_", " ")
+        series.append(_series(points, title, "" if series else "separation power", errors=False))
     return [
         ReportFigure(
             "separation_by_layer",
@@ -177,7 +177,7 @@ def _by_layer(records: Records) -> list[ReportFigure]:
             "Separation power, layer by layer",
             "0 means equal, 1 disjoint histograms. The baseline is the reference against independent reference "
             "showers: a layer is right where the generated curve lies on it.",
-            partial(series_grid, series, x_label="layer", y_label="separation power", log_y=True),
+            partial(series_grid, series, x_label="layer", log_y=True),
         )
     ]
 
@@ -195,9 +195,8 @@ def _by_energy(records: Records) -> list[ReportFigure]:
         return []
     series = []
     for (section, _), points in few.items():
-        title = records.sections[section].title if section in records.sections else section
-        label = points[0][1].label
-        series.append(_series(points, title if label.lower() in title.lower() else f"{title}: {label}", errors=True))
+        title = records.sections[section].title if section in records.sections else section.replace("_", " ")
+        series.append(_series(points, points[0][1].label, title, errors=True))
     return [
         ReportFigure(
             "by_energy",
@@ -210,12 +209,13 @@ def _by_energy(records: Records) -> list[ReportFigure]:
     ]
 
 
-def _series(points: Iterable[tuple[float, Metric]], title: str, errors: bool) -> Series:
+def _series(points: Iterable[tuple[float, Metric]], title: str, y_label: str, errors: bool) -> Series:
     ordered = sorted(points, key=lambda point: point[0])
     estimates = [metric.estimate for _, metric in ordered if metric.estimate is not None]
     baselines = [each.baseline if each.expected is None else each.expected for each in estimates]
     return Series(
         title=title,
+        y_label=y_label,
         x=np.array([x for x, _ in ordered]),
         values=np.array([each.compared if each.expected is None else each.value for each in estimates]),
         errors=np.array([each.error or 0.0 for each in estimates]) if errors else None,
