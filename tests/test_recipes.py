@@ -125,7 +125,7 @@ BAD = {
         _changed("model", "kind", value="nowhere.Model"),
         "cannot import the model 'nowhere.Model'",
     ),
-    "no model at all": (_changed("model", "kind", value="pathlib.Path"), "no subclass of ShowerModel"),
+    "no model at all": (_changed("model", "kind", value="pathlib.Path"), "does not derive from ShowerModel"),
     "geometry": (_changed("geometry", value="ds7"), "unknown geometry 'ds7'"),
     "schedule": (_changed("training", "schedule", value="linear"), "'training.schedule' is 'linear'"),
     "list": ([1, 2], "expected a mapping"),

@@ -10,9 +10,10 @@ from typing import Annotated
 import pytest
 from pydantic import Field, PositiveInt
 
+from caloforge.configured import checked_settings
 from caloforge.errors import CaloforgeError
 from caloforge.models import MODELS
-from caloforge.registry import IDENTITY, checked_settings, importable, importable_for, own_code_fault
+from caloforge.registry import IDENTITY, importable, importable_for, own_code_fault
 
 OWN = (Path(__file__).parent / "own_model.py").read_text(encoding="utf-8")
 
@@ -129,5 +130,5 @@ def test_settings_without_plain_types_are_refused() -> None:
         def __init__(self, *, what: object = None) -> None: ...
 
     Thing.__init__.__annotations__ = {"what": MODELS}
-    with pytest.raises(CaloforgeError, match="the keyword arguments of Thing need plain types"):
+    with pytest.raises(CaloforgeError, match="the arguments of Thing need plain types"):
         checked_settings(Thing, {}, "model")

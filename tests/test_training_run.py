@@ -52,8 +52,8 @@ def test_memory_and_file_and_folder_give_the_same(
 
 def test_changes_of_a_recipe(recipe: dict[str, Any], small_showers: Showers) -> None:
     run = train(recipe, small_showers, transforms=[LinearCondition()], model={"latent_dim": 3}, training={"epochs": 1})
-    assert run.model.hyperparameters["latent_dim"] == 3
-    assert run.model.hyperparameters["hidden"] == [8]
+    assert run.model.to_config()["latent_dim"] == 3
+    assert run.model.to_config()["hidden"] == [8]
     assert [type(step) for step in run.transforms] == [LinearCondition]
     assert run.provenance["n_epochs"] == 2  # two stages
     with pytest.raises(CaloforgeError, match="load_recipe"):
@@ -76,7 +76,7 @@ def test_a_class_with_transforms(small_showers: Showers, tmp_path: Path) -> None
     assert _same(run, Simulator.load(tmp_path / "run", trusted))
     again = train(tmp_path / "run/recipe.yaml", small_showers)
     assert _same(run, again)
-    assert again.model.hyperparameters["start"] == 0.2
+    assert again.model.to_config()["start"] == 0.2
     with pytest.raises(CaloforgeError, match=r"training\.epochs"):
         train(GaussianPerFeature, small_showers)
 

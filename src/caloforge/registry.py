@@ -1,39 +1,36 @@
-"""Names for classes: what a recipe's `kind:` may say, and how its other keys are checked.
+"""Names of classes: the values that `kind:` may have in a recipe or a saved run.
 
 A registry maps a short name to the dotted path of a class, which is imported when it is first asked for. A
-dotted path of a user's own class is accepted only where the user has named it (in a recipe or on the command
-line): a file that a stranger sent can never make the program import anything.
-
-The keyword-only arguments of a class are its settings. Their annotations and defaults are the schema, so that a
-new model, transform or schedule needs no second description: an unknown or missing key is an error that names it.
+dotted path of a user's own class is accepted only where the user has named it (in a recipe, on the command line, or
+by `trusting`): a file from a stranger can never make the program import anything. A class defined in a notebook or
+script, `__main__.Name`, is taken from there without an import.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import inspect
 import json
 import sys
 import traceback
-import typing
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
-
+from caloforge.configured import Configured
 from caloforge.errors import CaloforgeError
 
 Base = TypeVar("Base")
+Thing = TypeVar("Thing", bound=Configured)
 
 IDENTITY = "identity.json"
 """File of a run that tells what it was begun with, and in which folder the recipe lay."""
 
-CONTEXT = frozenset({"geometry"})
-"""Keyword arguments that the program supplies itself; they are no settings."""
+_TRUSTED: ContextVar[frozenset[str]] = ContextVar("trusted", default=frozenset())
+"""Dotted paths that the user named, besides those given to `resolve`."""
 
 _OWN_FILES: set[str] = set()
 """Source files of the user's own classes that were imported, or that failed to be."""
@@ -48,7 +45,7 @@ class Registry(Generic[Base]):
         classes: name → dotted path of the class.
     """
 
-    def __init__(self, what: str, base: type[Base], classes: Mapping[str, str]) -> None:
+    def __init__(self, what: str, base: type, classes: Mapping[str, str]) -> None:
         self.what, self.base, self._classes = what, base, dict(classes)
 
     def __iter__(self) -> Iterator[str]:
@@ -62,7 +59,8 @@ class Registry(Generic[Base]):
             trusted: dotted paths that the user named.
 
         Raises:
-            CaloforgeError: the name is unknown, the path is not trusted, cannot be imported, or is no `base`.
+            CaloforgeError: the name is unknown, the path is not trusted or cannot be imported, or the class does not
+                derive from `base`.
         """
         if kind in self._classes:
             module, _, name = self._classes[kind].rpartition(".")
@@ -70,6 +68,14 @@ class Registry(Generic[Base]):
         if "." not in kind:
             known = ", ".join(self._classes)
             raise CaloforgeError(f"unknown {self.what} '{kind}'; known are {known}, or the dotted path of a class")
+        if "<locals>" in kind:
+            raise CaloforgeError(
+                f"the {self.what} '{kind}' is defined inside a function, where it cannot be found again: define it at "
+                "the top level of a module or notebook"
+            )
+        trusted = _TRUSTED.get().union(trusted)
+        if kind.startswith("__main__."):
+            return self._from_main(kind, trusted)
         if kind not in trusted:
             raise CaloforgeError(
                 f"the {self.what} '{kind}' is not part of caloforge; to import its code, which can do anything on "
@@ -82,8 +88,26 @@ class Registry(Generic[Base]):
         path = f"{cls.__module__}.{cls.__qualname__}"
         return next((name for name, known in self._classes.items() if known == path), path)
 
+    def _from_main(self, path: str, trusted: Collection[str]) -> type[Base]:
+        """A class of the notebook or script that is running, or a trusted one of that name that replaces it."""
+        name = path.partition(".")[2]
+        moved = [other for other in trusted if other.endswith(f".{name}") and other != path]
+        found: Any = sys.modules["__main__"]
+        for part in name.split("."):
+            found = getattr(found, part, None)
+        if found is None and len(moved) == 1:
+            return self._own(moved[0])
+        if found is None:
+            raise CaloforgeError(
+                f"the {self.what} '{path}' was defined in a notebook or script: define it in this session first, or "
+                f"move it to a module and name that: --trust my_module.{name}"
+            )
+        cls = self._checked(path, found)
+        _OWN_FILES.update(_files_of(cls))
+        return cls
+
     def _own(self, path: str) -> type[Base]:
-        """A user's own class; whatever its module raises is the user's to mend."""
+        """A user's own class; whatever its module raises is a fault of the user's code."""
         module, _, name = path.rpartition(".")
         try:
             spec = importlib.util.find_spec(module)
@@ -96,17 +120,59 @@ class Registry(Generic[Base]):
             raise CaloforgeError(
                 f"cannot import the {self.what} '{path}': {_in_words(error)}{looked if absent else ''}"
             ) from None
+        return self._checked(path, found)
+
+    def _checked(self, path: str, found: Any) -> type[Base]:
         if not (isinstance(found, type) and issubclass(found, self.base)):
-            raise CaloforgeError(f"the {self.what} '{path}' is no subclass of {self.base.__name__}")
+            raise CaloforgeError(f"the {self.what} '{path}' does not derive from {self.base.__name__}")
         if lacking := " and ".join(sorted(getattr(found, "__abstractmethods__", ()))):
             raise CaloforgeError(f"the {self.what} '{path}' does not define {lacking}, which it must")
-        return found
+        return cast(type[Base], found)
+
+
+class ConfiguredRegistry(Registry[Thing]):
+    """Classes of one sort that are constructed from plain data: `kind` and settings."""
+
+    def to_config(self, thing: Thing) -> dict[str, Any]:
+        """What `build` constructs the same object from: `kind` and the constructor's arguments.
+
+        Raises:
+            CaloforgeError: an argument cannot be written as plain data.
+        """
+        return {"kind": self.name_of(type(thing)), **thing.to_config()}
+
+    def build(self, config: Mapping[str, Any], *, origin: str, trusted: Collection[str] = (), **context: Any) -> Thing:
+        """Construct an object.
+
+        Args:
+            config: `kind` and the settings of that class.
+            origin: what to call the entry in an error.
+            trusted: dotted paths that the user named.
+            context: what the program supplies, such as `geometry`; the constructor gets what it takes of it.
+
+        Raises:
+            CaloforgeError: `kind` is missing or unknown, a setting is wrong, or the constructor refuses them.
+        """
+        settings = dict(config)
+        try:
+            if "kind" not in settings:
+                raise CaloforgeError("missing key 'kind'")
+            return self.resolve(str(settings.pop("kind")), trusted).from_config(settings, **context)
+        except CaloforgeError as error:
+            raise type(error)(f"{origin}: {error}") from error.__cause__
 
 
 def own_code_fault(error: Exception) -> str | None:
     """What went wrong in a user's own class, in one line with file and line; None if the user's code had no part."""
     own = any(frame.filename in _OWN_FILES for frame in traceback.extract_tb(error.__traceback__))
     return f"your own code failed: {_in_words(error)}" if own else None
+
+
+def _files_of(cls: type) -> set[str]:
+    """Files, or cells of a notebook, with the methods of a class and of its bases from the same place."""
+    own = (base for base in cls.__mro__ if base.__module__ == cls.__module__)
+    methods = (inspect.unwrap(value) for base in own for value in vars(base).values() if inspect.isfunction(value))
+    return {method.__code__.co_filename for method in methods}
 
 
 def _in_words(error: Exception) -> str:
@@ -123,6 +189,16 @@ def _in_words(error: Exception) -> str:
 
 
 @contextmanager
+def trusting(*paths: str) -> Iterator[None]:
+    """Let the classes of these dotted paths be imported while the block runs, by whatever it constructs."""
+    token = _TRUSTED.set(_TRUSTED.get() | frozenset(paths))
+    try:
+        yield
+    finally:
+        _TRUSTED.reset(token)
+
+
+@contextmanager
 def importable(*folders: Path) -> Iterator[None]:
     """Let classes be imported from `folders` while the block runs."""
     added = [str(folder.resolve()) for folder in folders]
@@ -136,7 +212,7 @@ def importable(*folders: Path) -> Iterator[None]:
 
 @contextmanager
 def importable_for(run: Path, trusted: Collection[str]) -> Iterator[None]:
-    """Let the classes that the user trusts be imported from where a run was trained, while the block runs.
+    """Trust classes that the user named, and import them from where a run was trained, while the block runs.
 
     A module that neither the current folder nor an installed package offers is looked for in the run's folder, then
     in the recipe's. A folder without a trusted module is not opened to imports at all.
@@ -148,11 +224,12 @@ def importable_for(run: Path, trusted: Collection[str]) -> Iterator[None]:
     before = list(sys.path)
     sys.path.insert(0, str(Path.cwd()))
     try:
-        for module in sorted({path.partition(".")[0] for path in trusted} - {""}):
+        for module in sorted({path.partition(".")[0] for path in trusted} - {"", "__main__"}):
             if importlib.util.find_spec(module) is None:
                 holds = (f for f in _code_folders(run) if (f / f"{module}.py").is_file() or (f / module).is_dir())
                 sys.path += [str(folder.resolve()) for folder in holds][:1]
-        yield
+        with trusting(*trusted):
+            yield
     finally:
         sys.path[:] = before
 
@@ -163,79 +240,3 @@ def _code_folders(run: Path) -> list[Path]:
     except (OSError, ValueError, AttributeError):
         recipe_folder = None
     return [run, Path(recipe_folder)] if isinstance(recipe_folder, str) else [run]
-
-
-def settings_schema(cls: type) -> type[BaseModel]:
-    """The pydantic schema of a class's keyword-only arguments."""
-    hints = typing.get_type_hints(cls.__init__, include_extras=True)  # type: ignore[misc]
-    fields: dict[str, Any] = {}
-    for name, parameter in inspect.signature(cls.__init__).parameters.items():  # type: ignore[misc]
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY and name not in CONTEXT:
-            default = ... if parameter.default is inspect.Parameter.empty else parameter.default
-            fields[name] = (hints.get(name, Any), default)
-    return create_model(cls.__name__, __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
-
-
-class UnknownSetting(CaloforgeError):
-    """A key that no setting has."""
-
-
-def checked_settings(cls: type, settings: Mapping[str, Any], origin: str) -> dict[str, Any]:
-    """`settings` of `cls`, checked, coerced and filled with defaults.
-
-    Raises:
-        CaloforgeError: a key is unknown or missing, or a value has the wrong type; names `origin` and the key.
-    """
-    try:
-        schema = settings_schema(cls)
-    except (NameError, TypeError, PydanticUserError) as error:
-        reason = str(error).splitlines()[0].partition(". ")[0]
-        raise CaloforgeError(f"{origin}: the keyword arguments of {cls.__name__} need plain types: {reason}") from None
-    try:
-        return schema(**settings).model_dump()
-    except ValidationError as error:
-        raise validation_error(error, origin, schema) from None
-
-
-def validation_error(error: ValidationError, origin: str, schema: type[BaseModel] | None = None) -> CaloforgeError:
-    """All faults that pydantic found in one line that names the keys, misspelt ones first.
-
-    Args:
-        error: what pydantic raised.
-        origin: what to call the thing that was checked; may be empty.
-        schema: what it was checked against: known keys are then listed, and the nearest one suggested.
-    """
-    faults = error.errors()
-    missing = {fault["loc"] for fault in faults if fault["type"] == "missing"}
-    unknown, others = [], []
-    for fault in faults:
-        key = ".".join(str(part) for part in fault["loc"])
-        match fault["type"]:
-            case "extra_forbidden":
-                unknown.append(f"unknown key '{key}'{_remedy(fault['loc'], missing, schema)}")
-            case "missing":
-                others.append(f"missing key '{key}'")
-            case _:
-                others.append(f"'{key}' is {fault.get('input')!r}: {fault['msg'].lower()}")
-    text = "; ".join([*unknown, *others])
-    return (UnknownSetting if unknown else CaloforgeError)(f"{origin}: {text}" if origin else text)
-
-
-def _remedy(place: Sequence[int | str], missing: Collection[Any], schema: type[BaseModel] | None) -> str:
-    """Nearest known key, a missing one before all others, and the list of known ones."""
-    *above, key = place
-    for part in above:
-        field = schema.model_fields.get(str(part)) if schema is not None else None
-        inner = None if field is None else field.annotation
-        schema = inner if isinstance(inner, type) and issubclass(inner, BaseModel) else None
-    if schema is None:
-        return ""
-    known = list(schema.model_fields)
-    lacking = [name for name in known if (*above, name) in missing]
-    near = difflib.get_close_matches(str(key), lacking, 1) or difflib.get_close_matches(str(key), known, 1)
-    return f" ({f'did you mean {near[0]!r}? ' if near else ''}known are {', '.join(known)})"
-
-
-def wants_geometry(cls: type) -> bool:
-    """Whether the class's constructor takes the geometry as a keyword."""
-    return "geometry" in inspect.signature(cls.__init__).parameters  # type: ignore[misc]

@@ -156,7 +156,7 @@ OWN = [
      r"your own code failed: RuntimeError: mat1 .*NAME\.py, line 26\); CALOFORGE_TRACEBACK=1"),
     (".sum(dim=1)", ".sum()", r"the loss of stage 'model' has the shape \(\); it must be one number per shower"),
     ("features: int, conditions: int,", "features: int,", "the constructor of GaussianPerFeature must take features"),
-    ("start: float", "start: Tensor", "the keyword arguments of GaussianPerFeature need plain types"),
+    ("start: float", "start: Tensor", "the arguments of GaussianPerFeature need plain types"),
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from caloforge.configured import wants_geometry
 from caloforge.errors import CaloforgeError
 from caloforge.export import GRAPHS
 from caloforge.export.atlas import alpha_inner
@@ -24,7 +25,6 @@ from caloforge.models import MODELS
 from caloforge.models.caloflow import CaloFlow
 from caloforge.models.caloman import CaloMan
 from caloforge.models.cascade import Cascade
-from caloforge.registry import wants_geometry
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator
 from caloforge.simulator.engines import Batch, TorchEngine

@@ -7,10 +7,11 @@ import math
 import pytest
 import torch
 
+from caloforge.configured import checked_settings
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import n_parameters
 from caloforge.models.caloman import VAE, CaloMan
-from caloforge.registry import checked_settings
+from caloforge.networks.residual import mlp
 
 
 def test_published_sizes() -> None:
@@ -123,9 +124,11 @@ def test_settings_out_of_range_are_named_before_anything_is_built(setting: dict[
         checked_settings(CaloMan, {"latent_dim": 4, **setting}, "model")
 
 
-def test_a_width_below_one_is_refused_by_the_network_too() -> None:
-    with pytest.raises(CaloforgeError, match=r"at least 1 wide, not \[6, -3, 4\]"):
+def test_a_width_below_one_is_refused_by_constructor_and_network() -> None:
+    with pytest.raises(CaloforgeError, match=r"'hidden.0' is -3"):
         CaloMan(6, 1, latent_dim=2, hidden=[-3])
+    with pytest.raises(CaloforgeError, match=r"\[6, -3, 4\]"):
+        mlp([6, -3, 4])
 
 
 def test_least_sizes_that_are_accepted_work() -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from caloforge.configured import settings_schema, wants_geometry
 from caloforge.geometry import Geometry
 from caloforge.models import MODELS
 from caloforge.models.base import LatentModel, ShowerModel
-from caloforge.registry import settings_schema, wants_geometry
 from caloforge.simulator import Simulator
 from caloforge.training import TrainingSettings, fit
 from caloforge.transforms import build_transforms

@@ -14,9 +14,9 @@ from __future__ import annotations
 from caloforge.export.formats import GraphFormat
 from caloforge.registry import Registry
 
-GRAPHS = Registry(
+GRAPHS: Registry[GraphFormat] = Registry(
     "export format",
-    GraphFormat,  # type: ignore[type-abstract]
+    GraphFormat,
     {
         "onnx": "caloforge.export.onnx.Onnx",
         "atlas": "caloforge.export.atlas.Atlas",

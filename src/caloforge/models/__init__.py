@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from caloforge.models.base import ShowerModel
-from caloforge.registry import Registry
+from caloforge.registry import ConfiguredRegistry
 
-MODELS = Registry(
+MODELS: ConfiguredRegistry[ShowerModel] = ConfiguredRegistry(
     "model",
-    ShowerModel,  # type: ignore[type-abstract]
+    ShowerModel,
     {
         "caloflow": "caloforge.models.caloflow.CaloFlow",
         "caloman": "caloforge.models.caloman.CaloMan",

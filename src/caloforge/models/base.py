@@ -7,14 +7,15 @@ showers are a function of Gaussian noise derives from `LatentModel`, which can b
 
 from __future__ import annotations
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from caloforge.configured import Configured
 
 
 @dataclass(frozen=True)
@@ -37,25 +38,17 @@ class Stage:
     fit: Callable[[Tensor, Tensor], None] | None = None
 
 
-class ShowerModel(nn.Module, ABC):
+class ShowerModel(Configured, nn.Module, ABC):
     """A conditional generator of showers in transformed space.
 
-    A subclass takes `features` (F) and `conditions` (C), and its own settings as keyword-only arguments with types
-    and defaults: they are the keys of `model:` in a recipe. An argument `geometry` is supplied where it is asked for.
+    The constructor takes `features` (F) and `conditions` (C), then the model's own settings, with types and defaults:
+    they are the keys of `model:` in a recipe. An argument `geometry` is supplied where there is one.
     """
 
-    hyperparameters: dict[str, Any]
-    """The constructor's arguments: what a saved run makes the model again from."""
+    sizes = ("features", "conditions")
 
     export_obstacle: str | None = None
     """Why the model cannot be exported as a graph, if so."""
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls)
-        bound = inspect.signature(cls).bind_partial(*args, **kwargs)
-        bound.apply_defaults()
-        object.__setattr__(self, "hyperparameters", dict(bound.arguments))
-        return self
 
     @classmethod
     def settings_from_data(cls, settings: dict[str, Any], x: Tensor, c: Tensor) -> dict[str, Any]:

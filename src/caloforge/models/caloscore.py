@@ -171,7 +171,7 @@ class CaloScore(ShowerModel):
     # ---- sampling and density --------------------------------------------------------------------------------
 
     def sampling_settings(self) -> frozenset[str]:
-        name: SamplerName = self.hyperparameters["sampler"]
+        name: SamplerName = self.to_config()["sampler"]
         return frozenset({"sampler", "memory_gb"}) | sampler_settings(name)
 
     def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
+from caloforge.configured import constructor_parameters, wants_geometry
 from caloforge.errors import CaloforgeError
+from caloforge.models import MODELS
 from caloforge.models.base import LatentModel
-from caloforge.registry import checked_settings, wants_geometry
 
 
 def inner_model(wanted: dict[str, Any], features: int, conditions: int, where: str, **defaults: Any) -> LatentModel:
@@ -22,18 +22,14 @@ def inner_model(wanted: dict[str, Any], features: int, conditions: int, where: s
     Raises:
         CaloforgeError: `kind` is missing or unknown, its settings are wrong, or it cannot be a part of another model.
     """
-    from caloforge.models import MODELS
-
-    settings = dict(wanted)
-    if "kind" not in settings:
+    if "kind" not in wanted:
         raise CaloforgeError(f"{where}: missing key 'kind'")
-    kind = str(settings.pop("kind"))
-    cls = MODELS.resolve(kind)
+    cls = MODELS.resolve(str(wanted["kind"]))
     if wants_geometry(cls) or not issubclass(cls, LatentModel):
         raise CaloforgeError(
-            f"{where}: '{kind}' cannot be a part of another model, which needs a latent model of plain features: "
-            "take flow_matching"
+            f"{where}: '{wanted['kind']}' cannot be a part of another model, which needs a latent model of plain "
+            "features: take flow_matching"
         )
-    known = inspect.signature(cls).parameters
-    settings = {k: v for k, v in defaults.items() if k in known} | settings
-    return cls(features, conditions, **checked_settings(cls, settings, where))
+    known = constructor_parameters(cls)
+    settings = {k: v for k, v in defaults.items() if k in known} | {k: v for k, v in wanted.items() if k != "kind"}
+    return cls.from_config({**settings, "features": features, "conditions": conditions}, origin=where)

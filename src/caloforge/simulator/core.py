@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load as unpack
 from safetensors.torch import save as pack
 
 from caloforge.errors import CaloforgeError
@@ -26,15 +25,19 @@ from caloforge.files import atomic_path, write_json
 from caloforge.geometry import Geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel, n_parameters
-from caloforge.registry import UnknownSetting, checked_settings, importable_for, wants_geometry
+from caloforge.registry import importable_for, own_code_fault
 from caloforge.showers import Showers
 from caloforge.simulator.engines import Batch, Engine, TorchEngine
+from caloforge.simulator.stored import (
+    DESCRIPTION,
+    FORMAT,
+    WEIGHTS,
+    load_weights,
+    read_description,
+    read_weights,
+    sampling_with,
+)
 from caloforge.transforms import Compose, build_transforms, specification_of
-
-FORMAT = 1
-"""Version of the saved layout."""
-
-DESCRIPTION, WEIGHTS = "simulator.json", "weights.safetensors"
 
 LARGEST = 2**63
 """Whole numbers from here on do not go into a file's attributes."""
@@ -117,12 +120,11 @@ class Simulator:
         packed = pack(weights)
         with atomic_path(folder / WEIGHTS) as partial:
             partial.write_bytes(packed)
-        hyperparameters = {k: v for k, v in self.model.hyperparameters.items() if k != "geometry"}
         description = {
             "format": FORMAT,
             "geometry": self.geometry.to_dict(),
             "transforms": specification_of(self.transforms),
-            "model": {"kind": MODELS.name_of(type(self.model)), **hyperparameters},
+            "model": MODELS.to_config(self.model),
             "n_parameters": self.n_parameters,
             "weights_sha256": hashlib.sha256(packed).hexdigest(),
             "provenance": self.provenance,
@@ -149,34 +151,27 @@ class Simulator:
                 setting is unknown, settled by the training, or plays no part in sampling.
         """
         folder = Path(folder)
-        description = _read_description(folder)
+        description = read_description(folder)
         try:
             geometry = Geometry.from_dict(description["geometry"])
-            stored = dict(description["model"])
-            kind, sizes = stored.pop("kind"), {k: stored.pop(k) for k in ("features", "conditions")}
             with importable_for(folder, trusted):
-                transforms = build_transforms(description["transforms"], geometry, trusted)
-                model_class = MODELS.resolve(kind, trusted)
-            context = {"geometry": geometry} if wants_geometry(model_class) else {}
-
-            def make(wanted: Mapping[str, Any]) -> ShowerModel:
-                return model_class(**sizes, **checked_settings(model_class, wanted, "model"), **context)
-
-            model = make(stored)
-            if settings:
-                model = _sampling_with(model, make, stored, settings)
-            packed = _read_weights(folder)
-            if hashlib.sha256(packed).hexdigest() != description["weights_sha256"]:
-                raise CaloforgeError(f"{WEIGHTS} is not the file that was saved with it; train or copy it again")
-            weights = unpack(packed)
-            _load_part(model, weights, "model.")
-            _load_part(transforms, weights, "transforms.")
-        except (KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
-            raise CaloforgeError(f"{folder} holds a damaged simulator ({reason}); train or copy it again") from None
+                transforms = build_transforms(description["transforms"], geometry)
+                model = MODELS.build(description["model"], origin="model", geometry=geometry)
+                if settings:
+                    model = sampling_with(model, description["model"], settings, geometry)
+            weights = read_weights(folder, description["weights_sha256"])
+            load_weights(model, weights, "model.")
+            load_weights(transforms, weights, "transforms.")
         except CaloforgeError as error:
             where = folder if settings else folder / DESCRIPTION
-            raise CaloforgeError(f"{where}: {error}") from None
+            raise CaloforgeError(f"{where}: {error}") from error.__cause__
+        except Exception as error:
+            if (fault := own_code_fault(error)) is not None:
+                raise CaloforgeError(f"{folder}: {fault}") from error
+            if not isinstance(error, KeyError | TypeError | RuntimeError | SafetensorError):
+                raise
+            reason = " ".join(str(error).splitlines()[:1])
+            raise CaloforgeError(f"{folder} holds a damaged simulator ({reason}); train or copy it again") from None
         model.eval()
         provenance = {**description["provenance"], "weights_sha256": description["weights_sha256"]}
         if settings:
@@ -226,75 +221,3 @@ def checked_energies(energies: np.ndarray) -> np.ndarray:
         limits = f"it must be finite and above 0, and at most {MOST_MEV:g} MeV"
         raise CaloforgeError(f"incident energy {first} is {values[first]:g} MeV; {limits}")
     return values
-
-
-def _sampling_with(
-    model: ShowerModel,
-    make: Callable[[Mapping[str, Any]], ShowerModel],
-    stored: Mapping[str, Any],
-    settings: Mapping[str, Any],
-) -> ShowerModel:
-    """`model` made again with other settings of its sampling."""
-    try:
-        changed = make(_changed(stored, settings))
-    except UnknownSetting as error:
-        raise CaloforgeError(f"{error}; {_may_change(model)}") from None
-    for name in _dotted(settings):
-        if name not in changed.sampling_settings():
-            why = "is settled by the training, or plays no part in sampling"
-            raise CaloforgeError(f"model.{name} {why}; {_may_change(changed)}")
-    return changed
-
-
-def _may_change(model: ShowerModel) -> str:
-    names = sorted(model.sampling_settings())
-    return f"a run of this model may sample with another {', '.join(names)}" if names else "it samples in one way only"
-
-
-def _dotted(settings: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}"
-
-
-def _changed(stored: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`stored` with `settings` in place of what they name, level by level."""
-    new = dict(stored)
-    for key, value in settings.items():
-        inner = new.get(key)
-        new[key] = _changed(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
-    return new
-
-
-def _read_description(folder: Path) -> dict[str, Any]:
-    path = folder / DESCRIPTION
-    if not folder.is_dir():
-        raise CaloforgeError(f"no such run: {folder}")
-    if not path.exists():
-        hint = "its training is not finished, go on with: caloforge train … --resume"
-        if not (folder / "checkpoint.pt").exists():
-            hint = "give the folder that `caloforge train -o` wrote"
-        raise CaloforgeError(f"{folder} holds no trained simulator ({DESCRIPTION} is missing): {hint}")
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CaloforgeError(f"{path} cannot be read: {error}") from None
-    if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise CaloforgeError(f"{path} is not of format {FORMAT}; it was written by another version of caloforge")
-    return description
-
-
-def _read_weights(folder: Path) -> bytes:
-    try:
-        return (folder / WEIGHTS).read_bytes()
-    except FileNotFoundError:
-        remedy = "copy it from where the run was trained"
-        if (folder / "checkpoint.pt").exists():
-            remedy += ", or finish the training: caloforge train … --resume"
-        raise CaloforgeError(f"the weights {folder / WEIGHTS} are missing: {remedy}") from None
-
-
-def _load_part(module: torch.nn.Module, weights: dict[str, torch.Tensor], prefix: str) -> None:
-    module.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})

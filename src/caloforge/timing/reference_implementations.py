@@ -41,7 +41,7 @@ def nflows_caloman(simulator: Simulator, folder: Path | None = None) -> Callable
         raise CaloforgeError(f"nflows has no counterpart of {type(model).__name__}: leave out --peer")
     with _importable(folder):
         try:
-            flow = _flow(model.hyperparameters)
+            flow = _flow(model.to_config())
         except ImportError as error:
             raise CaloforgeError(
                 f"the peer cannot be imported ({error}): pip install --no-deps --target FOLDER nflows, and add "

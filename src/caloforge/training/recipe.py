@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import copy
 import difflib
-import inspect
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,11 +23,12 @@ import yaml
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator, model_validator
 
 import caloforge
+from caloforge.configured import checked_settings, constructor_parameters, validation_error
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
-from caloforge.registry import CONTEXT, checked_settings, importable, validation_error, wants_geometry
+from caloforge.registry import importable
 from caloforge.training.overrides import overridden
 from caloforge.training.settings import TrainingSettings
 from caloforge.transforms import build_transforms
@@ -207,14 +207,11 @@ def _checked_model(recipe: Recipe) -> dict[str, Any]:
     model_class = recipe.model_class()
     settings = {k: v for k, v in recipe.model.items() if k != "kind"}
     checked = checked_settings(model_class, settings, "model")
-    try:
-        context = dict.fromkeys(CONTEXT) if wants_geometry(model_class) else {}
-        inspect.signature(model_class).bind(1, 1, **checked, **context)
-    except TypeError as error:
+    if lacking := [name for name in model_class.sizes if name not in constructor_parameters(model_class)]:
         raise CaloforgeError(
-            f"model: the constructor of {model_class.__name__} must take features, conditions, and settings as "
-            f"keyword-only arguments: {error}"
-        ) from None
+            f"model: the constructor of {model_class.__name__} must take features and conditions, the numbers of "
+            f"columns of x and c; it does not take {' and '.join(lacking)}"
+        )
     return {"kind": recipe.model["kind"], **checked}
 
 

@@ -22,12 +22,13 @@ import numpy as np
 import torch
 
 from caloforge import __version__
+from caloforge.configured import wants_geometry
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.selection import MeanSeparationPower
 from caloforge.geometry import Geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
-from caloforge.registry import importable, wants_geometry
+from caloforge.registry import importable
 from caloforge.showers import ShowerFile, Showers, geometry_attribute
 from caloforge.simulator import Simulator
 from caloforge.training.callbacks import Callback, Metric, Record, Trainer

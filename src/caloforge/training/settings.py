@@ -17,9 +17,9 @@ from pydantic import (
     field_validator,
 )
 
+from caloforge.configured import validation_error
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import Stage
-from caloforge.registry import validation_error
 
 SCHEDULES: dict[str, Callable[[int, int], float]] = {
     "constant": lambda epoch, epochs: 1.0,

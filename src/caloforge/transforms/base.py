@@ -1,26 +1,32 @@
 """The interface of invertible preprocessing: from voxels in MeV to the space that a model works in, and back.
 
 A `Transform` maps a pair (x, c): features x (N, F) and conditions c (N, C). At the physical end x is the voxels in
-MeV and c the incident energy in MeV, (N, 1). Forward and inverse stand side by side in one class, constants are
-fitted once and live in buffers, so that they are saved with the model and travel into an exported graph.
+MeV and c the incident energy in MeV, (N, 1). Forward and inverse are methods of one class; constants are fitted
+once and kept in buffers, so that they are saved with the model and are part of an exported graph.
 
 `Compose` applies a list in order: the first is nearest to physics. In a recipe the list is `transforms:`.
 """
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self, cast
 
+import numpy as np
 from torch import Tensor, nn
 
+from caloforge.configured import Configured
+from caloforge.errors import CaloforgeError
 
-class Transform(nn.Module, ABC):
+
+class Transform(Configured, nn.Module, ABC):
     """An invertible map of (x, c).
 
     A subclass overrides `forward` and `inverse`, `fit` where constants come from data, and `condition` where the
-    conditions change too. Its keyword-only constructor arguments are the keys of its recipe entry.
+    conditions change too. The arguments of its constructor are the keys of its recipe entry, and are saved with a run;
+    what `fit` takes from the data belongs in buffers (`register_buffer`), which are saved with the weights.
     """
 
     def fit(self, x: Tensor, c: Tensor) -> Self:
@@ -40,21 +46,17 @@ class Transform(nn.Module, ABC):
         """Towards physics: (x', c') → (x, c)."""
 
     def condition(self, c: Tensor) -> Tensor:
-        """What `forward` makes of the conditions alone: needed to generate, where there is no x yet."""
+        """The conditions that `forward` returns, from the conditions alone: when generating there is no x yet."""
         return c
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The recipe keys that make this transform again (without `kind`)."""
-        return {}
 
 
 class Compose(Transform):
-    """Transforms one after another."""
+    """Transforms one after another; compositions among them are taken apart."""
 
     def __init__(self, transforms: Sequence[Transform] = ()) -> None:
         super().__init__()
-        self.transforms = nn.ModuleList(transforms)
+        parts = [[*transform] if isinstance(transform, Compose) else [transform] for transform in transforms]
+        self.transforms = nn.ModuleList(itertools.chain(*parts))
 
     def __iter__(self) -> Iterator[Transform]:
         return iter(cast(Iterable[Transform], self.transforms))
@@ -67,7 +69,14 @@ class Compose(Transform):
     def fit_forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """Fit each transform on the output of those before it, and return that of the last: one pass over the data."""
         for transform in self:
+            before = _unsaved(transform)
             x, c = transform.fit_forward(x, c)
+            for name, value in _unsaved(transform).items():
+                if name not in before or value is not before[name]:
+                    raise CaloforgeError(
+                        f"{type(transform).__name__}.fit sets '{name}' as a plain attribute, which a saved run would "
+                        f"lose: register it as a buffer in the constructor, and copy into it (self.{name}.copy_(…))"
+                    )
         return x, c
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,3 +93,12 @@ class Compose(Transform):
         for transform in self:
             c = transform.condition(c)
         return c
+
+
+def _unsaved(transform: Transform) -> dict[str, Any]:
+    """Attributes that hold numbers outside buffers and parameters."""
+    return {k: v for k, v in vars(transform).items() if _is_number(v) and k != "training"}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | Tensor | np.ndarray | np.generic) and not isinstance(value, bool)

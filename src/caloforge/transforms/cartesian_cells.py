@@ -12,8 +12,6 @@ and what a model puts there is dropped. Networks on the cylinder itself (`grid: 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -51,10 +49,6 @@ class CartesianCells(Transform):
             ("to_voxels", (areas / areas.sum(axis=1, keepdims=True).clip(1e-30)).T),
         ):
             self.register_buffer(name, torch.from_numpy(matrix.astype(np.float32)), persistent=False)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {"cells": self.cells}
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         return self._layer_by_layer(x, self.to_cells), c

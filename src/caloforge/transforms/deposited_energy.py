@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -24,10 +22,6 @@ class AppendDepositedEnergy(Transform):
     def __init__(self, *, rescale: bool = False) -> None:
         super().__init__()
         self.rescale = rescale
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {"rescale": self.rescale}
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         return torch.cat([x, x.sum(dim=1, keepdim=True)], dim=1), c

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -29,10 +29,6 @@ class IncidentEnergyFraction(Transform):
             raise CaloforgeError(f"'maximum' is a number or 'auto', not '{maximum}'")
         self._auto = maximum == "auto"
         self.register_buffer("maximum", torch.tensor(1.0 if isinstance(maximum, str) else float(maximum)))
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {"maximum": "auto" if self._auto else float(self.maximum)}
 
     def fit(self, x: Tensor, c: Tensor) -> Self:
         if self._auto:

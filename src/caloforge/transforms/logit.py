@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -23,10 +21,6 @@ class Logit(Transform):
         if not 0 < alpha < 0.5:
             raise CaloforgeError(f"'alpha' of a logit must lie between 0 and 0.5, not {alpha}")
         self.alpha = alpha
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {"alpha": self.alpha}
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         return torch.logit(self.alpha + (1 - 2 * self.alpha) * x.clamp(0, 1)), c

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -33,10 +31,6 @@ class ReadoutThreshold(Transform):
         if value < 0:
             raise CaloforgeError(f"'value' of a threshold must not be negative, not {value} MeV")
         self.value = float(value)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        return {"value": self.value}
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         return x, c

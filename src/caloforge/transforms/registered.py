@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
-from caloforge.registry import Registry, checked_settings, wants_geometry
+from caloforge.registry import ConfiguredRegistry
 from caloforge.transforms.base import Compose, Transform
 
-TRANSFORMS = Registry(
+TRANSFORMS: ConfiguredRegistry[Transform] = ConfiguredRegistry(
     "transform",
-    Transform,  # type: ignore[type-abstract]
+    Transform,
     {
         "append_deposited_energy": "caloforge.transforms.deposited_energy.AppendDepositedEnergy",
         "cartesian_cells": "caloforge.transforms.cartesian_cells.CartesianCells",
@@ -42,22 +41,18 @@ def build_transforms(
     Raises:
         CaloforgeError: a kind is unknown or a key is wrong.
     """
-    built = []
-    for number, entry in enumerate(specification):
-        where = f"{origin}[{number}]"
-        settings = dict(entry)
-        if "kind" not in settings:
-            raise CaloforgeError(f"{where}: missing key 'kind'")
-        try:
-            cls = TRANSFORMS.resolve(str(settings.pop("kind")), trusted)
-            context = {"geometry": geometry} if wants_geometry(cls) else {}
-            built.append(cls(**checked_settings(cls, settings, where), **context))
-        except CaloforgeError as error:
-            message = str(error)
-            raise CaloforgeError(message if message.startswith(where) else f"{where}: {message}") from None
-    return Compose(built)
+    return Compose(
+        [
+            TRANSFORMS.build(entry, origin=f"{origin}[{number}]", trusted=trusted, geometry=geometry)
+            for number, entry in enumerate(specification)
+        ]
+    )
 
 
 def specification_of(transforms: Compose) -> list[dict[str, Any]]:
-    """The list that `build_transforms` makes this composition from."""
-    return [{"kind": TRANSFORMS.name_of(type(t)), **t.settings} for t in transforms]
+    """The list from which `build_transforms` builds this composition.
+
+    Raises:
+        CaloforgeError: an argument of a transform cannot be written as plain data.
+    """
+    return [TRANSFORMS.to_config(transform) for transform in transforms]

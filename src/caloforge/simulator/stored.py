@@ -1,0 +1,120 @@
+"""The folder of a saved simulator: `simulator.json` and `weights.safetensors`, read and checked.
+
+`simulator.json` has the geometry, transforms and model (kind and constructor arguments), and the provenance;
+`weights.safetensors` every weight and fitted constant. Both hold data only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load as unpack
+from torch import Tensor, nn
+
+from caloforge.configured import UnknownSetting
+from caloforge.errors import CaloforgeError
+from caloforge.geometry import Geometry
+from caloforge.models import MODELS
+from caloforge.models.base import ShowerModel
+
+FORMAT = 1
+"""Version of the saved layout."""
+
+DESCRIPTION, WEIGHTS = "simulator.json", "weights.safetensors"
+
+
+def sampling_with(
+    model: ShowerModel, stored: Mapping[str, Any], settings: Mapping[str, Any], geometry: Geometry
+) -> ShowerModel:
+    """`model`, constructed again with other settings of its sampling.
+
+    Args:
+        model: as it was trained.
+        stored: its kind and settings, as saved.
+        settings: those that shall differ.
+        geometry: of the run.
+
+    Raises:
+        CaloforgeError: a setting is unknown, settled by the training, or plays no part in sampling.
+    """
+    try:
+        changed = MODELS.build(_changed(stored, settings), origin="model", geometry=geometry)
+    except UnknownSetting as error:
+        raise CaloforgeError(f"{error}; {_may_change(model)}") from None
+    for name in _dotted(settings):
+        if not {name, name.partition(".")[0]} & changed.sampling_settings():
+            why = "is settled by the training, or plays no part in sampling"
+            raise CaloforgeError(f"model.{name} {why}; {_may_change(changed)}")
+    return changed
+
+
+def _may_change(model: ShowerModel) -> str:
+    names = sorted(model.sampling_settings())
+    return f"a run of this model may sample with another {', '.join(names)}" if names else "it samples in one way only"
+
+
+def _dotted(settings: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{above}{key}.")
+        else:
+            yield f"{above}{key}"
+
+
+def _changed(stored: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """`stored` with `settings` in place of what they name, level by level."""
+    new = dict(stored)
+    for key, value in settings.items():
+        inner = new.get(key)
+        new[key] = _changed(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return new
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What `simulator.json` of a run says.
+
+    Raises:
+        CaloforgeError: there is no such run, its training has not finished, or the file cannot be read.
+    """
+    path = folder / DESCRIPTION
+    if not folder.is_dir():
+        raise CaloforgeError(f"no such run: {folder}")
+    if not path.exists():
+        hint = "its training is not finished, go on with: caloforge train … --resume"
+        if not (folder / "checkpoint.pt").exists():
+            hint = "give the folder that `caloforge train -o` wrote"
+        raise CaloforgeError(f"{folder} holds no trained simulator ({DESCRIPTION} is missing): {hint}")
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CaloforgeError(f"{path} cannot be read: {error}") from None
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise CaloforgeError(f"{path} is not of format {FORMAT}; it was written by another version of caloforge")
+    return description
+
+
+def read_weights(folder: Path, sha256: str) -> dict[str, Tensor]:
+    """The weights and fitted constants of a run.
+
+    Raises:
+        CaloforgeError: the file is missing, or its SHA-256 is another.
+    """
+    try:
+        packed = (folder / WEIGHTS).read_bytes()
+    except FileNotFoundError:
+        remedy = "copy it from where the run was trained"
+        if (folder / "checkpoint.pt").exists():
+            remedy += ", or finish the training: caloforge train … --resume"
+        raise CaloforgeError(f"the weights {folder / WEIGHTS} are missing: {remedy}") from None
+    if hashlib.sha256(packed).hexdigest() != sha256:
+        raise CaloforgeError(f"{WEIGHTS} is not the file that was saved with it; train or copy it again")
+    return unpack(packed)
+
+
+def load_weights(module: nn.Module, weights: Mapping[str, Tensor], prefix: str) -> None:
+    """Load the weights whose names begin with `prefix` into a module."""
+    module.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
