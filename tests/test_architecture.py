@@ -16,6 +16,7 @@ ORDER = [
     "errors",
     "files",
     "units",
+    "configured",
     "registry",
     "neighbours",
     "geometry",
