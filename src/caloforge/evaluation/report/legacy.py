@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from caloforge.errors import CaloforgeError
@@ -222,7 +223,9 @@ NEIGHBOURS = ("precision", "recall", "density", "coverage")
 def _prdc(entry: Entry, n: int) -> Iterator[Metric]:
     for name in NEIGHBOURS:
         found = entry if "unavailable" in entry else entry[name]
-        yield _metric("prdc", name, name, found, entry.get("n"), extra={"k": entry["k"]} if "k" in entry else None)
+        extra = {"k": entry["k"]} if "k" in entry else None
+        metric = _metric("prdc", name, name, found, entry.get("n"), extra=extra)
+        yield replace(metric, direction="nearer" if name == "density" else None)
 
 
 COPIES = {

@@ -53,7 +53,7 @@ class Records:
     def direction(self, metric: Metric) -> str:
         """Which values of a metric are better: lower, higher or nearer (to the baseline or expected value)."""
         section = self.sections.get(metric.section)
-        return "lower" if section is None else section.direction
+        return metric.direction or ("lower" if section is None else section.direction)
 
     def excess(self, metric: Metric) -> float | None:
         """The pull towards worse values: positive where the metric is worse than its baseline. None without a pull."""

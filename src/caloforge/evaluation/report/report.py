@@ -15,12 +15,17 @@ from typing import TYPE_CHECKING
 
 from caloforge.errors import missing_extra
 from caloforge.evaluation.report.legacy import is_format_1, records_from_format_1
+from caloforge.evaluation.report.page import notebook, render
 from caloforge.evaluation.report.records import Records
 from caloforge.evaluation.report.saving import metric_to_plain, read_json, records_from, write_records
+from caloforge.evaluation.report.tables import flat, write_csv
+from caloforge.evaluation.report.verdict import Verdict, verdict
 from caloforge.files import atomic_folder
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclass
@@ -44,7 +49,7 @@ class Report(Records):
         return cls(records.about, records.metrics, records.hists, records.charts, records.sections)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the report; an existing folder is replaced as a whole.
+        """Write report.json, charts.json, CSV tables, then figures and the page; an existing folder is replaced.
 
         Returns:
             the folder.
@@ -53,8 +58,35 @@ class Report(Records):
             CaloforgeError: the folder cannot be written.
         """
         with atomic_folder(folder) as partial:
-            write_records(self, {}, partial)
+            write_records(self, self.verdict.plain(), partial)
+            (partial / "tables").mkdir()
+            for name in self.sections:
+                if found := self.section(name):
+                    write_csv(flat(found), partial / "tables" / f"{name}.csv")
+        render(self, Path(folder))
         return Path(folder)
+
+    @property
+    def verdict(self) -> Verdict:
+        """How good the generated showers are, where they fail, and by how much."""
+        return verdict(self)
+
+    def plot(self, name: str, ax: Axes | None = None) -> Figure:
+        """Draw an observable's histogram, a chart, or a figure of the page, as "ec_eta_1", "roc_caloman", "centres".
+
+        Args:
+            name: of the observable, the chart or the figure.
+            ax: axes of your own, for figures of one panel; None makes a figure.
+
+        Raises:
+            CaloforgeError: there is none of this name, or it has several panels and `ax` is given.
+        """
+        from caloforge.evaluation.report.figures import plot
+
+        return plot(self, name, ax)
+
+    def _repr_html_(self) -> str:
+        return notebook(self)
 
     def to_frame(self, section: str | None = None) -> pandas.DataFrame:
         """The metrics as a data frame, indexed by section, name and at; with their extras for a single section.

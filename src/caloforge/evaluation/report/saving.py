@@ -134,25 +134,25 @@ def _about_from(entry: Mapping[str, Any], origin: str) -> About:
 
 
 _NUMBERS = tuple(f.name for f in fields(Estimate))
-_NEEDED = ("section", "name", "label", "unit", "at")
+_NAMES = ("section", "name", "label", "unit", "at", "direction")
 
 
 def metric_to_plain(metric: Metric) -> dict[str, Any]:
     """A metric as one flat mapping: its names, its numbers with the pull, the reason where there are none, extras."""
-    entry: dict[str, Any] = {key: getattr(metric, key) for key in _NEEDED}
+    entry: dict[str, Any] = {key: getattr(metric, key) for key in _NAMES}
     if metric.estimate is not None:
         numbers = {key: getattr(metric.estimate, key) for key in _NUMBERS}
         entry |= numbers | {"smallest_error": numbers["smallest_error"] or None, "pull": metric.pull}
         if metric.pull is not None and math.isinf(metric.pull):
             entry["pull_word"] = CERTAIN
     entry |= {"reason": metric.reason, "extra": dict(metric.extra)}
-    kept = {key: value for key, value in entry.items() if value not in (None, "", {}) or key in _NEEDED[:3]}
+    kept = {key: value for key, value in entry.items() if value not in (None, "", {}) or key in _NAMES[:3]}
     found: dict[str, Any] = plain(kept)
     return found
 
 
 def _metric_from(entry: Mapping[str, Any]) -> Metric:
-    names = {key: entry[key] for key in (*_NEEDED, "reason", "extra") if key in entry}
+    names = {key: entry[key] for key in (*_NAMES, "reason", "extra") if key in entry}
     estimate = None
     if "value" in entry:
         numbers = {key: entry[key] for key in _NUMBERS if key in entry}
@@ -166,19 +166,19 @@ def hist_to_plain(histogram: hist.Hist[Any]) -> dict[str, Any]:
     samples, axis = histogram.axes
     values = histogram.values(flow=True)
     counts = {label: values[samples.index(label)] for label in SAMPLES}
-    words = {"name": axis.name, "label": axis.label, "metadata": histogram.metadata or {}}
+    metadata = vars(histogram).get("metadata") or {}  # as an attribute it warns where there is none
+    words = {"name": axis.name, "label": axis.label, "metadata": metadata}
     found: dict[str, Any] = plain({**words, "edges": axis.edges, **counts})
     return found
 
 
 def _hist_from(entry: Mapping[str, Any]) -> hist.Hist[Any]:
     edges = np.asarray(entry["edges"], dtype=np.float64)
-    counts = np.array([entry[label] for label in SAMPLES], dtype=np.float64)
-    whole = bool((counts == np.round(counts)).all())
+    counts = np.array([entry[label] for label in SAMPLES])
     found: hist.Hist[Any] = hist.Hist(
         hist.axis.StrCategory(SAMPLES, overflow=False),
         hist.axis.Variable(edges, name=str(entry["name"]), label=str(entry["label"])),
-        storage=hist.storage.Int64() if whole else hist.storage.Double(),
+        storage=hist.storage.Int64() if counts.dtype.kind == "i" else hist.storage.Double(),
         metadata=dict(entry["metadata"]),
     )
     found.view(flow=True)[...] = counts

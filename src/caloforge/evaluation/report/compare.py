@@ -1,0 +1,238 @@
+"""Several reports next to each other: a join of their metrics on (section, name, at).
+
+Of each report the value, the baseline and the pull, all with as many showers per sample. Best is the report nearest to
+a perfect generator, with those that are no farther from it within twice the errors of both.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caloforge.errors import CaloforgeError
+from caloforge.evaluation.metrics.base import Metric, Section
+from caloforge.evaluation.report import formatting
+from caloforge.evaluation.report.page import SHORT, environment
+from caloforge.evaluation.report.records import Records
+from caloforge.evaluation.report.report import Report
+from caloforge.evaluation.report.saving import FORMAT, metric_to_plain
+from caloforge.evaluation.report.tables import BASELINE, PULL, Cell, Column, Table, label_of, level_of, write_csv
+from caloforge.evaluation.report.verdict import verdict
+from caloforge.files import atomic_folder, write_json, write_text
+
+NOTE = (
+    "Of each report the value with N showers per sample and the baseline (Geant4 vs Geant4) with as many. Best is the "
+    "report nearest to a perfect generator; several are named where they agree within twice the errors of both."
+)
+
+Key = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A report to compare, and the name of its columns."""
+
+    name: str
+    records: Records
+
+
+@dataclass(frozen=True)
+class Joined:
+    """One metric of several reports.
+
+    Args:
+        key: (section, name, at).
+        metrics: of each report, None where it does not have it.
+        best: which reports are best; empty where all are alike, or only one has it.
+    """
+
+    key: Key
+    metrics: tuple[Metric | None, ...]
+    best: tuple[int, ...]
+
+    @property
+    def first(self) -> Metric:
+        """The first report's that has it: for its label and unit."""
+        return next(metric for metric in self.metrics if metric is not None)
+
+
+def load_reports(paths: Sequence[str | os.PathLike[str]]) -> list[Entry]:
+    """Read reports of any format, given as folders or as `report.json` files; each gets a name of its own.
+
+    Raises:
+        CaloforgeError: a path is not a report, or none was given.
+    """
+    if not paths:
+        raise CaloforgeError("give at least one report: a folder that `caloforge evaluate` wrote, or its report.json")
+    reports = [Report.load(path) for path in paths]
+    folders = [Path(path) if Path(path).is_dir() else Path(path).parent for path in paths]
+    return [Entry(name, report) for name, report in zip(_names(folders), reports, strict=True)]
+
+
+def _names(folders: Sequence[Path]) -> list[str]:
+    """Folder names, with as many parents as it takes to tell them apart, then a number."""
+    parts = [folder.resolve().parts for folder in folders]
+    for depth in range(1, max(map(len, parts)) + 1):
+        names = ["/".join(p[-depth:]) for p in parts]
+        if len(set(names)) == len(names):
+            return names
+    return [f"{p[-1]} ({k + 1})" for k, p in enumerate(parts)]
+
+
+def remarks(entries: Sequence[Entry]) -> list[str]:
+    """Why the columns may not be comparable, one line each."""
+    found = []
+    abouts = [entry.records.about for entry in entries]
+    thresholds = [f"{about.threshold_mev:g} MeV" for about in abouts]
+    differ = {"geometries": [about.geometry_name for about in abouts], "readout thresholds": thresholds}
+    for words, values in differ.items():
+        if len(set(values)) > 1:
+            found.append(f"The reports have different {words}: {', '.join(dict.fromkeys(values))}.")
+    references = {(Path(about.reference.path).name, about.reference.n) for about in abouts}
+    if len(references) > 1:
+        listed = ", ".join(f"{name} ({n} showers)" for name, n in sorted(references))
+        found.append(f"The reports have different references: {listed}.")
+    if len({about.baseline.n for about in abouts}) > 1:
+        sizes = ", ".join(f"{entry.name} {entry.records.about.baseline.n}" for entry in entries)
+        found.append(f"The baselines have different numbers of showers: {sizes}. Compare each value with its own.")
+    return found
+
+
+def sections_of(entries: Sequence[Entry]) -> dict[str, Section]:
+    """The sections of all reports; where several have one, the first report's."""
+    sections: dict[str, Section] = {}
+    for entry in entries:
+        sections |= {name: each for name, each in entry.records.sections.items() if name not in sections}
+    return sections
+
+
+def join(entries: Sequence[Entry]) -> list[Joined]:
+    """Every metric of every report, in the order of the reports."""
+    found = [{metric.key: metric for metric in entry.records.metrics} for entry in entries]
+    sections = sections_of(entries)
+    joined = []
+    for key in dict.fromkeys(key for metrics in found for key in metrics):
+        metrics = tuple(each.get(key) for each in found)
+        own = next((metric.direction for metric in metrics if metric is not None), None)
+        joined.append(_joined(key, metrics, own or sections[key[0]].direction))
+    return joined
+
+
+def _joined(key: Key, metrics: tuple[Metric | None, ...], direction: str) -> Joined:
+    away: dict[int, tuple[float, float]] = {}
+    for k, metric in enumerate(metrics):
+        if metric is not None and (distance := _away(metric, direction)) is not None:
+            away[k] = distance, (metric.estimate.error or 0.0) if metric.estimate else 0.0
+    if len(away) < 2:
+        return Joined(key, metrics, ())
+    least, error = min(away.values())
+    best = tuple(k for k, (distance, own) in away.items() if distance - least <= 2 * math.hypot(own, error))
+    return Joined(key, metrics, best if len(best) < len(away) else ())
+
+
+def _away(metric: Metric, direction: str) -> float | None:
+    """How much worse a value is than its baseline or expected value; None where there is none."""
+    estimate = metric.estimate
+    if estimate is None or math.isnan(estimate.compared):
+        return None
+    target = estimate.expected if estimate.expected is not None else estimate.baseline
+    if target is None:
+        return None
+    difference = (estimate.value if estimate.expected is not None else estimate.compared) - target
+    return {"lower": difference, "higher": -difference}.get(direction, abs(difference))
+
+
+def comparison_tables(entries: Sequence[Entry]) -> list[Table]:
+    """First the numbers of all sections that have only a few, then a table for each other section; all showers only."""
+    sections = sections_of(entries)
+    by_section: dict[str, list[Joined]] = {}
+    for each in join(entries):
+        by_section.setdefault(each.key[0], []).append(each)
+    short: list[Joined] = []
+    tables = []
+    for name, section in sections.items():
+        whole = [each for each in by_section.get(name, []) if not each.key[2]]
+        if len(whole) <= SHORT and section.page != "further":
+            short += whole
+        elif whole:
+            tables.append(_table(entries, whole, section))
+    key = Section("key_numbers", "Key numbers", NOTE)
+    return [*([_table(entries, short, key, sections)] if short else []), *tables]
+
+
+def _table(
+    entries: Sequence[Entry], joined: Sequence[Joined], section: Section, titles: dict[str, Section] | None = None
+) -> Table:
+    columns = [Column("", kind="text")]
+    for entry in entries:
+        columns += [Column(entry.name, "value with as many showers per sample as its baseline")]
+        columns += [Column(*BASELINE), Column(*PULL, "pull")]
+    several = len(entries) > 1
+    if several:
+        columns.append(Column("best", "nearest to a perfect generator", "text"))
+    rows = []
+    for each in joined:
+        cells = [Cell(label_of(each.first, None if titles is None else titles[each.key[0]]))]
+        for k, (entry, metric) in enumerate(zip(entries, each.metrics, strict=True)):
+            cells += _cells(entry.records, metric, k in each.best)
+        best = ", ".join(entries[k].name for k in each.best)
+        rows.append(tuple([*cells, Cell(best, best, best)] if several else cells))
+    data = [row for each in joined for row in _data(entries, each)]
+    return Table(section.name, section.title, section.note, tuple(columns), rows, data)
+
+
+def _cells(records: Records, metric: Metric | None, best: bool) -> list[Cell]:
+    if metric is None or metric.estimate is None:
+        return [Cell("–", "–"), Cell(""), Cell("")]
+    estimate = metric.estimate
+    value, error = estimate.compared, estimate.error
+    baseline, spread = estimate.baseline, estimate.baseline_error
+    return [
+        Cell(formatting.with_error(value, error), formatting.compact(value, error), value, "best" if best else ""),
+        Cell(formatting.with_error(baseline, spread), formatting.compact(baseline, spread), baseline),
+        Cell(text := formatting.pull(estimate.pull), text, estimate.pull, level_of(records.excess(metric))),
+    ]
+
+
+def _data(entries: Sequence[Entry], each: Joined) -> list[dict[str, Any]]:
+    """One flat mapping per report that has the metric."""
+    rows = []
+    for k, (entry, metric) in enumerate(zip(entries, each.metrics, strict=True)):
+        if metric is not None:
+            plain = metric_to_plain(metric)
+            plain.pop("extra", None)
+            rows.append({"report": entry.name, **plain, "best": k in each.best})
+    return rows
+
+
+def write_comparison(entries: Sequence[Entry], published: Table | None, folder: Path) -> Path:
+    """Write `compare.html`, `compare.json` and CSV tables into `folder`, replacing it as a whole.
+
+    Returns:
+        the page's path.
+    """
+    from caloforge import __version__
+
+    tables = comparison_tables(entries)
+    metrics = [row for each in join(entries) for row in _data(entries, each)]
+    content = {
+        "names": [entry.name for entry in entries],
+        "verdicts": [(entry.name, verdict(entry.records)) for entry in entries],
+        "remarks": remarks(entries),
+        "tables": tables,
+        "published": published,
+        "version": __version__,
+    }
+    text = environment().get_template("compare.html.j2").render(**content)
+    document = {"format": FORMAT, "caloforge_version": __version__, "remarks": content["remarks"], "metrics": metrics}
+    with atomic_folder(folder) as partial:
+        (partial / "tables").mkdir()
+        for table in [*tables, *([published] if published else [])]:
+            write_csv(table.data, partial / "tables" / f"{table.name}.csv")
+        write_json(partial / "compare.json", document)
+        write_text(partial / "compare.html", text)
+    return folder / "compare.html"

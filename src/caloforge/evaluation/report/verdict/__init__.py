@@ -1,0 +1,167 @@
+"""The verdict: how good the generated showers are in one sentence, where they fail in another, then finding by finding.
+
+A metric counts where it is worse than its baseline by more than 3 (a note) or 5 (bad) standard errors of both.
+Fractions of voxels and differences of the response must also be large enough to matter. Where a sample has no energy
+there is nothing to compare, and where only metrics are missing, nothing to praise.
+
+Findings are sorted by level, causes (showers without energy, duplicates, the response) before their consequences.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from caloforge.evaluation.report.formatting import listed
+from caloforge.evaluation.report.records import Records
+from caloforge.evaluation.report.tables import level_of
+from caloforge.evaluation.report.verdict.observables import (
+    against_baseline,
+    deviations,
+    in_words,
+    observables,
+    outside,
+)
+from caloforge.evaluation.report.verdict.point import LEVELS, Point
+from caloforge.evaluation.report.verdict.response import response
+from caloforge.evaluation.report.verdict.samples import (
+    classifiers,
+    correlations,
+    duplicates,
+    empty_voxels,
+    missing,
+    neighbours,
+    others,
+    too_close,
+)
+
+__all__ = ["FINDERS", "Point", "Verdict", "telling", "verdict"]
+
+FINDERS = (
+    response,
+    observables,
+    outside,
+    duplicates,
+    empty_voxels,
+    correlations,
+    neighbours,
+    classifiers,
+    others,
+    too_close,
+    missing,
+)
+"""What looks for findings: functions of the records."""
+
+NO_FAULTS = ("missing", "spectrum", "outside")
+"""Topics of notes that are not faults of the showers on their own."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How good the generated showers are.
+
+    Args:
+        level: bad, note or good.
+        headline: how good, in one sentence.
+        where: where they fail, in one sentence; empty where they do not.
+        points: the findings.
+    """
+
+    level: str
+    headline: str
+    where: str
+    points: tuple[Point, ...]
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        points = [{"level": p.level, "topic": p.topic, "text": p.text} for p in self.points]
+        return {"level": self.level, "headline": self.headline, "where": self.where, "points": points}
+
+
+def verdict(records: Records) -> Verdict:
+    """The verdict on an evaluation."""
+    about = records.about
+    empty = [label for label in ("generated", "reference") if getattr(about, label).is_empty]
+    if "reference" in empty:
+        which = "neither sample has" if len(empty) == 2 else "the reference does not have"
+        text = f"{which} a shower with energy above the readout threshold ({about.threshold_mev:g} MeV)"
+        return Verdict("bad", f"Nothing to compare: {text}.", "", (Point("bad", "empty", "No verdict", (text,)),))
+    points = sorted((point for find in FINDERS for point in find(records)), key=lambda point: point.rank)
+    if empty:
+        text = "no generated shower has energy above the readout threshold"
+        points.insert(0, Point("bad", "empty", "Showers without energy", (text,)))
+    points += _agreement(records)
+    faults = [point for point in points if point.level != "good" and point.topic not in NO_FAULTS]
+    if not faults and all(metric.pull is None for metric in records.metrics):
+        return Verdict("note", "No verdict: too few showers to compare.", "", tuple(points))
+    level = min((point.level for point in faults), key=LEVELS.index, default="good")
+    return Verdict(level, _headline(records, level), _where(records, faults), tuple(points))
+
+
+def _headline(records: Records, level: str) -> str:
+    words = {
+        "bad": "Distinguishable from the reference",
+        "note": "Close to the reference, with small deviations",
+        "good": "Indistinguishable from the reference within errors",
+    }
+    numbers = _key_numbers(records)
+    return f"{words[level]}{f': {listed(numbers)}' if numbers else ''}."
+
+
+def _key_numbers(records: Records) -> list[str]:
+    """The highest AUC and the mean separation power, with their baselines."""
+    aucs = [(m.estimate.value, m) for m in records.section("auc", at="") if m.estimate is not None]
+    found = [
+        f"AUC {against_baseline(metric)} for classifier {metric.label}"
+        for _, metric in sorted(aucs, key=lambda each: -each[0])[:1]
+    ]
+    for metric in records.section("mean_separation_power", at=""):
+        if metric.name == "all" and metric.estimate is not None:
+            found.append(f"mean separation power {against_baseline(metric)}")
+    return found
+
+
+def _where(records: Records, faults: list[Point]) -> str:
+    """The first finding of the first three topics."""
+    first: dict[str, Point] = {}
+    for fault in faults:
+        first.setdefault(fault.topic, fault)
+    if first:
+        return f"Main deviations: {'; '.join(fault.short for fault in list(first.values())[:3])}."
+    if not any(metric.estimate is not None for metric in records.section("auc")):
+        return "No classifier was trained."
+    return ""
+
+
+def _agreement(records: Records) -> list[Point]:
+    """How many metrics agree with their baselines, by section."""
+    if records.about.generated.is_empty:
+        return []
+    words = []
+    for name, section in records.sections.items():
+        levels = [level_of(records.excess(metric)) for metric in records.section(name, at="")]
+        judged = [level for level in levels if level]
+        if judged and all(level == "good" for level in judged):
+            words.append(f"{section.title} ({len(judged)})")
+    return [Point("good", "agreement", "Within 3 σ of the baseline", tuple(words))] if words else []
+
+
+def telling(records: Records, n: int = 3) -> dict[str, str]:
+    """Up to `n` observables with a histogram that tell most: name → what differs, in words.
+
+    They are of different kinds, and of different layers as far as there are any.
+    """
+    shown = [each for each in deviations(records) if each.metric.name in records.hists]
+    shown.sort(key=lambda each: level_of(each.pull) == "good")
+    found: dict[str, str] = {}
+    kinds: set[str] = set()
+    layers: set[str] = set()
+    for known in (layers, set[str]()):
+        for each in shown:
+            if len(found) < n and each.kind not in kinds and each.layer not in known:
+                kinds.add(each.kind)
+                layers.add(each.layer)
+                agrees = level_of(each.pull) == "good"
+                words = f"{each.metric.label} agrees" if agrees else in_words(records, each)
+                found[each.metric.name] = f"Layer {each.layer}: {words}" if each.layer and not agrees else words
+    return found

@@ -1,0 +1,156 @@
+"""Which observables differ: gathered by layer, or over all layers where many differ."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from caloforge.evaluation.metrics.base import Metric
+from caloforge.evaluation.report import formatting
+from caloforge.evaluation.report.formatting import share
+from caloforge.evaluation.report.records import Records
+from caloforge.evaluation.report.tables import level_of
+from caloforge.evaluation.report.verdict.point import MOST, Point
+from caloforge.evaluation.report.verdict.words import difference, moments
+
+SECTIONS = ("separation_power", "wasserstein")
+"""Sections whose metrics are observables, and whose findings are told in words of physics."""
+
+KINDS = {
+    "width": "Shower widths",
+    "ec": "Centres of energy",
+    "e": "Layer energies",
+    "fraction": "Layer energies",
+    "sparsity": "Numbers of hit voxels",
+    "occupancy": "Numbers of hit voxels",
+}
+"""First part of a family's name → what it is about; of each kind a layer's finding names the worst one."""
+
+OUTSIDE = 0.05
+"""Excess of generated showers outside a histogram, as a fraction, that is worth a note."""
+
+_LAYERED = re.compile(r"(.+)_(-?\d+)")
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """An observable that differs: its worst pull, and the size of the effect in standard deviations, roughly."""
+
+    metric: Metric
+    family: str
+    layer: str
+    pull: float
+    effect: float
+
+    @property
+    def kind(self) -> str:
+        """Observables of one kind mostly differ for one reason."""
+        return KINDS.get(self.family.partition("_")[0], self.family) if self.layer else self.family
+
+
+def observables(records: Records) -> Iterator[Point]:
+    """What differs, layer by layer; the whole shower apart."""
+    found = [each for each in deviations(records) if level_of(each.pull) != "good"]
+    of_layers: dict[str, list[Deviation]] = {}
+    for each in found:
+        of_layers.setdefault(each.layer, []).append(each)
+    has_response = any(metric.estimate is not None for metric in records.section("response", at=""))
+    whole = [each for each in of_layers.pop("", []) if each.family != "e_tot_over_e_inc" or not has_response]
+    if whole:
+        yield _point(records, "Whole shower", whole)
+    if len(of_layers) <= MOST:
+        for layer, members in of_layers.items():
+            yield _point(records, f"Layer {layer}", members)
+        return
+    kinds: dict[str, list[Deviation]] = {}
+    for each in found:
+        if each.layer:
+            kinds.setdefault(each.kind, []).append(each)
+    total = len({_split(metric.name)[1] for name in SECTIONS for metric in records.section(name, at="")} - {""})
+    for kind, members in kinds.items():
+        layers = len({each.layer for each in members})
+        worst = f"in {layers} of {total} layers, most in layer {members[0].layer}: {in_words(records, members[0])}"
+        size = max(each.pull for each in members)
+        yield Point(level_of(size), "observables", kind, (worst,), members[0].effect)
+
+
+def outside(records: Records) -> Iterator[Point]:
+    """Observables of which many more generated than reference showers lie outside the histogram."""
+    found: list[tuple[float, str]] = []
+    for metric in records.section("separation_power", at=""):
+        generated, reference = (metric.extra.get(f"outside_{sample}") for sample in ("generated", "reference"))
+        if isinstance(generated, float) and isinstance(reference, float) and generated - reference > OUTSIDE:
+            text = f"{metric.label} {share(generated)} of generated showers (reference {share(reference)})"
+            found.append((generated - reference, text))
+    found.sort(key=lambda each: -each[0])
+    if found:
+        more = [f"and {len(found) - 3} more"] if len(found) > 3 else []
+        words = (*(text for _, text in found[:3]), *more)
+        yield Point("note", "outside", "Outside the histogram's range", words, found[0][0])
+
+
+def deviations(records: Records) -> list[Deviation]:
+    """Every observable with a baseline, the largest effect first."""
+    worst: dict[str, Deviation] = {}
+    for section in SECTIONS:
+        for metric in records.section(section, at=""):
+            pull, estimate = records.excess(metric), metric.estimate
+            if pull is None or estimate is None:
+                continue
+            above = max(0.0, estimate.compared - (estimate.baseline or 0.0))
+            spread = metric.extra.get("spread")
+            # A shift by d standard deviations gives a separation power of about d² / 4.
+            effect = 2 * math.sqrt(above)
+            if section == "wasserstein":
+                effect = above / spread if isinstance(spread, (int, float)) and spread > 0 else 0.0
+            known = worst.get(metric.name)
+            if known is None:
+                worst[metric.name] = Deviation(metric, *_split(metric.name), pull, effect)
+            else:
+                worst[metric.name] = replace(known, pull=max(pull, known.pull), effect=max(effect, known.effect))
+    return sorted(worst.values(), key=lambda each: -each.effect)
+
+
+def _point(records: Records, place: str, members: list[Deviation]) -> Point:
+    kinds: dict[str, Deviation] = {}
+    for each in members:
+        kinds.setdefault(each.kind, each)
+    chosen = list(kinds.values())[:3]
+    findings = [in_words(records, each) for each in chosen]
+    if more := len(members) - len(chosen):
+        findings.append(f"and {more} more observable{'s' if more > 1 else ''}")
+    return Point(level_of(max(each.pull for each in members)), "observables", place, tuple(findings), members[0].effect)
+
+
+def in_words(records: Records, each: Deviation) -> str:
+    """As `14 % too narrow in phi`; the metric's numbers where the samples' means are not known."""
+    label = each.metric.label.removesuffix(f", layer {each.layer}")
+    known = moments(records, each.metric.name)
+    if known is not None:
+        return difference(each.family, label, each.metric.unit, known)
+    title = records.sections[each.metric.section].title if each.metric.section in records.sections else "distance"
+    return f"{label} ({title[:1].lower() + title[1:]} {against_baseline(each.metric)})"
+
+
+def against_baseline(metric: Metric) -> str:
+    """`0.214 (baseline 0.745)`."""
+    estimate = metric.estimate
+    if estimate is None:
+        return metric.reason
+    unit = f" {metric.unit}" if metric.unit else ""
+    target = estimate.baseline if estimate.baseline is not None else estimate.expected
+    words = "baseline" if estimate.baseline is not None else "expected"
+
+    def text(number: float) -> str:
+        return f"{number:.3f}" if metric.section == "auc" else formatting.number(number, 3)
+
+    value = f"{text(estimate.compared)}{unit}"
+    return value if target is None else f"{value} ({words} {text(target)})"
+
+
+def _split(name: str) -> tuple[str, str]:
+    """(family, layer) of an observable's name; the layer is empty for one of the whole shower."""
+    match = _LAYERED.fullmatch(name)
+    return (match.group(1), match.group(2)) if match else (name, "")

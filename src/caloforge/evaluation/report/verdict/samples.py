@@ -1,0 +1,145 @@
+"""What concerns the samples as wholes: copies, empty voxels and showers, correlations, classifiers, everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from caloforge.evaluation.report.formatting import listed, number, share
+from caloforge.evaluation.report.records import Records
+from caloforge.evaluation.report.tables import BAD, level_of
+from caloforge.evaluation.report.verdict.observables import SECTIONS, against_baseline
+from caloforge.evaluation.report.verdict.point import MOST, Point
+from caloforge.units import count
+
+COPIES = {
+    "within": ("Duplicates", "{} of generated showers repeat another one exactly"),
+    "of_reference": ("Copies", "{} of generated showers are copies of reference showers"),
+    "of_training": ("Memorisation", "{} of generated showers are copies of training showers"),
+    "near": ("Mode collapse", "{} of generated showers have a near-duplicate in their sample"),
+    "near_training": ("Memorisation", "{} of generated showers are suspiciously close to a training shower"),
+}
+
+MEANINGS = {
+    "precision": "generated showers lie where the reference has none",
+    "recall": "parts of the reference are never generated",
+    "coverage": "reference showers have no generated neighbour",
+}
+
+TOLD = (*SECTIONS, "response", "duplicates", "empty_voxels", "correlations", "prdc", "auc")
+"""Sections with words of their own."""
+
+SILENT = ("kl", "mean_separation_power", "w1_subsamples", "jsd", "importance")
+"""Sections that repeat what others find."""
+
+
+def duplicates(records: Records) -> Iterator[Point]:
+    """Showers that repeat others, of the sample or of the training set, and showers without energy."""
+    for metric in records.section("duplicates", at=""):
+        if metric.estimate is None or metric.pull is None:
+            continue
+        value, baseline = metric.estimate.value, metric.estimate.baseline or 0.0
+        reference = f"(reference {share(baseline)})"
+        if metric.name == "empty" and level_of(abs(metric.pull)) != "good":
+            level = "bad" if value > 0.01 else "note"
+            yield Point(level, "empty", "Showers without energy", (f"{share(value)} {reference}",), abs(metric.pull))
+        elif metric.name in COPIES and (level := level_of(metric.pull)) != "good":
+            place, words = COPIES[metric.name]
+            yield Point(level, "duplicates", place, (f"{words.format(share(value))} {reference}",), metric.pull)
+
+
+def empty_voxels(records: Records) -> Iterator[Point]:
+    """Voxels that only one sample ever fills."""
+    for sample, other in (("generated", "reference"), ("reference", "generated")):
+        entries = [m for m in records.section("empty_voxels", at="") if m.name.startswith(f"only_{sample}")]
+        extra = next((m.extra for m in entries if m.name == f"only_{sample}"), {})
+        certain, energy, layers = extra.get("certain"), extra.get("energy_share"), str(extra.get("empty_layers") or "")
+        if layers:
+            text = f"no energy in any {sample} shower"
+            yield Point("bad", "empty_voxels", f"Layer{'s' if ',' in layers else ''} {layers}", (text,), 1.0)
+        if isinstance(certain, (int, float)) and certain and isinstance(energy, (int, float)):
+            found = [(m.name.rpartition("_")[2], m.estimate.value) for m in entries[1:] if m.estimate is not None]
+            where = ", ".join(f"{n:.0f} in layer {layer}" for layer, n in found[:MOST])
+            text = (
+                f"{count(int(certain), 'voxel')} empty in all {sample} showers, with {share(energy)} of the {other}'s"
+            )
+            level = "bad" if layers or energy > 1e-3 else "note"
+            yield Point(level, "empty_voxels", "Empty voxels", (f"{text} energy ({where})",), energy)
+
+
+def correlations(records: Records) -> Iterator[Point]:
+    """Matrices of correlations, each with the pair that differs most."""
+    for metric in records.section("correlations", at=""):
+        level, extra, estimate = level_of(records.excess(metric)), metric.extra, metric.estimate
+        if level in ("bad", "note") and estimate is not None:
+            sizes = f"differ by {number(estimate.compared, 2)} rms (baseline {number(estimate.baseline, 2)})"
+            first, second, here, there = (extra.get(f"largest_{key}") for key in _PAIR)
+            findings = [sizes]
+            if isinstance(here, float) and isinstance(there, float):
+                findings.append(f"most for {first} and {second}: {here:.2f}, reference {there:.2f}")
+            place = metric.label[:1].upper() + metric.label[1:]
+            yield Point(level, "correlations", place, tuple(findings), metric.pull or 0.0)
+
+
+_PAIR = ("first", "second", "generated", "reference")
+
+
+def neighbours(records: Records) -> Iterator[Point]:
+    """Precision, recall and coverage."""
+    for metric in records.section("prdc", at=""):
+        level = level_of(records.excess(metric)) if metric.name in MEANINGS else "good"
+        if level in ("bad", "note"):
+            text = (against_baseline(metric), MEANINGS[metric.name])
+            yield Point(level, "prdc", metric.label.capitalize(), text, records.excess(metric) or 0.0)
+
+
+def classifiers(records: Records) -> Iterator[Point]:
+    """Classifiers that separate the samples, the best one first."""
+    found = [(m.estimate.value, m) for m in records.section("auc", at="") if m.estimate is not None]
+    found = [each for each in found if level_of(records.excess(each[1])) != "good"]
+    found.sort(key=lambda each: -each[0])
+    if found:
+        pulls = [records.excess(metric) or 0.0 for _, metric in found]
+        words = tuple(f"AUC of {metric.label} {against_baseline(metric)}" for _, metric in found)
+        yield Point(level_of(max(pulls)), "auc", "Classifiers", words, found[0][0])
+
+
+def others(records: Records) -> Iterator[Point]:
+    """Every section without words of its own, a user's included: its three worst numbers."""
+    for name, section in records.sections.items():
+        if name in (*TOLD, *SILENT):
+            continue
+        found = [(records.excess(metric) or 0.0, metric) for metric in records.section(name, at="")]
+        worse = sorted((each for each in found if level_of(each[0]) != "good"), key=lambda each: -each[0])
+        if worse:
+            alone = len(found) == 1
+            words = [f"{'' if alone else metric.label + ' '}{against_baseline(metric)}" for _, metric in worse[:3]]
+            more = [f"and {len(worse) - 3} more"] if len(worse) > 3 else []
+            yield Point(level_of(worse[0][0]), name, section.title, (*words, *more), worse[0][0])
+
+
+def too_close(records: Records) -> Iterator[Point]:
+    """Samples closer than independent ones can be: do they share showers?"""
+    below = [metric for name in SECTIONS for metric in records.section(name, at="") if (metric.pull or 0.0) < -BAD]
+    if len(below) > 2:
+        text = f"{len(below)} distances are more than {BAD:g} σ below the baseline: do the samples share showers?"
+        yield Point("note", "too_close", "Closer than independent samples", (text,), float(len(below)))
+
+
+def missing(records: Records) -> Iterator[Point]:
+    """Metrics that are not available, by reason; and showers left out to match the spectra."""
+    reasons: dict[str, dict[str, list[str]]] = {}
+    for metric in records.metrics:
+        if metric.estimate is None and not metric.at:
+            reasons.setdefault(metric.reason, {}).setdefault(metric.section, []).append(metric.label)
+    for reason, sections in reasons.items():
+        words = []
+        for name, labels in sections.items():
+            title = records.sections[name].title if name in records.sections else name
+            everything = len(labels) == len(records.section(name, at=""))
+            some = labels[:MOST] + ([f"{len(labels) - MOST} more"] if len(labels) > MOST else [])
+            words.append(title if everything else f"{title} of {listed(some)}")
+        yield Point("note", "missing", "Not available", (f"{listed(words)} ({reason})",))
+    spectrum = records.about.spectrum
+    if spectrum.matched:
+        kept = listed([f"{n} {sample} showers" for sample, n in spectrum.kept.items()])
+        yield Point("note", "spectrum", "Incident energies", (f"spectra were matched, which left {kept}",))
