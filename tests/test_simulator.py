@@ -12,10 +12,10 @@ import torch
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
+from caloforge.inference import Batch, TorchEngine
 from caloforge.models.caloman import CaloMan
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator, generate
-from caloforge.simulator.engines import Batch, TorchEngine
 from caloforge.transforms import build_transforms
 from own_model import GaussianPerFeature
 
@@ -227,9 +227,9 @@ def test_no_such_run(tmp_path: Path) -> None:
 def test_pieces_of_a_batch_make_the_same_showers(simulator: Simulator) -> None:
     batch = Batch(0, np.resize([100.0, 200.0, 400.0], 37), seed=3)
     engine = TorchEngine(simulator)
-    whole = engine.make(batch).voxels
+    whole = engine.generate(batch).voxels
     engine.rows = 10
-    np.testing.assert_allclose(engine.make(batch).voxels, whole, atol=1e-3)
+    np.testing.assert_allclose(engine.generate(batch).voxels, whole, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -255,7 +255,7 @@ def test_the_compiled_engine_makes_the_same_showers(simulator: Simulator) -> Non
     batch = Batch(0, np.resize([100.0, 200.0, 400.0], 37), seed=3)
     plain, compiled = TorchEngine(simulator), TorchEngine(simulator, compiled=True)
     compiled.rows = 10  # the last piece is short
-    np.testing.assert_allclose(compiled.make(batch).voxels, plain.make(batch).voxels, atol=1e-3)
+    np.testing.assert_allclose(compiled.generate(batch).voxels, plain.generate(batch).voxels, atol=1e-3)
 
 
 def test_an_engine_with_a_range_is_kept_to_it(simulator: Simulator, tmp_path: Path) -> None:
@@ -265,6 +265,6 @@ def test_an_engine_with_a_range_is_kept_to_it(simulator: Simulator, tmp_path: Pa
     assert generate(simulator, energies, tmp_path / "g.h5", seed=1, engine=engine).n == 3
     for outside in (99.0, 405.0):
         energies[1] = outside
-        with pytest.raises(CaloforgeError, match=f"makes showers of 100 MeV … 400 MeV only, not of {outside:g} MeV"):
+        with pytest.raises(CaloforgeError, match=f"100 MeV … 400 MeV only, not of {outside:g} MeV"):
             generate(simulator, energies, tmp_path / "h.h5", seed=1, engine=engine)
     assert not (tmp_path / "h.h5").exists()

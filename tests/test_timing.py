@@ -15,10 +15,10 @@ import torch
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
+from caloforge.inference import Batch
 from caloforge.models.base import ShowerModel
 from caloforge.models.caloman import CaloMan
 from caloforge.simulator import Simulator
-from caloforge.simulator.engines import Batch
 from caloforge.sources.geant4.datasets import find_data
 from caloforge.sources.geant4.detector import Detector, detector_from_plain
 from caloforge.sources.geant4.journal import encode

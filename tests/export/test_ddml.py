@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from caloforge.errors import CaloforgeError
+from caloforge.export.card import card_path
 from caloforge.export.ddml import export_ddml
-from caloforge.export.graph import card_path
 from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.models.caloman import CaloMan
 from caloforge.simulator import Simulator

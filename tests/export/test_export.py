@@ -16,18 +16,20 @@ from caloforge.configured import wants_geometry
 from caloforge.errors import CaloforgeError
 from caloforge.export import GRAPHS
 from caloforge.export.atlas import alpha_inner
-from caloforge.export.check import TOLERANCE, session
-from caloforge.export.engine import OnnxEngine
+from caloforge.export.card import card_path
+from caloforge.export.engines import make_engine, onnx_engine
 from caloforge.export.formats import GraphFormat, Mesh, Target
-from caloforge.export.graph import GeneratorGraph, _record, card_path, decoder_of, export_graph, target_of
+from caloforge.export.graph import GeneratorGraph, decoder_of, export_graph, target_of, traced
+from caloforge.export.parity import TOLERANCE
 from caloforge.geometry import CartesianLayer, Geometry, Layer, load_geometry
+from caloforge.inference import Batch, TorchEngine
+from caloforge.inference.onnx_engine import OnnxEngine, onnx_session
 from caloforge.models import MODELS
 from caloforge.models.caloflow import CaloFlow
 from caloforge.models.caloman import CaloMan
 from caloforge.models.cascade import Cascade
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator
-from caloforge.simulator.engines import Batch, TorchEngine
 from caloforge.transforms import Compose, build_transforms
 from models.test_contract import SMALL
 from own_model import GaussianPerFeature
@@ -71,13 +73,13 @@ def mesh_geometry() -> Geometry:
 
 
 def run(path: Path, *inputs: np.ndarray) -> np.ndarray:
-    opened = session(path.read_bytes())
+    opened = onnx_session(path.read_bytes())
     return opened.run(None, {i.name: part for i, part in zip(opened.get_inputs(), inputs, strict=True)})[0]
 
 
 def some_input(form: GraphFormat, energies: list[float]) -> tuple[torch.Tensor, torch.Tensor, list[np.ndarray]]:
     e = torch.tensor(energies)[:, None]
-    noise = torch.randn(len(e), form.target.noise_dim, generator=torch.Generator().manual_seed(5))
+    noise = torch.randn(len(e), form.target.latent_dim, generator=torch.Generator().manual_seed(5))
     return noise, e, [part.numpy() for part in form.inputs(noise, e)]
 
 
@@ -118,7 +120,7 @@ def test_energies_outside_the_training_range_are_moved_to_its_ends(small_geometr
 def test_atlas_names_noise_and_energy_as_documented(small_geometry: Geometry, tmp_path: Path) -> None:
     subject, path = simulator(small_geometry), tmp_path / "a.onnx"
     export_graph(subject, "atlas", path, exporter="legacy", showers=16)
-    opened = session(path.read_bytes())
+    opened = onnx_session(path.read_bytes())
     assert [i.name for i in opened.get_inputs()] == ["node_0", "node_1"]
     noise = torch.randn(5, 4, generator=torch.Generator().manual_seed(5))
     energy = torch.tensor([[2000.0]]).repeat(5, 1)
@@ -139,7 +141,7 @@ def test_mesh_formats_agree_with_pytorch_and_ship_what_was_asked(tmp_path: Path)
     noise, energies, (vectors,) = some_input(form, [1000.0])
     assert vectors.shape == (1, 4 + 4)
     assert vectors[0, 4] == pytest.approx(1000 / 1_024_000)
-    (shape,) = [i.shape for i in session((tmp_path / "p.onnx").read_bytes()).get_inputs()]
+    (shape,) = [i.shape for i in onnx_session((tmp_path / "p.onnx").read_bytes()).get_inputs()]
     assert shape == [1, 8]
     made = run(tmp_path / "p.onnx", vectors).reshape(9, 16, 45)
     wanted = expected(subject, noise, energies).reshape(45, 16, 9) / 1000
@@ -150,7 +152,7 @@ def test_calodit2_draws_its_noise_inside(tmp_path: Path) -> None:
     subject, path = simulator(mesh_geometry()), tmp_path / "c.onnx"
     parity = export_graph(subject, "calodit2", path, exporter="legacy", showers=12)
     assert parity.largest <= TOLERANCE
-    opened = session(path.read_bytes())
+    opened = onnx_session(path.read_bytes())
     assert [(i.name, i.shape) for i in opened.get_inputs()] == [("input", [1, 8])]
     vector = np.array([[2.0, 0, 0, 0, 0, 0, 0, 1]], dtype=np.float32)
     made = np.concatenate([opened.run(None, {"input": vector})[0] for _ in range(60)])
@@ -259,14 +261,14 @@ def test_what_cannot_be_exported_says_why(small_geometry: Geometry, tmp_path: Pa
     with pytest.raises(CaloforgeError, match="layer 0 is Cartesian"):
         export_graph(simulator(square), "atlas", path)
     own = Simulator(small_geometry, subject.transforms, GaussianPerFeature(14, 1), subject.provenance)
-    with pytest.raises(CaloforgeError, match="draws its noise itself; derive it from LatentModel"):
+    with pytest.raises(CaloforgeError, match="LatentModel"):
         export_graph(own, "onnx", path)
     subject.model.export_obstacle = "it has a loop over all voxels"
     with pytest.raises(CaloforgeError, match="'caloman' cannot be exported: it has a loop over all voxels"):
         export_graph(subject, "onnx", path)
     del subject.model.export_obstacle
     subject.provenance = {}
-    with pytest.raises(CaloforgeError, match="does not say its range of energies"):
+    with pytest.raises(CaloforgeError, match="its range of energies"):
         export_graph(subject, "onnx", path)
     subject.provenance = {"energy_range_mev": [512.0, 512.0]}
     with pytest.raises(CaloforgeError, match="trained at 512 MeV only"):
@@ -337,7 +339,7 @@ def test_caloflows_student_exports_and_its_teacher_says_why(small_geometry: Geom
 
 
 @pytest.mark.parametrize("instead", [0.0, -1.5])
-def test_thresholds_and_shrinking_are_recorded(instead: float, small_geometry: Geometry, tmp_path: Path) -> None:
+def test_thresholds_and_shrinking_are_traced(instead: float, small_geometry: Geometry, tmp_path: Path) -> None:
     """Operations that the legacy exporter does not know: what is at the limit counts as below, as in PyTorch."""
 
     class Cut(nn.Module):
@@ -347,47 +349,59 @@ def test_thresholds_and_shrinking_are_recorded(instead: float, small_geometry: G
 
     example = torch.tensor([[0.0, 0.25, 0.5], [-0.5, 0.75, -3.0]])
     form = GRAPHS.resolve("onnx")(Target(small_geometry, 3, LOW, HIGH))
-    recorded = _record(GeneratorGraph(form, Cut(), build_transforms([], small_geometry)).eval(), form, "legacy")
+    graph = traced(GeneratorGraph(form, Cut(), build_transforms([], small_geometry)).eval(), "legacy")
     energies = torch.full((2, 1), LOW)
     fed = {"noise": example.numpy(), "incident_energy": energies.numpy()}
-    made = session(recorded.SerializeToString()).run(None, fed)[0]
+    made = onnx_session(graph.SerializeToString()).run(None, fed)[0]
     np.testing.assert_array_equal(made, Cut()(example, energies).numpy())
 
 
-def test_the_onnx_engine_makes_the_same_showers(small_geometry: Geometry, monkeypatch: pytest.MonkeyPatch) -> None:
-    import caloforge.export.engine as module
-
-    monkeypatch.setattr(module, "export_graph", lambda s, n, p, **how: export_graph(s, n, p, showers=8, **how))
+def test_the_onnx_engine_generates_the_same_showers(small_geometry: Geometry) -> None:
     subject = simulator(small_geometry)
     batch = Batch(0, np.resize([600.0, 2000.0, 7000.0], 50), seed=8)
-    made, wanted = OnnxEngine(subject).make(batch).voxels, TorchEngine(subject).make(batch).voxels
-    same_side = (made == 0) == (wanted == 0)
+    by_onnx = onnx_engine(subject, showers=8).generate(batch).voxels
+    by_torch = TorchEngine(subject).generate(batch).voxels
+    same_side = (by_onnx == 0) == (by_torch == 0)
     assert same_side.mean() > 0.99
-    np.testing.assert_allclose(made[same_side], wanted[same_side], atol=0.05)
-    with pytest.raises(CaloforgeError, match="float32 on the CPU"):
-        OnnxEngine(subject.to(torch.float64))
+    np.testing.assert_allclose(by_onnx[same_side], by_torch[same_side], atol=0.05)
+    with pytest.raises(CaloforgeError, match="float32"):
+        onnx_engine(subject.to(torch.float64))
+
+
+def test_an_exported_file_is_an_engine(small_geometry: Geometry, tmp_path: Path) -> None:
+    """Sizes and range of energies are those of the file."""
+    export_graph(simulator(small_geometry), "onnx", tmp_path / "g.onnx", showers=8)
+    engine = OnnxEngine((tmp_path / "g.onnx").read_bytes())
+    assert (engine.name, engine.energy_range) == ("onnx", (LOW, HIGH))
+    assert engine.generate(Batch(0, np.array([600.0, 700.0]), seed=1)).voxels.shape == (2, 13)
+    export_graph(simulator(small_geometry), "atlas", tmp_path / "a.onnx", showers=8)
+    with pytest.raises(CaloforgeError, match="node_0"):
+        OnnxEngine((tmp_path / "a.onnx").read_bytes())
+
+
+def test_engines_have_names(small_geometry: Geometry) -> None:
+    assert make_engine("torch", simulator(small_geometry)).name == "torch"
+    with pytest.raises(CaloforgeError, match="'jax'"):
+        make_engine("jax", simulator(small_geometry))
 
 
 def test_the_onnx_engine_keeps_batches_apart(small_geometry: Geometry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads, batches of other sizes and pieces of batches share nothing; what was made stays as it was."""
-    import caloforge.export.engine as module
-
-    monkeypatch.setattr(module, "export_graph", lambda s, n, p, **how: export_graph(s, n, p, showers=8, **how))
-    engine = OnnxEngine(simulator(small_geometry))
+    """Threads, batches of other sizes and pieces of batches share nothing; earlier results do not change."""
+    engine = onnx_engine(simulator(small_geometry), showers=8)
     batches = [Batch(k, np.resize([600.0, 2000.0, 7000.0], n), seed=k) for k, n in enumerate((50, 1, 50, 7) * 5)]
-    alone = [engine.make(batch).voxels for batch in batches]
+    alone = [engine.generate(batch).voxels for batch in batches]
     copies = [voxels.copy() for voxels in alone]
     assert not np.array_equal(alone[0], alone[2])
     with ThreadPoolExecutor(3) as pool:
-        together = [made.voxels for made in pool.map(engine.make, batches)]
+        together = [generated.voxels for generated in pool.map(engine.generate, batches)]
     for one, copy, other in zip(alone, copies, together, strict=True):
         np.testing.assert_array_equal(one, copy)
         np.testing.assert_array_equal(one, other)
-    monkeypatch.setattr(module, "rows_per_piece", lambda n_voxels: 20)
-    pieces = engine.make(batches[1]).voxels, engine.make(batches[0]).voxels  # 20 + 20 + 10 showers
+    monkeypatch.setattr("caloforge.inference.onnx_engine.rows_per_piece", lambda n_voxels: 20)
+    pieces = engine.generate(batches[1]).voxels, engine.generate(batches[0]).voxels  # 20 + 20 + 10 showers
     assert pieces[1].shape == alone[0].shape
     same_side = (pieces[1] == 0) == (alone[0] == 0)
     assert same_side.mean() > 0.99
     np.testing.assert_allclose(pieces[1][same_side], alone[0][same_side], atol=0.01)
     engine.run_graph(batches[0])
-    np.testing.assert_array_equal(engine.make(batches[0]).voxels, pieces[1])
+    np.testing.assert_array_equal(engine.generate(batches[0]).voxels, pieces[1])

@@ -1,4 +1,4 @@
-"""8-bit products: rounding worked out by hand, its bound, and what an exported graph keeps of a shower."""
+"""int8-quantised matrix multiplications: rounding by hand, its bound, and its effect on the showers of a graph."""
 
 from __future__ import annotations
 
@@ -13,16 +13,25 @@ from typer.testing import CliRunner
 
 from caloforge.cli import app
 from caloforge.errors import CaloforgeError
-from caloforge.export import check
-from caloforge.export.check import TOLERANCE, Disagreement, Parity, session
-from caloforge.export.engine import OnnxEngine
-from caloforge.export.graph import card_path, export_graph
-from caloforge.export.int8 import BLOCK, LEAST_WEIGHTS, in_8_bits, large_products, round_to_int8, with_int8_products
+from caloforge.export import parity as parity_module
+from caloforge.export.card import card_path
+from caloforge.export.engines import onnx_engine
+from caloforge.export.graph import export_graph
+from caloforge.export.int8 import (
+    BLOCK,
+    LEAST_WEIGHTS,
+    large_products,
+    quantise_weights,
+    quantised,
+    with_int8_products,
+)
+from caloforge.export.parity import TOLERANCE, Disagreement, Parity
 from caloforge.geometry import Geometry
+from caloforge.inference import Batch, TorchEngine
+from caloforge.inference.onnx_engine import onnx_session
 from caloforge.models.caloman import CaloMan
 from caloforge.showers import ShowerFile
 from caloforge.simulator import Simulator
-from caloforge.simulator.engines import Batch, TorchEngine
 from caloforge.transforms import build_transforms
 
 LOW, HIGH = 500.0, 8000.0
@@ -35,7 +44,7 @@ def _with_onnx() -> None:
 
 
 def simulator(geometry: Geometry, width: int = 160, gain: float = 0.005) -> Simulator:
-    """A CaloMan whose decoder has two products worth rounding, and as much weight as `gain` on what comes of them."""
+    """A CaloMan whose decoder has two large matrix multiplications; `gain` scales their effect on the voxels."""
     torch.manual_seed(3)
     chain = [
         {"kind": "readout_threshold", "value": 0.5},
@@ -57,7 +66,7 @@ def test_rounding_by_hand() -> None:
     """Two blocks of the one output: scales 1.27 / 127 = 0.01 and 0, whose weights are padding or nothing."""
     weight = np.zeros((1, BLOCK + 1), dtype=np.float32)
     weight[0, :4] = [1.27, -0.5, 0.0149, -0.0151]
-    whole, scale = round_to_int8(weight)
+    whole, scale = quantise_weights(weight)
     assert whole.shape == (1, 2, BLOCK)
     assert whole.dtype == np.uint8
     np.testing.assert_allclose(scale, [[0.01, 0.0]], rtol=1e-6)
@@ -67,7 +76,7 @@ def test_rounding_by_hand() -> None:
 
 def test_rounding_moves_a_weight_by_half_a_scale_at_most() -> None:
     weight = np.random.default_rng(1).standard_normal((7, 3 * BLOCK - 5)).astype(np.float32)
-    whole, scale = round_to_int8(weight)
+    whole, scale = quantise_weights(weight)
     back = ((whole.astype(np.float32) - 128) * scale[:, :, None]).reshape(7, -1)
     assert (back[:, weight.shape[1] :] == 0).all()
     moved = np.abs(back[:, : weight.shape[1]] - weight)
@@ -100,7 +109,7 @@ def products(n: int, rng: np.random.Generator) -> Any:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def test_what_can_be_done_in_8_bits() -> None:
+def test_what_can_be_quantised() -> None:
     n = 130  # no multiple of the block
     assert n * n >= LEAST_WEIGHTS
     rng = np.random.default_rng(2)
@@ -112,8 +121,8 @@ def test_what_can_be_done_in_8_bits() -> None:
     kinds = [node.op_type for node in rounded.graph.node]
     assert kinds == ["MatMulNBits", "MatMulNBits", "Add", "Identity", "MatMulNBits", "MatMulNBits", "MatMul", "MatMul"]
     x = rng.standard_normal((6, n)).astype(np.float32)
-    wanted = session(before).run(None, {"x": x})
-    made = session(rounded.SerializeToString()).run(None, {"x": x})
+    wanted = onnx_session(before).run(None, {"x": x})
+    made = onnx_session(rounded.SerializeToString()).run(None, {"x": x})
     for one, other in zip(made, wanted, strict=True):
         off = float(np.sqrt(((one - other) ** 2).mean() / (other**2).mean()))
         assert 1e-4 < off < 0.02  # four roundings in a row
@@ -122,8 +131,8 @@ def test_what_can_be_done_in_8_bits() -> None:
 
 
 @pytest.mark.parametrize(("allowed", "rounded"), [(1.0, 5), (0.6, 3), (0.35, 1)])
-def test_the_last_products_stay_in_float32_until_the_check_is_content(allowed: float, rounded: int) -> None:
-    """A check that finds a difference of 0.2 for each product in 8 bits."""
+def test_the_last_products_stay_in_float32_until_the_check_passes(allowed: float, rounded: int) -> None:
+    """A check that finds a difference of 0.2 for each quantised multiplication."""
     tried = []
 
     def check_of(graph: Any) -> Parity:
@@ -134,13 +143,13 @@ def test_the_last_products_stay_in_float32_until_the_check_is_content(allowed: f
         return Parity(0.2 * len(outputs), 0.0, 1, 0)
 
     model = products(130, np.random.default_rng(2))
-    graph, parity = in_8_bits(model, check_of)
+    graph, parity = quantised(model, check_of)
     inside = [
         node.output[0].removesuffix("_int8_product") for node in graph.graph.node if node.op_type == "MatMulNBits"
     ]
     assert inside == large_products(model)[:rounded]
     assert parity.largest == pytest.approx(0.2 * rounded)
-    assert parity.precision == f"{rounded} of 5 large products in 8 bits, all else in float32"
+    assert parity.precision.startswith(f"{rounded} of 5 ")
     assert len(tried) <= 4  # by halves, not one after the other
 
 
@@ -162,9 +171,9 @@ def test_a_product_is_off_by_no_more_than_the_rounding_allows() -> None:
     constants = [numpy_helper.from_array(value, name) for name, value in (("a", first), ("b", last))]
     graph = helper.make_graph(nodes, "g", values[:1], values[1:], constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    made = session(with_int8_products(model, ["y"]).SerializeToString()).run(["y"], {"x": x})[0].astype(np.float64)
+    made = onnx_session(with_int8_products(model, ["y"]).SerializeToString()).run(["y"], {"x": x})[0].astype(np.float64)
 
-    whole, scale = round_to_int8(first.T)
+    whole, scale = quantise_weights(first.T)
     kept = ((whole.astype(np.float64) - 128) * scale[:, :, None]).reshape(n, n)  # (outputs, inputs)
     s_x = np.abs(x).reshape(20, -1, BLOCK).max(axis=2) / 127
     exact = x.astype(np.float64) @ first.astype(np.float64)
@@ -174,36 +183,36 @@ def test_a_product_is_off_by_no_more_than_the_rounding_allows() -> None:
     assert (off > 0).any()
 
 
-def test_an_export_in_8_bits_is_smaller_and_agrees(small_geometry: Geometry, tmp_path: Path) -> None:
+def test_a_quantised_export_is_smaller_and_agrees(small_geometry: Geometry, tmp_path: Path) -> None:
     subject = simulator(small_geometry)
     plain = export_graph(subject, "onnx", tmp_path / "a.onnx", showers=40)
     parity = export_graph(subject, "onnx", tmp_path / "b.onnx", showers=40, precision="int8")
     assert plain.precision == "float32"
-    assert parity.precision == "2 of 2 large products in 8 bits, all else in float32"
+    assert parity.precision.startswith("2 of 2 ")
     assert plain.largest < parity.largest <= TOLERANCE
     assert (tmp_path / "b.onnx").stat().st_size < 0.6 * (tmp_path / "a.onnx").stat().st_size
     cards = [json.loads(card_path(tmp_path / name).read_text())["parity"] for name in ("a.onnx", "b.onnx")]
     assert [card["precision"] for card in cards] == [plain.precision, parity.precision]
-    assert "2 of 2 large products in 8 bits" in str(parity)
+    assert parity.precision in str(parity)
 
 
-def test_other_formats_take_8_bits_too(small_geometry: Geometry, tmp_path: Path) -> None:
+def test_other_formats_are_quantised_too(small_geometry: Geometry, tmp_path: Path) -> None:
     parity = export_graph(simulator(small_geometry), "atlas", tmp_path / "g.onnx", showers=20, precision="int8")
-    assert "in 8 bits" in parity.precision
+    assert "int8" in parity.precision
 
 
-def test_the_engine_in_8_bits_makes_nearly_the_same_showers(small_geometry: Geometry) -> None:
+def test_the_quantised_engine_generates_nearly_the_same_showers(small_geometry: Geometry) -> None:
     subject = simulator(small_geometry)
     batch = Batch(0, np.resize([600.0, 2000.0, 7000.0], 50), seed=8)
-    engine = OnnxEngine(subject, precision="int8")
+    engine = onnx_engine(subject, precision="int8")
     assert engine.name == "onnx-int8"
-    made, wanted = engine.make(batch).voxels, TorchEngine(subject).make(batch).voxels
+    made, wanted = engine.generate(batch).voxels, TorchEngine(subject).generate(batch).voxels
     off = np.abs(made - wanted) / batch.energies[:, None]
     assert 1e-7 < off[(made == 0) == (wanted == 0)].max() < 3 * TOLERANCE
 
 
 def test_the_commands(small_geometry: Geometry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the documentation shows: export, generate and benchmark in 8 bits."""
+    """As in the documentation: export, generate and benchmark with int8."""
     monkeypatch.setattr("caloforge.timing.generator.TURN_SECONDS", 0.02)
     simulator(small_geometry).save(tmp_path / "run")
 
@@ -214,7 +223,7 @@ def test_the_commands(small_geometry: Geometry, tmp_path: Path, monkeypatch: pyt
 
     run = tmp_path / "run"
     said = done("export", run, "--format", "onnx", "--precision", "int8", "-o", tmp_path / "g.onnx")
-    assert "(allowed 1e-04); 2 of 2 large products in 8 bits" in said
+    assert "(allowed 1e-04); 2 of 2 " in said
     made = tmp_path / "g.h5"
     done("generate", run, "--engine", "onnx-int8", "--energies", "uniform:1GeV:5GeV", "-n", 5, "-o", made)
     with ShowerFile(made) as file:
@@ -227,18 +236,18 @@ def test_the_commands(small_geometry: Geometry, tmp_path: Path, monkeypatch: pyt
 
 def test_mistakes(small_geometry: Geometry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "g.onnx"
-    with pytest.raises(CaloforgeError, match="8 bits would save nothing: this model has no product with 16384"):
+    with pytest.raises(CaloforgeError, match="no matrix multiplication with 16384"):
         export_graph(simulator(small_geometry, width=12), "onnx", path, showers=8, precision="int8")
-    with pytest.raises(CaloforgeError, match="8 bits are too few for this model: with only the first of its 2 large"):
+    with pytest.raises(CaloforgeError, match="first of its 2 large"):
         export_graph(simulator(small_geometry, gain=100), "onnx", path, showers=8, precision="int8")
-    whole = check._run
+    whole = parity_module._run
 
     def old_runtime(model: bytes, *rest: Any) -> Any:
         if b"MatMulNBits" in model:
             raise RuntimeError("Only 4b quantization is supported")
         return whole(model, *rest)
 
-    monkeypatch.setattr(check, "_run", old_runtime)
-    with pytest.raises(CaloforgeError, match=r"onnxruntime cannot do products in 8 bits here \(Only 4b"):
+    monkeypatch.setattr(parity_module, "_run", old_runtime)
+    with pytest.raises(CaloforgeError, match=r"onnxruntime cannot run int8.* \(Only 4b"):
         export_graph(simulator(small_geometry), "onnx", path, showers=8, precision="int8")
     assert not list(tmp_path.iterdir())

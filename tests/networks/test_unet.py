@@ -118,7 +118,7 @@ def test_grids_by_name(small_geometry: Geometry) -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda g: grid_of_showers("cylinder", 13, g), "grid 'cylinder' needs layers that are all alike and polar"),
+        (lambda g: grid_of_showers("cylinder", 13, g), "grid 'cylinder' needs the same r and alpha bins"),
         (lambda g: grid_of_showers([3, 2, 2], 13, g), "the grid 3 × 2 × 2 does not hold the 13 features"),
         (lambda g: Grid((3, 4), []), r"1 or 3 axes, not 2: \[3, 4\]"),
         (lambda g: Grid((3, 4, 5), [[2]]), r"pooling needs 3 factors per step here, not \[2\]"),

@@ -140,16 +140,16 @@ def _others(
     simulator: Simulator, engines: str, peer: str | None, path: Path | None
 ) -> Callable[[int], dict[str, Call]]:
     """Number of threads → what is timed besides the torch engine, name → call."""
-    from caloforge.cli.engines import ENGINES, make_engine
     from caloforge.errors import CaloforgeError
-    from caloforge.simulator.engines import TorchEngine
+    from caloforge.export.engines import ENGINES, make_engine
+    from caloforge.inference import TorchEngine
     from caloforge.timing.reference_implementations import nflows_caloman
 
     def timed(name: str, threads: int) -> dict[str, Call]:
         engine = make_engine(name, simulator, threads)
         if isinstance(engine, TorchEngine):
-            return {name: engine.make}
-        return {name: engine.make, name.replace("onnx", "graph"): engine.run_graph}
+            return {name: engine.generate}
+        return {name: engine.generate, name.replace("onnx", "graph"): engine.run_graph}
 
     known = ENGINES[1:]  # torch is timed anyway
     chosen = [word.strip() for word in engines.split(",") if word.strip()]

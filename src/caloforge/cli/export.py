@@ -1,4 +1,4 @@
-"""`caloforge export`: a trained run in the form that other programs take."""
+"""`caloforge export`: a trained run in a form that other programs use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def export(
     precision: str = typer.Option(
         "float32",
         "--precision",
-        help="Of large matrix products: float32, or int8, for speed: as many in 8 bits as the check allows.",
+        help="Of large matrix multiplications: float32, or int8 for speed: as many quantised as the check allows.",
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace files of that name."),
     trust: list[str] = typer.Option(
@@ -36,11 +36,11 @@ def export(
 ) -> None:
     """Write a run as one checked file, with a JSON card that says what is in it.
 
-    A graph takes noise and energy and gives energies: the preprocessing is undone and the threshold applied inside.
-    It is written only if onnxruntime agrees with PyTorch, whose largest difference is printed.
+    A graph maps noise and incident energy to voxel energies, with inverse preprocessing and readout threshold inside.
+    It is written only if onnxruntime agrees with PyTorch; the largest difference is printed.
 
-    With --precision int8 as many large matrix products are done in 8 bits as that agreement allows. Where reading
-    weights is most of a shower's time, as in a wide CaloMan, that makes it faster; `caloforge benchmark` says how much.
+    With --precision int8, as many large matrix multiplications are int8-quantised as that agreement allows. This is
+    faster where reading weights takes most of the time, as in a wide CaloMan; see `caloforge benchmark`.
 
     Example: caloforge export run --format onnx -o caloman.onnx
 
@@ -50,8 +50,9 @@ def export(
     from caloforge.cli.stopping import sigterm_interrupts
     from caloforge.errors import CaloforgeError
     from caloforge.export import FORMATS
+    from caloforge.export.card import card_path
     from caloforge.export.ddml import export_ddml
-    from caloforge.export.graph import card_path, export_graph
+    from caloforge.export.graph import export_graph
     from caloforge.files import prepare_parent, refuse_existing
     from caloforge.registry import importable
     from caloforge.simulator import Simulator

@@ -13,8 +13,8 @@ import typer
 
 if TYPE_CHECKING:
     from caloforge.energies import EnergyLaw
+    from caloforge.inference import Engine
     from caloforge.simulator import Generation, Simulator
-    from caloforge.simulator.engines import Engine
     from caloforge.simulator.shards import Shard
 
 SANE = (0.01, 3.0)
@@ -53,7 +53,7 @@ def generate(
         "--engine",
         help="torch, mostly the fastest for batches; compile (torch.compile, slow to start); onnx (onnxruntime, extra "
         "onnx), the fastest for one shower at a time, and only within the training range of energies; onnx-int8, "
-        "the same with some products in 8 bits.",
+        "the same with int8-quantised matrix multiplications.",
     ),
     workers: int = typer.Option(
         1, "--workers", min=1, help="Batches made at a time, by threads; does not change the showers."
@@ -83,10 +83,10 @@ def generate(
     Example: caloforge generate caloscore --sampler multistep --steps 30 --energies list:4GeV -o few_steps.h5
     """
     from caloforge.cli.console import stdout
-    from caloforge.cli.engines import ENGINES, make_engine
     from caloforge.cli.stopping import sigterm_interrupts
     from caloforge.energies import parse_law
     from caloforge.errors import CaloforgeError
+    from caloforge.export.engines import ENGINES, make_engine
     from caloforge.files import prepare_parent, refuse_existing
     from caloforge.simulator.shards import Shard
 

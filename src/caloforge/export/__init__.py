@@ -1,12 +1,14 @@
-"""A trained run in the form that other programs take: one file per format, and the table below.
+"""A trained run in a form that other programs use: one file per format.
 
-| format | consumer | voxels leave as |
+| format | consumer | voxels |
 |---|---|---|
-| `onnx` | anybody with onnxruntime | MeV, caloforge's order |
+| `onnx` | any program with onnxruntime | MeV, caloforge's order |
 | `atlas` | ATLAS's fast simulation (two named inputs) | fractions of E, per layer r outer, alpha inner |
 | `par04` | Geant4's example Par04, slot of the VAE | fractions of E, r outer, phi, z inner |
-| `calodit2` | Par04's newer slot (11.4), noise drawn inside | GeV, r outer, phi, z inner |
-| `ddml-hdf5` | DDML's playback of showers from a file | GeV on Cartesian cells (shower, x, y, z) |
+| `calodit2` | Par04's newer slot (11.4), noise drawn in the graph | GeV, r outer, phi, z inner |
+| `ddml-hdf5` | DDML's playback of showers from a file | GeV in Cartesian cells (shower, x, y, z) |
+
+The graphs are traced, checked and written by `caloforge.export.graph`; `caloforge.export.engines` generates with them.
 """
 
 from __future__ import annotations

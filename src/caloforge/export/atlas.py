@@ -1,8 +1,8 @@
-"""`atlas`: the shape of graph that ATLAS's fast simulation runs.
+"""`atlas`: for ATLAS's fast simulation.
 
-`node_0` is noise from N(1/2, 1/2), the seeds of its GANs; `node_1` is ln(E/E_min)/ln(E_max/E_min) with the ends of the
-training range. The output `out_0` is voxel energies as fractions of E, layer by layer, in a layer r outer and alpha
-inner (caloforge's own order is the other way round).
+`node_0` is noise of mean and standard deviation 1/2, the seeds of its GANs; `node_1` is ln(E/E_min)/ln(E_max/E_min)
+with the ends of the training range. The output `out_0` is voxel energies as fractions of E, layer by layer, in a layer
+r outer and alpha inner (caloforge's own order is the other way round).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Atlas(GraphFormat):
         self.order = alpha_inner(target.geometry)
         if not target.low < target.high:
             raise CaloforgeError(
-                f"atlas needs a range of incident energies, and the run was trained at {target.low:g} MeV only"
+                f"atlas needs a range of incident energies, but the run was trained at {target.low:g} MeV only"
             )
 
     def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:
@@ -56,7 +56,7 @@ class Atlas(GraphFormat):
     def describe(self) -> dict[str, Any]:
         return {
             "inputs": {
-                "node_0": {"shape": ["N", self.target.noise_dim], "what": "independent numbers from N(0.5, 0.5)"},
+                "node_0": {"shape": ["N", self.target.latent_dim], "what": "independent numbers from N(0.5, 0.5)"},
                 "node_1": {
                     "shape": ["N", 1],
                     "what": "ln(E/E_min)/ln(E_max/E_min)",
@@ -70,10 +70,10 @@ class Atlas(GraphFormat):
 
 
 def alpha_inner(geometry: Geometry) -> np.ndarray:
-    """(V,) caloforge's number of each voxel in the order layer, r, alpha.
+    """(V,) caloforge's index of each voxel in the order layer, r, alpha.
 
     Raises:
-        CaloforgeError: a layer has no r and alpha.
+        CaloforgeError: a layer is Cartesian.
     """
     order = []
     for layer, part in zip(geometry.layers, geometry.slices, strict=True):

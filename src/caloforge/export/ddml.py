@@ -1,10 +1,10 @@
 """`ddml-hdf5`: showers for DDML to play back from a file.
 
-DDML reads a rank-4 dataset (shower, x, y, z) of cell energies and hands out one shower after another; energies are
-not looked up, so a file is made for the incident energies of the job that will read it. The dataset is `layers`, which
-also goes by `events` in the same file, the name that newer versions of the reader ask for. x and y are transverse, z
-is the layer; cells hold GeV. A voxel's energy is taken as spread evenly over its area, and each cell gets the share of
-the area that lies in it (`caloforge.geometry.cells`).
+DDML reads a rank-4 dataset (shower, x, y, z) of cell energies and returns one shower after another; it does not look
+energies up, so a file is generated for the incident energies of the job that will read it. The dataset is `layers`,
+with a link `events`, the name that newer versions of the reader use. x and y are transverse, z is the layer; cells are
+in GeV. A voxel's energy is assumed uniform over its area, and each cell gets the fraction of the area that lies in it
+(`caloforge.geometry.cells`).
 """
 
 from __future__ import annotations
@@ -20,10 +20,9 @@ import numpy as np
 
 from caloforge import __version__
 from caloforge.errors import CaloforgeError
+from caloforge.export.card import card_path, provenance_of
 from caloforge.export.formats import Mesh
-from caloforge.export.graph import card_path, provenance_of
 from caloforge.files import atomic_path, write_json
-from caloforge.geometry import Layer
 from caloforge.geometry.cells import cell_edges, shared_areas
 from caloforge.simulator import Simulator
 from caloforge.simulator.generation import check_voxels
@@ -43,7 +42,7 @@ def export_ddml(
     compression: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
-    """Generate showers, put them on Cartesian cells and write them, with a card beside the file (`.json`).
+    """Generate showers, resample them to Cartesian cells and write them, with a card next to the file (`.json`).
 
     Args:
         simulator: of a regular polar mesh.
@@ -60,11 +59,11 @@ def export_ddml(
 
     Raises:
         CaloforgeError: the geometry has no regular mesh, the cells are too small or not positive, an argument is out
-            of its range, or the model made a voxel that is no energy.
+            of its range, or the model gave a voxel that is negative or not finite.
     """
     mesh = Mesh.of(simulator.geometry, "ddml-hdf5")
-    layer = simulator.geometry.layers[0]
-    assert isinstance(layer, Layer)
+    layer = simulator.geometry.polar_mesh
+    assert layer is not None
     if cell_size is not None and not 0.01 * layer.r_edges[-1] <= cell_size <= 2 * layer.r_edges[-1]:
         raise CaloforgeError(
             f"cells of {cell_size:g} mm do not suit a mesh of radius {layer.r_edges[-1]:g} mm; give "
@@ -72,7 +71,7 @@ def export_ddml(
         )
     edges = cell_edges(layer, cell_size)
     n = len(edges) - 1
-    # Shares of each voxel: columns sum to 1, so no energy is lost or made.
+    # Fractions of each voxel: columns sum to 1, so energy is conserved.
     shares = shared_areas(layer, edges).multiply(1 / layer.areas).tocsr()
     low, high = simulator.provenance.get("energy_range_mev", (0.0, np.inf))
     energies = np.asarray(energies, dtype=np.float64)
@@ -99,14 +98,14 @@ def export_ddml(
             cells = file.create_dataset("layers", shape, "f4", chunks=(rows, *shape[1:]), **options)
             file["events"] = cells  # a second name of the same data
             start = 0
-            for made in simulator.stream(inside, seed, batch_size):
-                check_voxels(made.voxels, start, simulator)
-                per_layer = made.voxels.reshape(-1, mesh.n_z, mesh.n_alpha * mesh.n_r).astype(np.float64)
+            for showers in simulator.stream(inside, seed, batch_size):
+                check_voxels(showers.voxels, start, simulator)
+                per_layer = showers.voxels.reshape(-1, mesh.n_z, mesh.n_alpha * mesh.n_r).astype(np.float64)
                 grid = (shares @ per_layer.reshape(-1, shares.shape[1]).T).T.reshape(-1, mesh.n_z, n, n)
-                cells[start : start + len(made)] = GEV * grid.transpose(0, 2, 3, 1)
-                start += len(made)
+                cells[start : start + len(showers)] = GEV * grid.transpose(0, 2, 3, 1)
+                start += len(showers)
                 if progress is not None:
-                    progress(len(made))
+                    progress(len(showers))
             file["incident_energies"] = inside[:, None]
             for key, value in card.items():
                 file.attrs[key] = value if isinstance(value, str | int | float) else json.dumps(value)

@@ -1,7 +1,7 @@
-"""What a consumer's format is: its inputs from noise and energy, its output from voxels, and both undone again.
+"""A consumer's format: its inputs from noise and energy, its output from voxels, and the inverses of both.
 
-A format never sees the model. It says how the consumer asks (`inputs`, undone by `read`) and what it wants back
-(`write`, undone by `restore`); the same few lines build the graph and check it.
+A format never sees the model. It defines what the consumer passes (`inputs`, inverted by `read`) and what it expects
+(`write`, inverted by `restore`); the same few lines build the graph and check it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from caloforge.errors import CaloforgeError
-from caloforge.geometry import Geometry, Layer
+from caloforge.geometry import Geometry
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Target:
 
     Args:
         geometry: the voxels.
-        noise_dim: D, numbers from N(0, 1) that one shower takes.
+        latent_dim: D, dimension of a shower's noise.
         low, high: training range of the incident energy in MeV; energies outside are moved to its ends.
     """
 
     geometry: Geometry
-    noise_dim: int
+    latent_dim: int
     low: float
     high: float
 
@@ -52,14 +52,14 @@ class GraphFormat(ABC):
     batch: ClassVar[int | None] = None
     """Showers per call; None is any number."""
     draws_noise: ClassVar[bool] = False
-    """Whether the graph draws its noise itself: `noise` is then no input of the shipped file."""
+    """Whether the graph draws its noise itself: `noise` is then not an input of the exported file."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
 
     @abstractmethod
     def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:
-        """What the consumer would put in for noise (B, D) from N(0, 1) and energies (B, 1) in MeV."""
+        """What the consumer would pass for noise (B, D) from N(0, 1) and energies (B, 1) in MeV."""
 
     @abstractmethod
     def read(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,7 +67,7 @@ class GraphFormat(ABC):
 
     @abstractmethod
     def write(self, voxels: Tensor, energies: Tensor) -> Tensor:
-        """Inside the graph: voxels (B, V) in MeV and clamped energies (B, 1) to what the consumer takes."""
+        """Inside the graph: voxels (B, V) in MeV and clamped energies (B, 1) to what the consumer expects."""
 
     @abstractmethod
     def restore(self, output: np.ndarray, energies: np.ndarray) -> np.ndarray:
@@ -82,8 +82,8 @@ class GraphFormat(ABC):
 class Mesh:
     """A regular polar mesh, and its two orders of voxels.
 
-    caloforge's order is (z, alpha, r) with r fastest, Geant4's Par04 (r, phi, z) with z fastest. Both begin alpha
-    (phi) at -pi.
+    caloforge's order is (z, alpha, r) with r fastest, that of Geant4's Par04 is (r, phi, z) with z fastest. In both
+    alpha (phi) starts at -pi.
 
     Args:
         n_z, n_alpha, n_r: its sizes.
@@ -101,21 +101,18 @@ class Mesh:
 
     @classmethod
     def of(cls, geometry: Geometry, consumer: str) -> Mesh:
-        """The mesh of a geometry whose layers are all alike.
+        """The mesh of a geometry whose layers all have the same r and alpha bins.
 
         Raises:
-            CaloforgeError: they are not.
+            CaloforgeError: they have not.
         """
-        first = geometry.layers[0]
-        if not isinstance(first, Layer) or any(
-            not isinstance(layer, Layer) or layer.shape != first.shape or layer.r_edges != first.r_edges
-            for layer in geometry.layers
-        ):
+        layer = geometry.polar_mesh
+        if layer is None:
             raise CaloforgeError(
                 f"{consumer} takes a regular mesh, the same r and alpha bins in every layer, as ds2 or ds3 have; "
                 f"'{geometry.name}' has none: export it as onnx or atlas"
             )
-        return cls(geometry.n_layers, first.n_alpha, first.n_r)
+        return cls(geometry.n_layers, layer.n_alpha, layer.n_r)
 
     def to_consumer(self, voxels: Tensor) -> Tensor:
         """(B, V) in caloforge's order → (B, V) in (r, phi, z)."""

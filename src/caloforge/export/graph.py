@@ -1,61 +1,53 @@
 """From a run to one checked ONNX file and its card.
 
-The graph is recorded once, with its noise as an input and with a second output, the voxels before the readout
-threshold. So it is run in onnxruntime and compared to PyTorch (`caloforge.export.check`), and again if it then does
-products in 8 bits (`caloforge.export.int8`); only then is the second output cut off, the noise drawn inside where the
-format wants that, and the file written. What ships is what was checked.
+The graph is traced once, with its noise as an input and with a second output, the voxels before the readout threshold.
+So it is run in onnxruntime and compared with PyTorch (`caloforge.export.parity`), and again if its matrix
+multiplications are then int8-quantised (`caloforge.export.int8`); only then is the second output removed, the noise
+drawn inside where the format wants that, and the file written. The graph that is written is the one that was checked.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
-from io import BytesIO, StringIO
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.onnx import symbolic_helper
 
 from caloforge import __version__
-from caloforge.errors import CaloforgeError, missing_extra
+from caloforge.errors import CaloforgeError
 from caloforge.export import GRAPHS
-from caloforge.export.check import Parity, check_parity
+from caloforge.export.card import card_path, provenance_of
 from caloforge.export.formats import GraphFormat, Target
-from caloforge.export.int8 import in_8_bits
+from caloforge.export.int8 import quantised
+from caloforge.export.parity import Parity, check_parity, without_thresholds
+from caloforge.export.tracing import Exporter, require_onnx, to_onnx
 from caloforge.files import atomic_path, write_json
+from caloforge.inference import optimised
 from caloforge.models import MODELS
 from caloforge.models.base import LatentModel, ShowerModel
 from caloforge.simulator import Simulator
-from caloforge.transforms import Compose, ReadoutThreshold
+from caloforge.transforms import Compose, ReadoutThreshold, Transform
 
 if TYPE_CHECKING:
     import onnx
 
-Exporter = Literal["dynamo", "legacy"]
 Precision = Literal["float32", "int8"]
 
 RAW = "before_threshold"
-"""Name of the output that is checked and cut off."""
-
-BATCH = "batch"
-
-OPSET = 17
-"""Of ONNX, for the legacy exporter."""
+"""Name of the output that is checked and removed."""
 
 
 class GeneratorGraph(nn.Module):
-    """A consumer's inputs → what it takes, and the same before the threshold.
+    """A consumer's inputs → its output, and the same before the threshold.
 
     Args:
         form: the consumer's format.
-        decode: (noise, c) → x.
-        transforms: the preprocessing to undo.
+        decode: (z, c) → x.
+        transforms: the preprocessing to invert.
     """
 
     low: Tensor
@@ -68,32 +60,32 @@ class GeneratorGraph(nn.Module):
         self.register_buffer("high", torch.tensor(form.target.high))
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        noise, energies = self.form.read(*inputs)
+        z, energies = self.form.read(*inputs)
         energies = torch.clamp(energies, self.low, self.high)
         c = self.transforms.condition(energies)
-        raw, voxels = undone_raw(self.transforms, self.decode(noise, c), c)
+        raw, voxels = inverted(self.transforms, self.decode(z, c), c)
         return self.form.write(voxels, energies), self.form.write(raw, energies)
 
 
-def undone_raw(transforms: Compose, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+def inverted(transforms: Compose, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
     """Voxels in MeV (B, V) without readout thresholds, and with them."""
-    chain = list(transforms)
+    chain: list[Transform] = list(transforms)
     outer = 0
     while outer < len(chain) and isinstance(chain[outer], ReadoutThreshold):
         outer += 1
 
-    def undo(part: list[Any], x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    def invert(part: list[Transform], x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         for transform in reversed(part):
             x, c = transform.inverse(x, c)
         return x, c
 
-    raw, _ = undo([t for t in chain if not isinstance(t, ReadoutThreshold)], x, c)
+    raw = without_thresholds(transforms, x, c)
     inner = chain[outer:]
     if any(isinstance(t, ReadoutThreshold) for t in inner):
-        cut, c = undo(inner, x, c)
+        cut, c = invert(inner, x, c)
     else:
-        cut = raw  # what the two have in common is recorded once
-    return raw, undo(chain[:outer], cut, c)[0]
+        cut = raw  # the common part is traced once
+    return raw, invert(chain[:outer], cut, c)[0]
 
 
 class _Decode(nn.Module):
@@ -103,54 +95,100 @@ class _Decode(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, noise: Tensor, c: Tensor) -> Tensor:
-        return self.model.decode(noise, c)
+    def forward(self, z: Tensor, c: Tensor) -> Tensor:
+        return self.model.decode(z, c)
 
 
 def decoder_of(model: ShowerModel) -> nn.Module:
-    """(noise, c) → x as a module that can be recorded.
+    """(z, c) → x as a module that can be traced, optimised for inference where that form is known.
 
     Raises:
-        CaloforgeError: the model is not a `LatentModel`, or says by `export_obstacle` why it cannot be exported.
+        CaloforgeError: the model is not a `LatentModel`, or has an `export_obstacle`.
     """
     name = MODELS.name_of(type(model))
     if model.export_obstacle:
         raise CaloforgeError(f"the model '{name}' cannot be exported: {model.export_obstacle}")
+    fast = optimised(model, traced=True)
+    if fast is not None:
+        return fast
     if not isinstance(model, LatentModel):
         raise CaloforgeError(
-            f"the model '{name}' cannot be exported: it draws its noise itself; derive it from LatentModel, with "
+            f"the model '{name}' cannot be exported: it draws its noise itself; derive it from `LatentModel`, with "
             "`latent_dim` and `decode(z, c)`"
         )
-    fast = model.lowered(graph=True)
-    return _Decode(model) if fast is None else fast
+    return _Decode(model)
 
 
 def target_of(simulator: Simulator) -> Target:
-    """What of a simulator the formats need to know.
+    """What the formats need to know of a simulator.
 
     Raises:
-        CaloforgeError: the run does not say its range of energies.
+        CaloforgeError: the run does not give its range of energies.
     """
     if "energy_range_mev" not in simulator.provenance:
         raise CaloforgeError(
-            "the run does not say its range of energies, to which the graph would clamp: train it again"
+            "the run does not give its range of energies, to which the graph would clamp: train it again"
         )
     low, high = simulator.provenance["energy_range_mev"]
-    assert isinstance(simulator.model, LatentModel)
+    assert isinstance(simulator.model, LatentModel)  # `decoder_of` accepts no other
     return Target(simulator.geometry, simulator.model.latent_dim, float(low), float(high))
 
 
-def require_onnx() -> None:
-    """See to it that recording and running graphs is possible.
+@dataclass(frozen=True)
+class CheckedGraph:
+    """A graph that agrees with PyTorch.
+
+    Args:
+        content: of the ONNX file, with the card in its metadata.
+        card: what it is.
+        parity: how well it agrees.
+    """
+
+    content: bytes
+    card: dict[str, Any]
+    parity: Parity
+
+
+def checked_graph(
+    simulator: Simulator,
+    name: str,
+    *,
+    exporter: Exporter = "legacy",
+    precision: Precision = "float32",
+    showers: int = 256,
+    seed: int = 1,
+) -> CheckedGraph:
+    """Trace a run and compare the graph with PyTorch.
+
+    Args:
+        simulator: a loaded run, float32 on the CPU.
+        name: of a format in `GRAPHS`.
+        exporter: PyTorch's exporter: TorchScript's (`legacy`), in seconds, or `dynamo`, newer and slower.
+        precision: of large matrix multiplications; `int8` quantises as many as the tolerance allows.
+        showers: compared.
+        seed: of their noise and energies.
 
     Raises:
-        CaloforgeError: a package of the extra `onnx` is absent.
+        CaloforgeError: the model or the geometry does not fit the format, a package is absent, the exporter cannot
+            trace the model, the two disagree, or no matrix multiplication can be quantised.
     """
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        try:
-            __import__(package)
-        except ImportError:
-            raise missing_extra(package, "onnx", "exporting to ONNX") from None
+    require_onnx()
+    decode = decoder_of(simulator.model)
+    form = GRAPHS.resolve(name)(target_of(simulator))
+    graph = traced(GeneratorGraph(form, decode, simulator.transforms).eval(), exporter)
+
+    def check(model: onnx.ModelProto) -> Parity:
+        return check_parity(model.SerializeToString(), form, simulator, showers, seed)
+
+    parity = check(graph)
+    if precision == "int8":
+        graph, parity = quantised(graph, check)
+    _finish(graph, form)
+    card = describe(simulator, form, parity, exporter)
+    for key, value in card.items():
+        entry = graph.metadata_props.add()
+        entry.key, entry.value = f"caloforge.{key}", value if isinstance(value, str) else json.dumps(value)
+    return CheckedGraph(graph.SerializeToString(), card, parity)
 
 
 def export_graph(
@@ -163,55 +201,27 @@ def export_graph(
     showers: int = 256,
     seed: int = 1,
 ) -> Parity:
-    """Write `path` (ONNX) and its card beside it (`.json`), both only if onnxruntime agrees with PyTorch.
+    """Write `path` (ONNX) and its card next to it (`.json`), both only if onnxruntime agrees with PyTorch.
 
     Args:
-        simulator: a loaded run, float32 on the CPU.
-        name: of a format in `GRAPHS`.
-        path: the file to write.
-        exporter: PyTorch's exporter: by TorchScript (`legacy`), in seconds, or `dynamo`, newer and slower.
-        precision: of large matrix products; `int8` rounds as many as agreement allows (`caloforge.export.int8`).
-        showers: compared.
-        seed: of their noise and energies.
+        path: the file to write. Further arguments as of `checked_graph`.
 
     Returns:
-        How far apart the two were.
+        How well the two agree.
 
     Raises:
-        CaloforgeError: the model or the geometry does not fit the format, a package is absent, the exporter cannot
-            record the model, the two disagree, or no product can be done in 8 bits.
+        CaloforgeError: what `checked_graph` raises.
     """
-    require_onnx()
-    decode = decoder_of(simulator.model)
-    form = GRAPHS.resolve(name)(target_of(simulator))
-    graph = GeneratorGraph(form, decode, simulator.transforms).eval()
-    recorded = _record(graph, form, exporter)
-
-    def check(model: onnx.ModelProto) -> Parity:
-        return check_parity(model.SerializeToString(), form, simulator, showers, seed)
-
-    parity = check(recorded)
-    if precision == "int8":
-        recorded, parity = in_8_bits(recorded, check)
-    _finish(recorded, form)
-    card = describe(simulator, form, parity, exporter)
-    for key, value in card.items():
-        entry = recorded.metadata_props.add()
-        entry.key, entry.value = f"caloforge.{key}", value if isinstance(value, str) else json.dumps(value)
-    content = recorded.SerializeToString()
+    graph = checked_graph(simulator, name, exporter=exporter, precision=precision, showers=showers, seed=seed)
     with atomic_path(path) as partial:
-        partial.write_bytes(content)
-    write_json(card_path(path), {**card, "file": path.name, "sha256": hashlib.sha256(content).hexdigest()})
-    return parity
-
-
-def card_path(path: Path) -> Path:
-    """Where the card of an exported file is."""
-    return path.with_name(path.name + ".json")
+        partial.write_bytes(graph.content)
+    digest = hashlib.sha256(graph.content).hexdigest()
+    write_json(card_path(path), {**graph.card, "file": path.name, "sha256": digest})
+    return graph.parity
 
 
 def describe(simulator: Simulator, form: GraphFormat, parity: Parity, exporter: str) -> dict[str, Any]:
-    """The card: everything that somebody who has only the file must know."""
+    """The card of a graph."""
     return {
         "format": form.name,
         "summary": form.summary,
@@ -223,100 +233,20 @@ def describe(simulator: Simulator, form: GraphFormat, parity: Parity, exporter: 
     }
 
 
-def provenance_of(simulator: Simulator) -> dict[str, Any]:
-    """Geometry, units, training data, versions and hash, for a card."""
-    known = simulator.provenance
-    keys = ("recipe", "particle", "detector", "training_file", "training_source", "training_showers")
-    thresholds = [t.value for t in simulator.transforms if isinstance(t, ReadoutThreshold)]
-    return {
-        "units": {"energy": "MeV unless said otherwise", "length": "mm", "angle": "rad"},
-        "readout_threshold_mev": max(thresholds, default=0.0),
-        "model": MODELS.name_of(type(simulator.model)),
-        "n_parameters": simulator.n_parameters,
-        "weights_sha256": known.get("weights_sha256", "unknown"),
-        "training": {key: known[key] for key in keys if key in known},
-        "caloforge_version": __version__,
-        "torch_version": str(torch.__version__),
-        "geometry": simulator.geometry.to_dict(),
-    }
+def traced(graph: GeneratorGraph, exporter: Exporter) -> onnx.ModelProto:
+    """The graph in ONNX, with both outputs and with noise as an input.
 
-
-def _record(graph: GeneratorGraph, form: GraphFormat, exporter: Exporter) -> onnx.ModelProto:
-    import onnx
-
-    # Three showers, because recorders take a batch of one for a constant.
-    noise, energies = torch.zeros(3, form.target.noise_dim), torch.full((3, 1), form.target.high)
+    Raises:
+        CaloforgeError: the exporter cannot trace the model.
+    """
+    form = graph.form
+    noise, energies = torch.zeros(3, form.target.latent_dim), torch.full((3, 1), form.target.high)
     example = form.inputs(noise, energies)
-    names: dict[str, Any] = {"input_names": list(form.input_names), "output_names": [form.output_name, RAW]}
-    with torch.no_grad(), _quiet():
-        try:
-            if exporter == "legacy":
-                for name, symbolic in _SYMBOLICS.items():
-                    torch.onnx.register_custom_op_symbolic(name, symbolic, OPSET)
-                axes = {name: {0: BATCH} for name in (*form.input_names, form.output_name, RAW)}
-                out = BytesIO()
-                options: dict[str, Any] = {"dynamo": False, "opset_version": OPSET, "dynamic_axes": axes}
-                torch.onnx.export(graph, example, out, **options, **names)  # type: ignore[arg-type]
-                recorded = onnx.load_from_string(out.getvalue())
-            else:
-                shapes = {"inputs": tuple({0: torch.export.Dim(BATCH)} for _ in example)}
-                program = torch.onnx.export(graph, example, dynamo=True, verbose=False, dynamic_shapes=shapes, **names)
-                assert program is not None
-                recorded = program.model_proto
-        except CaloforgeError:
-            raise
-        except Exception as error:  # the exporters raise whatever stopped them
-            said = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip() or type(error).__name__
-            why = said.splitlines()[0][:120].rstrip(": ")
-            other = "legacy" if exporter == "dynamo" else "dynamo"
-            raise CaloforgeError(
-                f"PyTorch's exporter '{exporter}' cannot record this model ({why}): "
-                f"try caloforge export --exporter {other}"
-            ) from None
-    if form.batch is not None:
-        for value in (*recorded.graph.input, *recorded.graph.output):
-            value.type.tensor_type.shape.dim[0].dim_value = form.batch
-        del recorded.graph.value_info[:]  # inner shapes, which may still speak of any batch
-    return recorded
-
-
-@symbolic_helper.parse_args("v", "f", "f")
-def _threshold(graph: Any, x: Any, threshold: float, value: float) -> Any:
-    if value == 0:
-        return graph.op("ThresholdedRelu", x, alpha_f=threshold)
-    limit, instead = (graph.op("Constant", value_t=torch.tensor(number)) for number in (threshold, value))
-    return graph.op("Where", graph.op("Greater", x, limit), x, instead)
-
-
-@symbolic_helper.parse_args("v", "f")
-def _softshrink(graph: Any, x: Any, bound: float) -> Any:
-    return graph.op("Shrink", x, lambd_f=bound, bias_f=bound)
-
-
-_SYMBOLICS: dict[str, Callable[..., Any]] = {"aten::threshold": _threshold, "aten::softshrink": _softshrink}
-"""Single operations of ONNX for which the legacy exporter has several, or none."""
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporters talk a lot, and none of it is for the user."""
-    import logging
-
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    return to_onnx(graph, example, form.input_names, (form.output_name, RAW), exporter, form.batch)
 
 
 def _finish(model: onnx.ModelProto, form: GraphFormat) -> None:
-    """Cut off the checked output with all that only it needs; let the graph draw its noise if the format says so."""
+    """Remove the checked output with all that only it needs; draw the noise inside if the format says so."""
     import onnx
 
     graph = model.graph
@@ -325,7 +255,7 @@ def _finish(model: onnx.ModelProto, form: GraphFormat) -> None:
         assert form.batch is not None
         noise = next(value for value in graph.input if value.name == "noise")
         graph.input.remove(noise)
-        shape = [form.batch, form.target.noise_dim]
+        shape = [form.batch, form.target.latent_dim]
         node = onnx.helper.make_node("RandomNormal", [], ["noise"], dtype=onnx.TensorProto.FLOAT, shape=shape)
         graph.node.insert(0, node)
     wanted = {value.name for value in graph.output}

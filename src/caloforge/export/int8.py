@@ -1,14 +1,14 @@
-"""8-bit products: as many of a graph's as agreement with PyTorch allows, for speed.
+"""int8-quantised matrix multiplications: as many of a graph's as agreement with PyTorch allows, for speed.
 
-A single shower's time is mostly that of reading weights, so large matrix products are handed to onnxruntime's
-operator `MatMulNBits` (domain `com.microsoft`, on x86 since onnxruntime 1.22), which reads 8 bits per weight. An
-output's weights come in blocks of `BLOCK` inputs; with s = max|w| / 127 of a block, w becomes round(w / s). The
-operator rounds the inputs in the same way whenever it runs, and adds up whole numbers. Small products, nonlinearities
-and splines stay in float32.
+The time of a single shower is mostly spent on reading weights, so large matrix multiplications are replaced by
+onnxruntime's operator `MatMulNBits` (domain `com.microsoft`, on x86 since onnxruntime 1.22), which reads 8 bits per
+weight. An output's weights come in blocks of `BLOCK` inputs; with s = max|w| / 127 of a block, w becomes round(w / s).
+The operator quantises its inputs in the same way at run time, and accumulates integers. Small multiplications,
+nonlinearities and splines stay in float32.
 
-Rounding near the output goes straight into the voxels; what is rounded early, such as the codes of CaloMan's flow,
-moves them much less. So the last large products stay in float32, as few as bring the showers to the tolerance that
-graphs in float32 keep to (`caloforge.export.check`).
+Rounding near the output goes straight into the voxels; rounding early on, such as of the codes of CaloMan's flow,
+affects them much less. So the last large multiplications stay in float32, as few as keep the showers within the
+tolerance of float32 graphs (`caloforge.export.parity`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from caloforge.errors import CaloforgeError
-from caloforge.export.check import TOLERANCE, Disagreement, Parity
+from caloforge.export.parity import TOLERANCE, Disagreement, Parity
 
 if TYPE_CHECKING:
     import onnx
@@ -30,64 +30,64 @@ BLOCK = 32
 """Inputs that share a scale, a power of two."""
 
 LEAST_INPUTS, LEAST_WEIGHTS = 32, 16_384
-"""Products with fewer stay as they are: there is little to read, and splines and conditions want all digits."""
+"""Multiplications with fewer stay in float32: there is little to read, and splines and conditions need precision."""
 
 
-def in_8_bits(model: onnx.ModelProto, check: Callable[[onnx.ModelProto], Parity]) -> tuple[onnx.ModelProto, Parity]:
-    """A copy with all large products in 8 bits except the last ones, as few as the check asks for.
+def quantised(model: onnx.ModelProto, check: Callable[[onnx.ModelProto], Parity]) -> tuple[onnx.ModelProto, Parity]:
+    """A copy with all large matrix multiplications quantised except the last ones, as few as the check allows.
 
     Args:
-        model: in float32, as it was recorded.
-        check: a graph → how far it is from PyTorch; raises `Disagreement` if that is too far.
+        model: in float32, as traced.
+        check: a graph → its parity with PyTorch; raises `Disagreement` where a difference is too large.
 
     Returns:
-        The copy, and what the check says of it.
+        The copy, and its parity.
 
     Raises:
-        CaloforgeError: there is no large product, none may be rounded, or onnxruntime cannot run the copy.
+        CaloforgeError: there is no large multiplication, none can be quantised, or onnxruntime cannot run the copy.
     """
     large = large_products(model)
     if not large:
         raise CaloforgeError(
-            f"8 bits would save nothing: this model has no product with {LEAST_WEIGHTS} constant weights or more; "
-            "leave it in float32"
+            f"int8 would save nothing: this model has no matrix multiplication with {LEAST_WEIGHTS} constant weights "
+            "or more; leave it in float32"
         )
 
     agreed: dict[int, tuple[onnx.ModelProto, Parity]] = {}
 
     def agrees(kept: int) -> bool:
-        rounded = with_int8_products(model, large[: len(large) - kept])
+        copy = with_int8_products(model, large[: len(large) - kept])
         try:
-            agreed[kept] = rounded, check(rounded)
+            agreed[kept] = copy, check(copy)
         except Disagreement:
             return False
         except Exception as error:  # onnxruntime's have no class of their own
             said = str(error).strip().splitlines() or [type(error).__name__]
             raise CaloforgeError(
-                f"onnxruntime cannot do products in 8 bits here ({said[0][:160]}): version 1.22 and later can on "
-                "x86; leave the graph in float32"
+                f"onnxruntime cannot run int8-quantised matrix multiplications here ({said[0][:160]}): version 1.22 "
+                "and later can on x86; leave the graph in float32"
             ) from None
         return True
 
     kept = bisect_left(range(len(large)), True, key=agrees)
     if kept not in agreed:
         raise CaloforgeError(
-            f"8 bits are too few for this model: with only the first of its {len(large)} large products rounded it "
-            f"disagrees with PyTorch by more than {TOLERANCE:.0e} E_inc; leave it in float32"
+            f"int8 is too coarse for this model: with only the first of its {len(large)} large matrix multiplications "
+            f"quantised it disagrees with PyTorch by more than {TOLERANCE:.0e} E_inc; leave it in float32"
         )
-    rounded, parity = agreed[kept]
-    words = f"{len(large) - kept} of {len(large)} large products in 8 bits, all else in float32"
-    return rounded, replace(parity, precision=words)
+    copy, parity = agreed[kept]
+    words = f"{len(large) - kept} of {len(large)} large matrix multiplications in int8, all else in float32"
+    return copy, replace(parity, precision=words)
 
 
 def large_products(model: onnx.ModelProto) -> list[str]:
-    """Outputs of products with at least `LEAST_INPUTS` inputs and `LEAST_WEIGHTS` constant weights, in their order."""
+    """Outputs, in order, of matrix multiplications with `LEAST_INPUTS` inputs and `LEAST_WEIGHTS` weights or more."""
     constants = _constants(model.graph)
     return [node.output[0] for node in model.graph.node if _weight(node, constants) is not None]
 
 
 def with_int8_products(model: onnx.ModelProto, outputs: Collection[str]) -> onnx.ModelProto:
-    """A copy in which the products with these outputs are done in 8 bits.
+    """A copy in which the matrix multiplications with these outputs are int8-quantised.
 
     Args:
         model: in float32.
@@ -101,16 +101,16 @@ def with_int8_products(model: onnx.ModelProto, outputs: Collection[str]) -> onnx
     constants = _constants(graph)
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        nodes += _rounded(node, constants, graph) if node.output[0] in outputs else [node]
+        nodes += _int8_node(node, constants, graph) if node.output[0] in outputs else [node]
     del graph.node[:]
     graph.node.extend(nodes)
     out.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
     return out
 
 
-def round_to_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (outputs, inputs) → whole numbers from 1 to 255, of which 128 is zero, (outputs, blocks, BLOCK), and
-    the scale of each block (outputs, blocks)."""
+def quantise_weights(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Weights (outputs, inputs) → integers from 1 to 255, of which 128 means zero, (outputs, blocks, BLOCK), and the
+    scale of each block (outputs, blocks)."""
     n_out, n_in = weight.shape
     padded = np.pad(weight, ((0, 0), (0, -n_in % BLOCK))).reshape(n_out, -1, BLOCK)
     scale = np.abs(padded).max(axis=2) / np.float32(127)
@@ -119,7 +119,7 @@ def round_to_int8(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
-    """Name → value of what stands in the graph, also under other names."""
+    """Name → value of the constants in the graph, aliases included."""
     from onnx import numpy_helper
 
     constants = {value.name: numpy_helper.to_array(value) for value in graph.initializer}
@@ -130,7 +130,7 @@ def _constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
 
 
 def _weight(node: onnx.NodeProto, constants: dict[str, np.ndarray]) -> np.ndarray | None:
-    """The weights (outputs, inputs) of a large product; None for anything else."""
+    """The weights (outputs, inputs) of a large matrix multiplication; None for any other node."""
     from onnx import helper
 
     if node.op_type not in ("Gemm", "MatMul") or node.input[1] not in constants:
@@ -144,14 +144,14 @@ def _weight(node: onnx.NodeProto, constants: dict[str, np.ndarray]) -> np.ndarra
     return weight if weight.shape[1] >= LEAST_INPUTS else None
 
 
-def _rounded(node: onnx.NodeProto, constants: dict[str, np.ndarray], graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """What does this product in 8 bits; its rounded weights are added to the graph."""
+def _int8_node(node: onnx.NodeProto, constants: dict[str, np.ndarray], graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The int8-quantised form of a matrix multiplication; its weights are added to the graph."""
     from onnx import helper, numpy_helper
 
     weight = _weight(node, constants)
     assert weight is not None
     n_out, n_in = weight.shape
-    whole, scale = round_to_int8(weight)
+    whole, scale = quantise_weights(weight)
     result = node.output[0]
     name = f"{result}_int8"
     graph.initializer.append(numpy_helper.from_array(whole, name))

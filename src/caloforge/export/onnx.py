@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from caloforge.export.formats import GraphFormat
+from caloforge.inference.onnx_engine import INPUTS, OUTPUT
 
 
 class Onnx(GraphFormat):
@@ -15,8 +16,8 @@ class Onnx(GraphFormat):
 
     name = "onnx"
     summary = "generic: noise and incident energy in MeV to voxels in MeV"
-    input_names = ("noise", "incident_energy")
-    output_name = "voxels"
+    input_names = INPUTS
+    output_name = OUTPUT
 
     def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:
         return noise, energies
@@ -34,7 +35,7 @@ class Onnx(GraphFormat):
     def describe(self) -> dict[str, Any]:
         return {
             "inputs": {
-                "noise": {"shape": ["N", self.target.noise_dim], "what": "independent numbers from N(0, 1)"},
+                "noise": {"shape": ["N", self.target.latent_dim], "what": "independent numbers from N(0, 1)"},
                 "incident_energy": {"shape": ["N", 1], "what": "incident energy", "unit": "MeV"},
             },
             "output": {"voxels": {"shape": ["N", self.target.geometry.n_voxels], "unit": "MeV"}},

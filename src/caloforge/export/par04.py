@@ -1,7 +1,7 @@
 """`par04`: for Geant4's example Par04, in the slot of its VAE.
 
 One float input (1, D + 4): noise from N(0, 1), E/1 024 000 MeV, theta/90°, and a one-hot of two geometries. Angle and
-geometry are read and ignored: the run knows one of each. The output is fractions of E, flat: r outer, phi, z inner.
+geometry are ignored: the run has one of each. The output is fractions of E, flat: r outer, phi, z inner.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from caloforge.export.formats import GraphFormat, Mesh, Target
 
 ENERGY_UNIT = 1_024_000.0
-"""MeV that Par04 calls 1."""
+"""MeV per unit of energy in Par04's input."""
 
 
 class Par04(GraphFormat):
@@ -36,7 +36,7 @@ class Par04(GraphFormat):
         return (torch.cat([noise, energies / ENERGY_UNIT, *rest], dim=1),)
 
     def read(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        d = self.target.noise_dim
+        d = self.target.latent_dim
         return inputs[0][:, :d], inputs[0][:, d : d + 1] * ENERGY_UNIT
 
     def write(self, voxels: Tensor, energies: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ class Par04(GraphFormat):
         return self.mesh.from_consumer(output * energies)
 
     def describe(self) -> dict[str, Any]:
-        d, mesh = self.target.noise_dim, self.mesh
+        d, mesh = self.target.latent_dim, self.mesh
         return {
             "inputs": {
                 "input": {

@@ -99,6 +99,12 @@ class Geometry:
         )
 
     @property
+    def polar_mesh(self) -> Layer | None:
+        """A layer of the binning in r and alpha that all layers share; None where they differ or are Cartesian."""
+        first = self.layers[0]
+        return first if isinstance(first, Layer) and self.is_regular else None
+
+    @property
     def n_sectors(self) -> int:
         """The most equal parts of the circle whose borders are borders of bins in all layers with alpha bins.
 

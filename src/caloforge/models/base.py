@@ -81,17 +81,6 @@ class ShowerModel(Configured, nn.Module, ABC):
         """
         return frozenset()
 
-    def lowered(self, graph: bool = False) -> nn.Module | None:
-        """(noise (B, D), c (B, C)) → x (B, F): the showers of `decode`, up to rounding, with fewer operations.
-
-        For latent models, where such a rewriting of the weights as they are now is known (`caloforge.lowering`);
-        None otherwise. An override must not speak for subclasses that sample differently.
-
-        Args:
-            graph: for a recorder, one shower at a time, instead of batches in PyTorch.
-        """
-        return None
-
 
 class LatentModel(ShowerModel):
     """A model whose showers are a function of noise: x = decode(z, c), each element of z drawn from N(0, 1).

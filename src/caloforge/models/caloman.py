@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.func import jacfwd, vmap
 
 from caloforge.errors import CaloforgeError
-from caloforge.lowering import FlowThenLayers
 from caloforge.models.base import LatentModel, Stage
 from caloforge.networks.flows import spline_coupling_flow
 from caloforge.networks.residual import mlp
@@ -213,17 +212,6 @@ class CaloMan(LatentModel):
         """z (B, d) from N(0, 1), c (B, C) → the decoder's mean (B, F)."""
         codes, _ = self.density.inverse(z, c)
         return self.autoencoder.decode(codes * self.scale, self._given(c))[0]
-
-    def lowered(self, graph: bool = False) -> nn.Module | None:
-        """`decode` for sampling only; not for subclasses, which may decode differently."""
-        if type(self) is not CaloMan:
-            return None
-        linears = [layer for layer in self.autoencoder.decoder if isinstance(layer, nn.Linear)]
-        weights = [layer.weight.detach().clone() for layer in linears]
-        biases = [layer.bias.detach() for layer in linears]
-        weights[0][:, : self.latent_dim] *= self.scale
-        weights[-1], biases[-1] = weights[-1][:-1], biases[-1][:-1]  # without the decoder's variance
-        return FlowThenLayers(self.density, weights, biases, conditional=self.conditional_autoencoder, graph=graph)
 
     def log_prob(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) log density on the manifold, at the manifold's point with the codes of x.

@@ -96,10 +96,11 @@ class Cascade(LatentModel):
 
     def _latent_dims(self) -> list[int]:
         """Of each level: its model's, or one number per part where there is none."""
-        dims = {name: model.latent_dim for name, model in self._level_models()}
+        dims = {name: model.latent_dim for name, model in self.level_models()}
         return [dims.get(split.name, split.size) for split in self.hierarchy]
 
-    def _level_models(self) -> Iterator[tuple[str, LatentModel]]:
+    def level_models(self) -> Iterator[tuple[str, LatentModel]]:
+        """Name and model of each level that has one."""
         for name, model in self.models.items():
             assert isinstance(model, LatentModel)
             yield name, model
@@ -107,7 +108,7 @@ class Cascade(LatentModel):
     def sampling_settings(self) -> frozenset[str]:
         """Those of each level's model: `voxels.sampler` …"""
         return frozenset(
-            f"{name}.{setting}" for name, model in self._level_models() for setting in model.sampling_settings()
+            f"{name}.{setting}" for name, model in self.level_models() for setting in model.sampling_settings()
         )
 
     # ---- training ----------------------------------------------------------------------------------------------
@@ -175,37 +176,16 @@ class Cascade(LatentModel):
 
     def decode(self, z: Tensor, c: Tensor) -> Tensor:
         """z (B, D) from N(0, 1), c (B, 1) incident energies in MeV → voxels (B, V) in MeV."""
-        return self._decode(z, c, {name: model.decode for name, model in self._level_models()})
+        return self.decode_with(z, c, {name: model.decode for name, model in self.level_models()})
 
-    def _decode(self, z: Tensor, c: Tensor, decoders: Mapping[str, Callable[[Tensor, Tensor], Tensor]]) -> Tensor:
+    def decode_with(self, z: Tensor, c: Tensor, decoders: Mapping[str, Callable[[Tensor, Tensor], Tensor]]) -> Tensor:
+        """`decode` with other functions, by level, in place of the models' `decode`."""
         energies = c
         for split, numbers in zip(self.hierarchy, z.split(self._latent_dims(), dim=1), strict=True):
             if split.name in decoders:
                 numbers = decoders[split.name](numbers, self.scalings[split.name](c, energies))
             energies = split.energies(numbers, energies)
         return energies
-
-    def lowered(self, graph: bool = False) -> nn.Module | None:
-        """`decode` for sampling only, where all levels' models are lowered."""
-        if type(self) is not Cascade:
-            return None
-        models = {}
-        for name, model in self._level_models():
-            if (lowered := model.lowered(graph)) is None:
-                return None
-            models[name] = lowered
-        return _Lowered(self, models)
-
-
-class _Lowered(nn.Module):
-    """A cascade whose levels' models are lowered."""
-
-    def __init__(self, cascade: Cascade, models: dict[str, nn.Module]) -> None:
-        super().__init__()
-        self.cascade, self.models = cascade, nn.ModuleDict(models)
-
-    def forward(self, noise: Tensor, c: Tensor) -> Tensor:
-        return self.cascade._decode(noise, c, dict(self.models.items()))
 
 
 class _Scaling(nn.Module):

@@ -28,7 +28,6 @@ from torch import Tensor, nn
 
 from caloforge.diffusion.transport import Velocity, between, optimally_paired, solve, solve_with_divergence
 from caloforge.errors import CaloforgeError
-from caloforge.lowering.velocities import Strides
 from caloforge.models.base import LatentModel, Stage
 from caloforge.networks.velocities import ResidualVelocity, SectorVelocity
 
@@ -187,13 +186,6 @@ class FlowMatching(LatentModel):
         else:
             z = solve(self._field(c), z, self.steps, self.solver)
         return z * self.scale + self.shift
-
-    def lowered(self, graph: bool = False) -> nn.Module | None:
-        """`decode` by the student for sampling only; the teacher, and subclasses, stay as they are."""
-        if type(self) is not FlowMatching or not self.by_student:
-            return None
-        assert self.student is not None
-        return Strides(self.student, self.strides, self.scale, self.shift, graph=graph)
 
     def log_prob(self, x: Tensor, c: Tensor, steps: int = 16, probes: int = 0, seed: int = 0) -> Tensor:
         """(B,) log density of x (B, F) by the change of variables along the teacher's way.

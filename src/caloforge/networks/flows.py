@@ -256,63 +256,6 @@ class Flow(nn.Module):
         last.set_affine(torch.full_like(std, 1 / spread), torch.zeros_like(std))
 
 
-class Affine(FlowStep):
-    """x → W x + b with W and its inverse worked out beforehand: what fixed linear steps become for sampling.
-
-    Args:
-        weight: (F, F) invertible W.
-        bias: (F,) b.
-    """
-
-    weight: Tensor
-    inverse_weight: Tensor
-    bias: Tensor
-    log_det: Tensor
-
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight)
-        self.register_buffer("inverse_weight", torch.linalg.inv(weight.double()).to(weight))
-        self.register_buffer("bias", bias)
-        self.register_buffer("log_det", torch.linalg.slogdet(weight).logabsdet)
-
-    def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return x @ self.weight.T + self.bias, self.log_det.expand(x.shape[0])
-
-    def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return (z - self.bias) @ self.inverse_weight.T, -self.log_det.expand(z.shape[0])
-
-
-@torch.no_grad()
-def frozen(flow: Flow) -> Flow:
-    """The same flow with neighbouring permutations and LU maps folded into one matrix each, for sampling and export.
-
-    ONNX has no triangular solve, and none is needed once the weights are fixed.
-    """
-    steps: list[FlowStep] = []
-    linear: list[FlowStep] = []
-
-    def fold() -> None:
-        if not linear:
-            return
-        parameter = next(flow.parameters())
-        n = next(len(step.bias) for step in linear if isinstance(step, LULinear))
-        probe = torch.cat([torch.zeros(1, n), torch.eye(n)]).to(parameter)
-        for step in linear:
-            probe, _ = step(probe, probe[:, :0])
-        steps.append(Affine((probe[1:] - probe[0]).T.contiguous(), probe[0].clone()))
-        linear.clear()
-
-    for step in flow.steps:
-        if isinstance(step, Permutation | LULinear):
-            linear.append(step)
-        else:
-            fold()
-            steps.append(step)  # type: ignore[arg-type]
-    fold()
-    return Flow(steps)
-
-
 def spline_coupling_flow(
     features: int,
     conditions: int,

@@ -35,6 +35,9 @@ MIN_SLOPE = 1e-3
 MAX_SLOPE_LOGIT = 20.0
 """Bound on the logit of a slope: slopes stay below about 20, however large the network's output."""
 
+UNIT_SLOPE_LOGIT = math.log(math.expm1(1 - MIN_SLOPE))
+"""Shift of a slope's logit for which logit 0 is slope 1."""
+
 
 def n_spline_parameters(bins: int) -> int:
     """Numbers per feature that a spline with `bins` bins takes: widths, heights and inner slopes."""
@@ -103,7 +106,7 @@ def _slope(logit: Tensor) -> Tensor:
     """Slope at a knot, 1 where the logit is 0, bounded on both sides."""
     bounded = MAX_SLOPE_LOGIT * torch.tanh(logit / MAX_SLOPE_LOGIT)
     # softplus(0) would give inner slopes of ln 2; the shift makes zero logits the identity.
-    return MIN_SLOPE + functional.softplus(bounded + math.log(math.expm1(1 - MIN_SLOPE)))
+    return MIN_SLOPE + functional.softplus(bounded + UNIT_SLOPE_LOGIT)
 
 
 def _select_bin(

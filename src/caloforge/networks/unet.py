@@ -272,12 +272,13 @@ def grid_of_showers(grid: str | Sequence[int], features: int, geometry: Geometry
     if grid == "line":
         return (features,)
     if grid == "cylinder":
-        first = geometry.layers[0]
-        if not (geometry.is_regular and first.kind == "polar"):
+        layer = geometry.polar_mesh
+        if layer is None:
             raise CaloforgeError(
-                f"grid 'cylinder' needs layers that are all alike and polar, which '{geometry.name}' has not; use line"
+                f"grid 'cylinder' needs the same r and alpha bins in all layers, unlike geometry '{geometry.name}': "
+                "use line"
             )
-        shape = (geometry.n_layers, *first.shape)
+        shape = (geometry.n_layers, *layer.shape)
     else:
         shape = tuple(int(n) for n in grid)
     if math.prod(shape) != features:

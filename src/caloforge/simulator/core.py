@@ -23,11 +23,11 @@ from safetensors.torch import save as pack
 from caloforge.errors import CaloforgeError
 from caloforge.files import atomic_path, write_json
 from caloforge.geometry import Geometry
+from caloforge.inference import Batch, Engine, TorchEngine
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel, n_parameters
 from caloforge.registry import importable_for, own_code_fault
 from caloforge.showers import Showers
-from caloforge.simulator.engines import Batch, Engine, TorchEngine
 from caloforge.simulator.stored import (
     DESCRIPTION,
     FORMAT,
@@ -102,7 +102,7 @@ class Simulator:
         """
         engine = TorchEngine(self) if engine is None else engine
         for batch in batches(energies, seed, batch_size):
-            yield Showers(batch.energies, engine.make(batch).voxels, self.geometry, self.provenance)
+            yield Showers(batch.energies, engine.generate(batch).voxels, self.geometry, self.provenance)
 
     def generate(
         self, energies: np.ndarray, seed: int, batch_size: int = 10_000, engine: Engine | None = None

@@ -23,8 +23,8 @@ import torch
 
 from caloforge import __version__
 from caloforge.errors import CaloforgeError
+from caloforge.inference import Batch, TorchEngine
 from caloforge.simulator import Simulator
-from caloforge.simulator.engines import Batch, TorchEngine
 
 WARM_UP_SECONDS = 0.1
 """Calls that do not count (at least one)."""
@@ -110,7 +110,7 @@ def _time_batch(
 ) -> GeneratorTiming:
     n = len(energies)
     batch = Batch(0, energies, seed)
-    calls = (lambda: engine.make(batch), lambda: engine.sample(batch))
+    calls = (lambda: engine.generate(batch), lambda: engine.sample(batch))
     times = timed(calls, threads, repeats, seconds)
     taken = 1e3 / n * times
     whole_cpu, whole_wall, model_cpu, model_wall = (Spread.of(taken[:, k, m]) for k in (0, 1) for m in (0, 1))

@@ -25,9 +25,9 @@ def peak_mb() -> float:
 
 def main() -> None:
     """Load, make, print."""
+    from caloforge.inference import Batch, TorchEngine
     from caloforge.registry import importable
     from caloforge.simulator import Simulator
-    from caloforge.simulator.engines import Batch, TorchEngine
 
     run, size, *trusted = sys.argv[1:]
     with importable(Path.cwd()):
@@ -35,7 +35,7 @@ def main() -> None:
     loaded = peak_mb()
     low, high = simulator.provenance.get("energy_range_mev", (1000.0, 1000.0))
     energies = np.geomspace(low, high, int(size))
-    TorchEngine(simulator).make(Batch(0, energies, 1))
+    TorchEngine(simulator).generate(Batch(0, energies, 1))
     print(json.dumps([loaded, peak_mb()]))
 
 

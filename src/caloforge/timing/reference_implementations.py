@@ -23,7 +23,7 @@ from caloforge.simulator import Simulator
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from caloforge.simulator.engines import Batch
+    from caloforge.inference import Batch
 
 
 def nflows_caloman(simulator: Simulator, folder: Path | None = None) -> Callable[[Batch], Tensor]:

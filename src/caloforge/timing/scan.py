@@ -28,8 +28,8 @@ import numpy as np
 import torch
 
 from caloforge.errors import CaloforgeError
+from caloforge.inference import Batch, TorchEngine
 from caloforge.simulator import Simulator
-from caloforge.simulator.engines import Batch, TorchEngine
 from caloforge.timing.generator import Spread, timed, torch_threads
 from caloforge.timing.lower_bound import bare_products, matrix_products
 
@@ -122,7 +122,7 @@ class _Account:
         self._shares: list[float] = []
 
     def make(self, batch: Batch) -> None:
-        made = self.engine.make(batch)
+        made = self.engine.generate(batch)
         self._shares.append(made.postprocessing / (made.model + made.postprocessing))
 
     @property

@@ -1,4 +1,4 @@
-"""A flow's way from noise to data, in as few operations as there can be, for recorders.
+"""A flow from noise to data in as few operations as possible, for graphs.
 
 One sample at a time, an operation costs about a microsecond, whatever it does to a few hundred numbers. So:
 
@@ -6,31 +6,28 @@ One sample at a time, an operation costs about a microsecond, whatever it does t
 - What depends on the conditions alone is two products: gates of all blocks, and the conditions' part of all first
   layers. Sums enter as the third term of a product.
 - The inverse spline (`caloforge.networks.spline`) is evaluated in all K bins at once, without a search. Let t
-  be y's place in a bin, from 0 (y below it) to 1 (above). Solving the quadratic for ξ, with s = height / width,
+  be y's position in a bin, from 0 (y below it) to 1 (above). Solving the quadratic for ξ, with s = height / width,
 
       u = 2 s t,   q = d_k − t (d_k + d_{k+1}),   ξ = u / (q + √(q² + u (2 s − u)) + u),
 
-  which is exactly 0 at t = 0 and exactly 1 at t = 1, also in floating-point numbers. So x = −B + Σ_k width_k ξ_k.
+  which is exactly 0 at t = 0 and exactly 1 at t = 1, also in floating-point arithmetic. So x = −B + Σ_k width_k ξ_k.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caloforge.networks.flows import Affine, Flow, SplineCoupling, frozen
+from caloforge.inference.folded_flow import Affine, folded
+from caloforge.networks.flows import Flow, SplineCoupling
 from caloforge.networks.residual import GatedResidualBlock
-from caloforge.networks.spline import MAX_SLOPE_LOGIT, MIN_BIN, MIN_SLOPE
-
-UNIT_SLOPE_LOGIT = math.log(math.expm1(1 - MIN_SLOPE))
-"""Shift of a slope's logit that makes logit 0 the slope 1."""
+from caloforge.networks.spline import MAX_SLOPE_LOGIT, MIN_BIN, MIN_SLOPE, UNIT_SLOPE_LOGIT
 
 
-class GraphLayers(nn.Module):
+class TracedLayers(nn.Module):
     """Linear layers with ReLU between them.
 
     Args:
@@ -49,8 +46,8 @@ class GraphLayers(nn.Module):
         return x
 
 
-class GraphFlow(nn.Module):
-    """Noise to data through a chain of linear maps and spline couplings.
+class TracedFlow(nn.Module):
+    """From noise to data through a chain of linear maps and spline couplings.
 
     Args:
         flow: the trained flow.
@@ -58,7 +55,7 @@ class GraphFlow(nn.Module):
 
     def __init__(self, flow: Flow) -> None:
         super().__init__()
-        steps = list(reversed(frozen(flow).steps))
+        steps = folded(flow)[::-1]
         features = next(len(step.bias) for step in steps if isinstance(step, Affine))
         unit = torch.eye(features).to(next(flow.parameters()))
         weight, bias = unit, unit.new_zeros(features)  # from the state of the graph to that of the flow
@@ -91,13 +88,13 @@ class GraphFlow(nn.Module):
 
 
 def _with_biases(*parts: Tensor) -> _Product:
-    """x → what matrices (outputs, inputs + 1), whose last columns are biases, make of it, one after the other."""
-    numbers = torch.cat(parts)
-    return _Product(numbers[:, :-1], numbers[:, -1])
+    """x → W x + b of several matrices (outputs, inputs + 1) whose last columns are b, concatenated."""
+    rows = torch.cat(parts)
+    return _Product(rows[:, :-1], rows[:, -1])
 
 
 def _context(coupling: SplineCoupling) -> Tensor:
-    """(blocks + 1, W, C + 1): what makes the gates of each block, and the conditions' part of the first layer."""
+    """(blocks + 1, W, C + 1): weights and biases of each block's gates, and of the conditions in the first layer."""
     network, n_kept = coupling.network, len(coupling.kept)
     gates = [block.gate for block in network.blocks if isinstance(block, GatedResidualBlock)]
     first = torch.cat([network.first.weight[:, n_kept:], network.first.bias[:, None]], dim=1)
@@ -105,7 +102,7 @@ def _context(coupling: SplineCoupling) -> Tensor:
 
 
 class _Product(nn.Module):
-    """x → W x + b, or W x + what is given.
+    """x → W x + b, or W x + a given term.
 
     Args:
         weight: W (outputs, inputs).
@@ -120,11 +117,11 @@ class _Product(nn.Module):
         self.register_buffer("weight", weight.detach().T.clone(memory_format=torch.contiguous_format))
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
 
-    def forward(self, x: Tensor, more: Tensor | None = None) -> Tensor:
-        """x (B, inputs), `more` (B, outputs) in place of the bias."""
-        given = self.bias if more is None else more
-        assert given is not None
-        return torch.addmm(given, x, self.weight)
+    def forward(self, x: Tensor, term: Tensor | None = None) -> Tensor:
+        """x (B, inputs), `term` (B, outputs) in place of the bias → (B, outputs)."""
+        added = self.bias if term is None else term
+        assert added is not None
+        return torch.addmm(added, x, self.weight)
 
 
 class _InverseCoupling(nn.Module):
@@ -144,17 +141,17 @@ class _InverseCoupling(nn.Module):
         blocks = [block for block in network.blocks if isinstance(block, GatedResidualBlock)]
         self.blocks = nn.ModuleList(
             [
-                GraphLayers([block.first.weight, block.second.weight], [block.first.bias, block.second.bias])
+                TracedLayers([block.first.weight, block.second.weight], [block.first.bias, block.second.bias])
                 for block in blocks
             ]
         )
-        # Numbers of a feature stand together; here all widths and heights come before all slopes.
+        # The network's outputs are ordered by feature; here all widths and heights come before all slopes.
         last = torch.cat([network.last.weight, network.last.bias[:, None]], dim=1) * coupling.scale
         last = last.view(n_bent, -1, last.shape[1])
         bins = (last.shape[1] + 1) // 3
         self.sizes = _with_biases(last[:, : 2 * bins].flatten(0, 1))
         self.slopes = _with_biases(last[:, 2 * bins :].flatten(0, 1) / MAX_SLOPE_LOGIT)
-        self.spline = InverseSpline(n_bent, bins, coupling.bound, weight)
+        self.spline = TracedInverseSpline(n_bent, bins, coupling.bound, weight)
 
     def forward(self, z: Tensor, first: Tensor, gates: Iterator[Tensor]) -> Tensor:
         kept = self.kept(z)
@@ -165,14 +162,14 @@ class _InverseCoupling(nn.Module):
         return torch.cat([bent, kept], dim=1)
 
 
-class InverseSpline(nn.Module):
-    """The inverse of `caloforge.networks.spline.rational_quadratic_spline`, without the slope.
+class TracedInverseSpline(nn.Module):
+    """The inverse of `caloforge.networks.spline.rational_quadratic_spline` without its slope, for graphs.
 
     Args:
         features: F.
         bins: K.
         bound: B.
-        like: of the numbers' type.
+        like: a tensor of the wanted type and device.
     """
 
     def __init__(self, features: int, bins: int, bound: float, like: Tensor) -> None:
@@ -191,7 +188,7 @@ class InverseSpline(nn.Module):
         # tanh of the inner slopes' logits → the logits at all knots, of which the outer two have slope 1.
         inner = functional.pad(one[1:, 1:], (0, 0, 1, 1))
         self.knots = product(MAX_SLOPE_LOGIT * inner, UNIT_SLOPE_LOGIT * functional.pad(ones, (0, 1), value=1.0))
-        # Slopes at all knots, without the least → on the left of each bin, and left and right together.
+        # Slopes at all knots, less their minimum → on the left of each bin, and left plus right.
         left, right = functional.pad(one, (0, 1)), functional.pad(one, (1, 0))
         self.sides = product(torch.cat([left, left + right]), MIN_SLOPE * torch.cat([ones, 2 * ones]))
         # Half widths times ξ → their sums.
@@ -201,10 +198,10 @@ class InverseSpline(nn.Module):
         """y (B, F), of each feature 2K logits of widths and heights (B, 2KF), and K − 1 bounded logits of slopes as
         shares of their bound (B, (K − 1)F) → x + B (B, F)."""
         bins = self.bins
-        # From here a feature of a sample is a row.
+        # From here each row is one feature of one sample.
         shares = torch.softmax(sizes.reshape(-1, bins), dim=1)
         half, height, low = self.edges(shares.reshape(-1, 2 * bins)).split([bins] * 3, dim=1)
-        # softplus, which recorders would guard against overflow that the bound on logits rules out.
+        # softplus, which exporters guard against an overflow that the bound on logits rules out.
         steepness = torch.log(torch.exp(self.knots(slopes.reshape(-1, bins - 1))) + 1)
         d, both = self.sides(steepness).split([bins] * 2, dim=1)
         t = ((y.reshape(-1, 1) - low) / height).clamp(0, 1)

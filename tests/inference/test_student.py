@@ -1,4 +1,4 @@
-"""Velocity networks rewritten for a student's strides give what the trained ones give."""
+"""Velocity networks at fixed times give what the trained ones give."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import torch
 from torch import nn
 
 from caloforge.geometry import load_geometry
-from caloforge.lowering.velocities import ROWS, at_time
+from caloforge.inference import optimised
+from caloforge.inference.student import ROWS, at_time
 from caloforge.models.cascade import Cascade
 from caloforge.models.flow_matching import FlowMatching
 from caloforge.networks.velocities import ResidualVelocity, SectorVelocity
 
-WAYS = pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
+FORMS = pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
 
 
 def shaken(network: nn.Module) -> nn.Module:
@@ -25,7 +26,7 @@ def shaken(network: nn.Module) -> nn.Module:
     return network.eval()
 
 
-@WAYS
+@FORMS
 @pytest.mark.parametrize(
     "make",
     [
@@ -37,26 +38,26 @@ def shaken(network: nn.Module) -> nn.Module:
     ],
 )
 @pytest.mark.parametrize("t", [0.0, 0.5])
-def test_a_network_at_a_time_gives_what_the_network_gives(make: Callable[[], nn.Module], t: float, graph: bool) -> None:
+def test_a_network_at_a_fixed_time_gives_the_same(make: Callable[[], nn.Module], t: float, traced: bool) -> None:
     network = shaken(make()).double()
     generator = torch.Generator().manual_seed(1)
     n = 2 * ROWS + 7  # more than one piece
     x, c = torch.randn(n, 30, generator=generator).double(), torch.randn(n, 2, generator=generator).double()
     with torch.no_grad():
         expected = 0.5 * network(x, x.new_tensor([t]), c)
-        torch.testing.assert_close(at_time(network, t, 0.5, graph)(x, c), expected, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(at_time(network, t, 0.5, traced)(x, c), expected, rtol=1e-4, atol=1e-4)
 
 
-@WAYS
+@FORMS
 @pytest.mark.parametrize("strides", [1, 3])
-def test_a_lowered_student_keeps_its_weights(strides: int, graph: bool) -> None:
+def test_an_optimised_student_has_its_own_copy_of_the_weights(strides: int, traced: bool) -> None:
     model = FlowMatching(20, 1, network="sectors", sectors=10, width=16, blocks=2, student_strides=strides)
     shaken(model)
     model.scale.fill_(1.7)
     model.shift.fill_(-0.4)
     noise, c = torch.randn(9, 20), torch.randn(9, 1)
     with torch.no_grad():
-        fast = model.lowered(graph)
+        fast = optimised(model, traced=traced)
         assert fast is not None
         expected = model.decode(noise, c)
         for parameter in model.parameters():
@@ -64,21 +65,21 @@ def test_a_lowered_student_keeps_its_weights(strides: int, graph: bool) -> None:
         torch.testing.assert_close(fast(noise, c), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_only_a_student_is_lowered() -> None:
+def test_only_a_student_is_optimised() -> None:
     settings = {"network": "sectors", "sectors": 10, "width": 16, "blocks": 1}
-    assert FlowMatching(20, 1, **settings).lowered() is None  # type: ignore[arg-type]
-    assert FlowMatching(20, 1, **settings, student_strides=1, sampler="teacher").lowered() is None  # type: ignore[arg-type]
-    assert FlowMatching(20, 1, **settings, student_strides=1).lowered() is not None  # type: ignore[arg-type]
+    assert optimised(FlowMatching(20, 1, **settings)) is None  # type: ignore[arg-type]
+    assert optimised(FlowMatching(20, 1, **settings, student_strides=1, sampler="teacher")) is None  # type: ignore[arg-type]
+    assert optimised(FlowMatching(20, 1, **settings, student_strides=1)) is not None  # type: ignore[arg-type]
 
 
-@WAYS
-def test_a_lowered_cascade_gives_what_the_cascade_gives(graph: bool) -> None:
+@FORMS
+def test_an_optimised_cascade_gives_what_the_cascade_gives(traced: bool) -> None:
     small = {"kind": "flow_matching", "width": 16, "blocks": 1, "student_strides": 1}
     wanted = {"layers": small, "rings": small, "voxels": {**small, "network": "sectors"}}
     model = Cascade(368, 1, geometry=load_geometry("ds1-photons"), **wanted)  # type: ignore[arg-type]
     shaken(model.models)
     noise, c = torch.randn(50, model.latent_dim), torch.full((50, 1), 4096.0)
-    fast = model.lowered(graph)
+    fast = optimised(model, traced=traced)
     assert fast is not None
     with torch.no_grad():
         off = (fast(noise, c) - model.decode(noise, c)).abs()
@@ -87,7 +88,7 @@ def test_a_lowered_cascade_gives_what_the_cascade_gives(graph: bool) -> None:
     assert off.mean() < 1e-4 * 4096
 
 
-def test_a_cascade_with_a_teacher_among_its_levels_is_not_lowered() -> None:
+def test_a_cascade_with_a_teacher_among_its_levels_is_not_optimised() -> None:
     small = {"kind": "flow_matching", "width": 16, "blocks": 1}
     model = Cascade(368, 1, geometry=load_geometry("ds1-photons"), layers=small, rings=small, voxels=small)
-    assert model.lowered() is None
+    assert optimised(model) is None

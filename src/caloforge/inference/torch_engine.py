@@ -1,77 +1,17 @@
-"""Engines: what carries a batch of incident energies through a model and back to voxels in MeV.
-
-An engine works through a batch in pieces that stay in a processor's cache, and says how long model and
-postprocessing took. `TorchEngine` is PyTorch, as it is or compiled; `caloforge.export.engine` has onnxruntime's.
-All draw a batch's noise at once from the batch's own generator, so that they make the same showers up to rounding.
-"""
+"""`TorchEngine`: PyTorch, as is or compiled."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from caloforge.errors import CaloforgeError
+from caloforge.inference.engine import Batch, GeneratedBatch, Pipeline, rows_per_piece
+from caloforge.inference.rewriting import optimised
 from caloforge.models.base import LatentModel
-
-if TYPE_CHECKING:
-    from caloforge.simulator.core import Simulator
-
-VOXELS = 920_000
-"""Voxels per piece on a CPU, 2 500 showers of data set 1: few enough for caches, enough to hide the cost of calls."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Showers to make.
-
-    Args:
-        number: of the batch, from 0.
-        energies: (B,) incident energies in MeV.
-        seed: of the batch's noise.
-    """
-
-    number: int
-    energies: np.ndarray
-    seed: int
-
-
-@dataclass(frozen=True)
-class Made:
-    """A finished batch.
-
-    Args:
-        voxels: (B, V) float32 in MeV.
-        model: seconds in the model, noise included.
-        postprocessing: seconds of undoing the preprocessing, threshold included; 0 where one graph does both.
-    """
-
-    voxels: np.ndarray
-    model: float
-    postprocessing: float
-
-
-class Engine(Protocol):
-    """Makes batches; safe to call from several threads at once.
-
-    `energy_range` has the ends in MeV of the incident energies that it takes, None for any.
-    """
-
-    name: str
-    energy_range: tuple[float, float] | None
-
-    def make(self, batch: Batch) -> Made:
-        """The batch's showers."""
-
-
-def rows_per_piece(n_voxels: int) -> int:
-    """Showers of so many voxels that a CPU makes at a time."""
-    return max(1, VOXELS // n_voxels)
 
 
 class TorchEngine:
@@ -79,13 +19,13 @@ class TorchEngine:
 
     Args:
         simulator: what to run.
-        compiled: let torch.compile make one kernel chain of model and postprocessing; the first call takes long.
+        compiled: compile model and postprocessing together by torch.compile; the first call takes long.
 
     Raises:
         CaloforgeError: to be compiled, a model must be a `LatentModel`.
     """
 
-    def __init__(self, simulator: Simulator, compiled: bool = False) -> None:
+    def __init__(self, simulator: Pipeline, compiled: bool = False) -> None:
         self.name = "compile" if compiled else "torch"
         self.energy_range: tuple[float, float] | None = None
         self.transforms = simulator.transforms
@@ -94,9 +34,9 @@ class TorchEngine:
             self.model.eval()
         parameter = next(self.model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
-        # A GPU wants as much at once as there is.
+        # A GPU is fastest with as much as possible at once.
         self.rows = rows_per_piece(simulator.geometry.n_voxels) if self.device.type == "cpu" else 1_000_000
-        self.decode: Callable[[Tensor, Tensor], Tensor] | None = self.model.lowered(graph=compiled)
+        self.decode: Callable[[Tensor, Tensor], Tensor] | None = optimised(self.model, traced=compiled)
         if self.decode is None and isinstance(self.model, LatentModel):
             self.decode = self.model.decode
         self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
@@ -107,8 +47,8 @@ class TorchEngine:
         decode = self.decode
         if decode is None:
             raise CaloforgeError(
-                f"the model {type(self.model).__name__} draws its noise itself (no `LatentModel`), which cannot "
-                "be compiled: use --engine torch"
+                f"the model {type(self.model).__name__} draws its noise itself (it is not a `LatentModel`), "
+                "so it cannot be compiled: use --engine torch"
             )
 
         def whole(noise: Tensor, energies: Tensor) -> Tensor:
@@ -117,16 +57,17 @@ class TorchEngine:
 
         return torch.compile(whole, dynamic=False)
 
-    def make(self, batch: Batch) -> Made:
+    def generate(self, batch: Batch) -> GeneratedBatch:
+        """The batch's showers."""
         with torch.inference_mode():
             energies = torch.as_tensor(batch.energies, dtype=self.dtype, device=self.device)[:, None]
             generator = torch.Generator(self.device).manual_seed(batch.seed)
             if self._compiled is not None:
-                return self._make_compiled(energies, generator)
-            return self._make(energies, generator)
+                return self._generate_compiled(energies, generator)
+            return self._generate(energies, generator)
 
     def sample(self, batch: Batch) -> None:
-        """Only the model's part of `make`, noise included: to time it."""
+        """Only the model's part of `generate`, noise included: to time it."""
         with torch.inference_mode():
             energies = torch.as_tensor(batch.energies, dtype=self.dtype, device=self.device)[:, None]
             generator = torch.Generator(self.device).manual_seed(batch.seed)
@@ -141,7 +82,7 @@ class TorchEngine:
             return self.model.sample(c[rows], generator)
         return self.decode(noise[rows], c[rows])
 
-    def _make(self, energies: Tensor, generator: torch.Generator) -> Made:
+    def _generate(self, energies: Tensor, generator: torch.Generator) -> GeneratedBatch:
         model = postprocessing = 0.0
         voxels: Tensor | None = None
         begun = self._now()
@@ -158,19 +99,19 @@ class TorchEngine:
             ended = self._now()
             model, postprocessing, begun = model + modelled - begun, postprocessing + ended - modelled, ended
         assert voxels is not None
-        return Made(voxels.numpy(), model, postprocessing)
+        return GeneratedBatch(voxels.numpy(), model, postprocessing)
 
-    def _make_compiled(self, energies: Tensor, generator: torch.Generator) -> Made:
+    def _generate_compiled(self, energies: Tensor, generator: torch.Generator) -> GeneratedBatch:
         begun = self._now()
         noise = self._noise(len(energies), generator)
         n, rows = len(energies), min(self.rows, len(energies))
         assert self._compiled is not None
         pieces = []
         for start in range(0, n, rows):
-            # One shape, one compilation: a short last piece is made longer by repeating its last row.
+            # One shape, one compilation: a short last piece is padded by repeating its last row.
             index = torch.arange(start, start + rows, device=self.device).clamp_max(n - 1)
             pieces.append(self._compiled(noise[index], energies[index])[: n - start].float().cpu())
-        return Made(torch.cat(pieces).numpy(), self._now() - begun, 0.0)
+        return GeneratedBatch(torch.cat(pieces).numpy(), self._now() - begun, 0.0)
 
     def _noise(self, n: int, generator: torch.Generator) -> Tensor:
         assert isinstance(self.model, LatentModel)

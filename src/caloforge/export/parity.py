@@ -1,8 +1,8 @@
-"""Does the graph give what PyTorch gives? Compared before the readout threshold, shower by shower.
+"""Agreement of a graph with PyTorch, shower by shower, before the readout threshold.
 
-The reference is the run itself, `model.decode` and the transforms as they were trained, so the comparison also covers
-the rewriting of the model for sampling. Energies come from the training range and from beyond both ends of it. After
-the threshold, voxels within the tolerance of it may fall on either side; all others must agree too.
+The reference is the run itself, `model.decode` and the transforms as trained, so the comparison also covers the model's
+rewritten form. Energies are from the training range and from beyond both ends of it. After the threshold, voxels within
+the tolerance of it may fall on either side; all others must agree too.
 """
 
 from __future__ import annotations
@@ -12,31 +12,34 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from caloforge.errors import CaloforgeError
+from caloforge.export.card import thresholds_of
 from caloforge.export.formats import GraphFormat
+from caloforge.inference.onnx_engine import onnx_session
 from caloforge.models.base import LatentModel
 from caloforge.simulator import Simulator
-from caloforge.transforms import ReadoutThreshold
+from caloforge.transforms import Compose, ReadoutThreshold
 
 TOLERANCE = 1e-4
 """Largest allowed |difference| of a voxel, as a share of the incident energy."""
 
 
 class Disagreement(CaloforgeError):
-    """A graph and PyTorch make different showers."""
+    """A graph and PyTorch give different showers."""
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far graph and PyTorch were apart.
+    """Differences between graph and PyTorch.
 
     Args:
         largest: largest |difference| of a voxel before the threshold, over E_inc.
-        typical: its root mean square.
+        typical: root mean square of the same.
         showers: compared.
-        flipped: voxels that the threshold cut in one and not in the other.
-        precision: of the graph's products, in words.
+        flipped: voxels that the threshold sets to zero in one and not in the other.
+        precision: of the graph's matrix multiplications, in words.
     """
 
     largest: float
@@ -56,21 +59,11 @@ class Parity:
         )
 
 
-def session(model: bytes, threads: int = 1) -> Any:
-    """An onnxruntime session on the CPU with that many threads."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-
-
-def check_parity(model: bytes, form: GraphFormat, simulator: Simulator, showers: int, seed: int) -> Parity:
-    """Run the recorded graph and compare.
+def check_parity(graph: bytes, form: GraphFormat, simulator: Simulator, showers: int, seed: int) -> Parity:
+    """Run the traced graph and compare.
 
     Args:
-        model: serialised, with two outputs: the consumer's, and the same before the threshold.
+        graph: serialised, with two outputs: the consumer's and the same before the threshold.
         form: the consumer's format.
         simulator: the reference.
         showers: to compare.
@@ -79,19 +72,19 @@ def check_parity(model: bytes, form: GraphFormat, simulator: Simulator, showers:
     Raises:
         Disagreement: a difference is too large.
     """
-    target, latent = form.target, simulator.model
-    assert isinstance(latent, LatentModel)
+    target, model = form.target, simulator.model
+    assert isinstance(model, LatentModel)
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(showers, target.noise_dim, generator=generator)
+    noise = torch.randn(showers, target.latent_dim, generator=generator)
     # From half the lowest to twice the highest energy, evenly in the logarithm.
     asked = torch.logspace(np.log10(target.low / 2), np.log10(target.high * 2), showers)[:, None]
     energies = asked.clamp(target.low, target.high)
     with torch.inference_mode():
         c = simulator.transforms.condition(energies)
-        x = latent.decode(noise, c)
-        expected = _without_threshold(simulator, x, c).double().numpy()
+        x = model.decode(noise, c)
+        expected = without_thresholds(simulator.transforms, x, c).double().numpy()
     fed = [part.numpy() for part in form.inputs(noise, asked)]
-    cut, raw = _run(model, form, fed)
+    cut, raw = _run(graph, form, fed)
     scale = energies.double().numpy()
     raw, cut = (form.restore(part.astype(np.float64), scale) for part in (raw, cut))
     difference = np.abs(raw - expected) / scale
@@ -100,31 +93,32 @@ def check_parity(model: bytes, form: GraphFormat, simulator: Simulator, showers:
         row, voxel = np.unravel_index(np.argmax(np.nan_to_num(difference, nan=np.inf)), difference.shape)
         raise Disagreement(
             f"the graph disagrees with PyTorch by {largest:.1e} E_inc (shower {row}, voxel {voxel}; allowed "
-            f"{TOLERANCE:.0e}); nothing was written: try the other --exporter, and report it"
+            f"{TOLERANCE:.0e}), so nothing was written: try the other --exporter, and report it"
         )
-    value = max((t.value for t in simulator.transforms if isinstance(t, ReadoutThreshold)), default=-np.inf)
+    value = max(thresholds_of(simulator), default=-np.inf)
     wanted = np.where(expected < value, 0, expected)
     flipped = (wanted == 0) != (cut == 0)
     near = np.abs(expected - value) <= TOLERANCE * scale
     if ((np.abs(cut - wanted) > TOLERANCE * scale) & ~(flipped & near)).any():
-        raise Disagreement("the graph's threshold disagrees with PyTorch's; nothing was written: report it")
+        raise Disagreement("the graph's threshold disagrees with PyTorch's, so nothing was written: report it")
     return Parity(largest, float(np.sqrt((difference**2).mean())), showers, int(flipped.sum()))
 
 
-def _without_threshold(simulator: Simulator, x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
-    for transform in reversed([*simulator.transforms]):
+def without_thresholds(transforms: Compose, x: Tensor, c: Tensor) -> Tensor:
+    """(B, F) features of a model → (B, V) voxels in MeV before any readout threshold."""
+    for transform in reversed([*transforms]):
         if not isinstance(transform, ReadoutThreshold):
             x, c = transform.inverse(x, c)
     return x
 
 
-def _run(model: bytes, form: GraphFormat, inputs: list[np.ndarray]) -> list[np.ndarray]:
-    """Both outputs for all showers, as many at a time as the format takes."""
-    runner = session(model)
+def _run(graph: bytes, form: GraphFormat, inputs: list[np.ndarray]) -> list[np.ndarray]:
+    """Both outputs for all showers, as many at a time as the format allows."""
+    session = onnx_session(graph)
     n = len(inputs[0])
     step = form.batch or n
     parts = []
     for start in range(0, n, step):
         fed = {name: part[start : start + step] for name, part in zip(form.input_names, inputs, strict=True)}
-        parts.append(runner.run(None, fed))
+        parts.append(session.run(None, fed))
     return [np.concatenate([part[k] for part in parts]) for k in range(2)]

@@ -1,11 +1,11 @@
-"""A flow's way from noise to data for batches in PyTorch: few passes over memory, small intermediate results.
+"""A flow from noise to data for batches in PyTorch: few passes over memory, small intermediate results.
 
 - Permutations, LU maps, scales and the order of a coupling's halves are folded into one matrix per coupling.
-- Rows of one energy stand together, and share their gates.
+- Rows of equal energy are taken together and share their gates.
 - ReLU(Wx + b) = max(Wx, −b) + b, and the last b goes into the next layer's bias: one pass instead of three.
 - The inverse spline works feature by feature with the batch along the last axis. In the bin k of y, with widths w
   and heights h of the bins and slopes d at the knots (see `caloforge.networks.spline` for the rest of the formula),
-  1[y ≥ y_j] counts the bins below y, its differences pick bin k, and everything else is a sum over bins.
+  1[y ≥ y_j] counts the bins below y, its differences select bin k, and everything else is a sum over bins.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caloforge.lowering.graph import UNIT_SLOPE_LOGIT
-from caloforge.networks.flows import Affine, Flow, SplineCoupling, frozen
+from caloforge.inference.folded_flow import Affine, folded
+from caloforge.networks.flows import Flow, SplineCoupling
 from caloforge.networks.residual import GatedResidualBlock
-from caloforge.networks.spline import MAX_SLOPE_LOGIT, MIN_BIN, MIN_SLOPE
+from caloforge.networks.spline import MAX_SLOPE_LOGIT, MIN_BIN, MIN_SLOPE, UNIT_SLOPE_LOGIT
 
 AddGated = Callable[[Tensor, Tensor, Tensor], None]
-"""Adds to h (B, W), in place, the update (B, W) times the gates that weights (C + 1, W) make of the conditions."""
+"""(h (B, W), update (B, W), weights (C + 1, W)): adds to h, in place, the update times the gates, the sigmoids of the
+conditions times the weights."""
 
 ROWS_PER_LEVEL = 64
-"""Rows of a batch for each different condition from which on it pays to take them condition by condition."""
+"""Rows of a batch per distinct condition above which it is faster to go through them condition by condition."""
 
 
 class EagerLayers(nn.Module):
@@ -55,7 +56,7 @@ class EagerLayers(nn.Module):
 
 
 class EagerFlow(nn.Module):
-    """Noise to data through a chain of linear maps and spline couplings; inside, features come first: (F, B).
+    """From noise to data through a chain of linear maps and spline couplings; inside, features come first: (F, B).
 
     Args:
         flow: the trained flow.
@@ -63,12 +64,12 @@ class EagerFlow(nn.Module):
 
     def __init__(self, flow: Flow) -> None:
         super().__init__()
-        chain = list(reversed(frozen(flow).steps))
+        chain = folded(flow)[::-1]
         steps: list[nn.Module] = []
-        after = torch.arange(len(chain[0].bias))  # type: ignore[arg-type]
+        after = torch.arange(next(len(step.bias) for step in chain if isinstance(step, Affine)))
         for k, step in enumerate(chain):
             if isinstance(step, Affine):
-                # Each map hands its features on in the order in which the next coupling wants them.
+                # Each map outputs its features in the order in which the next coupling takes them.
                 coupling = chain[k + 1] if k + 1 < len(chain) else None
                 wanted = torch.cat([coupling.bent, coupling.kept]) if isinstance(coupling, SplineCoupling) else None
                 weight, bias = step.inverse_weight, -(step.inverse_weight @ step.bias)
@@ -103,10 +104,10 @@ class EagerFlow(nn.Module):
 
 
 def _levels(c: Tensor) -> tuple[Tensor | None, Tensor, list[int]]:
-    """The order that puts equal rows of c (B, 1) together, the different rows, and how many of each there are; where
-    they are not few: None, c as it is, and nothing.
+    """The order that puts equal rows of c (B, 1) together, the distinct rows, and the number of each; where there are
+    too many distinct ones: None, c as it is, and nothing.
 
-    Gates depend on the conditions alone, and samples are often made at a handful of energies.
+    Gates depend on the conditions alone, and samples are often generated at a handful of energies.
     """
     if c.shape[1] == 1:
         values, row, sizes = torch.unique(c[:, 0], return_inverse=True, return_counts=True)
@@ -130,25 +131,25 @@ class _LinearMap(nn.Module):
 
 class _GatedBlock(nn.Module):
     first: Tensor
-    floor: Tensor
+    least: Tensor
     second: Tensor
     offset: Tensor
 
     def __init__(self, first: nn.Linear, second: nn.Linear) -> None:
         super().__init__()
         self.register_buffer("first", first.weight.detach().T.contiguous())
-        self.register_buffer("floor", -first.bias.detach())
+        self.register_buffer("least", -first.bias.detach())
         self.register_buffer("second", second.weight.detach().T.contiguous())
         self.register_buffer("offset", second.bias.detach() + second.weight.detach() @ first.bias.detach())
 
     def forward(self, h: Tensor) -> Tensor:
         update = functional.relu(h) @ self.first
-        update = torch.maximum(update, self.floor, out=update) @ self.second
+        update = torch.maximum(update, self.least, out=update) @ self.second
         return update.add_(self.offset)
 
 
 class _InverseCoupling(nn.Module):
-    """Inverse of a spline coupling whose bent features come first."""
+    """Inverse of a spline coupling whose transformed features come first."""
 
     first: Tensor
     gates: Tensor
@@ -165,15 +166,15 @@ class _InverseCoupling(nn.Module):
         self.register_buffer("first", _with_bias(network.first).T.contiguous())
         gates = [_with_bias(block.gate).T for block in blocks]
         self.register_buffer("gates", torch.cat(gates, dim=1) if gates else torch.empty(0))
-        # The network gives all numbers of one feature after another; here the features of one number do, and the two
-        # outer slopes, which the network does not give, have the logit 0.
-        numbers = _with_bias(network.last) * coupling.scale
-        numbers = numbers.view(self.n_bent, -1, numbers.shape[1]).transpose(0, 1)
-        bins = (len(numbers) + 1) // 3
-        zero = torch.zeros_like(numbers[:1])
-        numbers = torch.cat([numbers[: 2 * bins], zero, numbers[2 * bins :], zero]).flatten(0, 1)
-        self.register_buffer("last", numbers[:, :-1].contiguous())
-        self.register_buffer("last_bias", numbers[:, -1:].contiguous())
+        # The network's outputs are ordered by feature, then parameter; here by parameter, then feature. The two outer
+        # slopes, which the network does not give, have the logit 0.
+        last = _with_bias(network.last) * coupling.scale
+        last = last.view(self.n_bent, -1, last.shape[1]).transpose(0, 1)
+        bins = (len(last) + 1) // 3
+        zero = torch.zeros_like(last[:1])
+        last = torch.cat([last[: 2 * bins], zero, last[2 * bins :], zero]).flatten(0, 1)
+        self.register_buffer("last", last[:, :-1].contiguous())
+        self.register_buffer("last_bias", last[:, -1:].contiguous())
 
     def forward(self, z: Tensor, c: Tensor, add_gated: AddGated) -> Tensor:
         bent, kept = z[: self.n_bent], z[self.n_bent :]
@@ -181,8 +182,8 @@ class _InverseCoupling(nn.Module):
         n_blocks = len(self.blocks)
         for block, weight in zip(self.blocks, self.gates.chunk(n_blocks, dim=1) if n_blocks else (), strict=True):
             add_gated(h, block(h), weight)
-        numbers = (self.last @ h.T).add_(self.last_bias)
-        bent = inverse_spline(bent, numbers.reshape(-1, self.n_bent, z.shape[1]), self.bound)
+        parameters = (self.last @ h.T).add_(self.last_bias)
+        bent = inverse_spline_batch_last(bent, parameters.reshape(-1, self.n_bent, z.shape[1]), self.bound)
         return torch.cat([bent, kept])
 
 
@@ -190,8 +191,8 @@ def _with_bias(layer: nn.Linear) -> Tensor:
     return torch.cat([layer.weight, layer.bias[:, None]], dim=1).detach()
 
 
-def inverse_spline(y: Tensor, parameters: Tensor, bound: float) -> Tensor:
-    """The inverse of `caloforge.networks.spline.rational_quadratic_spline`, without the slope, for sampling.
+def inverse_spline_batch_last(y: Tensor, parameters: Tensor, bound: float) -> Tensor:
+    """The inverse of `caloforge.networks.spline.rational_quadratic_spline` without its slope, for large batches.
 
     Args:
         y: (F, B) any real values.
@@ -202,15 +203,15 @@ def inverse_spline(y: Tensor, parameters: Tensor, bound: float) -> Tensor:
         (F, B).
     """
     bins = (len(parameters) - 1) // 3
-    place = y.clamp(-bound, bound) + bound  # from the lower end of the interval
+    position = y.clamp(-bound, bound) + bound  # from the lower end of the interval
     # Shares of the interval, widths and heights together: (2, K, F, B).
     shares = torch.softmax(parameters[: 2 * bins].view(2, bins, *y.shape), dim=1)
     sizes = shares.mul_(2 * bound * (1 - MIN_BIN * bins)).add_(2 * bound * MIN_BIN)
 
-    # All inner knots by one product with a triangle of ones, which is faster than a cumulative sum.
+    # All inner knots by one product with a triangular matrix of ones, which is faster than a cumulative sum.
     triangle = torch.ones((bins - 1, bins), dtype=y.dtype, device=y.device).tril()
     knots = (triangle @ sizes[1].reshape(bins, -1)).view(bins - 1, *y.shape)
-    above = (place >= knots).to(y.dtype)  # 1 where y lies above knot j
+    above = (position >= knots).to(y.dtype)  # 1 where y lies above knot j
     below = functional.pad(above, (0, 0, 0, 0, 0, 1))  # 1 where bin j lies below y
     chosen = functional.pad(above, (0, 0, 0, 0, 1, 0), value=1.0) - below
 
@@ -223,11 +224,11 @@ def inverse_spline(y: Tensor, parameters: Tensor, bound: float) -> Tensor:
 
     # The quadratic of `caloforge.networks.spline`, divided by the height: a ξ² + b ξ − c = 0.
     s = height / width
-    rise = (place - y_k) / height
+    rise = (position - y_k) / height
     excess = rise * (d_k + d_next - 2 * s)
     half_b = 0.5 * (d_k - excess)
     c = s * rise
     discriminant = (half_b * half_b + (s - d_k + excess) * c).clamp_min(0)
     xi = (c / (half_b + torch.sqrt(discriminant))).clamp(0, 1)
-    # y − place is −B inside the interval; outside it makes the map the identity.
-    return (xi * width + x_k + (y - place)).view(y.shape)
+    # y − position is −B inside the interval; outside it makes the map the identity.
+    return (xi * width + x_k + (y - position)).view(y.shape)

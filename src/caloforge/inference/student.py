@@ -1,9 +1,9 @@
-"""Velocity networks at fixed times, as a student of flow matching calls them (`caloforge.networks.velocities`).
+"""Velocity networks at fixed times, as a student of flow matching evaluates them (`caloforge.networks.velocities`).
 
-- The time is a constant, so its embedding is a bias; what all blocks make of the embedding is one product.
-- The biases of a sector network's residual stream are carried into the products that read it.
-- Recorded, for one shower at a time, a sector network works on sectors, not on waves around the circle as in training:
-  so a block reads one matrix inwards, twice as wide, instead of one for each wave.
+- The time is a constant, so its embedding is a bias; the projections of the embedding for all blocks are one product.
+- The biases of a sector network's residual stream are folded into the products that read it.
+- Traced, for one shower at a time, a sector network works on sectors, not on Fourier modes around the circle as in
+  training: so a block reads one input matrix, twice as wide, instead of one for each mode.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ from torch.nn import functional
 from caloforge.networks.velocities import Embedding, ResidualVelocity, SectorBlock, SectorVelocity
 
 ROWS = 100
-"""Showers whose waves are worked out at a time: what stands between two products stays in a processor's cache."""
+"""Showers whose modes are computed at a time: intermediate results then stay in a processor's cache."""
 
 
-class Strides(nn.Module):
-    """x ← x + network_k(x, c) / n for k = 0 … n − 1, then scaled and shifted.
+class StudentSteps(nn.Module):
+    """x ← x + network(x, k / n, c) / n for k = 0 … n − 1, then scaled and shifted.
 
     Args:
         network: the student's.
-        n: number of strides.
+        n: number of steps.
         scale, shift: (F,) of the features.
-        graph: for a recorder instead of batches in PyTorch.
+        traced: for a graph instead of batches in PyTorch.
     """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, network: nn.Module, n: int, scale: Tensor, shift: Tensor, *, graph: bool) -> None:
+    def __init__(self, network: nn.Module, n: int, scale: Tensor, shift: Tensor, *, traced: bool) -> None:
         super().__init__()
         with torch.no_grad():
-            self.steps = nn.ModuleList([at_time(network, k / n, 1 / n, graph) for k in range(n)])
+            self.steps = nn.ModuleList([at_time(network, k / n, 1 / n, traced) for k in range(n)])
         self.register_buffer("scale", scale.detach().clone())
         self.register_buffer("shift", shift.detach().clone())
 
-    def forward(self, noise: Tensor, c: Tensor) -> Tensor:
-        """noise (B, F) from N(0, 1), c (B, C) → features (B, F)."""
-        x = noise
+    def forward(self, z: Tensor, c: Tensor) -> Tensor:
+        """z (B, F) from N(0, 1), c (B, C) → features (B, F)."""
+        x = z
         for step in self.steps:
             x = x + step(x, c)
         return x * self.scale + self.shift
 
 
-def at_time(network: nn.Module, t: float, factor: float, graph: bool) -> nn.Module:
+def at_time(network: nn.Module, t: float, factor: float, traced: bool) -> nn.Module:
     """(x (B, F), c (B, C)) → factor · network(x, t, c) (B, F)."""
     if isinstance(network, ResidualVelocity):
         return _Residual(network, t, factor)
     assert isinstance(network, SectorVelocity)
-    return _Sectors(network, t, factor) if graph else _Waves(network, t, factor)
+    return _Sectors(network, t, factor) if traced else _Modes(network, t, factor)
 
 
 class _Linear(nn.Module):
@@ -71,12 +71,12 @@ class _Linear(nn.Module):
         return functional.linear(x, self.weight, self.bias)
 
 
-class _Seen(nn.Module):
-    """c (B, C) → what the blocks see of conditions and time, a tuple of (B, outputs).
+class _Projections(nn.Module):
+    """c (B, C) → projections of the embedding of conditions and time, one for each block: a tuple of (B, outputs).
 
     Args:
         embedding: of conditions and time. t: the time.
-        weights, biases: (outputs, width) and (outputs,) of what is applied to the embedding.
+        weights, biases: (outputs, width) and (outputs,) of the projections.
     """
 
     def __init__(self, embedding: Embedding, t: float, weights: list[Tensor], biases: list[Tensor]) -> None:
@@ -99,7 +99,7 @@ class _Residual(nn.Module):
         weights = [half for layer in modulations for half in layer.weight.chunk(2)]
         biases = [half for layer in modulations for half in layer.bias.chunk(2)]
         biases[1::2] = [bias + 1 for bias in biases[1::2]]  # of 1 + scale
-        self.seen = _Seen(network.embedding, t, weights, biases)
+        self.projections = _Projections(network.embedding, t, weights, biases)
         self.first = _Linear(network.first.weight, network.first.bias)
         linears = [layer for layer in network.blocks.modules() if isinstance(layer, nn.Linear)]
         self.inward = nn.ModuleList([_Linear(layer.weight, layer.bias) for layer in linears[::2]])
@@ -107,7 +107,7 @@ class _Residual(nn.Module):
         self.last = _Linear(factor * network.last.weight, factor * network.last.bias)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        seen = self.seen(c)
+        seen = self.projections(c)
         h = self.first(x)
         for shift, scale, inward, outward in zip(seen[::2], seen[1::2], self.inward, self.outward, strict=True):
             h = h + outward(functional.silu(inward(h * scale + shift)))
@@ -115,11 +115,11 @@ class _Residual(nn.Module):
 
 
 class _SectorNetwork(nn.Module):
-    """What both ways of working out a sector network have in common.
+    """The part that both forms of a sector network share.
 
     Args:
         network: the trained one. t: its time. factor: to multiply its output by.
-        constant: by which what is alike in all sectors is to be multiplied.
+        constant: factor of terms that are equal in all sectors.
     """
 
     waves: Tensor
@@ -132,11 +132,13 @@ class _SectorNetwork(nn.Module):
         self.register_buffer("waves", network.waves.clone())
         biases, carried = [], network.first.bias.detach()
         for block in blocks:
-            mixed = block.factors()[0] * carried  # what is alike in all sectors is the first wave
+            mixed = block.factors()[0] * carried  # terms equal in all sectors are the constant mode
             biases.append(constant * (block.inward.bias + block.inward.weight @ torch.cat([carried, mixed])))
             carried = carried + block.outward.bias
         self.register_buffer("carried", carried)
-        self.seen = _Seen(network.embedding, t, [constant * block.seen.weight for block in blocks], biases)
+        self.projections = _Projections(
+            network.embedding, t, [constant * block.seen.weight for block in blocks], biases
+        )
         self.first = _Linear(network.first.weight)
         self.outward = nn.ModuleList([_Linear(block.outward.weight) for block in blocks])
         self.last = _Linear(factor * network.last.weight, factor * network.last.bias)
@@ -152,14 +154,16 @@ class _Sectors(_SectorNetwork):
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
         h = self.first(x.reshape(-1, self.sectors, self.first.weight.shape[1]))
-        for inward, outward, factors, seen in zip(self.inward, self.outward, self.factors, self.seen(c), strict=True):
+        for inward, outward, factors, seen in zip(
+            self.inward, self.outward, self.factors, self.projections(c), strict=True
+        ):
             mixed = self.waves.T @ ((self.waves @ h) * factors)
             h = h + outward(functional.silu(inward(torch.cat([h, mixed], dim=2)) + seen.unsqueeze(1)))
         return self.last(functional.silu(h + self.carried)).flatten(1)
 
 
-class _Waves(_SectorNetwork):
-    """Wave by wave: (S, B, ·)."""
+class _Modes(_SectorNetwork):
+    """Mode by mode: (S, B, ·)."""
 
     def __init__(self, network: SectorVelocity, t: float, factor: float) -> None:
         super().__init__(network, t, factor, constant=math.sqrt(network.sectors))
@@ -170,18 +174,18 @@ class _Waves(_SectorNetwork):
         self.inward = nn.ParameterList(matrices)  # each (S, width, hidden)
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        return torch.cat([self._some(*rows) for rows in zip(x.split(ROWS), c.split(ROWS), strict=True)])
+        return torch.cat([self._piece(*rows) for rows in zip(x.split(ROWS), c.split(ROWS), strict=True)])
 
-    def _some(self, x: Tensor, c: Tensor) -> Tensor:
+    def _piece(self, x: Tensor, c: Tensor) -> Tensor:
         n, sectors = len(x), self.sectors
-        to_waves, back = self.waves, self.waves.T.contiguous()
+        to_modes, back = self.waves, self.waves.T.contiguous()
         by_sector = x.view(n, sectors, -1).transpose(0, 1).reshape(sectors, -1)
-        h = self.first((to_waves @ by_sector).view(sectors * n, -1))
-        for inward, outward, seen in zip(self.inward, self.outward, self.seen(c), strict=True):
+        h = self.first((to_modes @ by_sector).view(sectors * n, -1))
+        for inward, outward, seen in zip(self.inward, self.outward, self.projections(c), strict=True):
             u = torch.bmm(h.view(sectors, n, -1), inward)
             u[0] += seen
             active = functional.silu(back @ u.view(sectors, -1), inplace=True)
-            h.addmm_((to_waves @ active).view(sectors * n, -1), outward.weight.T)
+            h.addmm_((to_modes @ active).view(sectors * n, -1), outward.weight.T)
         h = (back @ h.view(sectors, -1)).view(sectors * n, -1).add_(self.carried)
         return self.last(functional.silu(h, inplace=True)).view(sectors, n, -1).transpose(0, 1).reshape(n, -1)
 

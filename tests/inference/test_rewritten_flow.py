@@ -1,4 +1,4 @@
-"""Networks rewritten for sampling give what the trained ones give."""
+"""Flows optimised for inference give what the trained ones give."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from caloforge.lowering.eager import ROWS_PER_LEVEL, inverse_spline
-from caloforge.lowering.graph import InverseSpline
+from caloforge.inference import optimised
+from caloforge.inference.eager_flow import ROWS_PER_LEVEL, inverse_spline_batch_last
+from caloforge.inference.folded_flow import Affine, folded
+from caloforge.inference.traced_flow import TracedInverseSpline
 from caloforge.models.caloman import CaloMan
+from caloforge.networks.flows import Flow, SplineCoupling, spline_coupling_flow
 from caloforge.networks.spline import MAX_SLOPE_LOGIT, rational_quadratic_spline
-from own_model import GaussianPerFeature
 
-WAYS = pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
+FORMS = pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
 
 
 def far_from_fresh(model: CaloMan) -> CaloMan:
@@ -27,7 +29,7 @@ def far_from_fresh(model: CaloMan) -> CaloMan:
     return model
 
 
-@WAYS
+@FORMS
 @pytest.mark.parametrize(
     "settings",
     [
@@ -38,13 +40,13 @@ def far_from_fresh(model: CaloMan) -> CaloMan:
         {"flow_blocks": 0, "flow_layers": 3},
     ],
 )
-def test_the_lowered_model_gives_what_the_model_gives(settings: dict, graph: bool) -> None:
+def test_the_optimised_model_gives_what_the_model_gives(settings: dict, traced: bool) -> None:
     torch.manual_seed(2)
     sizes = {"latent_dim": 4, "hidden": [16, 8], "flow_width": 12, "flow_blocks": 2, **settings}
     model = far_from_fresh(CaloMan(13, 2, **sizes))  # type: ignore[arg-type]
     noise, c = torch.randn(300, model.latent_dim, dtype=torch.float64), torch.rand(300, 2, dtype=torch.float64)
     noise[0] *= 50  # outside every spline's interval
-    fast = model.lowered(graph)
+    fast = optimised(model, traced=traced)
     assert fast is not None
     with torch.no_grad():
         expected = model.decode(noise, c)
@@ -53,23 +55,23 @@ def test_the_lowered_model_gives_what_the_model_gives(settings: dict, graph: boo
 
 
 @pytest.mark.parametrize("rows", [ROWS_PER_LEVEL * 3 - 1, ROWS_PER_LEVEL * 3])
-def test_the_lowered_model_at_a_handful_of_energies(rows: int) -> None:
-    """With enough rows they are taken energy by energy; every row still gets its own gates, and its own place."""
+def test_the_optimised_model_at_a_handful_of_energies(rows: int) -> None:
+    """With enough rows they are taken energy by energy; every row still has its own gates, and its own position."""
     torch.manual_seed(2)
     model = far_from_fresh(CaloMan(13, 1, latent_dim=4, hidden=[8], flow_width=12))
     noise = torch.randn(rows, 4, dtype=torch.float64)
     c = torch.tensor([0.9, 0.1, 0.5], dtype=torch.float64)[torch.randint(3, (rows,))][:, None]
-    fast = model.lowered()
+    fast = optimised(model)
     assert fast is not None
     with torch.no_grad():
         torch.testing.assert_close(fast(noise, c), model.decode(noise, c), rtol=1e-7, atol=1e-7)
 
 
-@WAYS
-def test_lowering_leaves_the_model_alone(graph: bool) -> None:
+@FORMS
+def test_the_model_is_left_as_it_is(traced: bool) -> None:
     model = CaloMan(13, 1, latent_dim=3, hidden=[8]).eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    fast = model.lowered(graph)
+    fast = optimised(model, traced=traced)
     assert fast is not None
     for value in fast.buffers():
         value.zero_()
@@ -77,32 +79,41 @@ def test_lowering_leaves_the_model_alone(graph: bool) -> None:
         torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 
 
-def test_only_what_is_known_is_lowered() -> None:
-    class Changed(CaloMan):
-        pass
-
-    assert Changed(13, 1, latent_dim=3).lowered() is None
-    assert GaussianPerFeature(13, 1).lowered() is None
+def test_folded_steps_are_the_same_map_with_one_matrix_between_couplings() -> None:
+    torch.manual_seed(1)
+    flow = spline_coupling_flow(6, 1, layers=3, bins=8, bound=1.0, width=16, blocks=1).double()
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    steps = folded(flow)
+    assert [type(step) for step in steps] == [Affine, SplineCoupling] * 3 + [Affine]
+    z, c = torch.randn(50, 6, dtype=torch.float64), torch.rand(50, 1, dtype=torch.float64)
+    for one, other in zip(Flow(steps).inverse(z, c), flow.inverse(z, c), strict=True):
+        torch.testing.assert_close(one, other)
+    for one, other in zip(Flow(steps)(z, c), flow(z, c), strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def eager(y: Tensor, logits: Tensor, bound: float) -> Tensor:
-    """`inverse_spline` of y (B, F) with numbers (B, F, 3K - 1)."""
+    """`inverse_spline_batch_last` of y (B, F) with parameters (B, F, 3K - 1)."""
     bins = (logits.shape[2] + 1) // 3
-    numbers = logits.permute(2, 1, 0)
-    zero = torch.zeros_like(numbers[:1])
-    return inverse_spline(y.T, torch.cat([numbers[: 2 * bins], zero, numbers[2 * bins :], zero]), bound).T
+    parameters = logits.permute(2, 1, 0)
+    zero = torch.zeros_like(parameters[:1])
+    return inverse_spline_batch_last(
+        y.T, torch.cat([parameters[: 2 * bins], zero, parameters[2 * bins :], zero]), bound
+    ).T
 
 
-def graph(y: Tensor, logits: Tensor, bound: float) -> Tensor:
-    """The same by `InverseSpline`."""
+def traced(y: Tensor, logits: Tensor, bound: float) -> Tensor:
+    """The same by `TracedInverseSpline`."""
     bins = (logits.shape[2] + 1) // 3
     sizes, slopes = logits[:, :, : 2 * bins].flatten(1), logits[:, :, 2 * bins :].flatten(1)
-    return InverseSpline(y.shape[1], bins, bound, y)(y, sizes, torch.tanh(slopes / MAX_SLOPE_LOGIT)) - bound
+    return TracedInverseSpline(y.shape[1], bins, bound, y)(y, sizes, torch.tanh(slopes / MAX_SLOPE_LOGIT)) - bound
 
 
-@pytest.mark.parametrize("ours", [eager, graph])
+@pytest.mark.parametrize("inverse", [eager, traced])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_inverse_spline_is_that_of_the_flow(ours: Callable, dtype: torch.dtype) -> None:
+def test_inverse_spline_is_that_of_the_flow(inverse: Callable, dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(4)
     bins, bound = 6, 1.5
     y = 2 * torch.randn(400, 3, generator=generator, dtype=dtype)
@@ -110,16 +121,16 @@ def test_inverse_spline_is_that_of_the_flow(ours: Callable, dtype: torch.dtype) 
     logits = 2 * torch.randn(400, 3, 3 * bins - 1, generator=generator, dtype=dtype)
     expected, _ = rational_quadratic_spline(y, logits, bound, inverse=True)
     tolerance = 1e-10 if dtype == torch.float64 else 2e-3  # float32: where a bin is flat, its inverse is steep
-    made = ours(y, logits, bound)
-    torch.testing.assert_close(made, expected, rtol=0, atol=tolerance)
+    x = inverse(y, logits, bound)
+    torch.testing.assert_close(x, expected, rtol=0, atol=tolerance)
     outside = y.abs() > bound
-    torch.testing.assert_close(made[outside], y[outside], rtol=0, atol=3e-5)
+    torch.testing.assert_close(x[outside], y[outside], rtol=0, atol=3e-5)
 
 
-@pytest.mark.parametrize("ours", [eager, graph])
-def test_inverse_spline_survives_wild_logits(ours: Callable) -> None:
+@pytest.mark.parametrize("inverse", [eager, traced])
+def test_inverse_spline_survives_wild_logits(inverse: Callable) -> None:
     generator = torch.Generator().manual_seed(5)
     y = torch.rand(5000, 2, generator=generator) * 2 - 1
-    x = ours(y, 300 * torch.randn(5000, 2, 23, generator=generator), 1.0)
+    x = inverse(y, 300 * torch.randn(5000, 2, 23, generator=generator), 1.0)
     assert torch.isfinite(x).all()
     assert (x.abs() <= 1 + 1e-5).all()

@@ -1,0 +1,40 @@
+"""The card of an exported file: JSON next to it, with everything that somebody who has only the file must know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from caloforge import __version__
+from caloforge.models import MODELS
+from caloforge.simulator import Simulator
+from caloforge.transforms import ReadoutThreshold
+
+
+def card_path(path: Path) -> Path:
+    """Where the card of an exported file is."""
+    return path.with_name(path.name + ".json")
+
+
+def provenance_of(simulator: Simulator) -> dict[str, Any]:
+    """Geometry, units, training data, versions and hash of the weights."""
+    known = simulator.provenance
+    keys = ("recipe", "particle", "detector", "training_file", "training_source", "training_showers")
+    return {
+        "units": {"energy": "MeV unless said otherwise", "length": "mm", "angle": "rad"},
+        "readout_threshold_mev": max(thresholds_of(simulator), default=0.0),
+        "model": MODELS.name_of(type(simulator.model)),
+        "n_parameters": simulator.n_parameters,
+        "weights_sha256": known.get("weights_sha256", "unknown"),
+        "training": {key: known[key] for key in keys if key in known},
+        "caloforge_version": __version__,
+        "torch_version": str(torch.__version__),
+        "geometry": simulator.geometry.to_dict(),
+    }
+
+
+def thresholds_of(simulator: Simulator) -> list[float]:
+    """The readout thresholds in MeV that the simulator's transforms apply."""
+    return [transform.value for transform in simulator.transforms if isinstance(transform, ReadoutThreshold)]

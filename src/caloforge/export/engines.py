@@ -1,0 +1,56 @@
+"""Engines by name: PyTorch's, and onnxruntime's with a graph exported for it."""
+
+from __future__ import annotations
+
+import torch
+
+from caloforge.errors import CaloforgeError
+from caloforge.export.graph import Precision, checked_graph
+from caloforge.inference.onnx_engine import OnnxEngine
+from caloforge.inference.torch_engine import TorchEngine
+from caloforge.simulator import Simulator
+
+ENGINES = ("torch", "compile", "onnx", "onnx-int8")
+
+
+def make_engine(name: str, simulator: Simulator, threads: int = 1) -> TorchEngine | OnnxEngine:
+    """The engine called `name`, one of `ENGINES`.
+
+    Args:
+        name: see above.
+        simulator: what it runs.
+        threads: of onnxruntime; PyTorch's are the process's.
+
+    Raises:
+        CaloforgeError: the name is unknown, or the simulator does not suit the engine.
+    """
+    match name:
+        case "torch" | "compile":
+            return TorchEngine(simulator, compiled=name == "compile")
+        case "onnx":
+            return onnx_engine(simulator, threads)
+        case "onnx-int8":
+            return onnx_engine(simulator, threads, "int8")
+    raise CaloforgeError(f"unknown engine '{name}'; known are {', '.join(ENGINES)}")
+
+
+def onnx_engine(
+    simulator: Simulator, threads: int = 1, precision: Precision = "float32", showers: int = 256
+) -> OnnxEngine:
+    """onnxruntime with the simulator's graph.
+
+    Args:
+        simulator: float32 on the CPU.
+        threads: of onnxruntime, for each call.
+        precision: of large matrix multiplications: float32, or int8 for as many as the tolerance allows.
+        showers: by which the graph is checked.
+
+    Raises:
+        CaloforgeError: what `checked_graph` raises; the simulator is not in float32 on the CPU.
+    """
+    name = "onnx" if precision == "float32" else f"onnx-{precision}"
+    parameter = next(simulator.model.parameters())
+    if parameter.dtype != torch.float32 or parameter.device.type != "cpu":
+        raise CaloforgeError(f"the engine {name} runs in float32 on the CPU: use --engine torch")
+    graph = checked_graph(simulator, "onnx", precision=precision, showers=showers)
+    return OnnxEngine(graph.content, threads, name)

@@ -1,0 +1,147 @@
+"""PyTorch modules to ONNX, by either of PyTorch's exporters."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from io import BytesIO, StringIO
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.onnx import symbolic_helper
+
+from caloforge.errors import CaloforgeError, missing_extra
+
+if TYPE_CHECKING:
+    import onnx
+
+Exporter = Literal["dynamo", "legacy"]
+
+BATCH = "batch"
+"""Name of the first axis of inputs and outputs."""
+
+OPSET = 17
+"""ONNX operator set, for the legacy exporter."""
+
+
+def require_onnx() -> None:
+    """Check that graphs can be traced and run.
+
+    Raises:
+        CaloforgeError: a package of the extra `onnx` is absent.
+    """
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        try:
+            __import__(package)
+        except ImportError:
+            raise missing_extra(package, "onnx", "exporting to ONNX") from None
+
+
+def to_onnx(
+    module: nn.Module,
+    example: tuple[Tensor, ...],
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    exporter: Exporter,
+    batch: int | None,
+) -> onnx.ModelProto:
+    """The graph of a module.
+
+    Args:
+        module: in evaluation mode.
+        example: arguments; with several rows, because exporters take a batch of one for a constant.
+        inputs, outputs: names.
+        exporter: TorchScript's (`legacy`), or `dynamo`.
+        batch: rows that the graph takes; None for any number.
+
+    Raises:
+        CaloforgeError: the exporter cannot trace the module.
+    """
+    with torch.no_grad(), _quiet():
+        try:
+            graph = _LEGACY_OR_DYNAMO[exporter](module, example, inputs, outputs)
+        except CaloforgeError:
+            raise
+        except Exception as error:  # exporters raise whatever stopped them
+            said = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip() or type(error).__name__
+            why = said.splitlines()[0][:120].rstrip(": ")
+            other = "legacy" if exporter == "dynamo" else "dynamo"
+            raise CaloforgeError(
+                f"PyTorch's exporter '{exporter}' cannot trace this model ({why}): "
+                f"try caloforge export --exporter {other}"
+            ) from None
+    if batch is not None:
+        for value in (*graph.graph.input, *graph.graph.output):
+            value.type.tensor_type.shape.dim[0].dim_value = batch
+        del graph.graph.value_info[:]  # shapes inside the graph, which may still have any batch
+    return graph
+
+
+def _legacy(
+    module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]
+) -> onnx.ModelProto:
+    import onnx
+
+    for name, symbolic in _SYMBOLICS.items():
+        torch.onnx.register_custom_op_symbolic(name, symbolic, OPSET)
+    axes = {name: {0: BATCH} for name in (*inputs, *outputs)}
+    out = BytesIO()
+    options: dict[str, Any] = {"dynamo": False, "opset_version": OPSET, "dynamic_axes": axes, "f": out}
+    torch.onnx.export(module, example, input_names=list(inputs), output_names=list(outputs), **options)
+    return onnx.load_from_string(out.getvalue())
+
+
+def _dynamo(
+    module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]
+) -> onnx.ModelProto:
+    program = torch.onnx.export(
+        module,
+        example,
+        dynamo=True,
+        verbose=False,
+        dynamic_shapes={"inputs": tuple({0: torch.export.Dim(BATCH)} for _ in example)},
+        input_names=list(inputs),
+        output_names=list(outputs),
+    )
+    assert program is not None
+    return program.model_proto
+
+
+_LEGACY_OR_DYNAMO = {"legacy": _legacy, "dynamo": _dynamo}
+
+
+@symbolic_helper.parse_args("v", "f", "f")
+def _threshold(graph: Any, x: Any, threshold: float, value: float) -> Any:
+    if value == 0:
+        return graph.op("ThresholdedRelu", x, alpha_f=threshold)
+    limit, instead = (graph.op("Constant", value_t=torch.tensor(number)) for number in (threshold, value))
+    return graph.op("Where", graph.op("Greater", x, limit), x, instead)
+
+
+@symbolic_helper.parse_args("v", "f")
+def _softshrink(graph: Any, x: Any, bound: float) -> Any:
+    return graph.op("Shrink", x, lambd_f=bound, bias_f=bound)
+
+
+_SYMBOLICS: dict[str, Callable[..., Any]] = {"aten::threshold": _threshold, "aten::softshrink": _softshrink}
+"""Single operations of ONNX for which the legacy exporter has several, or none."""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporters' messages, none of which concern the user."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,75 @@
+"""`Engine`: generates batches of showers, from incident energies to voxels in MeV.
+
+An engine works through a batch in pieces that fit a processor's cache, and reports the time spent in the model and in
+postprocessing. All engines draw the noise of a batch at once from the batch's own generator, so that they generate the
+same showers up to rounding.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from caloforge.geometry import Geometry
+from caloforge.models.base import ShowerModel
+from caloforge.transforms import Compose
+
+VOXELS = 920_000
+"""Voxels per piece on a CPU, 2 500 showers of data set 1: few enough for caches, enough to hide call overhead."""
+
+
+class Pipeline(Protocol):
+    """What an engine runs; a `Simulator` is one."""
+
+    geometry: Geometry
+    transforms: Compose
+    model: ShowerModel
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Showers to generate.
+
+    Args:
+        number: of the batch, from 0.
+        energies: (B,) incident energies in MeV.
+        seed: of the batch's noise.
+    """
+
+    number: int
+    energies: np.ndarray
+    seed: int
+
+
+@dataclass(frozen=True)
+class GeneratedBatch:
+    """A finished batch.
+
+    Args:
+        voxels: (B, V) float32 in MeV.
+        model: seconds in the model, noise included.
+        postprocessing: seconds of inverting the preprocessing, threshold included; 0 where one graph does both.
+    """
+
+    voxels: np.ndarray
+    model: float
+    postprocessing: float
+
+
+class Engine(Protocol):
+    """Generates batches; safe to call from several threads at once."""
+
+    name: str
+
+    energy_range: tuple[float, float] | None
+    """Lowest and highest incident energy in MeV that it accepts; None for any."""
+
+    def generate(self, batch: Batch) -> GeneratedBatch:
+        """The batch's showers."""
+
+
+def rows_per_piece(n_voxels: int) -> int:
+    """Showers with `n_voxels` voxels that a CPU generates at a time."""
+    return max(1, VOXELS // n_voxels)
