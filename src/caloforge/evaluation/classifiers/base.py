@@ -2,7 +2,8 @@
 
 A test of one's own is a subclass (or a `NetworkTest`, see `run`) of which one instance is registered:
 
-    register(NetworkTest("mine", "My test", "voxels / E_inc; MLP 2 × 64", relative, build, TrainingSettings(1e-3, 500, 20)))
+    settings = TrainingSettings(learning_rate=1e-3, batch_size=500, epochs=20)
+    register(NetworkTest("mine", "my test", "voxels / E_inc; MLP 2 × 64 (mine)", relative, build, settings))
 
 Label 1 is Geant4 (the reference), 0 generated. Both samples are cut to the same number of showers, so that the
 calibrated score C is the probability at equal odds.
@@ -187,6 +188,15 @@ class ClassifierTest(ABC):
         Raises:
             CaloforgeError: with the reason.
         """
+        if (reason := self.why_unsuitable(geometry)) is not None:
+            raise CaloforgeError(
+                f"the classifier test '{self.name}' {reason}; geometry '{geometry.name}' has none such: "
+                "choose another test, as challenge_low"
+            )
+
+    def why_unsuitable(self, geometry: Geometry) -> str | None:
+        """Why the test cannot be used on a geometry; None where it can."""
+        return None
 
 
 TESTS: dict[str, ClassifierTest] = {}

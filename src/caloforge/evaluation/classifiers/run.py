@@ -64,18 +64,9 @@ class NetworkTest(ClassifierTest):
         """How many of `n` showers of a kind the test uses."""
         return n if self.max_showers is None else min(n, self.max_showers)
 
-    def check(self, geometry: Geometry) -> None:
-        """Refuse a geometry that the test cannot be used on.
-
-        Raises:
-            CaloforgeError: with the reason.
-        """
-        reason = self.unsuitable(geometry)
-        if reason is not None:
-            raise CaloforgeError(
-                f"the classifier test '{self.name}' {reason}; geometry '{geometry.name}' has none such: "
-                "choose another test, as challenge_low"
-            )
+    def why_unsuitable(self, geometry: Geometry) -> str | None:
+        """Why the test cannot be used on a geometry; None where it can."""
+        return self.unsuitable(geometry)
 
     def run(
         self,

@@ -29,6 +29,7 @@ from torch.nn import functional
 
 from caloforge.errors import CaloforgeError
 
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """How a classifier is trained.

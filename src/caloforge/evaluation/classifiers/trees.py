@@ -78,7 +78,9 @@ class TreeTest(ClassifierTest):
                 drops = permutation_importances(trees.decision_function, features[rows], labels[rows], seed)
                 words = {name: observables.find(geometry, name).label for name in names[1:]}
                 columns = zip(names, drops, strict=True)
-                importances = tuple(Importance(name, words.get(name, "incident energy"), *drop) for name, drop in columns)
+                importances = tuple(
+                    Importance(name, words.get(name, "incident energy"), *drop) for name, drop in columns
+                )
                 size = sum(tree.get_n_leaf_nodes() for (tree,) in trees._predictors)
             if progress is not None:
                 left = (repeats - repeat) * (time.perf_counter() - start) / repeat
@@ -135,5 +137,7 @@ def permutation_importances(
 
 
 register(
-    TreeTest("trees", "boosted trees, observables", "log10 E_inc and the challenge's observables; gradient-boosted trees")
+    TreeTest(
+        "trees", "boosted trees, observables", "log10 E_inc and the challenge's observables; gradient-boosted trees"
+    )
 )

@@ -35,9 +35,9 @@ AUC = Section(
 JSD = Section(
     "jsd",
     "Classifier tests: JSD",
-    "Jensen–Shannon divergence in bits from the calibrated scores: 1 where the samples share nothing, about 0 where they "
-    "are alike. It is estimated on showers that the calibration has not seen, so it can fall below 0; cut at 0 it would "
-    "be biased upwards.",
+    "Jensen–Shannon divergence in bits from the calibrated scores: 1 where the samples share nothing, about 0 where "
+    "they are alike. It is estimated on showers that the calibration has not seen, so it can fall below 0; cut at 0 it "
+    "would be biased upwards.",
     page="classifiers",
 )
 IMPORTANCE = Section(
@@ -148,9 +148,7 @@ def _numbers(found: ClassifierResult, baseline: ClassifierResult | None, reason:
         )
 
 
-def _at_energies(
-    samples: SamplePair, found: ClassifierResult, baseline: ClassifierResult | None
-) -> Iterator[Metric]:
+def _at_energies(samples: SamplePair, found: ClassifierResult, baseline: ClassifierResult | None) -> Iterator[Metric]:
     """AUC of the first training on the third part's showers of each incident energy; of tests with importances."""
     if not found.importances:
         return

@@ -1,8 +1,8 @@
 """Correlations between layer energies, between observables and between directions, and how far they differ.
 
 The value is the root mean square, over the pairs, of generated minus reference coefficients. `largest_…` is the pair
-whose difference is the largest in units of its error. A correlation with a constant observable does not exist: `constant`
-names the observable.
+whose difference is the largest in units of its error. A correlation with a constant observable does not exist:
+`constant` names the observable.
 
 Coefficients are Pearson's, of which the variance over N showers is, with standardised x and y,
 
@@ -31,7 +31,7 @@ from caloforge.geometry import Geometry
 CORRELATIONS = Section(
     "correlations",
     "Correlations",
-    "Root mean square difference of the correlation coefficients, and the pair that differs most in units of its error.",
+    "Root mean square difference of the coefficients, and the pair that differs most in units of its error.",
     extra={
         "largest_first": "largest: first",
         "largest_second": "second",

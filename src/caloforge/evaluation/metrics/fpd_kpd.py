@@ -1,4 +1,4 @@
-"""Fréchet and kernel physics distance (FPD, KPD; arXiv:2211.10295) on the challenge's high-level features, times 10³."""
+"""Fréchet and kernel physics distance (arXiv:2211.10295) of the challenge's high-level features, times 10³."""
 
 from __future__ import annotations
 

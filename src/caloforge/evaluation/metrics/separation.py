@@ -121,6 +121,4 @@ def mean_power(
         reason = "no separation power is available"
         return Metric(MEANS.name, name, LABELS[name], None, reason=reason, at=at, extra=extra or {})
     [estimate] = mean_of(found).estimates()
-    return Metric(
-        MEANS.name, name, LABELS[name], estimate, at=at, extra={"observables": len(found), **(extra or {})}
-    )
+    return Metric(MEANS.name, name, LABELS[name], estimate, at=at, extra={"observables": len(found), **(extra or {})})
