@@ -3,30 +3,51 @@
     from caloforge.evaluation.classifiers import TESTS, expected_seconds, run_test
 
     expected_seconds("caloman", len(generated), generated.geometry)
-    run_test("caloman", generated, reference, repeats=3)["auc"]
+    run_test("caloman", generated, reference, repeats=3).auc
 
-`suite` has the tests by name, `features` what they look at, `networks`, `training` and `metrics` the rest;
-`run_multiclass` asks which of several generators comes nearest to Geant4, `learning_curve` gives AUC against
-the number of showers.
+`base` has what a test is and how one is registered, `suite` and `trees` the tests by name, `features` what they look
+at, `networks`, `training` and `scores` the rest; `run_multiclass` asks which of several generators comes nearest to
+Geant4, `learning_curve` gives AUC against the number of showers.
 """
 
-from caloforge.evaluation.classifiers.curve import learning_curve
-from caloforge.evaluation.classifiers.multiclass import run_multiclass
-from caloforge.evaluation.classifiers.run import Progress, run_test
-from caloforge.evaluation.classifiers.suite import TESTS, ClassifierTest, get_test
-from caloforge.evaluation.classifiers.timing import expected_seconds
-from caloforge.evaluation.classifiers.training import MIN_SHOWERS, Epoch, TrainingSettings
+from caloforge.evaluation.classifiers import suite, trees
+from caloforge.evaluation.classifiers.base import (
+    MIN_SHOWERS,
+    TESTS,
+    ClassifierResult,
+    ClassifierTest,
+    Epoch,
+    EpochProgress,
+    Importance,
+    Training,
+    get_test,
+    register,
+)
+from caloforge.evaluation.classifiers.curve import default_sizes, learning_curve
+from caloforge.evaluation.classifiers.expected_time import expected_seconds
+from caloforge.evaluation.classifiers.multiclass import MulticlassResult, run_multiclass
+from caloforge.evaluation.classifiers.run import NetworkTest, run_test
+from caloforge.evaluation.classifiers.training import TrainingSettings
 
 __all__ = [
     "MIN_SHOWERS",
     "TESTS",
+    "ClassifierResult",
     "ClassifierTest",
     "Epoch",
-    "Progress",
+    "EpochProgress",
+    "Importance",
+    "MulticlassResult",
+    "NetworkTest",
+    "Training",
     "TrainingSettings",
+    "default_sizes",
     "expected_seconds",
     "get_test",
     "learning_curve",
+    "register",
     "run_multiclass",
     "run_test",
+    "suite",
+    "trees",
 ]

@@ -7,18 +7,19 @@ only a lower bound; a flat one, that the classifier has learnt what it can.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from caloforge.errors import CaloforgeError
-from caloforge.evaluation.classifiers.run import Progress, run_test
-from caloforge.evaluation.classifiers.suite import ClassifierTest, get_test
-from caloforge.evaluation.classifiers.training import MIN_SHOWERS
+from caloforge.evaluation.classifiers.base import (
+    MIN_SHOWERS,
+    ClassifierResult,
+    ClassifierTest,
+    EpochProgress,
+    get_test,
+)
+from caloforge.evaluation.classifiers.run import run_test
 from caloforge.showers import Showers
-
-COLUMNS = ("n", "auc", "auc_std", "jsd", "jsd_std", "seconds")
-"""Of a curve, one entry per size."""
 
 
 def default_sizes(n: int) -> list[int]:
@@ -34,32 +35,30 @@ def learning_curve(
     sizes: Sequence[int] | None = None,
     repeats: int = 1,
     seed: int = 1,
-    progress: Progress | None = None,
+    progress: EpochProgress | None = None,
     device: str = "cpu",
-) -> dict[str, list[Any]]:
+) -> list[ClassifierResult]:
     """Run a test on ever more showers, each sample a part of the next.
 
     Args:
         name, generated, reference, repeats, seed, progress, device: as for `run_test`.
-        sizes: showers a side; by default an eighth, a quarter, a half and all.
+        sizes: showers per sample; by default an eighth, a quarter, a half and all.
 
     Returns:
-        columns over the sizes in rising order: `n`, `auc`, `auc_std`, `jsd`, `jsd_std` and `seconds`.
+        the results in order of rising size.
 
     Raises:
         CaloforgeError: a size beyond what there is or too small, and what `run_test` raises.
     """
     test = get_test(name)
-    most = min(len(generated), len(reference), test.max_showers or len(generated))
+    most = test.showers_used(min(len(generated), len(reference)))
     wanted = sorted(set(sizes)) if sizes is not None else default_sizes(most)
     if not wanted or wanted[-1] > most or wanted[0] < MIN_SHOWERS:
         raise CaloforgeError(f"sizes of a learning curve must lie in {MIN_SHOWERS} … {most} showers, not {wanted}")
     rng = np.random.default_rng([seed, 1])
     orders = [rng.permutation(len(sample)) for sample in (generated, reference)]
-    curve: dict[str, list[Any]] = {key: [] for key in COLUMNS}
+    curve = []
     for size in wanted:
         parts = [s[np.sort(order[:size])] for s, order in zip((generated, reference), orders, strict=True)]
-        result = run_test(test, *parts, repeats=repeats, seed=seed, progress=progress, device=device)
-        for key, column in curve.items():
-            column.append(result[key])
+        curve.append(run_test(test, *parts, repeats=repeats, seed=seed, progress=progress, device=device))
     return curve

@@ -25,6 +25,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from caloforge.evaluation import observables
+from caloforge.evaluation.observables.high_level import features, observable_names
 from caloforge.geometry import Geometry
 from caloforge.showers import Showers
 
@@ -37,9 +39,7 @@ CHUNK_VALUES = 16_000_000
 
 def thresholded(showers: Showers) -> np.ndarray:
     """(N, V) voxels in MeV (float32) with those below the geometry's threshold set to zero."""
-    voxels = showers.voxels.astype(np.float32, copy=False)
-    threshold = showers.geometry.threshold
-    return np.where(voxels < threshold, np.float32(0), voxels) if threshold > 0 else voxels
+    return observables.above_threshold(showers.voxels.astype(np.float32, copy=False), showers.geometry.threshold)
 
 
 def layer_energies(voxels: np.ndarray, geometry: Geometry) -> np.ndarray:
@@ -81,41 +81,11 @@ def compressed(showers: Showers) -> np.ndarray:
     return _stack(np.log10(showers.energies), logs, np.log10(energies + 1))
 
 
-def high_level_names(geometry: Geometry) -> list[tuple[str, ...]]:
-    """Observables of `high_level` as blocks: layer energies, EC, widths, sparsity, EC_r, width_r."""
-    ids = geometry.layer_ids
-    directed = [layer.id for layer in geometry.layers if layer.has_directions]
-    return [
-        tuple(f"e_layer_{i}" for i in ids),
-        tuple(f"ec_{axis}_{i}" for axis in ("eta", "phi") for i in directed),
-        tuple(f"width_{axis}_{i}" for axis in ("eta", "phi") for i in directed),
-        tuple(f"sparsity_{i}" for i in ids),
-        tuple(f"ec_r_{i}" for i in ids),
-        tuple(f"width_r_{i}" for i in ids),
-    ]
-
-
 def high_level(showers: Showers) -> np.ndarray:
     """(N, 2 + 4 L + 4 D): the challenge's observables, D = number of layers with directions."""
-    from caloforge.evaluation.observables import compute
-
-    blocks = high_level_names(showers.geometry)
-    values = compute(showers, [name for block in blocks for name in block])
-
-    def columns(block: tuple[str, ...]) -> np.ndarray:
-        return np.stack([values[name] for name in block], axis=1) if block else np.empty((len(showers), 0))
-
-    energies, centres, widths, sparsity, centres_r, widths_r = map(columns, blocks)
-    return _stack(
-        np.log10(showers.energies),
-        np.log10(energies + 1e-8),
-        centres / 100,
-        widths / 100,
-        np.log10(energies.sum(axis=1) + 1e-8),
-        sparsity,
-        centres_r / 100,
-        widths_r / 100,
-    )
+    geometry = showers.geometry
+    values = observables.compute(showers, observable_names(geometry))
+    return features(geometry, showers.energies, values).astype(np.float32)
 
 
 def _caloflow(showers: Showers, voxels: np.ndarray, energies: np.ndarray) -> np.ndarray:

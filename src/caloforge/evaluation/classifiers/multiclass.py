@@ -16,20 +16,60 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from caloforge.errors import CaloforgeError
+from caloforge.evaluation.classifiers.base import ClassifierTest, EpochProgress, get_test
 from caloforge.evaluation.classifiers.features import feature_matrix
 from caloforge.evaluation.classifiers.networks import n_parameters
-from caloforge.evaluation.classifiers.run import Progress, prepare, trainings
-from caloforge.evaluation.classifiers.suite import ClassifierTest
+from caloforge.evaluation.classifiers.run import NetworkTest, fits, prepare
 from caloforge.evaluation.classifiers.training import predict
 from caloforge.showers import Showers
 
 RESAMPLES = 20
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One generator's part of Geant4's showers.
+
+    Args:
+        value, error: mean log posterior over Geant4's showers in nats, and its error.
+        assigned: fraction of Geant4's showers that are classified as this generator's.
+    """
+
+    value: float
+    error: float
+    assigned: float
+
+
+@dataclass(frozen=True)
+class MulticlassResult:
+    """What a classifier over K generators found.
+
+    Args:
+        test: its name.
+        generators: name → `Assignment`.
+        guess: −ln K, the log posterior without any knowledge.
+        confusion: (K, K), rows the true generator, columns the predicted one, each row summing to 1.
+        accuracy: on the third part.
+        n, n_reference: showers per generator, and of Geant4.
+        n_parameters, best_epoch, seconds: of the training.
+    """
+
+    test: str
+    generators: Mapping[str, Assignment]
+    guess: float
+    confusion: np.ndarray
+    accuracy: float
+    n: int
+    n_reference: int
+    n_parameters: int
+    best_epoch: int
+    seconds: float
 
 
 def run_multiclass(
@@ -38,9 +78,9 @@ def run_multiclass(
     reference: Showers,
     *,
     seed: int = 1,
-    progress: Progress | None = None,
+    progress: EpochProgress | None = None,
     device: str = "cpu",
-) -> dict[str, Any]:
+) -> MulticlassResult:
     """Train one classifier over all generators and let it assign Geant4's showers.
 
     Args:
@@ -51,23 +91,20 @@ def run_multiclass(
         progress: told after each epoch.
         device: where to train, as torch names it.
 
-    Returns:
-        plain data: `names`; `log_posterior` name → `value` and `error` (of the mean over Geant4's showers,
-        nats; see above) with `chance` = -ln K; `assigned` name → share of Geant4's showers put down to it; `confusion`
-        (K, K), rows the true generator, columns the guess, each row summing to 1; `accuracy` on the third
-        part; `n` showers per generator, `n_reference`, `n_parameters`, `best_epoch`, `seconds`.
-
     Raises:
-        CaloforgeError: fewer than two generators, unknown test, geometries that differ, too few showers.
+        CaloforgeError: fewer than two generators, an unknown test or one without a network, geometries that differ,
+            too few showers.
     """
     if len(generators) < 2:
         raise CaloforgeError(f"the multi-class test needs at least two generators, not {len(generators)}")
     start = time.perf_counter()
-    names, kinds = list(generators), len(generators)
-    task = prepare(name, [*generators.values()], seed, also=reference)
-    ((_, fitted, parts),) = trainings(task, repeats=1, seed=seed, progress=progress, device=device)
-    batch = task.test.settings.pass_size
-    judged = torch.from_numpy(feature_matrix(task.test.features, [reference], task.scaling))
+    names, kinds, test = list(generators), len(generators), get_test(name)
+    if not isinstance(test, NetworkTest):
+        raise CaloforgeError(f"the classifier test '{test.name}' has no network; choose another, as caloman")
+    task = prepare(test, [*generators.values()], seed, also=[reference])
+    ((fitted, parts),) = fits(task, repeats=1, seed=seed, progress=progress, device=device)
+    batch = test.settings.pass_size
+    examined = torch.from_numpy(feature_matrix(test.features, [reference], task.scaling))
 
     def logits(features: torch.Tensor, rows: np.ndarray) -> torch.Tensor:
         found = predict(fitted.network, features, rows, batch)
@@ -77,7 +114,7 @@ def run_multiclass(
 
     held, labels = logits(task.features, parts.validate), task.labels[torch.from_numpy(parts.validate)]
     calibration = calibrate(held, labels)
-    raw = logits(judged, np.arange(len(judged)))
+    raw = logits(examined, np.arange(len(examined)))
     of_reference = _posterior(raw, calibration).numpy()
     rng = np.random.default_rng([seed, 2])
     draws = [torch.from_numpy(rng.integers(0, len(held), len(held))) for _ in range(RESAMPLES)]
@@ -87,23 +124,19 @@ def run_multiclass(
     confusion = np.stack([np.bincount(guesses[truth == k], minlength=kinds) for k in range(kinds)])
     shares = np.bincount(of_reference.argmax(axis=1), minlength=kinds) / len(of_reference)
     errors = np.hypot(of_reference.std(axis=0) / math.sqrt(len(of_reference)), np.std(means, axis=0, ddof=1))
-    return {
-        "test": task.test.name,
-        "names": names,
-        "log_posterior": {
-            key: {"value": float(value), "error": float(error)}
-            for key, value, error in zip(names, of_reference.mean(axis=0), errors, strict=True)
-        },
-        "chance": -math.log(kinds),
-        "assigned": dict(zip(names, shares.tolist(), strict=True)),
-        "confusion": (confusion / confusion.sum(axis=1, keepdims=True)).tolist(),
-        "accuracy": float((guesses == truth).mean()),
-        "n": task.n,
-        "n_reference": len(reference),
-        "n_parameters": n_parameters(fitted.network),
-        "best_epoch": fitted.best_epoch,
-        "seconds": time.perf_counter() - start,
-    }
+    columns = zip(of_reference.mean(axis=0).tolist(), errors.tolist(), shares.tolist(), strict=True)
+    return MulticlassResult(
+        test=test.name,
+        generators={key: Assignment(*column) for key, column in zip(names, columns, strict=True)},
+        guess=-math.log(kinds),
+        confusion=confusion / confusion.sum(axis=1, keepdims=True),
+        accuracy=float((guesses == truth).mean()),
+        n=task.n,
+        n_reference=len(reference),
+        n_parameters=n_parameters(fitted.network),
+        best_epoch=fitted.best_epoch,
+        seconds=time.perf_counter() - start,
+    )
 
 
 def calibrate(logits: torch.Tensor, kinds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,30 +1,135 @@
-"""Run a classifier test on two samples: can a network tell generated showers from Geant4's?
-
-Label 1 is Geant4 (the reference), 0 generated. Both samples are cut to the same number of showers, so that
-the calibrated score C is the probability at equal odds.
-"""
+"""`NetworkTest`, and `run_test`: can a classifier tell generated showers from Geant4's?"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from caloforge.errors import CaloforgeError
-from caloforge.evaluation.classifiers import metrics
-from caloforge.evaluation.classifiers.features import Scaling, feature_matrix
+from caloforge.evaluation.classifiers.base import (
+    ClassifierResult,
+    ClassifierTest,
+    Epoch,
+    EpochProgress,
+    Training,
+    equally_many,
+    get_test,
+)
+from caloforge.evaluation.classifiers.features import FeatureFunction, Scaling, feature_matrix
 from caloforge.evaluation.classifiers.networks import n_parameters
-from caloforge.evaluation.classifiers.suite import ClassifierTest, get_test
-from caloforge.evaluation.classifiers.training import Epoch, Fit, Parts, fit, part_sizes, predict, split
+from caloforge.evaluation.classifiers.scores import Scores
+from caloforge.evaluation.classifiers.training import Fit, Parts, TrainingSettings, fit, part_sizes, predict, split
 from caloforge.geometry import Geometry
 from caloforge.showers import Showers
 
-Progress = Callable[[Epoch], None]
+NetworkBuilder = Callable[[Geometry, int, int], nn.Module]
+"""From geometry, number of features and number of logits to an untrained network."""
+
+
+@dataclass(frozen=True)
+class NetworkTest(ClassifierTest):
+    """A test whose classifier is a neural network.
+
+    Args:
+        name, title, summary: see `ClassifierTest`.
+        features: from showers to (N, F) float32 (module `features`).
+        network: builds the network.
+        settings: how it is trained.
+        standardise: whether features are brought to mean 0 and variance 1 over both samples.
+        published_n: showers per sample that are split 80 000 / 20 000 / 21 000, where the test has such a rule
+            (on ds1-photons); any other number is split 60 / 20 / 20 %.
+        max_showers: at most so many showers of each kind are used; None for all.
+        unsuitable: from a geometry to the reason why the test cannot be used on it, or None.
+    """
+
+    features: FeatureFunction
+    network: NetworkBuilder
+    settings: TrainingSettings
+    standardise: bool = False
+    published_n: int | None = None
+    max_showers: int | None = None
+    unsuitable: Callable[[Geometry], str | None] = lambda geometry: None
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of a training, at most."""
+        return self.settings.epochs
+
+    def showers_used(self, n: int) -> int:
+        """How many of `n` showers of a kind the test uses."""
+        return n if self.max_showers is None else min(n, self.max_showers)
+
+    def why_unsuitable(self, geometry: Geometry) -> str | None:
+        """Why the test cannot be used on a geometry; None where it can."""
+        return self.unsuitable(geometry)
+
+    def run(
+        self,
+        generated: Showers,
+        reference: Showers,
+        *,
+        repeats: int = 1,
+        seed: int = 1,
+        progress: EpochProgress | None = None,
+        device: str = "cpu",
+    ) -> ClassifierResult:
+        """Train the network and say how well it distinguishes the samples (see `run_test`)."""
+        start = time.perf_counter()
+        task = prepare(self, [generated, reference], seed)
+        found, size = [], 0
+        for fitted, parts in fits(task, repeats=repeats, seed=seed, progress=progress, device=device):
+            held, tested = (_scores(task, fitted, rows) for rows in (parts.validate, parts.test))
+            scores = Scores.of(held, tested)
+            found.append(Training(scores, fitted.accuracy, fitted.best_epoch, fitted.epochs_run, parts.test))
+            size = n_parameters(fitted.network)
+        return ClassifierResult(
+            test=self.name,
+            title=self.title,
+            summary=self.summary,
+            n=task.n,
+            n_features=task.features.shape[1],
+            n_parameters=size,
+            settings=asdict(self.settings),
+            seed=seed,
+            trainings=tuple(found),
+            seconds=time.perf_counter() - start,
+            energies=task.energies,
+        )
+
+
+def run_test(
+    test: str | ClassifierTest,
+    generated: Showers,
+    reference: Showers,
+    *,
+    repeats: int = 1,
+    seed: int = 1,
+    progress: EpochProgress | None = None,
+    device: str = "cpu",
+) -> ClassifierResult:
+    """Train a classifier `repeats` times and report how well it tells the samples apart.
+
+    Args:
+        test: one of `TESTS`, or a test of one's own.
+        generated: showers to be tested; the larger of the two samples is thinned at random to the smaller.
+        reference: Geant4's, in the same geometry.
+        repeats: trainings, each with its own split and initialisation.
+        seed: decides everything random; the same seed, machine and number of threads give the same result.
+        progress: told after each epoch.
+        device: where to train, as torch names it.
+
+    Raises:
+        CaloforgeError: unknown test, geometries that differ or do not suit the test, too few showers.
+    """
+    if repeats < 1:
+        raise CaloforgeError(f"the number of repeats must be at least 1, not {repeats}")
+    known = get_test(test)
+    return known.run(generated, reference, repeats=repeats, seed=seed, progress=progress, device=device)
 
 
 @dataclass(frozen=True)
@@ -36,118 +141,37 @@ class Task:
         geometry: of all samples.
         features: (K n, F) float32.
         labels: (K n,) int64, 0 … K - 1.
+        energies: (K n,) incident energies in MeV.
         n: showers per sample.
         scaling: what standardised the features, None where the test does not.
     """
 
-    test: ClassifierTest
+    test: NetworkTest
     geometry: Geometry
     features: Tensor
     labels: Tensor
+    energies: np.ndarray
     n: int
     scaling: Scaling | None
 
 
-def run_test(
-    name: str | ClassifierTest,
-    generated: Showers,
-    reference: Showers,
-    *,
-    repeats: int = 1,
-    seed: int = 1,
-    progress: Progress | None = None,
-    device: str = "cpu",
-) -> dict[str, Any]:
-    """Train a classifier `repeats` times and report how well it tells the samples apart.
-
-    Args:
-        name: one of `TESTS`, or a test of one's own.
-        generated: showers to be judged; the larger of the two samples is thinned at random to the smaller.
-        reference: Geant4's, in the same geometry.
-        repeats: trainings, each with its own split and initialisation.
-        seed: decides everything random; the same seed, machine and number of threads give the same result.
-        progress: told after each epoch.
-        device: where to train, as torch names it.
-
-    Returns:
-        plain data: `auc` and `auc_std`, `jsd` and `jsd_std` (bits); `error` says what the two `_std` are
-        (over trainings, or the statistical error of the third part for a single one); `n` showers a side,
-        `n_features`, `n_parameters`, `repeats`, `settings`, `runs` (per training: auc, jsd, accuracy on the
-        second part, best epoch, epochs), `seconds`; `roc` and `weights` of the first training (see
-        `metrics`).
-
-    Raises:
-        CaloforgeError: unknown test, geometries that differ or do not suit the test, too few showers.
-    """
-    if repeats < 1:
-        raise CaloforgeError(f"the number of repeats must be at least 1, not {repeats}")
-    start = time.perf_counter()
-    task = prepare(name, [generated, reference], seed)
-    runs: list[dict[str, Any]] = []
-    first: dict[str, Any] = {}
-    for repeat, fitted, parts in trainings(task, repeats=repeats, seed=seed, progress=progress, device=device):
-        scored = judge(task, fitted, parts)
-        first = first or {key: scored[key] for key in ("n_parameters", "roc", "weights")}
-        keys = ("auc", "auc_error", "jsd", "jsd_error", "accuracy", "best_epoch", "epochs")
-        runs.append({"repeat": repeat, **{key: scored[key] for key in keys}})
-    result: dict[str, Any] = {}
-    for key in ("auc", "jsd"):
-        values = [run[key] for run in runs]
-        result[key] = float(np.mean(values))
-        result[f"{key}_std"] = float(np.std(values, ddof=1)) if repeats > 1 else runs[0][f"{key}_error"]
-    return {
-        **result,
-        "error": f"standard deviation of {repeats} trainings" if repeats > 1 else "statistics of the third part",
-        "test": task.test.name,
-        "summary": task.test.summary,
-        "n": task.n,
-        "n_features": task.features.shape[1],
-        "repeats": repeats,
-        "seed": seed,
-        "settings": asdict(task.test.settings),
-        **first,
-        "runs": runs,
-        "seconds": time.perf_counter() - start,
-    }
-
-
-def prepare(name: str | ClassifierTest, samples: Sequence[Showers], seed: int, also: Showers | None = None) -> Task:
-    """Cut samples to one size at random and make their features.
-
-    Args:
-        name: the test.
-        samples: one per kind.
-        seed: of the thinning.
-        also: further showers whose geometry has to agree.
-
-    Raises:
-        CaloforgeError: unknown test, geometries that differ or do not suit the test, too few showers.
-    """
-    test = get_test(name)
-    geometry = samples[0].geometry
-    for other in (*samples[1:], *([also] if also is not None else [])):
-        if other.geometry != geometry:
-            raise CaloforgeError(
-                f"showers of geometry '{geometry.name}' cannot be judged against '{other.geometry.name}'; "
-                "give files of one geometry"
-            )
-    test.check(geometry)
-    n = test.showers_used(min(len(sample) for sample in samples))
-    part_sizes(n)  # refuses too few before the features are made
-    rng = np.random.default_rng([seed, 0])
-    cut = [s if len(s) == n else s[np.sort(rng.choice(len(s), n, replace=False))] for s in samples]
+def prepare(test: NetworkTest, samples: Sequence[Showers], seed: int, also: Sequence[Showers] = ()) -> Task:
+    """Cut samples to one size at random and compute their features (see `base.equally_many`)."""
+    cut = equally_many(test, samples, seed, also)
     rows = feature_matrix(test.features, cut)
     scaling = Scaling.fit(rows) if test.standardise else None
     if scaling is not None:
         scaling.apply(rows)
+    n = len(cut[0])
     labels = torch.arange(len(samples)).repeat_interleave(n)
-    return Task(test, geometry, torch.from_numpy(rows), labels, n, scaling)
+    energies = np.concatenate([showers.energies for showers in cut])
+    return Task(test, samples[0].geometry, torch.from_numpy(rows), labels, energies, n, scaling)
 
 
-def trainings(
-    task: Task, *, repeats: int, seed: int, progress: Progress | None, device: str
-) -> Iterator[tuple[int, Fit, Parts]]:
-    """Independent trainings, each with its own split and initialisation: (number from 1, fit, parts)."""
+def fits(
+    task: Task, *, repeats: int, seed: int, progress: EpochProgress | None, device: str
+) -> Iterator[tuple[Fit, Parts]]:
+    """Independent trainings, each with its own split and initialisation."""
     test, kinds, n_features = task.test, int(task.labels[-1]) + 1, task.features.shape[1]
     sizes = part_sizes(task.n, test.published_n if task.geometry.name == "ds1-photons" else None)
     total = repeats * test.settings.epochs
@@ -168,34 +192,10 @@ def trainings(
                 progress(Epoch(test.name, repeat, repeats, epoch, epochs, loss, accuracy, left))
 
         network = network.to(device)
-        yield (
-            repeat,
-            fit(network, task.features, task.labels, parts, test.settings, second_seed, on_epoch),
-            parts,
-        )
+        yield fit(network, task.features, task.labels, parts, test.settings, second_seed, on_epoch), parts
 
 
-def judge(task: Task, fitted: Fit, parts: Parts) -> dict[str, Any]:
-    """Calibrate a classifier of two kinds on the second part and judge it on the third."""
-
-    def scores(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        logits = predict(fitted.network, task.features, rows, task.test.settings.pass_size)
-        return logits[:, 0].double().numpy(), task.labels[torch.from_numpy(rows)].numpy()
-
-    calibrate = metrics.Calibration(*scores(parts.validate))
-    raw, truth = scores(parts.test)
-    probabilities = calibrate(raw)
-    area, area_error = metrics.auc(probabilities, truth)
-    divergence, divergence_error = metrics.jsd(probabilities, truth)
-    return {
-        "auc": area,
-        "auc_error": area_error,
-        "jsd": divergence,
-        "jsd_error": divergence_error,
-        "accuracy": fitted.accuracy,
-        "best_epoch": fitted.best_epoch,
-        "epochs": fitted.epochs_run,
-        "n_parameters": n_parameters(fitted.network),
-        "roc": metrics.roc(probabilities, truth),
-        "weights": metrics.weights(probabilities, truth),
-    }
+def _scores(task: Task, fitted: Fit, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) raw scores and labels of `rows`."""
+    logits = predict(fitted.network, task.features, rows, task.test.settings.pass_size)
+    return logits[:, 0].double().numpy(), task.labels[torch.from_numpy(rows)].numpy()

@@ -10,12 +10,12 @@
     caloflow_logit(_cnn)      the same two networks in the logit space of CaloFlow's density
     quick                     a small MLP of our own: half a minute, enough to see that something is wrong
 
-A further test is one more `ClassifierTest`, given to `run_test` itself in place of a name.
+A further test is one more `NetworkTest`, registered (`base.register`) or given to `run_test` in place of a name.
 
 CaloMan's paper states neither how its classifier's input is scaled nor its batch. Here: voxels over E_inc and
 log10 E_inc, each feature brought to mean 0 and variance 1 over both samples, in batches of 1 000. Unscaled,
 voxels over E_inc are so small that the early stopping ends before anything is learnt: on 8 000 Geant4 photons
-a side with the voxels smeared by 15 %, all energies raised by 2 %, or the outer rings of layer 2 shuffled in
+per sample with the voxels smeared by 15 %, all energies raised by 2 %, or the outer rings of layer 2 shuffled in
 alpha, the AUC was 0.497, 0.502, 0.499 unscaled and 0.529, 0.545, 0.587 standardised (0.500 in both for
 independent samples). The logarithms of `compressed` gave 0.520, 0.524, 0.557, but 0.532 instead of 0.502
 where voxels below 5 MeV were raised by 10 %: `quick` uses them, since what a generator gets grossly wrong is
@@ -24,65 +24,14 @@ often faint.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-
 from torch import nn
 
-from caloforge.errors import CaloforgeError
 from caloforge.evaluation.classifiers import features as rows
+from caloforge.evaluation.classifiers.base import register
 from caloforge.evaluation.classifiers.networks import CaloflowCNN, ResNet3d, caloflow_cnn_accepts, mlp
+from caloforge.evaluation.classifiers.run import NetworkBuilder, NetworkTest
 from caloforge.evaluation.classifiers.training import TrainingSettings
 from caloforge.geometry import CartesianLayer, Geometry
-
-NetworkBuilder = Callable[[Geometry, int, int], nn.Module]
-"""From geometry, number of features and number of logits to an untrained network."""
-
-
-@dataclass(frozen=True)
-class ClassifierTest:
-    """One test.
-
-    Args:
-        name: its key.
-        summary: input, network and source in a line.
-        features: from showers to (N, F) float32 (module `features`).
-        network: builds the network.
-        settings: how it is trained.
-        standardise: whether features are brought to mean 0 and variance 1 over both samples.
-        published_n: showers a side that are split 80 000 / 20 000 / 21 000, where the test has such a rule
-            (on ds1-photons); any other number is split 60 / 20 / 20 %.
-        max_showers: at most so many showers of each kind are used; None for all.
-        refuses: from a geometry to the reason why it cannot be judged by this test, or None.
-    """
-
-    name: str
-    summary: str
-    features: rows.FeatureFunction
-    network: NetworkBuilder
-    settings: TrainingSettings
-    standardise: bool = False
-    published_n: int | None = None
-    max_showers: int | None = None
-    refuses: Callable[[Geometry], str | None] = lambda geometry: None
-
-    def showers_used(self, n: int) -> int:
-        """How many of `n` showers of a kind the test uses."""
-        return n if self.max_showers is None else min(n, self.max_showers)
-
-    def check(self, geometry: Geometry) -> None:
-        """Refuse a geometry that the test cannot judge.
-
-        Raises:
-            CaloforgeError: with the reason.
-        """
-        reason = self.refuses(geometry)
-        if reason is not None:
-            raise CaloforgeError(
-                f"the classifier test '{self.name}' {reason}; geometry '{geometry.name}' has none such: "
-                "choose another test, as challenge_low"
-            )
 
 
 def _mlp(*hidden: int, activation: type[nn.Module] = nn.LeakyReLU) -> NetworkBuilder:
@@ -117,94 +66,106 @@ _CALOFLOW_CNN = TrainingSettings(learning_rate=5e-4, batch_size=1000, epochs=50,
 _DS1_PHOTONS = 121_000
 
 _ALL = (
-    ClassifierTest(
+    NetworkTest(
         "caloman",
+        "CaloMan",
         "voxels / E_inc, standardised; MLP 3 × 512, early stopping (CaloMan)",
         rows.relative,
         _mlp(512, 512, 512, activation=nn.ReLU),
         TrainingSettings(learning_rate=5e-4, batch_size=1000, epochs=60, patience=10),
         standardise=True,
     ),
-    ClassifierTest(
+    NetworkTest(
         "challenge_low",
+        "challenge, voxels",
         "voxels / E_inc; MLP 3 × 2048 (CaloChallenge)",
         rows.relative,
         _CHALLENGE_MLP,
         _CHALLENGE,
         published_n=_DS1_PHOTONS,
     ),
-    ClassifierTest(
+    NetworkTest(
         "challenge_low_normalised",
+        "challenge, voxels normalised per layer",
         "voxels / E_layer and E_layer; MLP 3 × 2048 (CaloChallenge)",
         rows.normalised,
         _CHALLENGE_MLP,
         _CHALLENGE,
         published_n=_DS1_PHOTONS,
     ),
-    ClassifierTest(
+    NetworkTest(
         "challenge_high",
+        "challenge, high-level features",
         "observables; MLP 3 × 2048 (CaloChallenge)",
         rows.high_level,
         _CHALLENGE_MLP,
         _CHALLENGE,
         published_n=_DS1_PHOTONS,
     ),
-    ClassifierTest(
+    NetworkTest(
         "challenge_resnet",
+        "challenge, 3D ResNet-18",
         "voxels / E_inc as images; 3D ResNet-18 (CaloChallenge)",
         rows.relative,
         _resnet,
         TrainingSettings(learning_rate=2e-4, batch_size=1000, epochs=50, micro_batch=200),
-        refuses=_needs_alike_layers,
+        unsuitable=_needs_alike_layers,
     ),
-    ClassifierTest(
+    NetworkTest(
         "caloflow_dnn",
+        "CaloFlow DNN",
         "voxels and E_layer; MLP 3 × 512 (CaloFlow)",
         rows.caloflow_raw,
         _mlp(512, 512, 512),
         _CALOFLOW,
     ),
-    ClassifierTest(
+    NetworkTest(
         "caloflow_dnn_normalised",
+        "CaloFlow DNN, normalised per layer",
         "voxels / E_layer and E_layer; MLP 3 × 512 (CaloFlow)",
         rows.caloflow_normalised,
         _mlp(512, 512, 512),
         _CALOFLOW,
     ),
-    ClassifierTest(
+    NetworkTest(
         "caloflow_cnn",
+        "CaloFlow CNN",
         "voxels as images and E_layer; CNN (CaloFlow)",
         rows.caloflow_raw,
         _caloflow_cnn,
         _CALOFLOW_CNN,
-        refuses=_needs_poolable_layers,
+        unsuitable=_needs_poolable_layers,
     ),
-    ClassifierTest(
+    NetworkTest(
         "caloflow_cnn_normalised",
+        "CaloFlow CNN, normalised per layer",
         "voxels / E_layer as images and E_layer; CNN (CaloFlow)",
         rows.caloflow_normalised,
         _caloflow_cnn,
         _CALOFLOW_CNN,
-        refuses=_needs_poolable_layers,
+        unsuitable=_needs_poolable_layers,
     ),
-    ClassifierTest(
+    NetworkTest(
         "caloflow_logit",
+        "CaloFlow DNN, logit space",
         "logit of voxels / E_layer, and E_layer; MLP 3 × 512 (CaloFlow)",
         rows.caloflow_logit,
         _mlp(512, 512, 512),
         _CALOFLOW,
     ),
-    ClassifierTest(
+    NetworkTest(
         "caloflow_logit_cnn",
+        "CaloFlow CNN, logit space",
         "logit of voxels / E_layer as images, and E_layer; CNN (CaloFlow)",
         rows.caloflow_logit,
         _caloflow_cnn,
         _CALOFLOW_CNN,
-        refuses=_needs_poolable_layers,
+        unsuitable=_needs_poolable_layers,
     ),
-    ClassifierTest(
+    NetworkTest(
         "quick",
-        "log voxels, standardised; MLP 2 × 128, at most 20 000 showers a side (not published)",
+        "quick (small MLP)",
+        "log voxels, standardised; MLP 2 × 128, at most 20 000 showers per sample (not published)",
         rows.compressed,
         _mlp(128, 128),
         TrainingSettings(learning_rate=1e-3, batch_size=500, epochs=20, patience=4),
@@ -213,18 +174,5 @@ _ALL = (
     ),
 )
 
-TESTS: Mapping[str, ClassifierTest] = MappingProxyType({test.name: test for test in _ALL})
-"""Name → test."""
-
-
-def get_test(test: str | ClassifierTest) -> ClassifierTest:
-    """The test of that name, or the test itself.
-
-    Raises:
-        CaloforgeError: no test has this name.
-    """
-    if isinstance(test, ClassifierTest):
-        return test
-    if test not in TESTS:
-        raise CaloforgeError(f"unknown classifier test '{test}'; known are {', '.join(TESTS)}")
-    return TESTS[test]
+for _test in _ALL:
+    register(_test)

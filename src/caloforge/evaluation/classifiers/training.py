@@ -29,9 +29,6 @@ from torch.nn import functional
 
 from caloforge.errors import CaloforgeError
 
-MIN_SHOWERS = 100
-"""Fewest showers of each kind that a classifier is trained on."""
-
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -59,29 +56,6 @@ class TrainingSettings:
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """What a progress callback is told after each epoch.
-
-    Args:
-        test: name of the classifier test.
-        repeat, repeats: which training of how many, from 1.
-        epoch, epochs: which epoch of at most how many, from 1.
-        loss: mean training loss of the epoch in nats.
-        accuracy: share of the second part put right.
-        seconds_left: time until all trainings are done if none stops early.
-    """
-
-    test: str
-    repeat: int
-    repeats: int
-    epoch: int
-    epochs: int
-    loss: float
-    accuracy: float
-    seconds_left: float
-
-
-@dataclass(frozen=True)
 class Parts:
     """Row numbers of the three parts, all kinds together."""
 
@@ -104,14 +78,9 @@ def part_sizes(n: int, published_n: int | None = None) -> tuple[int, int]:
     """Sizes of the first (60 %) and second part (20 %) of `n` showers of a kind; the third takes the rest.
 
     Args:
-        n: showers of each kind, at least `MIN_SHOWERS`.
+        n: showers of each kind.
         published_n: the sample size that is split 80 000 / 20 000 / rest instead (121 000 in the challenge).
-
-    Raises:
-        CaloforgeError: too few showers.
     """
-    if n < MIN_SHOWERS:
-        raise CaloforgeError(f"a classifier test needs at least {MIN_SHOWERS} showers a side, not {n}; give more")
     if n == published_n:
         return 80_000, 20_000
     return round(0.6 * n), round(0.2 * n)
@@ -142,7 +111,7 @@ def cross_entropy(logits: Tensor, kinds: Tensor) -> Tensor:
 
 
 def accuracy(logits: Tensor, kinds: Tensor) -> float:
-    """Share of rows whose most probable kind is the true one."""
+    """Fraction of rows whose most probable kind is the true one."""
     guess = (logits[:, 0] > 0).long() if logits.shape[1] == 1 else logits.argmax(dim=1)
     return (guess == kinds).double().mean().item()
 

@@ -138,13 +138,14 @@ class BoundObservable:
             raise CaloforgeError(f"observable '{self.name}' must give one number per shower ({n},), not {values.shape}")
         return values
 
-    def edges(self, reference: np.ndarray, threshold: float | None = None) -> np.ndarray | None:
-        """(B + 1,) histogram edges, given the reference's values; None where they allow no histogram.
-
-        `threshold` is the readout threshold in MeV, by default the geometry's.
-        """
+    def request(self, reference: np.ndarray, threshold: float | None = None) -> AxisRequest:
+        """What an axis may depend on, given the reference's values; by default with the geometry's threshold (MeV)."""
         cut = self.geometry.threshold if threshold is None else threshold
-        return self.observable.axis(AxisRequest(self.geometry, self.layer, reference, cut))
+        return AxisRequest(self.geometry, self.layer, reference, cut)
+
+    def edges(self, reference: np.ndarray, threshold: float | None = None) -> np.ndarray | None:
+        """(B + 1,) histogram edges (see `request`); None where the reference allows no histogram."""
+        return self.observable.axis(self.request(reference, threshold))
 
 
 REGISTRY: dict[str, Observable] = {}

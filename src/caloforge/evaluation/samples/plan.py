@@ -28,6 +28,8 @@ def make_plan(
     """
     n_g, n_r = len(generated), len(reference)
     n = min(n_g, n_r // 2) if independent is None else min(n_g, n_r, len(independent))
+    if n < 1:
+        return Plan(n_g, n_r, n, False, [], [], [], [])
     stratified = share_spectrum(generated, reference)
     pool = reference if independent is None else np.concatenate([reference, independent])
 

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from caloforge.errors import CaloforgeError
+from caloforge.evaluation.classifiers.base import MIN_SHOWERS, ClassifierTest, get_test
 from caloforge.evaluation.classifiers.features import feature_matrix
-from caloforge.evaluation.classifiers.suite import ClassifierTest, get_test
+from caloforge.evaluation.classifiers.run import NetworkTest
 from caloforge.evaluation.classifiers.training import make_optimiser, part_sizes, step
-from caloforge.geometry import Geometry, geometry_of_voxel_count, load_geometry
+from caloforge.geometry import Geometry
 from caloforge.showers import Showers
 
 MEASURING_SECONDS = 0.5
@@ -21,25 +22,30 @@ MEASURING_SECONDS = 0.5
 
 
 def expected_seconds(
-    name: str | ClassifierTest, n: int, n_features: int | Geometry, *, repeats: int = 1, device: str = "cpu"
+    name: str | ClassifierTest, n: int, geometry: Geometry, *, repeats: int = 1, device: str = "cpu"
 ) -> float:
     """Seconds that `run_test` will take at most (if no training stops early), from steps timed here and now.
 
     Args:
         name: one of `TESTS`, or a test of one's own.
-        n: showers a side.
-        n_features: the geometry of the showers, or simply the number of features (tests on images need the
-            geometry: their number of voxels stands for a built-in one).
+        n: showers per sample.
+        geometry: of the showers.
         repeats: trainings.
         device: where to train, as torch names it.
 
     Raises:
-        CaloforgeError: unknown test, too few showers, a geometry that does not suit or is not known.
+        CaloforgeError: unknown test, one without a network, too few showers, a geometry that does not suit.
     """
     test = get_test(name)
+    if not isinstance(test, NetworkTest):
+        raise CaloforgeError(f"the classifier test '{test.name}' has no network; choose another, as caloman")
+    test.check(geometry)
     n = test.showers_used(n)
+    if n < MIN_SHOWERS:
+        raise CaloforgeError(f"a classifier test needs at least {MIN_SHOWERS} showers per sample, not {n}; give more")
     first, second = part_sizes(n)
-    geometry, width = _shape(test, n_features)
+    probe = Showers(np.ones(1), np.zeros((1, geometry.n_voxels), dtype=np.float32), geometry)
+    width = feature_matrix(test.features, [probe]).shape[1]
     settings = test.settings
     batch = min(settings.pass_size, first * 2)
     with torch.random.fork_rng(devices=[]):
@@ -53,23 +59,6 @@ def expected_seconds(
             judging = _seconds_per_call(lambda: network(x).sum().item())
     epoch = math.ceil(2 * first / batch) * training + math.ceil(2 * second / batch) * judging
     return repeats * settings.epochs * epoch
-
-
-def _shape(test: ClassifierTest, n_features: int | Geometry) -> tuple[Geometry, int]:
-    """The geometry and number of features that the network is built for."""
-    if isinstance(n_features, int):
-        found = geometry_of_voxel_count(n_features)
-        if found is None:  # dense layers need no geometry, so any will do
-            found = load_geometry("ds1-photons")
-            if test.refuses(found) is not None:
-                raise CaloforgeError(
-                    f"the expected time of '{test.name}' needs the geometry, not {n_features} features"
-                )
-            return found, n_features
-        n_features = found
-    test.check(n_features)
-    probe = Showers(np.ones(1), np.zeros((1, n_features.n_voxels), dtype=np.float32), n_features)
-    return n_features, feature_matrix(test.features, [probe]).shape[1]
 
 
 def _seconds_per_call(call: Callable[[], float]) -> float:

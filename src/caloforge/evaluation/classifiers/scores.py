@@ -3,19 +3,17 @@
 A score is larger the more a shower looks like Geant4; after isotonic calibration it is C, the probability
 that the shower is Geant4 when both kinds are equally common.
 
-- AUC: probability that a Geant4 shower scores above a generated one (ties count half). 0.5 =
-indistinguishable.
-- JSD in bits = (ln 2 - BCE) / ln 2, BCE the mean binary cross-entropy of C: a lower bound of the
-  Jensen–Shannon divergence of the two samples up to fluctuations; below 0 where C is worse than a constant
-  1/2.
-- weights w = C / (1 - C): the density ratio Geant4 / generated, mean 1 over generated showers. Their
-  effective sample size is (Σw)² / Σw².
+- AUC: probability that a Geant4 shower scores above a generated one (ties count half). 0.5 = indistinguishable.
+- JSD in bits = (ln 2 − BCE) / ln 2, BCE the mean binary cross-entropy of C: a lower bound of the Jensen–Shannon
+  divergence of the two samples up to fluctuations; below 0 where C is worse than a constant 1/2.
+- weights w = C / (1 − C): the density ratio Geant4 / generated, mean 1 over generated showers. Their effective sample
+  size is (Σw)² / Σw².
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -52,6 +50,67 @@ class Calibration:
         return np.clip(self._map.predict(np.asarray(scores, np.float64)), self.lowest, self.highest)
 
 
+@dataclass(frozen=True)
+class Roc:
+    """ROC curve: fractions of generated showers (`fpr`) and of Geant4's (`tpr`) above a cut, (P,) each."""
+
+    fpr: np.ndarray
+    tpr: np.ndarray
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights w = C / (1 − C) of the third part.
+
+    Args:
+        n: generated showers.
+        mean: over them; 1 for a perfect C.
+        ess: effective sample size.
+        edges: (B + 1,) of log10 w; `generated` and `reference` (B,) counts.
+    """
+
+    n: int
+    mean: float
+    ess: float
+    edges: np.ndarray
+    generated: np.ndarray
+    reference: np.ndarray
+
+    @property
+    def ess_share(self) -> float:
+        """Effective sample size over n."""
+        return self.ess / self.n
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Calibrated scores of the third part and what they give.
+
+    Args:
+        probabilities: (m,) C of each shower; `labels` (m,) its truth.
+        auc, auc_error: area under the ROC curve.
+        jsd, jsd_error: Jensen–Shannon divergence in bits.
+        roc, weights: see there.
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+    auc: float
+    auc_error: float
+    jsd: float
+    jsd_error: float
+    roc: Roc
+    weights: Weights
+
+    @classmethod
+    def of(cls, held: tuple[np.ndarray, np.ndarray], tested: tuple[np.ndarray, np.ndarray]) -> Scores:
+        """From pairs of raw scores (n,) and labels (n,): of the second part, which calibrates, and of the third."""
+        probabilities, labels = Calibration(*held)(tested[0]), tested[1]
+        area, divergence = auc(probabilities, labels), jsd(probabilities, labels)
+        curve = roc(probabilities, labels)
+        return cls(probabilities, labels, *area, *divergence, curve, weights(probabilities, labels))
+
+
 def auc(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     """Area under the ROC curve and its standard error (Hanley and McNeil, Radiology 143 (1982) 29).
 
@@ -82,11 +141,8 @@ def jsd(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
     return float(value), float(nats.std() / math.sqrt(len(nats)) / math.log(2))
 
 
-def roc(scores: np.ndarray, labels: np.ndarray, max_points: int = MAX_ROC_POINTS) -> dict[str, list[float]]:
-    """ROC curve of at most `max_points` points from (0, 0) to (1, 1), spread evenly along the curve.
-
-    `fpr` is the share of generated showers (label 0) above a cut, `tpr` that of Geant4 showers (label 1).
-    """
+def roc(scores: np.ndarray, labels: np.ndarray, max_points: int = MAX_ROC_POINTS) -> Roc:
+    """ROC curve of at most `max_points` points from (0, 0) to (1, 1), spread evenly along the curve."""
     from sklearn.metrics import roc_curve
 
     fpr, tpr, _ = roc_curve(labels, scores)
@@ -94,29 +150,15 @@ def roc(scores: np.ndarray, labels: np.ndarray, max_points: int = MAX_ROC_POINTS
         along = fpr + tpr
         kept = np.unique(np.searchsorted(along, np.linspace(along[0], along[-1], max_points)))
         fpr, tpr = fpr[kept], tpr[kept]
-    return {"fpr": fpr.tolist(), "tpr": tpr.tolist()}
+    return Roc(fpr, tpr)
 
 
-def weights(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """The weights w = C / (1 - C) of the third part.
-
-    Returns:
-        `mean` (1 for a perfect C), `ess` and `ess_share` = ess / n of the `n` generated showers, `histogram`
-        of log10 w: `log10_edges` (B + 1), counts `generated` and `reference` (B).
-    """
+def weights(probabilities: np.ndarray, labels: np.ndarray) -> Weights:
+    """`Weights` from calibrated probabilities (n,) and labels (n,)."""
     generated = np.asarray(labels) == 0
     w = probabilities / (1 - probabilities)
     of_generated = w[generated]
     ess = of_generated.sum() ** 2 / (of_generated**2).sum()
     logs = np.clip(np.log10(w), WEIGHT_EDGES[0], WEIGHT_EDGES[-1])
-    return {
-        "n": int(generated.sum()),
-        "mean": float(of_generated.mean()),
-        "ess": float(ess),
-        "ess_share": float(ess / generated.sum()),
-        "histogram": {
-            "log10_edges": WEIGHT_EDGES.tolist(),
-            "generated": np.histogram(logs[generated], WEIGHT_EDGES)[0].tolist(),
-            "reference": np.histogram(logs[~generated], WEIGHT_EDGES)[0].tolist(),
-        },
-    }
+    counts = [np.histogram(logs[chosen], WEIGHT_EDGES)[0] for chosen in (generated, ~generated)]
+    return Weights(int(generated.sum()), float(of_generated.mean()), float(ess), WEIGHT_EDGES, *counts)

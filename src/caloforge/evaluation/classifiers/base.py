@@ -1,0 +1,265 @@
+"""`ClassifierTest`: what a test has to provide, what it gives, and the registry of tests by name.
+
+A test of one's own is a subclass (or a `NetworkTest`, see `run`) of which one instance is registered:
+
+    settings = TrainingSettings(learning_rate=1e-3, batch_size=500, epochs=20)
+    register(NetworkTest("mine", "my test", "voxels / E_inc; MLP 2 × 64 (mine)", relative, build, settings))
+
+Label 1 is Geant4 (the reference), 0 generated. Both samples are cut to the same number of showers, so that the
+calibrated score C is the probability at equal odds.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import numpy as np
+
+from caloforge.errors import CaloforgeError
+from caloforge.evaluation.classifiers.scores import Scores
+from caloforge.geometry import Geometry
+from caloforge.showers import Showers
+
+MIN_SHOWERS = 100
+"""Fewest showers of each kind that a classifier is trained on."""
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What a progress callback is told after each epoch.
+
+    Args:
+        test: name of the classifier test.
+        repeat, repeats: which training of how many, from 1.
+        epoch, epochs: which epoch of at most how many, from 1.
+        loss: mean training loss of the epoch in nats.
+        accuracy: fraction of the second part that is classified correctly.
+        seconds_left: time until all trainings are done if none stops early.
+    """
+
+    test: str
+    repeat: int
+    repeats: int
+    epoch: int
+    epochs: int
+    loss: float
+    accuracy: float
+    seconds_left: float
+
+
+EpochProgress = Callable[[Epoch], None]
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training.
+
+    Args:
+        scores: on the third part.
+        accuracy: on the second part.
+        best_epoch, epochs: the epoch that was kept, and how many there were.
+        rows: (m,) of the third part in the two samples, one after the other.
+    """
+
+    scores: Scores
+    accuracy: float
+    best_epoch: int
+    epochs: int
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Importance:
+    """Loss of AUC when one feature is permuted over the showers, and the standard error of that."""
+
+    feature: str
+    label: str
+    value: float
+    error: float
+
+
+@dataclass(frozen=True)
+class ClassifierResult:
+    """What a test found.
+
+    Args:
+        test, title, summary: of the test.
+        n: showers per sample.
+        n_features, n_parameters: of the input and of the classifier.
+        settings: of the training.
+        seed: of everything random.
+        trainings: one or more, each with its own split and initialisation.
+        seconds: for all of it.
+        energies: (2 n,) incident energies in MeV of generated and reference showers, one after the other.
+        explain: gives importances of the features of the first training, where the test has them.
+    """
+
+    test: str
+    title: str
+    summary: str
+    n: int
+    n_features: int
+    n_parameters: int
+    settings: Mapping[str, float | int | None]
+    seed: int
+    trainings: tuple[Training, ...]
+    seconds: float
+    energies: np.ndarray
+    explain: Callable[[], tuple[Importance, ...]] = tuple
+
+    @cached_property
+    def importances(self) -> tuple[Importance, ...]:
+        """Of the features of the first training; empty where the test has none. Computed when first asked for."""
+        return self.explain()
+
+    @property
+    def first(self) -> Training:
+        """The first training."""
+        return self.trainings[0]
+
+    @property
+    def auc(self) -> float:
+        """Mean area under the ROC curve."""
+        return float(np.mean([each.scores.auc for each in self.trainings]))
+
+    @property
+    def auc_std(self) -> float:
+        """Standard deviation over the trainings; of a single one, the statistical error of its third part."""
+        return _deviation([(each.scores.auc, each.scores.auc_error) for each in self.trainings])
+
+    @property
+    def jsd(self) -> float:
+        """Mean Jensen–Shannon divergence in bits."""
+        return float(np.mean([each.scores.jsd for each in self.trainings]))
+
+    @property
+    def jsd_std(self) -> float:
+        """As `auc_std`."""
+        return _deviation([(each.scores.jsd, each.scores.jsd_error) for each in self.trainings])
+
+    @property
+    def error_from(self) -> str:
+        """What the two errors are."""
+        n = len(self.trainings)
+        return f"standard deviation of {n} trainings" if n > 1 else "statistics of the third part"
+
+
+def _deviation(found: Sequence[tuple[float, float]]) -> float:
+    return float(np.std([value for value, _ in found], ddof=1)) if len(found) > 1 else found[0][1]
+
+
+@dataclass(frozen=True)
+class ClassifierTest(ABC):
+    """A test.
+
+    Args:
+        name: its key.
+        title: in a few words, for tables.
+        summary: input, classifier and source in a line.
+    """
+
+    name: str
+    title: str
+    summary: str
+
+    @abstractmethod
+    def run(
+        self,
+        generated: Showers,
+        reference: Showers,
+        *,
+        repeats: int = 1,
+        seed: int = 1,
+        progress: EpochProgress | None = None,
+        device: str = "cpu",
+    ) -> ClassifierResult:
+        """Train the classifier and say how well it distinguishes the samples (see `run.run_test`)."""
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of a training, at most, for progress."""
+        return 1
+
+    def showers_used(self, n: int) -> int:
+        """How many of `n` showers of a kind the test uses."""
+        return n
+
+    def check(self, geometry: Geometry) -> None:
+        """Refuse a geometry that the test cannot be used on.
+
+        Raises:
+            CaloforgeError: with the reason.
+        """
+        if (reason := self.why_unsuitable(geometry)) is not None:
+            raise CaloforgeError(
+                f"the classifier test '{self.name}' {reason}; geometry '{geometry.name}' has none such: "
+                "choose another test, as challenge_low"
+            )
+
+    def why_unsuitable(self, geometry: Geometry) -> str | None:
+        """Why the test cannot be used on a geometry; None where it can."""
+        return None
+
+
+TESTS: dict[str, ClassifierTest] = {}
+"""Name → test."""
+
+Test = TypeVar("Test", bound=ClassifierTest)
+
+
+def register(test: Test) -> Test:
+    """Enter a test into `TESTS`.
+
+    Raises:
+        ValueError: there is one of that name.
+    """
+    if test.name in TESTS:
+        raise ValueError(f"classifier test '{test.name}' exists already; choose another name")
+    TESTS[test.name] = test
+    return test
+
+
+def get_test(test: str | ClassifierTest) -> ClassifierTest:
+    """The test of that name, or the test itself.
+
+    Raises:
+        CaloforgeError: no test has this name.
+    """
+    if isinstance(test, ClassifierTest):
+        return test
+    if test not in TESTS:
+        raise CaloforgeError(f"unknown classifier test '{test}'; known are {', '.join(TESTS)}")
+    return TESTS[test]
+
+
+def equally_many(
+    test: ClassifierTest, samples: Sequence[Showers], seed: int, also: Sequence[Showers] = ()
+) -> list[Showers]:
+    """Samples of one geometry, cut to one size at random.
+
+    Args:
+        test: which uses them.
+        samples: one per kind.
+        seed: of the thinning.
+        also: further showers whose geometry has to agree.
+
+    Raises:
+        CaloforgeError: geometries that differ or do not suit the test, too few showers.
+    """
+    geometry = samples[0].geometry
+    for other in (*samples[1:], *also):
+        if other.geometry != geometry:
+            raise CaloforgeError(
+                f"showers of geometry '{geometry.name}' cannot be compared with '{other.geometry.name}'; "
+                "give files of one geometry"
+            )
+    test.check(geometry)
+    n = test.showers_used(min(len(sample) for sample in samples))
+    if n < MIN_SHOWERS:
+        raise CaloforgeError(f"a classifier test needs at least {MIN_SHOWERS} showers per sample, not {n}; give more")
+    rng = np.random.default_rng([seed, 0])
+    return [s if len(s) == n else s[np.sort(rng.choice(len(s), n, replace=False))] for s in samples]

@@ -1,0 +1,215 @@
+"""`evaluate`: compare generated showers with a reference, and return every number as a `Report`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from hist import Hist
+
+from caloforge.errors import CaloforgeError
+from caloforge.evaluation.metrics import (
+    classifier,
+    correlations,
+    duplicates,
+    empty_voxels,
+    figure_data,
+    fpd_kpd,
+    per_energy,
+    prdc,
+    profiles,
+    response,
+    separation,
+    w1_subsamples,
+    wasserstein,
+)
+from caloforge.evaluation.metrics.base import REGISTRY, Chart, Found, Metric, RegisteredMetric, Section
+from caloforge.evaluation.observables import Observable
+from caloforge.evaluation.report.about import SPLIT, About, BaselineSample, Plain, Sample, Spectrum
+from caloforge.evaluation.report.report import Report
+from caloforge.evaluation.samples.opening import Opened, Request
+from caloforge.evaluation.samples.pair import Progress, SamplePair
+from caloforge.evaluation.samples.sources import AnySource
+from caloforge.evaluation.samples.spectra import EnergyChoice
+from caloforge.evaluation.samples.summary import Summary
+from caloforge.geometry import Geometry
+
+if TYPE_CHECKING:  # torch takes a second to import
+    from caloforge.evaluation.classifiers import ClassifierTest
+
+BUILTIN = (
+    separation.separation,
+    wasserstein.wasserstein,
+    response.response,
+    w1_subsamples.w1_subsamples,
+    profiles.profiles,
+    correlations.correlations,
+    prdc.precision_recall,
+    fpd_kpd.fpd_kpd,
+    duplicates.duplicates,
+    empty_voxels.empty_voxels,
+    figure_data.figure_data,
+)
+"""The metrics of every report, in order; a user's own come after them."""
+
+
+def evaluate(
+    generated: AnySource,
+    reference: AnySource,
+    *,
+    baseline: AnySource | None = None,
+    train: AnySource | None = None,
+    observables: Sequence[str | Observable] | None = None,
+    classifiers: Sequence[str | ClassifierTest] = (),
+    repeats: int = 1,
+    learning_curve: bool = False,
+    quick: bool = False,
+    geometry: Geometry | str | None = None,
+    only_energies: EnergyChoice | None = None,
+    match_energies: bool = False,
+    per_energy: bool = False,
+    seed: int = 1,
+    command: str = "",
+    progress: Progress | None = None,
+) -> Report:
+    """Compare generated showers with a reference.
+
+    Args:
+        generated, reference: shower files, or showers in memory, of one geometry.
+        baseline: an independent reference sample; without it the reference is split in two for the baselines.
+        train: the file that the generator was trained on: does it repeat showers of it?
+        observables: what separation powers, Wasserstein distances and histograms are taken of (names, on all layers or
+            with a layer as `ec_eta_1`, or `Observable`s); None takes the challenge's and every other registered one.
+        classifiers: tests to train, by name (`classifiers.TESTS`) or as objects; none by default.
+        repeats: trainings of each classifier.
+        learning_curve: also each classifier's AUC at an eighth, a quarter and a half of the showers.
+        quick: separation powers, Wasserstein distances, the response and classifiers only.
+        geometry: what the voxels are where a file does not say; where it does, another threshold or other depths,
+            but the same voxels.
+        only_energies: compare these incident energies alone: numbers (MeV) and (low, high) ranges.
+        match_energies: thin both samples until their incident-energy spectra agree.
+        per_energy: also numbers at each incident energy.
+        seed: of everything random.
+        command: how it was called, for the report.
+        progress: told (section, done, total).
+
+    Raises:
+        CaloforgeError: a file is bad, geometries or spectra differ, too few showers, an unknown classifier or
+            observable.
+    """
+    if repeats < 1:
+        raise CaloforgeError(f"the number of repeats must be at least 1, not {repeats}")
+    tests = _tests(classifiers)
+    timing: dict[str, float] = {}
+    request = Request(generated, reference, baseline, train, observables, geometry, only_energies, match_energies, seed)
+    with Opened(request) as opened:
+        with _timed(timing, "reading"):
+            samples = opened.read(progress)
+        found = _Found()
+        for entry in _in_order(REGISTRY.values()):
+            if entry.quick or not quick:
+                with _timed(timing, entry.name):
+                    found.add(entry.function(samples), entry.sections)
+        if per_energy:
+            with _timed(timing, "per_energy"):
+                found.add(_per_energy(samples))
+        if tests:
+            with _timed(timing, "classifiers"):
+                found.add(classifier.classifiers(samples, tests, repeats, learning_curve), classifier.SECTIONS)
+        about = _about(samples, opened, timing, command)
+    return Report(about, found.metrics, found.hists, found.charts, found.present())
+
+
+_per_energy = per_energy.per_energy
+
+
+def _tests(wanted: Sequence[str | ClassifierTest]) -> list[ClassifierTest]:
+    if not wanted:
+        return []
+    from caloforge.evaluation.classifiers import get_test
+
+    return [get_test(each) for each in wanted]
+
+
+def _in_order(entries: Iterable[RegisteredMetric]) -> list[RegisteredMetric]:
+    own = [entry for entry in entries if entry.function not in BUILTIN]
+    return [entry for function in BUILTIN for entry in entries if entry.function is function] + own
+
+
+@contextmanager
+def _timed(timing: dict[str, float], section: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    timing[section] = round(time.perf_counter() - start, 3)
+
+
+class _Found:
+    """What the metrics yield, sorted by kind."""
+
+    def __init__(self) -> None:
+        self.metrics: list[Metric] = []
+        self.charts: list[Chart] = []
+        self.hists: dict[str, Hist] = {}
+        self._sections: dict[str, Section] = {}
+
+    def add(self, found: Iterable[Found], sections: Iterable[Section] = ()) -> None:
+        """Take in everything of one metric.
+
+        Raises:
+            CaloforgeError: a section that is not declared, or one number twice.
+        """
+        self._sections |= {section.name: section for section in sections}
+        known = {metric.key for metric in self.metrics}
+        for entry in found:
+            if isinstance(entry, Chart):
+                self.charts.append(entry)
+            elif isinstance(entry, Hist):
+                self.hists[str(entry.name)] = entry
+            elif entry.section not in self._sections:
+                raise CaloforgeError(f"a metric of section '{entry.section}' that @metric does not declare")
+            elif entry.key in known:
+                raise CaloforgeError(f"two metrics {entry.key} in one report")
+            else:
+                known.add(entry.key)
+                self.metrics.append(entry)
+
+    def present(self) -> dict[str, Section]:
+        """Sections that have metrics or charts, in the order in which they are listed."""
+        names = {each.section for each in (*self.metrics, *self.charts)}
+        return {name: section for name, section in self._sections.items() if name in names}
+
+
+def _about(samples: SamplePair, opened: Opened, timing: Mapping[str, float], command: str) -> About:
+    from caloforge import __version__
+
+    def sample(summary: Summary) -> Sample:
+        attributes = {key: _plain(value) for key, value in summary.attributes.items()}
+        return Sample(summary.path, summary.n, summary.below_threshold, attributes)
+
+    agreement, source = opened.agreement, SPLIT if samples.independent is None else samples.independent.path
+    return About(
+        generated=sample(samples.generated),
+        reference=sample(samples.reference),
+        geometry=samples.geometry,
+        geometry_name=samples.geometry.name,
+        threshold_mev=samples.threshold,
+        baseline=BaselineSample(source, samples.plan.n, samples.plan.stratified),
+        spectrum=Spectrum(opened.request.match_energies, agreement.distance, agreement.probability, agreement.kept),
+        seed=samples.seed,
+        command=command,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        caloforge_version=__version__,
+        remark=opened.remark,
+        timing=timing,
+    )
+
+
+def _plain(value: object) -> Plain:
+    """An attribute of a file as JSON knows it; what it cannot hold as text."""
+    item = getattr(value, "item", None)
+    if item is not None and getattr(value, "size", 1) == 1:
+        value = item()
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)

@@ -1,0 +1,249 @@
+"""Classifier tests: AUC and JSD, each with its baseline, and where asked for against the number of showers.
+
+The baseline trains the same classifier on reference against independent reference showers. Its errors and the AUC's
+count as at least 0.001 together; without a baseline the AUC is compared with 0.5. Trees also have importances of the
+observables and an AUC at each incident energy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from caloforge.errors import CaloforgeError
+from caloforge.evaluation.estimates import FEWEST, Estimate
+from caloforge.evaluation.metrics.base import Chart, Found, Metric, Section
+from caloforge.evaluation.samples.pair import SamplePair
+from caloforge.evaluation.samples.spectra import groups
+from caloforge.showers import Showers
+
+if TYPE_CHECKING:  # torch takes a second to import
+    from caloforge.evaluation.classifiers import ClassifierResult, ClassifierTest, EpochProgress
+
+AUC = Section(
+    "auc",
+    "Classifier tests: AUC",
+    "A classifier is trained to tell generated showers from the reference's. AUC 0.5: it cannot; 1: it always can. The "
+    "effective sample size is what weights w = C / (1 − C) leave of the generated showers.",
+    direction="nearer",
+    extra={"weights_ess_share": "eff. sample", "n": "showers", "n_parameters": "parameters", "repeats": "trainings"},
+    page="classifiers",
+)
+JSD = Section(
+    "jsd",
+    "Classifier tests: JSD",
+    "Jensen–Shannon divergence in bits from the calibrated scores: 1 where the samples share nothing, about 0 where "
+    "they are alike. It is estimated on showers that the calibration has not seen, so it can fall below 0; cut at 0 it "
+    "would be biased upwards.",
+    page="classifiers",
+)
+IMPORTANCE = Section(
+    "importance",
+    "What the trees look at",
+    "Loss of AUC when an observable is permuted over the showers.",
+    direction="nearer",
+    extra={"test": "test"},
+    page="classifiers",
+)
+
+SECTIONS = (AUC, JSD, IMPORTANCE)
+
+CURVE_WORK = 1 / 8 + 1 / 4 + 1 / 2
+"""Trainings that a learning curve adds, in units of the one on all showers."""
+
+
+@dataclass(frozen=True)
+class _Request:
+    """A test with the showers that it is run on, and how."""
+
+    samples: SamplePair
+    test: ClassifierTest
+    showers: tuple[Showers, Showers]
+    baseline: tuple[Showers, Showers]
+    repeats: int
+
+
+def classifiers(
+    samples: SamplePair, tests: Sequence[ClassifierTest], repeats: int = 1, curve: bool = False
+) -> Iterator[Found]:
+    """Numbers and figures of each test.
+
+    Args:
+        samples: what is compared, with `load` for its voxels.
+        tests: to run.
+        repeats: trainings of each.
+        curve: also train on an eighth, a quarter and a half of the showers.
+    """
+    if not tests or samples.load is None:
+        return
+    if samples.empty_reference:
+        yield from (Metric(AUC.name, t.name, t.title, None, reason=samples.empty_reference) for t in tests)
+        return
+    generated, reference = samples.load("generated"), samples.load("reference")
+    first, second = samples.plan.baseline[0]
+    independent = reference if samples.independent is None else samples.load("baseline")
+    shift = 0 if samples.independent is None else samples.plan.n_reference
+    baseline = reference[first], independent[second - shift]
+    for test in tests:
+        yield from _test(_Request(samples, test, (generated, reference), baseline, repeats), curve)
+
+
+def _test(request: _Request, curve: bool) -> Iterator[Found]:
+    from caloforge.evaluation.classifiers import run_test
+
+    test, seed = request.test, request.samples.seed
+    options = {"repeats": request.repeats, "seed": seed}
+    try:
+        found = run_test(test, *request.showers, **options, progress=_epochs(request, ""))
+    except CaloforgeError as error:
+        yield Metric(AUC.name, test.name, test.title, None, reason=str(error))
+        return
+    baseline, reason = None, ""
+    try:
+        baseline = run_test(test, *request.baseline, **options, progress=_epochs(request, " (baseline)"))
+    except CaloforgeError as error:
+        reason = str(error)
+    yield from _numbers(found, baseline, reason)
+    yield from _at_energies(request.samples, found, baseline)
+    yield from _charts(found)
+    if curve:
+        yield _learning_curve(request, found)
+
+
+def _numbers(found: ClassifierResult, baseline: ClassifierResult | None, reason: str) -> Iterator[Metric]:
+    first, weights = found.first, found.first.scores.weights
+    extra: dict[str, float | str | None] = {
+        "n": found.n,
+        "n_features": found.n_features,
+        "n_parameters": found.n_parameters,
+        "repeats": len(found.trainings),
+        "seconds": found.seconds,
+        "seed": found.seed,
+        "summary": found.summary,
+        "error_from": found.error_from,
+        "accuracy": first.accuracy,
+        "best_epoch": first.best_epoch,
+        "epochs": first.epochs,
+        "weights_n": weights.n,
+        "weights_mean": weights.mean,
+        "weights_ess": weights.ess,
+        "weights_ess_share": weights.ess_share,
+        **{f"settings_{key}": value for key, value in found.settings.items()},
+    }
+    if reason:
+        extra["baseline_unavailable"] = reason
+    level = (baseline.auc, baseline.auc_std) if baseline is not None else (None, None)
+    n = None if baseline is None else baseline.n
+    expected = 0.5 if baseline is None else None
+    area = Estimate(found.auc, found.auc_std, *level, n=n, expected=expected, smallest_error=1e-3)
+    yield Metric(AUC.name, found.test, found.title, area, extra=extra)
+    level = (baseline.jsd, baseline.jsd_std) if baseline is not None else (None, None)
+    yield Metric(JSD.name, found.test, found.title, Estimate(found.jsd, found.jsd_std, *level, n=n), unit="bits")
+    for each in found.importances:
+        yield Metric(
+            IMPORTANCE.name, each.feature, each.label, Estimate(each.value, each.error), extra={"test": found.test}
+        )
+
+
+def _at_energies(samples: SamplePair, found: ClassifierResult, baseline: ClassifierResult | None) -> Iterator[Metric]:
+    """AUC of the first training on the third part's showers of each incident energy; of tests with importances."""
+    if not found.importances:
+        return
+    for label, low, high in groups(samples.reference.energies):
+        level = None if baseline is None else _area_between(baseline, low, high)
+        area = _area_between(found, low, high)
+        if area is not None:
+            numbers = (None, None) if level is None else level[:2]
+            expected = 0.5 if level is None else None
+            n = None if level is None else level[2]
+            estimate = Estimate(*area[:2], *numbers, n=n, expected=expected, smallest_error=1e-3)
+            extra = {"energy": float(np.sqrt(low * high)), "n": area[2]}
+            yield Metric(AUC.name, found.test, found.title, estimate, at=label, extra=extra)
+
+
+def _area_between(found: ClassifierResult, low: float, high: float) -> tuple[float, float, int] | None:
+    """(AUC, error, showers per sample) of the third part's showers with low ≤ E_inc < high; None with too few."""
+    from caloforge.evaluation.classifiers.scores import auc
+
+    scores, energies = found.first.scores, found.energies[found.first.rows]
+    inside = (energies >= low) & (energies < high)
+    labels = scores.labels[inside]
+    n = int(min(labels.sum(), (1 - labels).sum()))
+    return (*auc(scores.probabilities[inside], labels), n) if n >= FEWEST else None
+
+
+def _charts(found: ClassifierResult) -> Iterator[Chart]:
+    scores, title = found.first.scores, found.title
+    runs = [
+        {
+            "repeat": number,
+            "auc": each.scores.auc,
+            "auc_error": each.scores.auc_error,
+            "jsd": each.scores.jsd,
+            "jsd_error": each.scores.jsd_error,
+            "accuracy": each.accuracy,
+            "best_epoch": each.best_epoch,
+            "epochs": each.epochs,
+        }
+        for number, each in enumerate(found.trainings, 1)
+    ]
+    data = {"label": title, "fpr": scores.roc.fpr, "tpr": scores.roc.tpr, "auc": found.auc, "runs": runs}
+    caption = "The closer it lies to the diagonal, the less the samples can be distinguished."
+    yield Chart(f"roc_{found.test}", "roc", AUC.name, f"ROC curve, {title}", caption, data)
+    weights = scores.weights
+    data = {"label": title, "edges": weights.edges, "generated": weights.generated, "reference": weights.reference}
+    caption = "w is the density ratio Geant4 over generated: 1 everywhere for a perfect generator."
+    yield Chart(f"weights_{found.test}", "weights", AUC.name, f"Weights, {title}", caption, data)
+    if found.importances:
+        columns = {"names": [i.label for i in found.importances], "values": [i.value for i in found.importances]}
+        columns |= {"errors": [i.error for i in found.importances]}
+        caption = "Loss of AUC when an observable is permuted over the showers."
+        label = {"label": "loss of AUC"}
+        yield Chart(
+            f"importance_{found.test}", "bars", IMPORTANCE.name, f"Importances, {title}", caption, label | columns
+        )
+
+
+def _learning_curve(request: _Request, whole: ClassifierResult) -> Chart:
+    """The curve whose last point is the test on all showers, which needs no second training."""
+    from caloforge.evaluation.classifiers import default_sizes, learning_curve
+
+    points = []
+    for size in default_sizes(whole.n)[:-1]:
+        points += learning_curve(
+            request.test,
+            *request.showers,
+            sizes=[size],
+            repeats=request.repeats,
+            seed=request.samples.seed,
+            progress=_epochs(request, f" ({size} showers)"),
+        )
+    points.append(whole)
+    data = {
+        "label": whole.title,
+        "n": [each.n for each in points],
+        "auc": [each.auc for each in points],
+        "error": [each.auc_std for each in points],
+        "jsd": [each.jsd for each in points],
+        "jsd_error": [each.jsd_std for each in points],
+        "seconds": [each.seconds for each in points],
+    }
+    title = f"AUC against sample size, {whole.title}"
+    caption = "A rising curve says that more showers would distinguish the samples still better."
+    return Chart(f"learning_curve_{whole.test}", "learning_curve", AUC.name, title, caption, data)
+
+
+def _epochs(request: _Request, label: str) -> EpochProgress:
+    """Turns epochs into progress, announced before the first one is over."""
+    from caloforge.evaluation.classifiers import Epoch
+
+    section, total = f"classifier {request.test.name}{label}", request.test.epochs * request.repeats
+    request.samples.tell(section, 0, total)
+
+    def tell(epoch: Epoch) -> None:
+        request.samples.tell(section, (epoch.repeat - 1) * epoch.epochs + epoch.epoch, total)
+
+    return tell
