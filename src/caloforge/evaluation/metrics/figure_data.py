@@ -22,16 +22,11 @@ from caloforge.plots.layers import choose_layers, select
 from caloforge.showers import Showers
 from caloforge.units import format_energy
 
-<<<<<<< HEAD
 MOST_LAYERS = 6
 """Layers side by side; a calorimeter of more shows those at equal steps of the deposited energy."""
 
 MOST_PROFILES = 8
 """Layers whose transverse profile is shown."""
-=======
-MOST_LAYERS = 8
-"""Layers in a figure; a calorimeter of more shows those at equal steps of the deposited energy."""
->>>>>>> numbers
 
 N_ENERGIES = 3
 """Incident energies at which single showers are shown."""
@@ -132,11 +127,7 @@ def single_showers(generated: Showers, reference: Showers, sample: Showers, refe
 
 def profiles(geometry: Geometry, generated: Array, reference: Array) -> Chart:
     """Longitudinal and transverse profiles from mean voxel energies (V,) in MeV."""
-<<<<<<< HEAD
     positions = choose_layers(geometry, reference, MOST_PROFILES)
-=======
-    positions = choose_layers(geometry, reference, MOST_LAYERS - 1)
->>>>>>> numbers
     first, second = (_layer_energies(geometry, voxels) for voxels in (generated, reference))
     parts = [(geometry.layers[k], geometry.slices[k]) for k in positions]
     return Chart(
