@@ -180,3 +180,12 @@ def test_response_of_one_energy_is_drawn():
     energies = np.full(50, 1000.0)
     chart = response_map((energies, np.ones(50)), (energies, np.ones(50)))
     plots.draw(chart.kind, chart.data).canvas.draw()
+
+
+def test_profiles_share_a_figure(report):
+    data = {"label": "r [mm]", "unit": "MeV", "positions": [1, 2]}
+    data |= {key: [3.0, 4.0] for key in ("generated", "generated_error", "reference", "reference_error")}
+    report.charts = [Chart(name, "profile", "profiles", name, "", data) for name in ("radial", "azimuthal")]
+    found = named(report)
+    assert not {"radial", "azimuthal"} & set(found)
+    assert [ax.get_title() for ax in found["mean_profiles"].draw().axes] == ["radial", "azimuthal"]

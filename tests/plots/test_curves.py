@@ -114,3 +114,14 @@ def test_times_are_medians_with_quartiles(panels):
     (band,) = ax.collections
     assert band.get_datalim(ax.transData).extents == pytest.approx([1, 0.1, 100, 3])
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+
+
+@pytest.mark.parametrize(("values", "scale"), [([3.0, 4.0], "linear"), ([3.0, 400.0], "log")])
+def test_points_of_a_profile_are_logarithmic_over_decades(panels, values, scale):
+    data = {"label": "r [mm]", "unit": "MeV", "positions": [1, 2], "generated": values, "reference": values}
+    data |= {"generated_error": [0.1, None], "reference_error": [0.1, 0.1]}
+    (ax,) = panels(1)
+    drawn = profiles.draw_points(data, ax=ax)
+    assert drawn["generated"].lines[0].get_xydata().tolist() == [[1, values[0]], [2, values[1]]]
+    assert ax.get_yscale() == scale
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("r [mm]", "mean energy [MeV]")

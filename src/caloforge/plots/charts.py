@@ -31,7 +31,8 @@ are mm, energies MeV; a missing number is nan or None.
 `learning_curve`: label, n (showers per sample), auc, error.
 `bars`: names, values, optional errors; label of the axis.
 
-Charts of kind `roc`, `weights` and `learning_curve` hold one classifier each; a report's page draws them together.
+Charts of kind `roc`, `weights` and `learning_curve` hold one classifier each; a report's page draws them together, and
+so it does all charts of kind `profile`.
 `showers`, `profiles` and `response` are built by `caloforge.evaluation.metrics.figure_data`, the others by the metric
 that they belong to.
 

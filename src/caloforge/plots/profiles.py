@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 from matplotlib.ticker import FuncFormatter
@@ -105,24 +106,39 @@ def profiles(data: Data, ax: Axes | None = None) -> Figure:
     return figure
 
 
+def draw_points(data: Data, *, ax: Axes) -> dict[str, ErrorbarContainer]:
+    """One profile with errors, from the data of a chart of kind `profile`; logarithmic where it spans decades."""
+    artists, positive = {}, []
+    for name, colour, marker, size, face in (
+        ("reference", REFERENCE, "s", 5, "none"),
+        ("generated", GENERATED, "o", 3, GENERATED),
+    ):
+        values = numbers(data[name])
+        positive += [value for value in values if value > 0]
+        artists[name] = ax.errorbar(
+            numbers(data["positions"]),
+            values,
+            numbers(data[f"{name}_error"]),
+            color=colour,
+            marker=marker,
+            markersize=size,
+            markerfacecolor=face,
+            linewidth=0.8,
+            label=name,
+        )
+    if positive and max(positive) > 50 * min(positive):
+        logarithmic(ax, "y")
+    else:
+        ax.set_ylim(bottom=0)
+    ax.set_xlabel(data["label"])
+    ax.set_ylabel(f"mean energy [{data['unit']}]")
+    return artists
+
+
 @chart("profile")
 def profile(data: Data, ax: Axes | None = None) -> Figure:
     """One profile of both samples with errors."""
     ax = axes(ax)
-    positions = numbers(data["positions"])
-    for name, colour, look in (("reference", REFERENCE, "s"), ("generated", GENERATED, "o")):
-        ax.errorbar(
-            positions,
-            numbers(data[name]),
-            numbers(data[f"{name}_error"]),
-            color=colour,
-            marker=look,
-            markerfacecolor="none" if name == "reference" else colour,
-            markersize=5 if name == "reference" else 3,
-            linewidth=0.8,
-            label=name,
-        )
-    ax.set_xlabel(data["label"])
-    ax.set_ylabel(f"mean energy [{data['unit']}]")
+    draw_points(data, ax=ax)
     ax.legend(frameon=False)
     return figure_of(ax)

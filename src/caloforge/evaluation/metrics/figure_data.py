@@ -92,7 +92,7 @@ def single_showers(generated: Showers, reference: Showers, sample: Showers, refe
         yield Chart(
             "single_showers",
             "showers",
-            "single",
+            "showers",
             "Single showers",
             "One shower of each sample at a few incident energies, not selected by hand. Look at the granularity: "
             "generated showers are often too smooth, or hit voxels too far from the axis."
@@ -116,7 +116,7 @@ def single_showers(generated: Showers, reference: Showers, sample: Showers, refe
         yield Chart(
             "nearest_neighbours",
             "showers",
-            "single",
+            "showers",
             "Nearest neighbours",
             "A reference shower and the generated one nearest to it, at Euclidean distance d over all voxels, among "
             "the showers kept of that energy. Look for variety: the same generated shower every time is mode collapse."

@@ -26,8 +26,9 @@ from caloforge.evaluation.observables.base import GROUPS
 from caloforge.evaluation.report.records import Records
 from caloforge.plots.classifiers import draw_learning_curves, draw_roc, draw_weights
 from caloforge.plots.layers import at_equal_steps
+from caloforge.plots.profiles import draw_points
 from caloforge.plots.series import Series, series_grid
-from caloforge.plots.style import new_figure, style
+from caloforge.plots.style import label_legend, new_figure, panel_grid, style
 
 MOST_LAYERS = 8
 """Layers whose histograms are all shown."""
@@ -65,11 +66,13 @@ class ReportFigure:
 
 def figures(records: Records) -> list[ReportFigure]:
     """All figures of a report, in order. Charts of an unknown kind are left out."""
-    drawn = [c for c in records.charts if c.kind in plots.DRAW and c.kind not in CLASSIFIERS]
+    alone = set(plots.DRAW) - {*CLASSIFIERS, "profile"}
+    drawn = [c for c in records.charts if c.kind in alone]
     found = [ReportFigure(c.name, _page(records, c), c.title, c.caption, partial(_draw, c)) for c in drawn]
     return [
         *_histograms(records),
         *found,
+        *_profiles(records),
         *_by_energy(records),
         *_classifiers(records),
         *_importances(records),
@@ -178,6 +181,33 @@ def _by_layer(records: Records) -> list[ReportFigure]:
             "0 means equal, 1 disjoint histograms. The baseline is the reference against independent reference "
             "showers: a layer is right where the generated curve lies on it.",
             partial(series_grid, series, x_label="layer", log_y=True),
+        )
+    ]
+
+
+def _profiles(records: Records) -> list[ReportFigure]:
+    """The charts of kind `profile`, side by side."""
+    charts = [chart for chart in records.charts if chart.kind == "profile"]
+    if not charts:
+        return []
+
+    def draw() -> Figure:
+        with style():
+            figure, pairs = panel_grid(len(charts), ratio=False)
+            for chart, (ax, _) in zip(charts, pairs, strict=True):
+                draw_points(chart.data, ax=ax)
+                ax.set_title(chart.title, fontsize=8)
+            label_legend(figure, pairs[0][0])
+        return figure
+
+    return [
+        ReportFigure(
+            "mean_profiles",
+            "histograms",
+            "Mean energies along depth, radius and azimuth",
+            "Mean energies with their standard errors. A profile along the azimuth that is not flat, while the "
+            "reference's is, means a preferred direction that the generator has invented.",
+            draw,
         )
     ]
 
