@@ -162,6 +162,32 @@ class ConfiguredRegistry(Registry[Thing]):
             raise type(error)(f"{origin}: {error}") from error.__cause__
 
 
+def import_file(path: Path) -> None:
+    """Import a user's own file, which registers what it defines: metrics, observables, classifier tests.
+
+    Raises:
+        CaloforgeError: there is no such file, or it fails; one line with the file, the line and the reason.
+    """
+    file = path.resolve()
+    if not file.is_file() or file.suffix != ".py":
+        raise CaloforgeError(f"{path}: not a Python file; give one that defines a metric, observable or classifier")
+    if (known := sys.modules.get(file.stem)) is not None and getattr(known, "__file__", None) == str(file):
+        return
+    _OWN_FILES.add(str(file))
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(file.stem, module)
+    try:
+        with importable(file.parent):
+            spec.loader.exec_module(module)
+    except Exception as error:
+        if sys.modules.get(file.stem) is module:
+            del sys.modules[file.stem]
+        raise CaloforgeError(f"{path} cannot be imported: {_in_words(error)}") from None
+
+
 def own_code_fault(error: Exception) -> str | None:
     """What went wrong in a user's own class, in one line with file and line; None if the user's code had no part."""
     own = any(frame.filename in _OWN_FILES for frame in traceback.extract_tb(error.__traceback__))

@@ -23,9 +23,12 @@ def evaluate(
     out: Path | None = typer.Option(
         None, "--out", "-o", help="Folder of the report (by default NAME-report for a file NAME.h5)."
     ),
-    floor: Path | None = typer.Option(
-        None, "--floor", help="Independent reference showers for the floors; else the reference is cut in two."
+    baseline: Path | None = typer.Option(
+        None,
+        "--baseline",
+        help="Independent reference showers (Geant4) for the baselines; without them the reference is split in two.",
     ),
+    floor: Path | None = typer.Option(None, "--floor", hidden=True, help="Older name of --baseline."),
     train: Path | None = typer.Option(
         None, "--train", help="The file that the generator was trained on: does it repeat showers of it?"
     ),
@@ -33,7 +36,7 @@ def evaluate(
         None,
         "--classifiers",
         metavar="NAMES",
-        help="Comma-separated tests of the list above, or none. By default caloman; with --quick, quick.",
+        help="Comma-separated tests of the list above, or none. By default caloman,trees; with --quick, quick.",
     ),
     repeats: int = typer.Option(1, "--repeats", min=1, help="Trainings of each classifier, for mean ± std."),
     learning_curve: bool = typer.Option(
@@ -41,6 +44,13 @@ def evaluate(
     ),
     quick: bool = typer.Option(
         False, "--quick", help="Separation powers, Wasserstein distances and one small classifier only."
+    ),
+    plugin: list[Path] = typer.Option(
+        [],
+        "--plugin",
+        metavar="FILE.py",
+        help="Python file of your own that registers metrics, observables or classifier tests (it is executed). "
+        "May be repeated.",
     ),
     geometry: str | None = typer.Option(
         None,
@@ -58,20 +68,21 @@ def evaluate(
     per_energy: bool = typer.Option(False, "--per-energy", help="Also numbers and figures at each incident energy."),
     seed: int = typer.Option(1, "--seed", min=0, help="Seed of everything random in the evaluation."),
     overwrite: bool = typer.Option(
-        False, "--overwrite", help="Replace everything in the folder, even if it is no earlier report."
+        False, "--overwrite", help="Replace everything in the folder, even if it is not an earlier report."
     ),
 ) -> None:
-    """Judge generated showers against a reference, and write a report.
+    """Evaluate generated showers against a reference, and write a report.
 
-    Every number stands beside its floor: the same metric between two
-    independent reference samples. The folder holds report.html (one file,
-    works offline), report.json with every number, CSV tables, and figures as
-    PNG and PDF. Voxels below the geometry's readout threshold count as zero in
-    both files.
+    Each metric is reported with its baseline (Geant4 vs Geant4): the same metric
+    between two independent reference samples of equal size. The folder holds
+    report.html (one file, works offline), report.json with every number, CSV
+    tables, and figures as PNG and PDF. Voxels below the geometry's readout
+    threshold count as zero in both files.
 
-    Classifier tests: what the network sees; the network (who defined the test)
+    Classifier tests: what the classifier sees; the classifier (who defined the test)
 
       caloman                  voxels/E_inc, standardised; MLP 3 x 512 (CaloMan)
+      trees                    E_inc, observables; boosted trees, seconds (ours)
       challenge_low            voxels/E_inc; MLP 3 x 2048 (CaloChallenge)
       challenge_low_normalised voxels/E_layer, E_layer; MLP 3 x 2048 (same)
       challenge_high           observables; MLP 3 x 2048 (CaloChallenge)
@@ -85,34 +96,38 @@ def evaluate(
       quick                    log voxels; MLP 2 x 128, half a minute (ours)
 
     Example: caloforge evaluate generated.h5 --reference geant4.h5 -o report
-    --classifiers caloman,challenge_high
+    --classifiers caloman,trees,challenge_high
     """
     import sys
 
     from caloforge.cli.console import progress_bar, stderr, stdout
     from caloforge.errors import CaloforgeError
-    from caloforge.evaluation.observables import table1_names
-    from caloforge.evaluation.old_report import evaluate as run_evaluation
+    from caloforge.evaluation.evaluate import evaluate as run_evaluation
     from caloforge.evaluation.output import check_target
-    from caloforge.evaluation.terminal import verdict_lines, verdict_table
+    from caloforge.evaluation.report.page import key_table
+    from caloforge.evaluation.report.terminal import rich_table, verdict_lines
+    from caloforge.registry import import_file
 
-    inputs = [path for path in (generated, reference, floor, train) if path is not None]
+    baseline = baseline or floor
+    inputs = [path for path in (generated, reference, baseline, train) if path is not None]
     target = out or Path(f"{generated.stem}-report")
     folder = check_target(target, inputs, overwrite)
+    for path in plugin:
+        import_file(path)
     tests = parse_names(classifiers)
-    if learning_curve and tests == []:
+    if tests is None:
+        tests = ["quick"] if quick else ["caloman", "trees"]
+    if learning_curve and not tests:
         raise CaloforgeError("--learning-curve needs a classifier: name one with --classifiers")
     choice = parse_energies(only_energies) if only_energies is not None else None
-    chosen = tests if tests is not None else ["quick"] if quick else ["caloman"]
-    times = expected_times(chosen, generated, reference, floor, geometry, repeats, learning_curve)
-    for line in times:
+    for line in expected_times(tests, generated, reference, baseline, geometry, repeats, learning_curve):
         stderr.print(line, markup=False)
     with progress_bar() if stderr.is_terminal else nullcontext() as bar:
         tell = Sections(bar) if bar is not None else Lines()
         report = run_evaluation(
             generated,
             reference,
-            floor=floor,
+            baseline=baseline,
             train=train,
             classifiers=tests,
             repeats=repeats,
@@ -129,11 +144,11 @@ def evaluate(
         tell("figures and page", 0, 1)
         report.save(folder)
         tell("figures and page", 1, 1)
-    if remark := report.data.get("geometry_remark"):
-        stderr.print(f"note: {remark}", markup=False)
-    stdout.print(verdict_table(report.data, table1_names(report.reference.geometry), stdout.width))
+    if report.about.remark:
+        stderr.print(f"note: {report.about.remark}", markup=False)
+    stdout.print(rich_table(key_table(report), stdout.width))
     stdout.print()
-    for point in verdict_lines(report.data):
+    for point in verdict_lines(report.verdict):
         stdout.print(point)
     stdout.print(f"report: {target / 'report.html'}", markup=False)
 
@@ -205,7 +220,7 @@ def parse_names(text: str | None) -> list[str] | None:
     """Names of classifier tests: None where none were given, empty for `none`.
 
     Raises:
-        CaloforgeError: an empty name, or `none` beside others.
+        CaloforgeError: an empty name, or `none` next to others.
     """
     from caloforge.errors import CaloforgeError
 
@@ -245,38 +260,38 @@ def expected_times(
     tests: list[str],
     generated: Path,
     reference: Path,
-    floor: Path | None,
+    baseline: Path | None,
     geometry: str | None,
     repeats: int,
     learning_curve: bool,
 ) -> list[str]:
-    """How long the classifier tests will take at most on this machine, a line each; tests of a few seconds aside.
+    """How long the networks will take to train at most on this machine, a line each; tests of a few seconds aside.
 
     What cannot be estimated (an unknown test, a test that does not suit the geometry) is left to the evaluation.
     """
     from caloforge.errors import CaloforgeError
     from caloforge.showers import ShowerFile
 
-    named = [test for test in tests if test != "quick"]
+    named = [test for test in tests if test not in ("quick", "trees")]
     if not named:
         return []
     from caloforge.evaluation.classifiers import expected_seconds
-    from caloforge.evaluation.sections.classifiers import CURVE_WORK
+    from caloforge.evaluation.metrics.classifier import CURVE_WORK
 
-    with ShowerFile(generated, geometry) as mine, ShowerFile(reference, geometry) as theirs:
-        n, half, shape = min(len(mine), len(theirs)), len(theirs) // 2, mine.geometry
-        if theirs.geometry.layers != shape.layers:
+    with ShowerFile(generated, geometry) as showers, ShowerFile(reference, geometry) as others:
+        n, half, shape = min(len(showers), len(others)), len(others) // 2, showers.geometry
+        if others.geometry.layers != shape.layers:
             return []  # which the evaluation refuses
-        if floor is not None:
-            with ShowerFile(floor, geometry) as others:
-                half = min(len(theirs), len(others))
+        if baseline is not None:
+            with ShowerFile(baseline, geometry) as independent:
+                half = min(len(others), len(independent))
     lines = []
     for test in named:
         try:
-            whole, floors = (expected_seconds(test, k, shape, repeats=repeats) for k in (n, min(half, n)))
+            whole, at_baseline = (expected_seconds(test, k, shape, repeats=repeats) for k in (n, min(half, n)))
         except CaloforgeError:
             continue
-        seconds = whole * (1 + CURVE_WORK * learning_curve) + floors
-        extra = "its floor and learning curve" if learning_curve else "its floor"
+        seconds = whole * (1 + CURVE_WORK * learning_curve) + at_baseline
+        extra = "its baseline and learning curve" if learning_curve else "its baseline"
         lines.append(f"classifier {test}: at most about {duration(seconds)} with {extra}")
     return lines

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+    from caloforge.evaluation.classifiers import MulticlassResult
 
 
 def multiclass(
@@ -31,11 +34,10 @@ def multiclass(
 ) -> None:
     """Train one classifier to tell generators from each other, and let it assign Geant4's showers.
 
-    The classifier never sees Geant4 before it is judged. The higher the mean log
-    posterior of Geant4's showers, the likelier they are under that generator
-    rather than under the others; generators that are all alike share -ln K. The
-    confusion, on showers held back, says how far the generators can be told
-    apart at all.
+    The classifier is not trained on Geant4. The higher the mean log posterior of
+    Geant4's showers, the likelier they are under that generator rather than under
+    the others; K equal generators share -ln K. The confusion matrix, on held-out
+    showers, says how well the generators can be distinguished at all.
 
     All files must follow one incident-energy spectrum. The tests are those of
     caloforge evaluate --help.
@@ -46,12 +48,12 @@ def multiclass(
     from caloforge.cli.console import progress_bar, stderr, stdout
     from caloforge.cli.evaluate import Lines, Sections, duration
     from caloforge.errors import CaloforgeError
-    from caloforge.evaluation.binning import same_voxels
     from caloforge.evaluation.classifiers import expected_seconds, get_test, run_multiclass
-    from caloforge.evaluation.old_report import plain
+    from caloforge.evaluation.observables.axes import same_voxels
     from caloforge.evaluation.output import check_writable
-    from caloforge.evaluation.reading import settled
-    from caloforge.evaluation.spectra import check_same
+    from caloforge.evaluation.report.saving import plain
+    from caloforge.evaluation.samples.opening import settled
+    from caloforge.evaluation.samples.spectra import check_same
     from caloforge.files import prepare_parent, write_json
     from caloforge.showers import Showers
 
@@ -81,7 +83,7 @@ def multiclass(
     section = f"classifier {classifier}"
     with progress_bar() if stderr.is_terminal else nullcontext() as bar:
         tell = Sections(bar) if bar is not None else Lines()
-        tell(section, 0, test.settings.epochs)
+        tell(section, 0, test.epochs)
         found = run_multiclass(
             test, samples, truth, seed=seed, progress=lambda epoch: tell(section, epoch.epoch, epoch.epochs)
         )
@@ -91,7 +93,7 @@ def multiclass(
         stdout.print(table)
     if out is not None:
         paths = {"files": {name: str(path) for name, path in files.items()}, "reference": str(reference)}
-        write_json(out, plain({**found, **paths, "seed": seed}))
+        write_json(out, plain({**asdict(found), **paths, "seed": seed}))
         stdout.print(f"wrote {out}", markup=False)
 
 
@@ -116,27 +118,27 @@ def parse_generators(words: list[str]) -> dict[str, Path]:
     return files
 
 
-def tables(found: dict[str, Any]) -> list[Table]:
-    """The ranking of the generators, best first, and their confusion, for the terminal."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+def tables(found: MulticlassResult) -> list[Table]:
+    """The ranking of the generators, best first, and their confusion matrix, for the terminal."""
+    from rich.text import Text
 
-    from caloforge.evaluation.formatting import share, with_error
+    from caloforge.evaluation.report.formatting import share, with_error
+    from caloforge.evaluation.report.terminal import empty_table
 
-    names, posterior = found["names"], found["log_posterior"]
-    ranking = Table(header_style="bold", box=SIMPLE_HEAD, title_justify="left")
-    ranking.title = f"{found['n_reference']} Geant4 showers; chance: log posterior {found['chance']:.4f}"
-    for title in ("generator", "mean log posterior", "Geant4 showers put down to it"):
-        ranking.add_column(title, justify="left" if title == "generator" else "right", no_wrap=True)
-    for name in sorted(names, key=lambda name: -posterior[name]["value"]):
-        entry = posterior[name]
-        ranking.add_row(name, with_error(entry["value"], entry["error"]), share(found["assigned"][name]))
-    confusion = Table(header_style="bold", box=SIMPLE_HEAD, title_justify="left")
-    confusion.title = (
-        f"confusion on {found['n']} showers a generator, a fifth held back; accuracy {found['accuracy']:.3f}"
+    best_first = sorted(found.generators.items(), key=lambda item: -item[1].value)
+    ranking = empty_table(f"{found.n_reference} Geant4 showers; log posterior of a guess: {found.guess:.4f}")
+    confusion = empty_table(
+        f"confusion on {found.n} showers per generator, a fifth held out; accuracy {found.accuracy:.3f}"
     )
-    for title in ("made by", *(f"taken for {name}" for name in names)):
-        confusion.add_column(title, justify="left" if title == "made by" else "right", no_wrap=True)
-    for name, row in zip(names, found["confusion"], strict=True):
-        confusion.add_row(name, *map(share, row))
+    titles = {
+        ranking: ("generator", "mean log posterior", "Geant4 showers assigned to it"),
+        confusion: ("generated by", *(f"assigned to {name}" for name in found.generators)),
+    }
+    for table, columns in titles.items():
+        for title in columns:
+            table.add_column(Text(title), justify="left" if title == columns[0] else "right", no_wrap=True)
+    for name, entry in best_first:
+        ranking.add_row(Text(name), with_error(entry.value, entry.error), share(entry.assigned))
+    for name, row in zip(found.generators, found.confusion.tolist(), strict=True):
+        confusion.add_row(Text(name), *map(share, row))
     return [ranking, confusion]
