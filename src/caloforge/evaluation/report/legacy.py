@@ -15,7 +15,7 @@ from typing import Any
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.labels import classifier_title, describe
-from caloforge.evaluation.metrics.base import Chart, Metric, Section
+from caloforge.evaluation.metrics.base import REGISTRY, Chart, Metric, Section
 from caloforge.evaluation.report.about import SPLIT, About, BaselineSample, Plain, Sample, Spectrum
 from caloforge.evaluation.report.records import Records
 from caloforge.geometry import BUILTIN, load_geometry
@@ -46,8 +46,41 @@ def records_from_format_1(document: Entry, origin: str) -> Records:
         raise CaloforgeError(f"{origin} is not a valid report of format 1 ({type(error).__name__}: {error})") from None
     metrics = [each for each in found if isinstance(each, Metric)]
     charts = [each for each in found if isinstance(each, Chart)]
-    names = dict.fromkeys(metric.section for metric in metrics)
-    return Records(about, metrics, {}, charts, {name: Section(name, name) for name in names})
+    present = {metric.section for metric in metrics}
+    sections = {section.name: section for section in _sections() if section.name in present}
+    return Records(about, metrics, {}, charts, sections)
+
+
+def _sections() -> list[Section]:
+    """The sections of the built-in metrics, in the order in which reports list them."""
+    from caloforge.evaluation.metrics import (
+        correlations,
+        duplicates,
+        empty_voxels,
+        fpd_kpd,
+        prdc,
+        profiles,
+        response,
+        separation,
+        w1_subsamples,
+        wasserstein,
+    )
+    from caloforge.evaluation.metrics.classifier import SECTIONS
+
+    functions = (
+        separation.separation,
+        wasserstein.wasserstein,
+        response.response,
+        w1_subsamples.w1_subsamples,
+        profiles.profiles,
+        correlations.correlations,
+        prdc.precision_recall,
+        fpd_kpd.fpd_kpd,
+        duplicates.duplicates,
+        empty_voxels.empty_voxels,
+    )
+    registered = {entry.function: entry.sections for entry in REGISTRY.values()}
+    return [section for function in functions for section in registered[function]] + list(SECTIONS)
 
 
 def _about(document: Entry) -> About:
