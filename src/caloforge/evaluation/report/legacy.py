@@ -276,7 +276,10 @@ def _duplicates(entry: Entry, n: int) -> Iterator[Metric]:
 
 
 ARRAYS = ("roc", "weights", "runs", "learning_curve")
-OWN = ("auc", "auc_std", "jsd", "jsd_std", "floor_auc", "floor_auc_std", "floor_jsd", "floor_jsd_std", "test", "error")
+OWN = (
+    *("auc", "auc_std", "floor_auc", "floor_auc_std", "jsd", "jsd_std", "floor_jsd", "floor_jsd_std"),
+    *("floor_n", "test", "error"),
+)
 
 
 def _classifiers(entries: Entry, n: int) -> Iterator[Metric | Chart]:
@@ -291,7 +294,7 @@ def _classifiers(entries: Entry, n: int) -> Iterator[Metric | Chart]:
             numbers = {"value": test[key], "error": test[f"{key}_std"]}
             numbers |= {"floor": test.get(f"floor_{key}"), "floor_error": test.get(f"floor_{key}_std")}
             if key == "jsd":
-                yield _metric("jsd", name, title, numbers, size)
+                yield _metric("jsd", name, title, numbers | {"unit": "bits"}, size)
                 continue
             extra = {k: v for k, v in test.items() if k not in (*ARRAYS, *OWN)} | {"error_from": test.get("error", "")}
             extra |= {"weights": {k: v for k, v in (test.get("weights") or {}).items() if k != "histogram"}}

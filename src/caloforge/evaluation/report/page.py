@@ -27,7 +27,8 @@ DOTS_PER_INCH = 130
 PARTS = {
     "separation": "Separation powers",
     "histograms": "Histograms",
-    "showers": "Showers",
+    "showers": "Average showers",
+    "single": "Single showers",
     "classifiers": "Classifiers",
     "correlations": "Correlations",
     "distances": "Distances",

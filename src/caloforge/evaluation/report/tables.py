@@ -130,9 +130,10 @@ def metric_table(records: Records, metrics: Sequence[Metric], section: Section, 
 def label_of(metric: Metric, section: Section | None = None) -> str:
     """The label with its unit; among metrics of several sections after its section's title, if that adds anything."""
     words = f"{metric.label} [{metric.unit}]" if metric.unit else metric.label
-    if section is None or section.title.lower() in words.lower():
+    if section is None:
         return words
-    return f"{section.title}: {words}"
+    title, label = section.title.lower(), metric.label.lower()
+    return words if title in label or label in title else f"{section.title}: {words}"
 
 
 def _kind(metrics: Iterable[Metric], key: str) -> str:
