@@ -149,7 +149,7 @@ def test_the_best_classifier_comes_first() -> None:
     )
     (text,) = texts(found, "auc")
     assert [text.index(name) for name in ("t1", "t2", "t0")] == sorted(text.index(f"t{k}") for k in range(3))
-    assert "AUC 0.990 (baseline 0.500) for classifier t1" in verdict(found).headline
+    assert "AUC 0.990 (t1; baseline 0.500)" in verdict(found).headline
 
 
 def test_losing_precision_is_bad_and_gaining_is_not() -> None:

@@ -111,10 +111,10 @@ def _headline(records: Records, level: str) -> str:
 def _key_numbers(records: Records) -> list[str]:
     """The highest AUC and the mean separation power, with their baselines."""
     aucs = [(m.estimate.value, m) for m in records.section("auc", at="") if m.estimate is not None]
-    found = [
-        f"AUC {against_baseline(metric)} for classifier {metric.label}"
-        for _, metric in sorted(aucs, key=lambda each: -each[0])[:1]
-    ]
+    found = []
+    for _, metric in sorted(aucs, key=lambda each: -each[0])[:1]:
+        value, _, rest = against_baseline(metric).partition(" (")
+        found.append(f"AUC {value} ({metric.label}; {rest}" if rest else f"AUC {value} ({metric.label})")
     for metric in records.section("mean_separation_power", at=""):
         if metric.name == "all" and metric.estimate is not None:
             found.append(f"mean separation power {against_baseline(metric)}")
