@@ -37,30 +37,31 @@ def test_the_generator_like_geant4_wins(
     assert run(monkeypatch, *words, "--classifier", "quick", "-o", out, "--seed", 3) == 0
     captured = capsys.readouterr()
     found = json.loads(out.read_text(encoding="utf-8"))
-    posterior = {name: entry["value"] for name, entry in found["log_posterior"].items()}
-    assert posterior["good"] > posterior["hot"]
-    assert found["assigned"]["good"] > 0.5
-    assert found["chance"] == pytest.approx(-math.log(2))
+    good, hot = (found["generators"][name] for name in ("good", "hot"))
+    assert good["value"] > hot["value"]
+    assert good["assigned"] > 0.5
+    assert found["guess"] == pytest.approx(-math.log(2))
     assert found["files"] == {"hot": str(files["hot"]), "good": str(files["good"])}
     assert found["seed"] == 3
     said = captured.out
     assert said.index("good ") < said.index("hot ")  # best first
     assert f"{100 * found['confusion'][0][0]:.0f}" in said
-    assert f"wrote {out}" in said
-    assert "classifier quick, 2 generators: at most about" in captured.err
+    assert str(out) in said
+    assert "classifier quick, 2 generators" in captured.err
 
 
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (("good={good}",), "at least two generators, not 1"),
-        (("good={good}", "{hot}"), "give each generator as NAME=FILE"),
-        (("a={good}", "a={hot}"), "two generators are called 'a'"),
-        (("a={good}", "b={hot}", "-c", "wizard"), "unknown classifier test 'wizard'"),
-        (("a={good}", "b=absent.h5"), "absent.h5: no such file"),
-        (("a={good}", "b={hot}", "-o", "{hot}"), "hot.h5 is to be read"),
-        (("a={good}", "b={other}"), "has geometry 'ds1-photons', "),
-        (("a={good}", "b={shifted}"), "differ (Kolmogorov–Smirnov distance"),
+        (("good={good}",), "two generators"),
+        (("good={good}", "{hot}"), "NAME=FILE"),
+        (("a={good}", "a={hot}"), "'a'"),
+        (("a={good}", "b={hot}", "-c", "wizard"), "'wizard'"),
+        (("a={good}", "b={hot}", "-c", "trees"), "'trees'"),
+        (("a={good}", "b=absent.h5"), "absent.h5"),
+        (("a={good}", "b={hot}", "-o", "{hot}"), "hot.h5"),
+        (("a={good}", "b={other}"), "'ds1-photons'"),
+        (("a={good}", "b={shifted}"), "Kolmogorov–Smirnov"),
     ],
 )
 def test_mistakes_are_one_line(
