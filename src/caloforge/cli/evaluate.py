@@ -82,7 +82,7 @@ def evaluate(
     Classifier tests: what the classifier sees; the classifier (who defined the test)
 
       caloman                  voxels/E_inc, standardised; MLP 3 x 512 (CaloMan)
-      trees                    E_inc, observables; boosted trees, seconds (ours)
+      trees                    E_inc, observables; gradient-boosted trees (ours)
       challenge_low            voxels/E_inc; MLP 3 x 2048 (CaloChallenge)
       challenge_low_normalised voxels/E_layer, E_layer; MLP 3 x 2048 (same)
       challenge_high           observables; MLP 3 x 2048 (CaloChallenge)

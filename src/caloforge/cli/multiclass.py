@@ -61,7 +61,7 @@ def multiclass(
     test = get_test(classifier)
     if out is not None:
         if out.resolve() in {path.resolve() for path in (*files.values(), reference)}:
-            raise CaloforgeError(f"{out} is to be read: give another file with -o")
+            raise CaloforgeError(f"{out} is an input: give another file with -o")
         prepare_parent(out)
         check_writable(out)
     truth = Showers.read(reference, geometry)

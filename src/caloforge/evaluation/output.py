@@ -1,4 +1,4 @@
-"""Where a report goes: which folders may be replaced, and which may not."""
+"""Where a report is written: which folders may be replaced, and which may not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from caloforge.errors import CaloforgeError
 
-REPORT = frozenset({"report.json", "report.html", "tables", "figures"})
+REPORT = frozenset({"report.json", "charts.json", "report.html", "tables", "figures"})
 """What an evaluation writes into its folder."""
 
 COMPARISON = frozenset({"compare.json", "compare.html", "tables"})
@@ -17,7 +17,7 @@ COMPARISON = frozenset({"compare.json", "compare.html", "tables"})
 
 
 def check_target(folder: Path, inputs: Iterable[Path], overwrite: bool) -> Path:
-    """Make sure that `folder` may be written to, before hours of work go into what shall be put there.
+    """Make sure that `folder` may be written to, before hours are spent on what is to be written there.
 
     A new or empty folder may, and one that holds an earlier report (or comparison) and nothing else. Any other is
     replaced as a whole with `overwrite`, but never one that holds an input.
@@ -31,7 +31,7 @@ def check_target(folder: Path, inputs: Iterable[Path], overwrite: bool) -> Path:
     target = folder.resolve()
     for path in inputs:
         if path.resolve().is_relative_to(target):
-            raise CaloforgeError(f"{folder} holds {path}, which is to be read: give another folder with -o")
+            raise CaloforgeError(f"{folder} holds {path}, which is an input: give another folder with -o")
     if target.exists() and not target.is_dir():
         raise CaloforgeError(f"{folder} is a file; give a folder with -o")
     check_writable(target)
@@ -42,13 +42,13 @@ def check_target(folder: Path, inputs: Iterable[Path], overwrite: bool) -> Path:
         return target
     foreign = next((name for name in found if name not in REPORT | COMPARISON), found[0])
     raise CaloforgeError(
-        f"{folder} is no earlier report (it holds '{foreign}'): give another folder with -o, or add --overwrite to "
-        "replace everything in it"
+        f"{folder} is not an earlier report (it holds '{foreign}'): give another folder with -o, or add --overwrite "
+        "to replace everything in it"
     )
 
 
 def check_writable(target: Path) -> None:
-    """Make sure that `target` can be made, or replaced, beside what is there.
+    """Make sure that `target` can be created, or replaced, next to what is there.
 
     Raises:
         CaloforgeError: something on its path is a file, or the folder that it goes into cannot be written to.
