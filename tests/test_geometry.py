@@ -155,3 +155,20 @@ def test_bad_geometry_files_are_named(case: str, tmp_path) -> None:
 def test_unknown_name_lists_the_known() -> None:
     with pytest.raises(CaloforgeError, match=r"unknown geometry 'ds9'.*ds1-photons"):
         load_geometry("ds9")
+
+
+def test_layer_sums_by_hand(small_geometry: Geometry) -> None:
+    voxels = np.arange(13, dtype=np.float32)  # layers of 3, 8 and 2 voxels
+    assert small_geometry.layer_sums(voxels).tolist() == [0 + 1 + 2, sum(range(3, 11)), 11 + 12]
+    assert small_geometry.layer_sums(np.ones((4, 5, 13), np.float32)).shape == (4, 5, 3)
+    assert small_geometry.layer_sums(voxels).dtype == np.float64
+
+
+def test_polar_mesh_is_there_where_all_layers_are_binned_alike(small_geometry: Geometry) -> None:
+    mesh = load_geometry("ds2").polar_mesh
+    assert mesh is not None
+    assert mesh.shape == (16, 9)
+    assert small_geometry.polar_mesh is None
+    square = Geometry("square", (CartesianLayer(0, (0, 1, 2), (0, 1, 2)),), threshold=0.1)
+    assert square.is_regular
+    assert square.polar_mesh is None

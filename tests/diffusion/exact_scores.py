@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from caloforge.diffusion import Schedule
-from caloforge.diffusion.ode import Score
+from caloforge.diffusion.probability_flow import Score
 
 
 class Mixture:

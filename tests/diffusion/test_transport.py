@@ -7,7 +7,8 @@ import math
 import pytest
 import torch
 
-from caloforge.diffusion.transport import PATHS, SOLVERS, between, optimally_paired, solve, solve_with_divergence
+from caloforge.diffusion.solvers import SOLVERS, solve, solve_on_grid
+from caloforge.diffusion.transport import PATHS, between, optimally_paired, solve_with_divergence
 
 ORDERS = {"euler": 1, "midpoint": 2, "heun": 2, "rk4": 4}
 
@@ -42,6 +43,19 @@ def test_order_of_convergence(solver: str) -> None:
     truth = 1 / (2 - math.sin(1))
     errors = [abs(solve(lambda x, t: x**2 * torch.cos(t)[:, None], x, n, solver).item() - truth) for n in (32, 64)]
     assert math.log2(errors[0] / errors[1]) == pytest.approx(ORDERS[solver], abs=0.25)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_grid_may_have_unequal_steps(solver: str) -> None:
+    x = torch.full((1, 1), 0.5, dtype=torch.float64)
+
+    def v(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        return x**2 * torch.cos(t)
+
+    even = torch.linspace(0, 1, 65, dtype=torch.float64)
+    torch.testing.assert_close(solve_on_grid(v, x, even, solver), solve(v, x, 64, solver))
+    uneven = solve_on_grid(v, x, torch.linspace(0, 1, 800, dtype=torch.float64) ** 2, solver)
+    assert uneven.item() == pytest.approx(1 / (2 - math.sin(1)), abs=1e-3)
 
 
 @pytest.mark.parametrize("probes", [0, 4])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from caloforge.division.shares import LayerSums, energies_to_fractions, fractions_to_energies, inverse_logit, logit
+from caloforge.division.shares import LayerSums, energies_to_fractions, fractions_to_energies
 
 LAYERS = LayerSums(torch.tensor([0, 0, 0, 1, 2, 2]))
 
@@ -34,21 +34,6 @@ def test_energies_volume_is_that_of_autograd() -> None:
             lambda v, k=k: fractions_to_energies(v[None], scale[k : k + 1])[0][0], u[k]
         )
         torch.testing.assert_close(torch.linalg.slogdet(jacobian).logabsdet, log_volume[k])
-
-
-@pytest.mark.parametrize("alpha", [1e-6, 0.05])
-def test_logit_comes_back_and_has_its_derivative(alpha: float) -> None:
-    u = torch.linspace(0, 1, 101, dtype=torch.float64, requires_grad=True)
-    y, log_slope = logit(u, alpha)
-    torch.testing.assert_close(inverse_logit(y, alpha), u)
-    (slope,) = torch.autograd.grad(y.sum(), u)
-    torch.testing.assert_close(log_slope[1:-1].exp(), slope[1:-1])
-    assert y[0].item() == pytest.approx(torch.tensor(alpha / (1 - alpha), dtype=torch.float64).log().item())
-
-
-def test_no_logit_leaves_the_unit_interval() -> None:
-    u = inverse_logit(torch.tensor([-1e30, -50.0, 0.0, 50.0, 1e30]), 1e-6)
-    assert u.tolist() == [0.0, 0.0, 0.5, 1.0, 1.0]
 
 
 def test_sums_shares_and_spreading_by_hand() -> None:

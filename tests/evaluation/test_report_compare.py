@@ -99,7 +99,7 @@ def test_a_metric_that_only_one_report_has_keeps_its_row() -> None:
     absent = Metric("auc", "none", "none", None, reason="too few")
     (table,) = comparison_tables([Entry("a", records(power(0.1), other)), Entry("b", records(power(0.2), absent))])
     rows = {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
-    assert rows["Section <auc>: own"] == ["0.600 ± 0.010", "0.5", "+10.0 σ", "–", "", "", ""]
+    assert rows["Section <auc>: own"] == ["0.600(10)", "0.5", "+10.0 σ", "–", "", "", ""]
     assert rows["Section <auc>: none"][:4] == ["–", "", "", "–"]
     assert rows["Section <power>: energy, layer 0 [MeV]"][-1] == "a"
 
@@ -118,7 +118,7 @@ def test_each_column_appears_once_and_best_is_the_last() -> None:
         "best",
     ]
     (row,) = table.rows
-    assert [cell.text for cell in row if cell.level == "best"] == ["0.0100 ± 0.0010"]
+    assert [cell.text for cell in row if cell.level == "best"] == ["0.0100(10)"]
     assert row[-1].text == "vae"
     (alone,) = comparison_tables(entries[:1])
     assert [column.title for column in alone.columns] == ["", "flow", "baseline", "pull"]
@@ -181,7 +181,7 @@ def test_the_comparison_page_and_its_files(tmp_path: Path) -> None:
     assert "<flow>" not in text
     assert "CaloDiffusion" in published
     assert "CaloDiffusion" not in ours
-    assert "0.0300 ± 0.0010" in ours
+    assert "0.0300(10)" in ours
     assert "2 MeV" in ours
     assert "http" not in text
     with (tmp_path / "out" / "tables" / "key_numbers.csv").open(newline="", encoding="utf-8") as file:

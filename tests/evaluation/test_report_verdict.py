@@ -72,7 +72,7 @@ def test_the_pull_decides_the_level(pull: float, level: str) -> None:
     ("family", "unit", "moments", "words"),
     [
         ("width_phi", "mm", (8.6, 2.0, 10.0, 2.0), "14 % too narrow in phi"),
-        ("width_phi", "mm", (45.0, 2.0, 10.0, 2.0), "a factor 4.5 too wide in phi"),
+        ("width_phi", "mm", (45.0, 2.0, 10.0, 2.0), "too wide in phi by a factor of 4.5"),
         ("e_layer", "MeV", (103.0, 50.0, 100.0, 50.0), "3 % too much energy"),
         ("sparsity", "", (0.8, 0.05, 0.6, 0.05), "50 % too few voxels hit"),
         ("ec_eta", "mm", (1.2, 4.0, 0.0, 4.0), "it 1.2 mm too high"),

@@ -74,7 +74,7 @@ def test_made_again_from_its_settings_and_not_saved(cells: CartesianCells) -> No
 
 
 def test_refused(small_geometry: Geometry) -> None:
-    with pytest.raises(CaloforgeError, match="cartesian_cells needs polar layers that are all alike, unlike 'small'"):
+    with pytest.raises(CaloforgeError, match="cartesian_cells needs the same r and alpha bins"):
         CartesianCells(geometry=small_geometry)
     with pytest.raises(CaloforgeError, match="'cells' must be at least 2, not 1"):
         CartesianCells(cells=1, geometry=DS2)

@@ -44,7 +44,7 @@ def check(
         for chunk in showers.chunks():
             stop = start + len(chunk)
             deposited[start:stop] = chunk.deposited
-            layer_sums += [chunk.voxels[:, part].sum(dtype=np.float64) for part in shape.slices]
+            layer_sums += shape.layer_sums(chunk.voxels).sum(axis=0)
             zeros += int(np.count_nonzero(chunk.voxels == 0))
             above += int(np.count_nonzero(chunk.voxels > shape.threshold))
             largest = max(largest, float(chunk.voxels.max()))

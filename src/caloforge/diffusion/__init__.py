@@ -1,8 +1,8 @@
 """Diffusion: schedule ∘ network ∘ sampler, any with any.
 
-A `Schedule` says how showers turn into noise, a score (a network, or a formula in the tests) points back, a `Sampler`
-walks back, and `log_likelihood` measures the way. None of them knows of showers or of each other's kind.
-`transport` has what flow matching needs instead: paths, pairs and solvers.
+A `Schedule` defines how showers turn into noise, a score (a network, or a formula in the tests) its reversal, a
+`Sampler` samples with both, and `log_likelihood` integrates the density. None of them depends on the kind of another.
+`transport` has the paths and pairs of flow matching; `solvers` integrate the equations of both.
 """
 
 from caloforge.diffusion.likelihood import log_likelihood

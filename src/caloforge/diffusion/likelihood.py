@@ -4,8 +4,8 @@ Along the probability-flow ODE dx̄/dρ = ε the density changes by the divergen
 
     log p_0(x) = log N(x_1; 0, σ²(1)) + F log α(1) + ∫ tr(∂ε/∂x̄) dρ      from ρ(t_min) to ρ(1),
 
-with x_1 where the path from x ends. The trace is estimated by Skilling and Hutchinson's tr A = E[vᵀ A v], v of
-independent signs, the same along a path: unbiased, and exact for a diagonal A.
+with x_1 where the trajectory from x ends. The trace is a Hutchinson estimate (`caloforge.diffusion.solvers`) with
+vectors of independent signs.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import math
 import torch
 from torch import Tensor
 
-from caloforge.diffusion.ode import Score, heun, noise_field
+from caloforge.diffusion.probability_flow import Score, noise_field
 from caloforge.diffusion.schedules import Schedule, ratio_times
+from caloforge.diffusion.solvers import solve_on_grid, with_divergence
 
 
 def log_likelihood(
@@ -32,10 +33,10 @@ def log_likelihood(
 
     Args:
         score: the score, exact or learned; differentiable in x.
-        schedule: what it belongs to.
+        schedule: of the score.
         x: samples.
-        steps: of Heun's method; the error falls as its square.
-        probes: vectors v per sample; the estimate's variance falls as their number.
+        steps: of Heun's method; the error falls with their square.
+        probes: random vectors per sample; the variance of the estimate falls with their number.
         generator: of the signs.
     """
     times = ratio_times(schedule, steps).flip(0)
@@ -43,23 +44,12 @@ def log_likelihood(
     signs = [
         torch.randint(0, 2, x.shape, generator=generator, device=x.device).to(x.dtype) * 2 - 1 for _ in range(probes)
     ]
-    noise = noise_field(score, schedule)
-
-    def field(state: Tensor, ratio: Tensor) -> Tensor:
-        with torch.enable_grad():
-            x_bar = state[:, :-1].detach().requires_grad_(True)
-            epsilon = noise(x_bar, ratio)
-            trace = torch.zeros_like(state[:, -1])
-            for k, v in enumerate(signs):
-                (gradient,) = torch.autograd.grad(epsilon, x_bar, v, retain_graph=k + 1 < probes)
-                trace = trace + (gradient * v).sum(dim=1) / probes
-        return torch.cat([epsilon.detach(), trace[:, None]], dim=1)
-
+    field = with_divergence(noise_field(score, schedule), signs)
     with torch.no_grad():
         start = torch.cat([x / alpha[0], torch.zeros_like(x[:, :1])], dim=1)
-        end = heun(field, start, grid)
+        end = solve_on_grid(field, start, grid)
         x_1, change = alpha[-1] * end[:, :-1], end[:, -1]
         sigma = schedule.prior_sigma()
         log_prior = -0.5 * ((x_1 / sigma) ** 2 + 2 * math.log(sigma) + math.log(2 * math.pi)).sum(dim=1)
-        # p_0 is a density of x = α(t_min) x̄, so that both ends have their factor.
+        # p_0 is a density of x = α(t_min) x̄, hence a factor at both ends.
         return log_prior + change + x.shape[1] * float(torch.log(alpha[-1] / alpha[0]))

@@ -9,7 +9,7 @@ with ⟨ ⟩ the batch's average. As in CaloScore (arXiv:2206.11898) the correct
 that it costs nothing. The paper's eq. 11 has ε s g instead of ε s. That form (`paper`) does not leave a Gaussian
 with its exact score unchanged; the Langevin step (`langevin`) does, up to O(ε).
 
-*By the probability-flow ODE* (`caloforge.diffusion.ode`): Heun's method, an adaptive one, and
+*By the probability-flow ODE* (`caloforge.diffusion.probability_flow`): Heun's method, an adaptive one, and
 
     multistep    x̄ ← (ρ′/ρ) x̄ + (1 − ρ′/ρ) D,     D = x̂ + (x̂ − x̂_before) h′/(2h),     x̂ = x̄ − ρ ε,
 
@@ -28,8 +28,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from caloforge.diffusion.ode import Score, bogacki_shampine, heun, noise_field
+from caloforge.diffusion.probability_flow import Score, noise_field
 from caloforge.diffusion.schedules import Schedule, ratio_times, uniform_times
+from caloforge.diffusion.solvers import bogacki_shampine, solve_on_grid
 from caloforge.errors import CaloforgeError
 
 Corrector = Literal["langevin", "paper"]
@@ -106,7 +107,7 @@ class Heun(Sampler):
     ) -> Tensor:
         times = ratio_times(schedule, self.steps)
         grid, alpha = schedule.ratio(times), schedule.alpha(times)
-        return alpha[-1] * heun(noise_field(score, schedule), x_1 / alpha[0], grid)
+        return alpha[-1] * solve_on_grid(noise_field(score, schedule), x_1 / alpha[0], grid, "heun")
 
 
 @dataclass(frozen=True)

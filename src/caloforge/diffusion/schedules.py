@@ -13,7 +13,7 @@ With B(t) = ∫₀ᵗ β, β(t) = β_min + (β_max − β_min) t, the three of C
     subVP   a = −β/2    g² = β (1 − e^(−2B))          α = e^(−B/2)  σ  = 1 − e^(−B)
 
 The noise-to-signal ratio ρ = σ/α rises from 0; what follows a path of probability is simplest as a function of it
-(`caloforge.diffusion.ode`), so each schedule also knows the time at which ρ has a given value.
+(`caloforge.diffusion.probability_flow`), so each schedule also knows the time at which ρ has a given value.
 
 Times are tensors of any shape, and so are the answers. `t_min` is where sampling ends and training begins: the score
 is infinite at 0.

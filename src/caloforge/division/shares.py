@@ -1,11 +1,11 @@
 """Layer energies as fractions, and voxels as shares of their layer (CaloFlow, arXiv:2106.05285).
 
-L layer energies E_0 … E_{L−1} and L fractions say the same:
+L layer energies E_0 … E_{L−1} are equivalent to L fractions:
 
     u_0 = Σ E / scale,    u_k = E_{k−1} / (E_{k−1} + … + E_{L−1}),  k = 1 … L − 1,
 
-all in [0, 1] where the deposited energy does not exceed `scale`; 0/0, nothing left for the remaining layers, is 0. The
-logit of α + (1 − 2α) u takes them, and the voxels' shares of their layers, to the whole line and back.
+all in [0, 1] where the deposited energy does not exceed `scale`; 0/0, where no energy is left for the remaining layers,
+is 0.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ def energies_to_fractions(energies: Tensor, scale: Tensor) -> Tensor:
 def fractions_to_energies(fractions: Tensor, scale: Tensor) -> tuple[Tensor, Tensor]:
     """(B, L) fractions, (B, 1) scale in MeV → (B, L) energies in MeV and log |det ∂E/∂u| (B,)."""
     total = fractions[:, :1] * scale
-    # What the layers before have left over: the deposited energy, then less and less of it.
-    # (A product layer by layer, because a cumulative one has no counterpart in ONNX.)
+    # Energy left after the layers before. (A product layer by layer: ONNX has no cumulative one.)
     parts = [total]
     for rest in (1 - fractions[:, 1:]).split(1, dim=1):
         parts.append(parts[-1] * rest)
@@ -35,24 +34,11 @@ def fractions_to_energies(fractions: Tensor, scale: Tensor) -> tuple[Tensor, Ten
     return energies, torch.log(scale[:, 0]) + torch.log(left[:, :-1].clamp_min(tiny)).sum(dim=1)
 
 
-def logit(u: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """y = logit(α + (1 − 2α) u), and log |dy/du|, element by element; u is clamped to [0, 1]."""
-    p = alpha + (1 - 2 * alpha) * u.clamp(0, 1)
-    rest = 1 - p
-    log_p, log_rest = torch.log(p), torch.log(rest)
-    return log_p - log_rest, torch.log1p(torch.tensor(-2 * alpha).to(u)) - log_p - log_rest
-
-
-def inverse_logit(y: Tensor, alpha: float) -> Tensor:
-    """What `logit` came from, clamped to [0, 1]: finite for every y."""
-    return ((torch.sigmoid(y) - alpha) / (1 - 2 * alpha)).clamp(0, 1)
-
-
 class LayerSums:
-    """Sums over the voxels of each layer, and the way back.
+    """Sums over the voxels of each layer, shares of these, and voxels from shares.
 
     Args:
-        layer_index: (V,) number of each voxel's layer, 0 … L − 1, in rising order.
+        layer_index: (V,) position of each voxel's layer, 0 … L − 1, in ascending order.
     """
 
     def __init__(self, layer_index: Tensor) -> None:
@@ -72,12 +58,12 @@ class LayerSums:
         return x / self.spread(self.sums(x).clamp_min(torch.finfo(x.dtype).tiny))
 
     def share_out(self, weights: Tensor, energies: Tensor, least: float) -> Tensor:
-        """Divide each layer's energy among its voxels, none getting less than `least` but above 0.
+        """Divide each layer's energy among its voxels, none of which gets an energy between 0 and `least`.
 
         Args:
             weights: (B, V), not negative: the voxels' shares, up to a factor per layer.
             energies: (B, L) MeV.
-            least: MeV. Voxels that would get less are left out, faintest first, and their part goes to the others;
+            least: MeV. Voxels that would get less are set to zero, faintest first, and their energy goes to the others;
                 so the layer's energy is exact (a layer below `least` gives all to its brightest voxel).
 
         Returns:
@@ -94,10 +80,10 @@ class LayerSums:
     def _share_out(weights: Tensor, energy: Tensor, least: float) -> Tensor:
         if least > 0:
             ranked, order = torch.sort(weights, dim=1, descending=True)
-            # The k brightest can be kept if the k-th of them, with nobody fainter to share with, gets enough: true up
-            # to some k and false from there on. The brightest is always kept.
+            # The k brightest remain if the k-th of them gets enough without the fainter ones: true up to some k, and
+            # false beyond. The brightest always remains.
             kept = (ranked * energy >= least * torch.cumsum(ranked, dim=1)).sum(dim=1, keepdim=True).clamp_min(1)
-            places = torch.arange(weights.shape[1], device=weights.device)
-            ranked = torch.where(places < kept, ranked, torch.zeros_like(ranked))
+            ranks = torch.arange(weights.shape[1], device=weights.device)
+            ranked = torch.where(ranks < kept, ranked, torch.zeros_like(ranked))
             weights = torch.zeros_like(weights).scatter(1, order, ranked)
         return weights * (energy / weights.sum(dim=1, keepdim=True))

@@ -89,6 +89,10 @@ class Geometry:
         """(n_voxels,) distance of each voxel's centre from the axis in mm."""
         return np.concatenate([layer.r for layer in self.layers])
 
+    def layer_sums(self, voxels: np.ndarray) -> FloatArray:
+        """Energy of each layer, summed in float64: voxels (…, n_voxels) → (…, n_layers), in the same unit."""
+        return np.stack([voxels[..., part].sum(axis=-1, dtype=np.float64) for part in self.slices], axis=-1)
+
     @property
     def is_regular(self) -> bool:
         """Whether all layers share one binning, so that a shower reshapes to (layer, alpha, r)."""

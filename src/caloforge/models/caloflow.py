@@ -23,13 +23,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from caloforge.division.shares import LayerSums, energies_to_fractions, fractions_to_energies, inverse_logit, logit
+from caloforge.division.shares import LayerSums, energies_to_fractions, fractions_to_energies
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.models.base import LatentModel, Stage
 from caloforge.networks.distillation import frozen_weights, x_loss, z_loss
 from caloforge.networks.flows import ConditionalSplines, ConditionalStandardise, Flow, FlowStep, Permutation
 from caloforge.networks.made import AutoregressiveSpline
+from caloforge.transforms.logit import inverse_logit, logit_with_slope
 
 
 class CaloFlow(LatentModel):
@@ -173,13 +174,13 @@ class CaloFlow(LatentModel):
 
     def _energy_features(self, energies: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """(B, L) energies in MeV → logits of the fractions, and the sum of log |dy/du|."""
-        y, log_slope = logit(energies_to_fractions(energies, self.energy_scale * c), self.alpha)
+        y, log_slope = logit_with_slope(energies_to_fractions(energies, self.energy_scale * c), self.alpha)
         return y, log_slope.sum(dim=1)
 
     def _shape_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """(B, V) voxels → logits of the noisy shares (B, V), and flow II's conditions."""
         emptied = self._emptied(x)
-        y, _ = logit(self.layers.shares(self._noisy(emptied)), self.alpha)
+        y, _ = logit_with_slope(self.layers.shares(self._noisy(emptied)), self.alpha)
         return y, self._shape_conditions(self.layers.sums(emptied), c)
 
     # ---- training --------------------------------------------------------------------------------------------
@@ -270,10 +271,10 @@ class CaloFlow(LatentModel):
     def decode(self, z: Tensor, c: Tensor) -> Tensor:
         """z (B, L + V) from N(0, 1), c (B, 1) MeV → voxels (B, V) in MeV."""
         y, _ = self.energies.inverse(z[:, : self.n_layers], self._log_incident(c))
-        energies, _ = fractions_to_energies(inverse_logit(y, self.alpha), self.energy_scale * c)
+        energies, _ = fractions_to_energies(inverse_logit(y, self.alpha).clamp(0, 1), self.energy_scale * c)
         energies = self._emptied(energies)
         y = self._logits(z[:, self.n_layers :], self._shape_conditions(energies, c), self.by_student)
-        return self.layers.share_out(inverse_logit(y, self.alpha), energies, self.empty_below)
+        return self.layers.share_out(inverse_logit(y, self.alpha).clamp(0, 1), energies, self.empty_below)
 
     def _logits(self, noise: Tensor, given: Tensor, by_student: bool) -> Tensor:
         flow = self.student if by_student and self.student is not None else self.shapes
@@ -317,7 +318,7 @@ class CaloFlow(LatentModel):
 
         # Where the flow itself puts log S; the proposal is wider, for the sake of its tails.
         pilot = given[torch.arange(max(64, len(given)), device=given.device) % len(given)]
-        sampled = inverse_logit(self._logits(normal(len(pilot), self.n_voxels), pilot, False), self.alpha)
+        sampled = inverse_logit(self._logits(normal(len(pilot), self.n_voxels), pilot, False), self.alpha).clamp(0, 1)
         log_sums = torch.log(self.layers.sums(sampled).clamp_min(1e-12))
         mean, width = log_sums.mean(dim=0), 2.5 * log_sums.std(dim=0) + 1e-3
         terms = []
@@ -326,7 +327,7 @@ class CaloFlow(LatentModel):
             log_s = mean + width * unit
             log_proposal = (-0.5 * unit**2 - torch.log(width) - 0.5 * math.log(2 * math.pi)).sum(dim=1)
             scaled = shares * self.layers.spread(log_s.exp())
-            y, log_slope = logit(scaled, self.alpha)
+            y, log_slope = logit_with_slope(scaled, self.alpha)
             log_p = self._log_prob_of_logits(y, given) + log_slope.sum(dim=1) + log_s @ sizes - log_proposal
             terms.append(torch.where((scaled <= 1).all(dim=1), log_p, -torch.inf))
         return torch.logsumexp(torch.stack(terms), dim=0) - math.log(draws)

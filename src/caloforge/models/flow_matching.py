@@ -26,7 +26,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from caloforge.diffusion.transport import Velocity, between, optimally_paired, solve, solve_with_divergence
+from caloforge.diffusion.solvers import Field, solve
+from caloforge.diffusion.transport import between, optimally_paired, solve_with_divergence
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import LatentModel, Stage
 from caloforge.networks.velocities import ResidualVelocity, SectorVelocity
@@ -171,7 +172,7 @@ class FlowMatching(LatentModel):
 
     # ---- sampling ----------------------------------------------------------------------------------------------
 
-    def _field(self, c: Tensor) -> Velocity:
+    def _field(self, c: Tensor) -> Field:
         return lambda x_t, t: self.velocity(x_t, t, c)
 
     def _stride(self, x: Tensor, k: int, c: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from caloforge.errors import CaloforgeError
-from caloforge.geometry import Geometry, Layer
+from caloforge.geometry import Geometry
 from caloforge.geometry.cells import shared_areas
 from caloforge.transforms.base import Transform
 
@@ -35,9 +35,11 @@ class CartesianCells(Transform):
 
     def __init__(self, *, cells: int = 12, geometry: Geometry) -> None:
         super().__init__()
-        layer = geometry.layers[0]
-        if not (isinstance(layer, Layer) and geometry.is_regular):
-            raise CaloforgeError(f"cartesian_cells needs polar layers that are all alike, unlike '{geometry.name}'")
+        layer = geometry.polar_mesh
+        if layer is None:
+            raise CaloforgeError(
+                f"cartesian_cells needs the same r and alpha bins in all layers, unlike geometry '{geometry.name}'"
+            )
         if cells < 2:
             raise CaloforgeError(f"'cells' must be at least 2, not {cells}")
         self.cells, self.n_layers = cells, geometry.n_layers

@@ -1,4 +1,4 @@
-"""Logit: from features in [0, 1] to the whole line, where densities have room."""
+"""Logit: from features in [0, 1] to the whole line, which densities need; α keeps the logits of 0 and 1 finite."""
 
 from __future__ import annotations
 
@@ -9,11 +9,29 @@ from caloforge.errors import CaloforgeError
 from caloforge.transforms.base import Transform
 
 
+def shrunk(u: Tensor, alpha: float) -> Tensor:
+    """α + (1 − 2α) u, element by element, with u clamped to [0, 1]."""
+    return alpha + (1 - 2 * alpha) * u.clamp(0, 1)
+
+
+def logit_with_slope(u: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
+    """y = logit(α + (1 − 2α) u), and log |dy/du|, element by element."""
+    p = shrunk(u, alpha)
+    rest = 1 - p
+    log_p, log_rest = torch.log(p), torch.log(rest)
+    return log_p - log_rest, torch.log1p(torch.tensor(-2 * alpha).to(u)) - log_p - log_rest
+
+
+def inverse_logit(y: Tensor, alpha: float) -> Tensor:
+    """u of y = logit(α + (1 − 2α) u), element by element; up to α/(1 − 2α) outside [0, 1] for large |y|."""
+    return (torch.sigmoid(y) - alpha) / (1 - 2 * alpha)
+
+
 class Logit(Transform):
     """u → logit(α + (1 − 2α) u) for features u in [0, 1] (CaloFlow, arXiv:2106.05285; CaloScore uses it too).
 
     Args:
-        alpha: α, above 0 and below 1/2: keeps 0 and 1 finite.
+        alpha: α, above 0 and below 1/2.
     """
 
     def __init__(self, *, alpha: float = 1e-6) -> None:
@@ -23,7 +41,7 @@ class Logit(Transform):
         self.alpha = alpha
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.logit(self.alpha + (1 - 2 * self.alpha) * x.clamp(0, 1)), c
+        return torch.logit(shrunk(x, self.alpha)), c
 
     def inverse(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return (torch.sigmoid(x) - self.alpha) / (1 - 2 * self.alpha), c
+        return inverse_logit(x, self.alpha), c

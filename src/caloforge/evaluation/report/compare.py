@@ -26,7 +26,8 @@ from caloforge.files import atomic_folder, write_json, write_text
 
 NOTE = (
     "Of each report the value with N showers per sample and the baseline (Geant4 vs Geant4) with as many. Best is the "
-    "report nearest to a perfect generator; several are named where they agree within twice the errors of both."
+    "report nearest to a perfect generator; several are named where they agree within twice the errors of both. "
+    "Numbers in brackets are errors in units of the last digits."
 )
 
 Key = tuple[str, str, str]
@@ -169,7 +170,7 @@ def _table(
 ) -> Table:
     columns = [Column("", kind="text")]
     for entry in entries:
-        columns += [Column(entry.name, "value with as many showers per sample as its baseline")]
+        columns += [Column(entry.name, "value with as many showers per sample as its baseline", "report")]
         columns += [Column(*BASELINE), Column(*PULL, "pull")]
     several = len(entries) > 1
     if several:
@@ -192,8 +193,8 @@ def _cells(records: Records, metric: Metric | None, best: bool) -> list[Cell]:
     value, error = estimate.compared, estimate.error
     baseline, spread = estimate.baseline, estimate.baseline_error
     return [
-        Cell(formatting.with_error(value, error), formatting.compact(value, error), value, "best" if best else ""),
-        Cell(formatting.with_error(baseline, spread), formatting.compact(baseline, spread), baseline),
+        Cell(text := formatting.compact(value, error), text, value, "best" if best else ""),
+        Cell(text := formatting.compact(baseline, spread), text, baseline),
         Cell(text := formatting.pull(estimate.pull), text, estimate.pull, level_of(records.excess(metric))),
     ]
 

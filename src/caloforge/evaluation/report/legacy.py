@@ -14,8 +14,8 @@ from typing import Any
 
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.estimates import Estimate
-from caloforge.evaluation.labels import classifier_title, describe
 from caloforge.evaluation.metrics.base import REGISTRY, Chart, Metric, Section
+from caloforge.evaluation.observables import REGISTRY as OBSERVABLES
 from caloforge.evaluation.report.about import SPLIT, About, BaselineSample, Plain, Sample, Spectrum
 from caloforge.evaluation.report.records import Records
 from caloforge.geometry import BUILTIN, load_geometry
@@ -169,9 +169,24 @@ def _plain(value: Any) -> Plain:
     return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
+def _label(name: str) -> str:
+    """An observable in words."""
+    family, _, layer = name.rpartition("_")
+    if name not in OBSERVABLES and family in OBSERVABLES:
+        return f"{OBSERVABLES[family].label}, layer {layer}"
+    return OBSERVABLES[name].label if name in OBSERVABLES else name.replace("_", " ")
+
+
+def _title(name: str) -> str:
+    """A classifier test in words."""
+    from caloforge.evaluation.classifiers import TESTS
+
+    return TESTS[name].title if name in TESTS else name.replace("_", " ")
+
+
 def _observables(section: str, entries: Entry | None, n: int | None, **where: Any) -> Iterator[Metric]:
     for name, entry in (entries or {}).items():
-        yield _metric(section, name, describe(name), entry, n, **where)
+        yield _metric(section, name, _label(name), entry, n, **where)
 
 
 def _response(entry: Entry, n: int) -> Iterator[Metric]:
@@ -236,7 +251,7 @@ def _correlations(entry: Entry, n: int) -> Iterator[Metric | Chart]:
         rest = {key: value for key, value in found.items() if key not in arrays and "rms" not in key}
         yield _metric("correlations", name, title, rest, n)
         if "names" in found:
-            data = {"names": [describe(each) for each in found["names"]], **{key: found[key] for key in arrays[1:]}}
+            data = {"names": [_label(each) for each in found["names"]], **{key: found[key] for key in arrays[1:]}}
             yield Chart(f"correlations_{name}", "matrix", "correlations", title.capitalize(), "", data)
 
 
@@ -284,7 +299,7 @@ OWN = (
 
 def _classifiers(entries: Entry, n: int) -> Iterator[Metric | Chart]:
     for name, test in entries.items():
-        title = classifier_title(name)
+        title = _title(name)
         if "auc" not in test:
             yield _metric("auc", name, title, test)
             continue

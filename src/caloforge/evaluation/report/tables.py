@@ -50,7 +50,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its title, a hint, and its kind (text, number, pull or bar)."""
+    """A column: its title, a hint, and its kind (text, number, pull, bar, or report: the first of a report's three)."""
 
     title: str
     hint: str = ""

@@ -82,22 +82,23 @@ def difference(family: str, label: str, unit: str, values: Moments) -> str:
     if max(in_stds, abs(widening)) < SAME:
         return f"shape of the distribution of {label}"
     if in_stds < abs(widening) / 2:
-        return f"{label} varies {_size(1 + widening)} too {'much' if widening > 0 else 'little'}"
+        amount = "too much" if widening > 0 else "too little"
+        return f"{label} varies {_sized(amount, 1 + widening)}"
     low, high = WORDS.get(family, ("", ""))
     words = high if shift > 0 else low
     if family == "sparsity" and values.mean_r < 1:
-        return f"{_size((1 - values.mean_g) / (1 - values.mean_r))} {words}"
+        return _sized(words, (1 - values.mean_g) / (1 - values.mean_r))
     # Where the mean is near zero by symmetry, as of a centre of energy, a ratio says nothing.
+    direction = f"too {'high' if shift > 0 else 'low'}"
     if values.mean_r > 0.2 * values.std_r and values.mean_g >= 0 and (words or not unit or unit == "MeV"):
-        size = _size(values.mean_g / values.mean_r)
-        return f"{size} {words}" if words else f"{label} {size} too {'high' if shift > 0 else 'low'}"
-    size = f"{number(abs(shift), 2)} {unit}" if unit else number(abs(shift), 2)
-    return f"{label} {size} too {'high' if shift > 0 else 'low'}"
+        ratio = values.mean_g / values.mean_r
+        return _sized(words, ratio) if words else f"{label} {_sized(direction, ratio)}"
+    return f"{label} {number(abs(shift), 2)}{f' {unit}' if unit else ''} {direction}"
 
 
-def _size(ratio: float) -> str:
-    """`14 %`, or a factor where it is large."""
+def _sized(words: str, ratio: float) -> str:
+    """`14 % too wide`, or `too wide by a factor of 4.6`."""
     if ratio >= LARGE:
-        return f"a factor {number(ratio, 2)}"
+        return f"{words} by a factor of {number(ratio, 2)}"
     change = 100 * abs(ratio - 1)
-    return f"{change:.0f} %" if change >= 10 else f"{number(change, 2)} %"
+    return f"{f'{change:.0f}' if change >= 10 else number(change, 2)} % {words}"
