@@ -24,6 +24,7 @@ from caloforge.plots.style import (
     GENERATED,
     REFERENCE,
     REFERENCE_FILL,
+    draw_steps,
     figure_of,
     label_legend,
     logarithmic,
@@ -200,10 +201,10 @@ def draw_histogram(counts: Counts, *, ax: Axes, ratio_ax: Axes | None = None) ->
     log_x = counts.log_x
     if log_x:
         logarithmic(ax, "x")
-    filled = ax.stairs(
-        reference, edges, fill=True, facecolor=REFERENCE_FILL, edgecolor=REFERENCE, lw=0.7, label=counts.names[1]
+    filled = draw_steps(
+        ax, reference, edges, facecolor=REFERENCE_FILL, edgecolor=REFERENCE, linewidth=0.7, label=counts.names[1]
     )
-    step = ax.stairs(generated, edges, color=GENERATED, linewidth=1.1, label=counts.names[0])
+    step = draw_steps(ax, generated, edges, edgecolor=GENERATED, linewidth=1.1, label=counts.names[0])
     errors = ax.errorbar(_centres(edges, log_x), generated, error, linestyle="", color=GENERATED, linewidth=1.1)
     positive = np.concatenate([reference[reference > 0], generated[generated > 0]])
     if len(positive):
@@ -277,7 +278,7 @@ def _draw_ratio(
     centres = _centres(edges, log_x)
     safe = np.where(reference > 0, reference, 1.0)
     band = np.where(reference > 0, reference_error / safe, 0.0)
-    ax.stairs(1 + band, edges, baseline=1 - band, fill=True, color=REFERENCE_FILL)
+    draw_steps(ax, 1 + band, edges, baseline=1 - band, facecolor=REFERENCE_FILL, linewidth=0)
     ax.axhline(1, color=REFERENCE, linewidth=0.7)
     low, high = RATIO_RANGE
     finite = np.isfinite(ratio)

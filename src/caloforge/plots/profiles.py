@@ -18,6 +18,7 @@ from caloforge.plots.style import (
     REFERENCE,
     REFERENCE_FILL,
     axes,
+    draw_steps,
     figure_of,
     label_legend,
     logarithmic,
@@ -41,23 +42,23 @@ def draw_profile(
     """Two profiles (B,) over `edges` (B+1,) on a logarithmic scale, and their ratio."""
     positive = np.concatenate([generated[generated > 0], reference[reference > 0]])
     lowest = 0.5 * positive.min() if len(positive) else 1.0
-    filled = ax.stairs(
+    filled = draw_steps(
+        ax,
         np.maximum(reference, lowest / 10),
         edges,
         baseline=lowest / 10,
-        fill=True,
         facecolor=REFERENCE_FILL,
         edgecolor=REFERENCE,
         linewidth=0.7,
         label="reference",
     )
-    step = ax.stairs(
-        np.maximum(generated, lowest / 10), edges, baseline=lowest / 10, color=GENERATED, label="generated"
+    step = draw_steps(
+        ax, np.maximum(generated, lowest / 10), edges, baseline=lowest / 10, edgecolor=GENERATED, label="generated"
     )
     logarithmic(ax, "y")
     ax.set_ylim(lowest, 2 * positive.max() if len(positive) else 10)
     ratio = np.divide(generated, reference, out=np.full(len(reference), np.nan), where=reference > 0)
-    line = ratio_ax.stairs(np.clip(ratio, 0.5, 1.5), edges, baseline=None, color=GENERATED)
+    line = draw_steps(ratio_ax, np.clip(ratio, 0.5, 1.5), edges, baseline=None, edgecolor=GENERATED)
     ratio_ax.axhline(1, color=REFERENCE, linewidth=0.7)
     ratio_ax.set_ylim(0.5, 1.5)
     ratio_ax.set_yticks([0.75, 1.0, 1.25])

@@ -36,6 +36,9 @@ LEFT, TOP, GAP, ROW_GAP, BAR = 0.5, 0.32, 0.16, 0.08, 0.5
 COLUMNS = 6
 """Layers side by side, and those shown of a calorimeter with more unless others are asked for."""
 
+FEW_ROWS = 3
+"""Rows of a chart with images of full size."""
+
 RATIO_TICKS = {0.5: "½", 1.0: "1", 2.0: "2"}
 
 
@@ -208,5 +211,6 @@ def showers(data: Data, ax: Axes | None = None) -> Figure:
     rows = [Row(str(row["title"]), numbers(row["voxels"]), str(row.get("scale", ""))) for row in data["rows"]]
     if data.get("ratio"):
         rows.append(Row("ratio", ratio(rows[0].voxels, rows[1].voxels), is_ratio=True))
-    figure, _ = gallery(Geometry.from_dict(data["geometry"]), rows, unit=data["unit"], ax=ax)
+    size = 1.5 if len(rows) <= FEW_ROWS else 1.3
+    figure, _ = gallery(Geometry.from_dict(data["geometry"]), rows, unit=data["unit"], size=size, ax=ax)
     return figure

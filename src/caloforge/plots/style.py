@@ -13,9 +13,11 @@ from functools import cache, wraps
 from typing import Any, Literal, ParamSpec, TypeVar
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import StepPatch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 P = ParamSpec("P")
@@ -182,6 +184,20 @@ def label_legend(figure: Figure, axes: Axes, n_columns: int = 4) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="upper left", ncols=n_columns, frameon=False, borderaxespad=0.2)
+
+
+def draw_steps(ax: Axes, values: np.ndarray, edges: np.ndarray, **look: Any) -> StepPatch:
+    """`Axes.stairs` for axes whose limits are set afterwards: to find them takes longer than to draw the steps.
+
+    Args:
+        ax: where to draw.
+        values, edges: (B,) and (B + 1,).
+        look: of the `StepPatch`, and its `baseline`.
+    """
+    look.setdefault("fill", "facecolor" in look)
+    patch = StepPatch(values, edges, **look)
+    ax.add_artist(patch)
+    return patch
 
 
 class _PowersOfTen(LogLocator):
