@@ -13,8 +13,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from caloforge.errors import CaloforgeError as CaloforgeError
-    from caloforge.evaluation.old_report import Report as Report
-    from caloforge.evaluation.old_report import evaluate as evaluate
+    from caloforge.evaluation.evaluate import evaluate as evaluate
+    from caloforge.evaluation.report.report import Report as Report
     from caloforge.geometry import Geometry as Geometry
     from caloforge.geometry import Layer as Layer
     from caloforge.geometry import load_geometry as load_geometry
@@ -31,12 +31,12 @@ _HOME = {
     "Compose": "transforms",
     "Geometry": "geometry",
     "Layer": "geometry",
-    "Report": "evaluation.old_report",
+    "Report": "evaluation.report.report",
     "ShowerModel": "models.base",
     "Showers": "showers",
     "Simulator": "simulator",
     "Transform": "transforms",
-    "evaluate": "evaluation.old_report",
+    "evaluate": "evaluation.evaluate",
     "fit": "training",
     "generate": "simulator",
     "load_geometry": "geometry",

@@ -3,10 +3,18 @@
 import numpy as np
 import pytest
 
-from caloforge.evaluation.binning import SingleBins, bin_numbers, challenge_edges, counts, described
-from caloforge.evaluation.old_report import evaluate
+from caloforge.evaluation import observables
+from caloforge.evaluation.evaluate import evaluate
+from caloforge.evaluation.observables.binning import SingleBins, bin_numbers, counts, described
 from caloforge.geometry import CartesianLayer, Geometry, Layer, load_geometry
 from caloforge.showers import Showers
+
+
+def challenge_edges(
+    geometry: Geometry, name: str, reference: np.ndarray, threshold: float | None = None
+) -> np.ndarray | None:
+    return observables.find(geometry, name).edges(reference, threshold)
+
 
 REFERENCE = np.array([0.0, 2.0, 700.0])
 
@@ -125,23 +133,21 @@ def test_a_report_says_enough_to_compute_a_separation_power_again() -> None:
         rng = np.random.default_rng(seed)
         return Showers(np.full(200, 1e3), rng.gamma(2.0, 50.0 + seed, (200, 14)).astype(np.float32), geometry)
 
-    found = evaluate(some(1), some(9), classifiers=[], quick=True)
-    for name, entry in found.data["separation_power"].items():
-        bins = entry["bins"]
-        edges = (np.geomspace if bins["scale"] == "log" else np.linspace)(bins["low"], bins["high"], bins["number"] + 1)
-        if name == "voxel_energy":
-            h, g = (sample.voxel_counts for sample in (found.generated, found.reference))
-            np.testing.assert_array_equal(edges, found.reference.voxel_edges)
-        else:
-            values = (sample.observables[name] for sample in (found.generated, found.reference))
-            h, g = (np.histogram(v, edges)[0] for v in values)
+    found = evaluate(some(1), some(9), quick=True)
+    for metric in found.section("separation_power"):
+        words = str(metric.extra["bins"]).split()  # as "100 linear bins from 0.5 to 1.5"
+        number, scale, low, high = int(words[0]), words[1], float(words[4]), float(words[6])
+        edges = (np.geomspace if scale == "log" else np.linspace)(low, high, number + 1)
+        counted = found.hists[metric.name]
+        np.testing.assert_allclose(counted.axes[1].edges, edges)
+        h, g = (np.asarray(counted[side, :].values(), dtype=float) for side in ("generated", "reference"))
         h, g = h / h.sum(), g / g.sum()
         both = (h + g) > 0
-        assert entry["value"] == pytest.approx(0.5 * np.sum((h - g)[both] ** 2 / (h + g)[both])), name
-    scales = {name: entry["bins"]["scale"] for name, entry in found.data["separation_power"].items()}
-    assert {name for name, scale in scales.items() if scale == "log"} == {"e_layer_0", "e_layer_1", "voxel_energy"}
+        assert metric.estimate is not None
+        assert metric.estimate.value == pytest.approx(0.5 * np.sum((h - g)[both] ** 2 / (h + g)[both])), metric.name
+    scales = {metric.name: str(metric.extra["bins"]).split()[1] for metric in found.section("separation_power")}
+    assert {"e_layer_0", "e_layer_1", "voxel_energy"} <= {name for name, scale in scales.items() if scale == "log"}
 
 
-def test_uneven_edges_are_not_described() -> None:
-    with pytest.raises(ValueError, match="neither linear nor logarithmic"):
-        described(np.array([0.0, 1.0, 5.0]))
+def test_uneven_edges_are_described_as_such() -> None:
+    assert described(np.array([0.0, 1.0, 5.0]))["bins_scale"] == "variable"

@@ -10,8 +10,9 @@ import torch
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.classifiers import (
     TESTS,
-    ClassifierTest,
+    ClassifierResult,
     Epoch,
+    NetworkTest,
     TrainingSettings,
     expected_seconds,
     learning_curve,
@@ -26,7 +27,8 @@ from caloforge.showers import Showers
 LINE = Geometry("line", (Layer(0, tuple(range(6))),))
 """Five voxels in a row."""
 
-PLAIN = ClassifierTest(
+PLAIN = NetworkTest(
+    "plain",
     "plain",
     "the voxels as they are, logistic regression with one hidden layer",
     lambda showers: showers.voxels.astype(np.float32),
@@ -53,78 +55,82 @@ def made_up(geometry: Geometry, n: int) -> Showers:
 
 
 @pytest.fixture(scope="module")
-def shifted() -> dict:
+def shifted() -> ClassifierResult:
     return run_test(PLAIN, gaussian(1.0, 10_000, 1), gaussian(0.0, 10_000, 2))
 
 
 class TestKnownTruth:
-    def test_auc_of_shifted_gaussians_is_the_optimal_one(self, shifted: dict) -> None:
+    def test_auc_of_shifted_gaussians_is_the_optimal_one(self, shifted: ClassifierResult) -> None:
         # Two unit Gaussians at distance d: the likelihood ratio's AUC is Phi(d / sqrt 2).
         optimum = 0.5 * (1 + math.erf(1.0 / math.sqrt(2) / math.sqrt(2)))
-        assert shifted["auc"] == pytest.approx(optimum, abs=4 * shifted["auc_std"])
-        assert shifted["auc_std"] == pytest.approx(0.0072, rel=0.1)
+        assert shifted.auc == pytest.approx(optimum, abs=4 * shifted.auc_std)
+        assert shifted.auc_std == pytest.approx(0.0072, rel=0.1)
 
-    def test_jsd_of_shifted_gaussians_is_the_integral(self, shifted: dict) -> None:
+    def test_jsd_of_shifted_gaussians_is_the_integral(self, shifted: ClassifierResult) -> None:
         x = np.linspace(-9, 10, 20_001)
         p, q = (np.exp(-((x - m) ** 2) / 2) / math.sqrt(2 * math.pi) for m in (0.0, 1.0))
         m = (p + q) / 2
         truth = np.trapezoid(p * np.log2(p / m) + q * np.log2(q / m), x) / 2
-        assert shifted["jsd"] == pytest.approx(truth, abs=4 * shifted["jsd_std"])
+        assert shifted.jsd == pytest.approx(truth, abs=4 * shifted.jsd_std)
 
     def test_weights_turn_generated_into_reference(self) -> None:
         # w = p/q of the Gaussians has mean 1 and <w²> = exp(0.25), hence an effective share of exp(-0.25).
-        weights = run_test(PLAIN, gaussian(0.5, 6000, 1), gaussian(0.0, 6000, 2))["weights"]
-        assert weights["mean"] == pytest.approx(1.0, abs=0.08)
-        assert weights["ess_share"] == pytest.approx(math.exp(-0.25), abs=0.08)
-        assert sum(weights["histogram"]["generated"]) == sum(weights["histogram"]["reference"]) == 1200
+        weights = run_test(PLAIN, gaussian(0.5, 6000, 1), gaussian(0.0, 6000, 2)).first.scores.weights
+        assert weights.mean == pytest.approx(1.0, abs=0.08)
+        assert weights.ess_share == pytest.approx(math.exp(-0.25), abs=0.08)
+        assert weights.generated.sum() == weights.reference.sum() == 1200
 
-    def test_same_law_cannot_be_told_apart(self) -> None:
+    def test_equal_distributions_cannot_be_distinguished(self) -> None:
         result = run_test(PLAIN, gaussian(0.0, 6000, 3), gaussian(0.0, 6000, 4), repeats=3)
-        assert [run["auc"] for run in result["runs"]] == pytest.approx([0.5] * 3, abs=4 * 0.0118)
-        assert result["auc"] == pytest.approx(np.mean([run["auc"] for run in result["runs"]]))
-        assert result["auc_std"] == pytest.approx(np.std([run["auc"] for run in result["runs"]], ddof=1))
-        assert abs(result["jsd"]) < 0.03
-        assert len({run["auc"] for run in result["runs"]}) == 3
+        areas = [each.scores.auc for each in result.trainings]
+        assert areas == pytest.approx([0.5] * 3, abs=4 * 0.0118)
+        assert result.auc == pytest.approx(np.mean(areas))
+        assert result.auc_std == pytest.approx(np.std(areas, ddof=1))
+        assert abs(result.jsd) < 0.03
+        assert len(set(areas)) == 3
 
-    def test_disjoint_samples_are_told_apart(self) -> None:
+    def test_disjoint_samples_are_distinguished(self) -> None:
         result = run_test(PLAIN, gaussian(12.0, 2000, 5), gaussian(0.0, 2000, 6))
-        assert result["auc"] == 1.0
-        # Calibration on 400 showers a side grants at most the probability 401/402.
-        assert 0.98 < result["jsd"] <= 1 + math.log2(401 / 402)
+        assert result.auc == 1.0
+        # Calibration on 400 showers per sample grants at most the probability 401/402.
+        assert 0.98 < result.jsd <= 1 + math.log2(401 / 402)
 
     def test_every_dense_test_sees_scaled_energies(self, small_showers: Showers) -> None:
         half = len(small_showers) // 2
         moved = Showers(small_showers.energies[:half], 3 * small_showers.voxels[:half], small_showers.geometry)
         for name in NAMED:
             test = TESTS[name]
-            if test.refuses(small_showers.geometry) is None:
+            if isinstance(test, NetworkTest) and test.why_unsuitable(small_showers.geometry) is None:
                 settings = dataclasses.replace(test.settings, epochs=20, batch_size=60, learning_rate=2e-3)
                 narrow = dataclasses.replace(
                     test, settings=settings, network=lambda g, n_in, n_out: mlp(n_in, (64, 64), n_out)
                 )
-                assert run_test(narrow, moved, small_showers[half:])["auc"] > 0.75, name
+                assert run_test(narrow, moved, small_showers[half:]).auc > 0.75, name
 
 
 class TestSeeds:
-    def run(self, seed: int) -> dict:
-        result = run_test(PLAIN, gaussian(0.5, 500, 1), gaussian(0.0, 700, 2), seed=seed)
-        return {key: value for key, value in result.items() if key not in ("seconds", "seed")}
+    def run(self, seed: int) -> ClassifierResult:
+        return run_test(PLAIN, gaussian(0.5, 500, 1), gaussian(0.0, 700, 2), seed=seed)
+
+    def numbers(self, seed: int) -> tuple[float, ...]:
+        result = self.run(seed)
+        return result.auc, result.auc_std, result.jsd, *result.first.scores.probabilities.tolist()
 
     def test_same_seed_same_result(self) -> None:
-        assert self.run(7) == self.run(7)
+        assert self.numbers(7) == self.numbers(7)
 
     def test_other_seed_other_result(self) -> None:
-        assert self.run(7)["auc"] != self.run(8)["auc"]
+        assert self.run(7).auc != self.run(8).auc
 
     def test_global_random_state_is_neither_used_nor_moved(self) -> None:
         torch.manual_seed(1)
         np.random.seed(1)  # noqa: NPY002 (the legacy state is what must not move)
         before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-        one = self.run(7)
+        one = self.numbers(7)
         assert torch.equal(before, torch.get_rng_state())
         assert np.array_equal(numpy_before, np.random.get_state()[1])  # noqa: NPY002
         torch.manual_seed(2)
-        assert self.run(7) == one
+        assert self.numbers(7) == one
 
 
 class TestTraining:
@@ -141,24 +147,20 @@ class TestTraining:
         impatient = dataclasses.replace(
             PLAIN, settings=TrainingSettings(learning_rate=1e-9, batch_size=100, epochs=40, patience=3)
         )
-        run = run_test(impatient, gaussian(0.0, 300, 1), gaussian(0.0, 300, 2))["runs"][0]
-        assert run["epochs"] == run["best_epoch"] + 3 < 40
+        run = run_test(impatient, gaussian(0.0, 300, 1), gaussian(0.0, 300, 2)).first
+        assert run.epochs == run.best_epoch + 3 < 40
 
-    def test_result_is_plain_data(self, shifted: dict) -> None:
-        import json
-
-        assert json.loads(json.dumps(shifted, allow_nan=False))["n"] == 10_000
-        assert shifted["n_features"] == 5
-        assert shifted["n_parameters"] == 5 * 16 + 16 + 16 + 1
-        assert shifted["settings"]["epochs"] == 6
+    def test_result_says_what_was_trained(self, shifted: ClassifierResult) -> None:
+        assert (shifted.n, shifted.n_features, shifted.settings["epochs"]) == (10_000, 5, 6)
+        assert shifted.n_parameters == 5 * 16 + 16 + 16 + 1
 
     def test_larger_sample_is_thinned_to_the_smaller(self) -> None:
-        assert run_test(PLAIN, gaussian(0.0, 400, 1), gaussian(0.0, 300, 2))["n"] == 300
+        assert run_test(PLAIN, gaussian(0.0, 400, 1), gaussian(0.0, 300, 2)).n == 300
 
     def test_expected_time_grows_with_the_work(self) -> None:
         geometry = load_geometry("ds1-photons")
         # Forty times the showers; the machine may be ten times busier the first time.
-        assert 0 < expected_seconds("caloflow_dnn", 500, geometry) < expected_seconds("caloflow_dnn", 20_000, 374)
+        assert 0 < expected_seconds("caloflow_dnn", 500, geometry) < expected_seconds("caloflow_dnn", 20_000, geometry)
         assert TESTS["quick"].showers_used(40_000) == TESTS["quick"].showers_used(20_000) == 20_000
 
 
@@ -171,30 +173,26 @@ class TestRefusals:
 
     def test_resnet_refuses_cartesian_and_cnn_takes_it(self) -> None:
         geometry = load_geometry("calogan")
-        assert TESTS["challenge_resnet"].refuses(geometry) is not None
-        assert TESTS["caloflow_cnn"].refuses(geometry) is None
-        assert TESTS["challenge_resnet"].refuses(load_geometry("ds2")) is None
+        assert TESTS["challenge_resnet"].why_unsuitable(geometry) is not None
+        assert TESTS["caloflow_cnn"].why_unsuitable(geometry) is None
+        assert TESTS["challenge_resnet"].why_unsuitable(load_geometry("ds2")) is None
 
     def test_unknown_name_lists_the_known(self) -> None:
         with pytest.raises(CaloforgeError, match="unknown classifier test 'calomann'; known are caloman, "):
             run_test("calomann", gaussian(0.0, 200, 1), gaussian(0.0, 200, 2))
 
     def test_too_few_showers_names_the_minimum(self) -> None:
-        with pytest.raises(CaloforgeError, match="at least 100 showers a side, not 99"):
+        with pytest.raises(CaloforgeError, match=r"100.*99"):
             run_test("quick", gaussian(0.0, 99, 1), gaussian(0.0, 500, 2))
 
     def test_two_geometries(self) -> None:
         other = made_up(Geometry("other", (Layer(0, (0, 1, 2)),)), 200)
-        with pytest.raises(CaloforgeError, match="'line' cannot be judged against 'other'"):
+        with pytest.raises(CaloforgeError, match=r"'line'.*'other'"):
             run_test("quick", gaussian(0.0, 200, 1), other)
 
     def test_no_repeats(self) -> None:
         with pytest.raises(CaloforgeError, match="repeats must be at least 1, not 0"):
             run_test("quick", gaussian(0.0, 200, 1), gaussian(0.0, 200, 2), repeats=0)
-
-    def test_expected_time_of_image_tests_needs_a_geometry(self) -> None:
-        with pytest.raises(CaloforgeError, match="'challenge_resnet' needs the geometry"):
-            expected_seconds("challenge_resnet", 1000, 77)
 
     def test_registry_has_the_names_of_the_literature(self) -> None:
         assert set(NAMED) <= set(TESTS)
@@ -202,31 +200,31 @@ class TestRefusals:
 
 
 class TestMulticlass:
-    def test_geant4_is_put_down_to_the_nearest_generator(self) -> None:
+    def test_geant4_is_assigned_to_the_nearest_generator(self) -> None:
         generators = {
             "far": gaussian(2.0, 3000, 1),
             "near": gaussian(0.2, 3000, 2),
             "back": gaussian(-2.0, 3000, 3),
         }
         result = run_multiclass(PLAIN, generators, gaussian(0.0, 3000, 4))
-        posterior = {name: entry["value"] for name, entry in result["log_posterior"].items()}
+        posterior = {name: entry.value for name, entry in result.generators.items()}
         assert max(posterior, key=lambda name: posterior[name]) == "near"
         # At equal odds and unit variances the best guess is the nearest mean: cuts at 1.1 and -0.9.
         phi = torch.distributions.Normal(0.0, 1.0).cdf(torch.tensor([1.1, -0.9])).tolist()
-        assert result["assigned"]["far"] == pytest.approx(1 - phi[0], abs=0.05)
-        assert result["assigned"]["back"] == pytest.approx(phi[1], abs=0.05)
-        confusion = np.array(result["confusion"])
+        assert result.generators["far"].assigned == pytest.approx(1 - phi[0], abs=0.05)
+        assert result.generators["back"].assigned == pytest.approx(phi[1], abs=0.05)
+        confusion = result.confusion
         assert confusion.sum(axis=1) == pytest.approx(1.0)
         assert confusion[0, 2] < 0.05 < 0.7 < confusion[0, 0]
-        assert result["chance"] == pytest.approx(-math.log(3))
+        assert result.guess == pytest.approx(-math.log(3))
 
-    def test_alike_generators_stay_at_chance(self) -> None:
+    def test_equal_generators_share_the_posterior(self) -> None:
         generators = {"a": gaussian(0.0, 2000, 1), "b": gaussian(0.0, 2000, 2)}
         result = run_multiclass(PLAIN, generators, gaussian(0.0, 2000, 3))
-        for entry in result["log_posterior"].values():
-            assert abs(entry["value"] + math.log(2)) < 4 * entry["error"]
-            assert entry["error"] < 0.05
-        assert sum(result["assigned"].values()) == pytest.approx(1.0)
+        for entry in result.generators.values():
+            assert abs(entry.value + math.log(2)) < 4 * entry.error
+            assert entry.error < 0.05
+        assert sum(entry.assigned for entry in result.generators.values()) == pytest.approx(1.0)
 
     def test_calibration_undoes_a_scale_and_a_lean(self) -> None:
         rng = np.random.default_rng(1)
@@ -251,10 +249,10 @@ class TestMulticlass:
 class TestLearningCurve:
     def test_errors_shrink_with_the_sample(self) -> None:
         curve = learning_curve(PLAIN, gaussian(1.0, 4000, 1), gaussian(0.0, 5000, 2))
-        assert curve["n"] == [500, 1000, 2000, 4000]
-        assert np.all(np.diff(curve["auc_std"]) < 0)
+        assert [each.n for each in curve] == [500, 1000, 2000, 4000]
+        assert np.all(np.diff([each.auc_std for each in curve]) < 0)
         optimum = 0.5 * (1 + math.erf(0.5))
-        assert curve["auc"][-1] == pytest.approx(optimum, abs=4 * curve["auc_std"][-1])
+        assert curve[-1].auc == pytest.approx(optimum, abs=4 * curve[-1].auc_std)
 
     def test_size_beyond_the_sample_is_refused(self) -> None:
         with pytest.raises(CaloforgeError, match="must lie in 100 … 300 showers"):
@@ -266,4 +264,4 @@ class TestLearningCurve:
 def test_two_geant4_files_are_alike(name: str, real) -> None:
     reference = Showers.read(real("photons-atlas-like/train.h5"), stop=20_000)
     generated = Showers.read(real("photons-atlas-like/test.h5"), stop=20_000)
-    assert run_test(name, generated, reference)["auc"] == pytest.approx(0.5, abs=0.02)
+    assert run_test(name, generated, reference).auc == pytest.approx(0.5, abs=0.02)

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from caloforge.evaluation.reading import Opened, Request
-from caloforge.evaluation.sections.correlations import DIRECTED, correlations, direction_names, pearson, variances
-from caloforge.evaluation.summary import InMemory, summarise
-from caloforge.evaluation.verdict import verdict
+from caloforge.evaluation import observables
+from caloforge.evaluation.metrics.base import Metric
+from caloforge.evaluation.metrics.correlations import DIRECTED, correlations, direction_names, pearson, variances
+from caloforge.evaluation.samples.opening import Opened, Request
+from caloforge.evaluation.samples.sources import InMemory
+from caloforge.evaluation.samples.summary import summarise
 from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.showers import Showers
 
@@ -27,28 +29,27 @@ def leaning(n: int, seed: int) -> Showers:
     return Showers(np.full(n, 1e3), 100 * np.concatenate(parts, axis=1).astype(np.float32), GEOMETRY)
 
 
-def judge(generated: Showers, reference: Showers) -> dict[str, dict[str, object]]:
+def compared(generated: Showers, reference: Showers) -> dict[str, Metric]:
     with Opened(Request(generated, reference)) as opened:
-        return correlations(opened.compare(None))
+        return {found.name: found for found in correlations(opened.read(None)) if isinstance(found, Metric)}
 
 
 def test_a_layer_turned_against_the_next_is_named() -> None:
     showers, reference = leaning(800, 1), leaning(1600, 2)
-    assert not [p for p in verdict({"correlations": judge(showers, reference)})["points"] if p["level"] == "bad"]
+    for metric in compared(showers, reference).values():
+        assert metric.pull is not None
+        assert metric.pull < 5
 
     voxels, part = showers.voxels.copy(), GEOMETRY.slices[1]
     rings = voxels[:, part].reshape(len(voxels), 6, 3)
     voxels[:, part] = np.roll(rings, 3, axis=1).reshape(len(voxels), -1)
-    found = judge(replace(showers, voxels=voxels), reference)
-    first = verdict({"correlations": found})["points"][0]
-    pair = found["directions"]["largest"]
-    assert pair["generated"] == pytest.approx(-pair["reference"], abs=0.1)
-    axis = str(pair["first"])[3:6]
-    assert first["level"] == "bad"
-    words = (
-        f"correlation of ec_{axis}_1 and ec_{axis}_2 is {pair['generated']:.2f}, reference {pair['reference']:.2f}; "
-    )
-    assert first["text"].startswith(words)
+    found = compared(replace(showers, voxels=voxels), reference)["directions"]
+    assert found.pull is not None
+    assert found.pull > 5
+    first, second = str(found.extra["largest_first"]), str(found.extra["largest_second"])
+    assert first.removesuffix("_1") == second.removesuffix("_2")  # the same direction in layers 1 and 2
+    generated, expected = (float(found.extra[f"largest_{side}"] or 0) for side in ("generated", "reference"))
+    assert generated == pytest.approx(-expected, abs=0.1)
 
 
 def test_directions_are_those_of_the_brightest_layers_only() -> None:
@@ -57,7 +58,9 @@ def test_directions_are_those_of_the_brightest_layers_only() -> None:
     wanted = [7, 3, 30, 11, 12]
     for k, position in enumerate(wanted):
         voxels[:, geometry.slices[position]] = 5 + k
-    names = direction_names(summarise(InMemory(Showers(np.full(4, 1e3), voxels, geometry))))
+    energies = observables.select(geometry, ["e_layer"])
+    source = InMemory(Showers(np.full(4, 1e3), voxels, geometry))
+    names = direction_names(summarise(source, observables=energies))
     ids = [geometry.layers[position].id for position in sorted(wanted)]
     assert len(ids) == DIRECTED
     assert names == [f"{family}_{i}" for family in ("ec_eta", "ec_phi") for i in ids]
@@ -70,7 +73,7 @@ def test_without_directions_there_is_no_such_matrix() -> None:
         voxels = np.random.default_rng(seed).gamma(2.0, 1.0, (100, 6)).astype(np.float32)
         return Showers(np.full(100, 1e3), voxels, geometry)
 
-    assert set(judge(some(1), some(2))) == {"layers", "observables"}
+    assert set(compared(some(1), some(2))) == {"layers", "observables"}
 
 
 def test_error_of_a_correlation() -> None:

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from caloforge.evaluation.formatting import to_error
+from caloforge.evaluation.report.formatting import rounded
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,10 @@ from caloforge.evaluation.formatting import to_error
     ],
 )
 def test_one_digit_of_the_error_or_two_if_it_begins_with_1(value: float, error: float, text: str) -> None:
-    assert to_error(value, error) == text
+    assert rounded(value, error) == text
 
 
 def test_a_plus_where_it_is_wanted() -> None:
-    assert to_error(130.2, 4.1, "+") == "+130 ± 4"
-    assert to_error(3.0, 0.0, "+") == "+3"
-    assert to_error(-3.0, 0.0, "+") == "-3"
+    assert rounded(130.2, 4.1, "+") == "+130 ± 4"
+    assert rounded(3.0, 0.0, "+") == "+3"
+    assert rounded(-3.0, 0.0, "+") == "-3"

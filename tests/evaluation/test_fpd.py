@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from caloforge.evaluation.fpd import features, fpd, frechet, kernel_sum, kpd, minimum_showers, mmd, normalise
-from caloforge.evaluation.summary import open_source, summarise
+from caloforge.evaluation import observables
+from caloforge.evaluation.distances.fpd import fpd, frechet, kernel_sum, kpd, minimum_showers, mmd, normalise
+from caloforge.evaluation.observables.high_level import feature_names, features
 from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.showers import Showers
 
@@ -80,15 +81,19 @@ def test_kpd_is_around_zero_for_equal_samples_and_sees_a_shift() -> None:
 def test_features_are_the_challenges() -> None:
     geometry = Geometry("two", (Layer(0, (0.0, 10.0), 1), Layer(1, (0.0, 2.0), 2)), 1.0)
     voxels = np.array([[20.0, 30.0, 10.0], [0.5, 0.0, 0.0]], dtype=np.float32)
-    summary = summarise(open_source(Showers(np.array([100.0, 1000.0]), voxels, geometry)))
-    found = features(summary)
-    # log10 E_inc, two layers, EC_eta, EC_phi, two EC_r, width_eta, width_phi, two width_r, two sparsities, E_tot
-    expected = [2, np.log10(20), np.log10(40), 0, (-30 + 10) / 40 / 100, 0.05, 0.01, 0]
-    expected += [np.sqrt(0.75) / 100, 0, 0, 0, 0, np.log10(60)]
+    showers = Showers(np.array([100.0, 1000.0]), voxels, geometry)
+    found = features(geometry, showers.energies, observables.compute(showers))
+    # log10 E_inc, two layers, EC_eta, EC_phi, width_eta, width_phi, E_tot, two sparsities, two EC_r, two width_r
+    expected = [2, np.log10(20), np.log10(40), 0, (-30 + 10) / 40 / 100, 0, np.sqrt(0.75) / 100, np.log10(60), 0, 0]
+    expected += [0.05, 0.01, 0, 0]
     np.testing.assert_allclose(found[0], expected, atol=1e-7)
-    np.testing.assert_allclose(found[1, [1, 2, -1]], -8, atol=1e-6)
-    assert minimum_showers(load_geometry("ds1-photons")) == 1000
-    assert minimum_showers(load_geometry("ds2")) == 2 * 4 * 362
+    energies = [k for k, name in enumerate(feature_names(geometry)) if name.startswith("e_")]
+    np.testing.assert_allclose(found[1, energies], -8, atol=1e-6)
+
+
+def test_fewest_showers() -> None:
+    assert minimum_showers(len(feature_names(load_geometry("ds1-photons")))) == 1000
+    assert minimum_showers(len(feature_names(load_geometry("ds2")))) == 2 * 4 * 362
 
 
 def test_normalising_leaves_an_empty_feature_alone() -> None:

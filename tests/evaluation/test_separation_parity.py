@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from caloforge.evaluation import observables
-from caloforge.evaluation.binning import challenge_edges, counts
 from caloforge.evaluation.distances.one_dimensional import separation_power
+from caloforge.evaluation.observables.binning import counts
 from caloforge.geometry import load_geometry
 from caloforge.showers import Showers
 
@@ -58,7 +58,7 @@ def by_hand(row: list[float], e_inc: float, name: str) -> dict[str, float]:
         start += voxels
         total += energy
         found[f"e_layer_{layer}"] = energy
-        found[f"sparsity_{layer}"] = zeros / voxels
+        found[f"sparsity_{layer}"] = 1 - (voxels - zeros) / voxels  # 1 - mean(x > 0), as the script rounds
         for axis in ("eta", "phi", "r"):
             if axis != "r" and n_alpha == 1:
                 continue
@@ -124,15 +124,15 @@ def check(name: str, generated: Showers, reference: Showers) -> dict[str, float]
     for key in [*ours[0], "voxel_energy"]:
         if key == "voxel_energy":
             lists = [[e for row in s.voxels.tolist() for e in row if e >= threshold] for s in (generated, reference)]
-            mine = [np.array(values) for values in lists]
+            ours_of_key = [np.array(values) for values in lists]
         else:
             lists = [[shower[key] for shower in showers] for showers in hand]
-            mine = [values[key] for values in ours]
-        edges = challenge_edges(geometry, key, mine[1], threshold)
+            ours_of_key = [values[key] for values in ours]
+        edges = observables.find(geometry, key).edges(ours_of_key[1], threshold)
         if edges is None:
             assert max(lists[1]) <= threshold, key
             continue
-        results[key] = separation_power(counts(mine[0], edges)[1:-1], counts(mine[1], edges)[1:-1])
+        results[key] = separation_power(counts(ours_of_key[0], edges)[1:-1], counts(ours_of_key[1], edges)[1:-1])
         by_loops = separation_by_hand(lists[0], lists[1], edges_by_hand(key, name, max(lists[1])))
         assert results[key] == pytest.approx(by_loops, abs=1e-6), key
     return results

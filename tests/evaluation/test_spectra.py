@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import ks_2samp
 
 from caloforge.errors import CaloforgeError
-from caloforge.evaluation import spectra
+from caloforge.evaluation.samples import spectra
 
 DISCRETE = np.repeat([256.0, 512.0, 1024.0], [50, 30, 20])
 
@@ -23,12 +23,12 @@ def test_storage_in_gev_makes_no_difference() -> None:
     assert spectra.distance(in_gev, DISCRETE) == (0.0, 1.0)
 
 
-def test_shared_and_independent_spectra_are_told_apart() -> None:
+def test_shared_and_independent_spectra_are_distinguished() -> None:
     rng = np.random.default_rng(2)
-    law = rng.uniform(1e3, 1e5, 2000)
-    assert spectra.share_spectrum(law, rng.permutation(law))
-    assert not spectra.share_spectrum(law, rng.uniform(1e3, 1e5, 2000))
-    assert spectra.check_same(law, rng.uniform(1e3, 1e5, 2000), "a", "b")[1] > 1e-3
+    spectrum = rng.uniform(1e3, 1e5, 2000)
+    assert spectra.share_spectrum(spectrum, rng.permutation(spectrum))
+    assert not spectra.share_spectrum(spectrum, rng.uniform(1e3, 1e5, 2000))
+    assert spectra.check_same(spectrum, rng.uniform(1e3, 1e5, 2000), "a", "b")[1] > 1e-3
 
 
 def test_different_spectra_are_refused_with_both_names() -> None:

@@ -308,7 +308,7 @@ def _describe(simulator: Simulator) -> dict[str, Any]:
 
 
 def _scan_table(rows: list[Scan]) -> Table:
-    from caloforge.evaluation.formatting import number
+    from caloforge.evaluation.report.formatting import number
 
     names = list(rows[0].ms)
     table = _table("batch", *(f"{name}, ms" for name in names))
@@ -319,7 +319,7 @@ def _scan_table(rows: list[Scan]) -> Table:
 
 
 def _comparison_table(compared: Geant4Comparison) -> Table:
-    from caloforge.evaluation.formatting import number, with_error
+    from caloforge.evaluation.report.formatting import number, with_error
     from caloforge.units import format_energy
 
     sizes = [timing.batch for timing in compared.rows[0].generator]

@@ -1,6 +1,6 @@
 """One number for choosing the best epoch: the mean separation power over CaloMan's Table 1 features.
 
-The paper's validation metric (arXiv:2211.15380, appendix). The reference's histograms are counted once, since the
+The paper's validation metric (arXiv:2211.15380, appendix). The reference's histograms are counted once, because the
 metric is taken after every epoch.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from caloforge.evaluation import observables
-from caloforge.evaluation.binning import challenge_edges, counts
 from caloforge.evaluation.distances.one_dimensional import separation_power
+from caloforge.evaluation.observables.binning import counts
 from caloforge.showers import Showers
 
 
@@ -22,9 +22,10 @@ class MeanSeparationPower:
     """
 
     def __init__(self, reference: Showers) -> None:
+        geometry = reference.geometry
         self._counts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        for name, values in observables.compute(reference, observables.table1_names(reference.geometry)).items():
-            edges = challenge_edges(reference.geometry, name, values)
+        for name, values in observables.compute(reference, observables.table1_names(geometry)).items():
+            edges = observables.find(geometry, name).edges(values)
             if edges is not None:
                 self._counts[name] = (edges, counts(values, edges)[1:-1])
 

@@ -12,7 +12,7 @@ from caloforge.evaluation.report.tables import Cell, Column, Table
 DATA_SETS = {"ds1-photons": "1-photons", "ds1-pions": "1-pions", "ds2": "2", "ds3": "3"}
 """Geometry → the challenge's name of the data set."""
 
-FILE = Path(__file__).parents[1] / "published" / "calochallenge_2022.csv"
+FILE = Path(__file__).parent / "calochallenge" / "calochallenge_2022.csv"
 
 NOTE = (
     "Published numbers of the Fast Calorimeter Simulation Challenge 2022 (arXiv:2410.21611): official data sets, "

@@ -92,10 +92,16 @@ def verdict(records: Records) -> Verdict:
         points.insert(0, Point("bad", "empty", "Showers without energy", (text,)))
     points += _agreement(records)
     faults = [point for point in points if point.level != "good" and point.topic not in NO_FAULTS]
-    if not faults and all(metric.pull is None for metric in records.metrics):
+    if not faults and not _is_decided(records):
         return Verdict("note", "No verdict: too few showers to compare.", "", tuple(points))
     level = min((point.level for point in faults), key=LEVELS.index, default="good")
     return Verdict(level, _headline(records, level), _where(records, faults), tuple(points))
+
+
+def _is_decided(records: Records) -> bool:
+    """Whether there is a distance or an AUC to go by; counts of duplicates alone say nothing of quality."""
+    distances = [metric for name in ("separation_power", "auc") for metric in records.section(name)]
+    return any(metric.pull is not None for metric in distances or records.metrics)
 
 
 def _headline(records: Records, level: str) -> str:

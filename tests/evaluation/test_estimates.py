@@ -1,11 +1,12 @@
-"""Values, errors and floors against statistics whose answer is known."""
+"""Values, errors and baselines against statistics whose answer is known."""
 
 import math
 
 import numpy as np
 import pytest
 
-from caloforge.evaluation.resampling import estimate, in_errors, make_plan, mean_of, sample, with_pull
+from caloforge.evaluation.estimates import Estimate, draw, estimate, in_errors, mean_of
+from caloforge.evaluation.samples.plan import make_plan
 
 E = np.full(2000, 1e3)
 
@@ -19,25 +20,25 @@ def test_jackknife_error_of_a_mean_is_the_textbooks() -> None:
     x, y = rng.normal(0, 1, 2000), rng.normal(0, 2, 1500)
     plan = make_plan(E, E[:1500], None, rng, draws=400)
     [entry] = estimate(mean_difference, x, y, plan)
-    assert entry["value"] == pytest.approx(x.mean() - y.mean())
+    assert entry.value == pytest.approx(x.mean() - y.mean())
     # Each sample's subsets scale alike only if their sizes agree; 2000 against 1500 stays within 15 %.
-    assert entry["error"] == pytest.approx(np.sqrt(1 / 2000 + 4 / 1500), rel=0.15)
-    assert entry["floor_error"] == pytest.approx(2 * np.sqrt(2 / 750), rel=0.15)
+    assert entry.error == pytest.approx(np.sqrt(1 / 2000 + 4 / 1500), rel=0.15)
+    assert entry.baseline_error == pytest.approx(2 * np.sqrt(2 / 750), rel=0.15)
     assert plan.n == 750
 
 
-def test_floor_file_gives_all_of_its_showers() -> None:
+def test_baseline_file_gives_all_of_its_showers() -> None:
     rng = np.random.default_rng(2)
     x, r, f = rng.normal(0, 1, 500), rng.normal(0, 1, 400), rng.normal(5, 1, 300)
     plan = make_plan(E[:500], E[:400], E[:300], rng, draws=10)
     [entry] = estimate(mean_difference, x, np.concatenate([r, f]), plan)
     assert plan.n == 300
-    assert entry["floor"] == pytest.approx(-5, abs=0.3)
-    assert len(plan.at_n[0][0]) == len(plan.floor[0][1]) == 300
-    assert plan.floor[0][1].min() >= 400
+    assert entry.baseline == pytest.approx(-5, abs=0.3)
+    assert len(plan.at_n[0][0]) == len(plan.baseline[0][1]) == 300
+    assert plan.baseline[0][1].min() >= 400
 
 
-def test_equal_samples_lie_at_the_floor() -> None:
+def test_equal_samples_agree_with_the_baseline() -> None:
     """Over many pairs of equal samples, pulls exceed 3 as rarely as they should."""
 
     def squared(a: np.ndarray, b: np.ndarray) -> float:
@@ -48,7 +49,7 @@ def test_equal_samples_lie_at_the_floor() -> None:
         rng = np.random.default_rng([3, seed])
         plan = make_plan(E[:200], E[:200], None, rng, draws=10)
         [entry] = estimate(squared, rng.normal(size=200), rng.normal(size=200), plan)
-        pulls.append(entry["pull"])
+        pulls.append(entry.pull)
     assert np.mean(np.array(pulls) > 3) < 0.02
     assert abs(np.median(pulls)) < 0.5
 
@@ -58,9 +59,9 @@ def test_a_shift_is_seen_and_several_numbers_keep_their_order() -> None:
     x, y = rng.normal(0.5, 1, 2000), rng.normal(0, 1, 2000)
     plan = make_plan(E, E, None, rng)
     first, second = estimate(lambda a, b: [mean_difference(a, b), -1.0], x, y, plan)
-    assert first["pull"] > 5
-    assert second["value"] == second["floor"] == -1
-    assert second["pull"] == 0
+    assert first.pull > 5
+    assert second.value == second.baseline == -1
+    assert second.pull == 0
 
 
 @pytest.mark.parametrize(
@@ -80,20 +81,17 @@ def test_pulls_without_errors(difference: float, error: float, size: float, pull
     assert in_errors(difference, error, size) == pytest.approx(pull)
 
 
-def test_two_constants_that_differ_are_infinitely_far_apart_and_say_so() -> None:
+def test_two_constants_that_differ_are_infinitely_far_apart() -> None:
     plan = make_plan(E, E, None, np.random.default_rng(6))
     ones, twos = np.ones(2000), np.full(2000, 2.0)
     [same] = estimate(lambda a, b: abs(mean_difference(a, b)), ones, ones, plan)
-    assert same["pull"] == 0
-    assert "pull_word" not in same
+    assert same.pull == 0
     [apart] = estimate(lambda a, b: abs(mean_difference(a, b)), twos, ones, plan)
-    assert apart["pull"] == math.inf
-    assert apart["pull_word"].startswith("infinite")
+    assert apart.pull == math.inf
 
 
 def test_pull_of_a_metric_with_one_value() -> None:
-    entry = {"value": 0.9, "error": 0.03, "floor": 0.7, "floor_error": 0.04}
-    assert with_pull(entry)["pull"] == pytest.approx(0.2 / 0.05)
+    assert Estimate(0.9, 0.03, 0.7, 0.04).pull == pytest.approx(0.2 / 0.05)
 
 
 def test_mean_of_distances_knows_how_they_go_together() -> None:
@@ -101,9 +99,15 @@ def test_mean_of_distances_knows_how_they_go_together() -> None:
     rng = np.random.default_rng(7)
     x, y = rng.normal(0, 1, 2000), rng.normal(0, 1, 2000)
     plan = make_plan(E, E, None, rng)
-    both = sample(lambda a, b: [mean_difference(a, b), -mean_difference(a, b)], x, y, plan)
+    both = draw(lambda a, b: [mean_difference(a, b), -mean_difference(a, b)], x, y, plan)
     one, other = both.column(0), both.column(1)
-    [alone], [twice], [opposite] = (d.entries() for d in (one, mean_of([one, one]), mean_of([one, other])))
+    [alone], [twice], [opposite] = (d.estimates() for d in (one, mean_of([one, one]), mean_of([one, other])))
     assert twice == alone
-    assert alone["error"] > 0.02
-    assert opposite["error"] == opposite["value"] == opposite["pull"] == 0
+    assert alone.error > 0.02
+    assert opposite.error == opposite.value == opposite.pull == 0
+
+
+def test_pulls_from_an_expected_value_and_with_a_smallest_error() -> None:
+    assert Estimate(0.03, 0.01, baseline=0.02, expected=0.0).pull == pytest.approx(3.0)
+    assert Estimate(0.51, 0.0001, 0.50, 0.0001, smallest_error=0.001).pull == pytest.approx(10.0)
+    assert Estimate(0.51, 0.01).pull is None
