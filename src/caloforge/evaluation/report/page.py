@@ -7,6 +7,7 @@ come the findings, the key numbers and, by part, every figure and table.
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -78,12 +79,13 @@ def render(records: Records, folder: Path) -> Path:
     into = folder / "figures"
     into.mkdir(exist_ok=True)
     first = [
-        _saved(plots.histogram(records.hists[name]), into, f"observable_{name}", words)
+        _inlined(plots.histogram(records.hists[name]), f"observable_{name}", words)
         for name, words in telling(records).items()
     ]
     drawn: dict[str, list[PageFigure]] = {}
     for each in figures(records):
-        drawn.setdefault(each.page, []).append(_saved(each.draw(), into, each.name, each.title, each.caption))
+        figure = each.draw()
+        drawn.setdefault(each.page, []).append(_inlined(figure, each.name, each.title, each.caption, into))
     page = folder / "report.html"
     write_text(page, environment().get_template("report.html.j2").render(**_content(records, first, drawn)))
     return page
@@ -117,14 +119,17 @@ def notebook(records: Records) -> str:
     return environment().get_template("notebook.html.j2").render(**content)
 
 
-def _saved(figure: Figure, folder: Path, name: str, title: str, caption: str = "") -> PageFigure:
-    path = folder / f"{name}.png"
-    figure.savefig(path, dpi=DOTS_PER_INCH)
-    # Without the date, the same report gives the same bytes.
-    figure.savefig(path.with_suffix(".pdf"), dpi=200, metadata={"CreationDate": None})
+def _inlined(figure: Figure, name: str, title: str, caption: str = "", folder: Path | None = None) -> PageFigure:
+    """The figure for the page; with a folder also as PNG and PDF files there."""
+    raw = io.BytesIO()
+    figure.savefig(raw, format="png", dpi=DOTS_PER_INCH)
+    if folder is not None:
+        (folder / f"{name}.png").write_bytes(raw.getvalue())
+        # Without the date, the same report gives the same bytes.
+        figure.savefig(folder / f"{name}.pdf", dpi=200, metadata={"CreationDate": None})
     width, height = figure.get_size_inches()
     pixels = round(width * DOTS_PER_INCH), round(height * DOTS_PER_INCH)
-    png = base64.b64encode(path.read_bytes()).decode("ascii")
+    png = base64.b64encode(raw.getvalue()).decode("ascii")
     return PageFigure(name, title, caption, png, *pixels, round(width * 75))
 
 
