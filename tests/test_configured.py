@@ -286,3 +286,18 @@ def test_a_class_inside_a_function_says_where_to_put_it(small_geometry: Geometry
     Simulator(small_geometry, Compose([Local()]), CaloMan(13, 1, latent_dim=3, hidden=[4])).save(tmp_path)
     with pytest.raises(CaloforgeError, match=r"Local' is defined inside a function"):
         Simulator.load(tmp_path)
+
+
+def test_a_former_name_of_a_setting_is_still_read() -> None:
+    """And saved under the present one; both together are a mistake."""
+
+    class Renamed(Configured):
+        renamed = {"old": "new"}  # noqa: RUF012
+
+        def __init__(self, *, new: int = 1) -> None:
+            self.new = new
+
+    assert Renamed.from_config({"old": 5}).to_config() == {"new": 5}
+    assert Renamed.from_config({"new": 6}).new == 6
+    with pytest.raises(CaloforgeError, match="old"):
+        Renamed.from_config({"old": 5, "new": 6})

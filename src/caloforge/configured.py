@@ -47,6 +47,9 @@ class Configured:
     sizes: ClassVar[tuple[str, ...]] = ()
     """Arguments that follow from the data: saved, but not settings that a recipe may have."""
 
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Former name of a setting → its present one; recipes and runs of earlier versions may have the former."""
+
     _arguments: dict[str, Any]
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -242,6 +245,8 @@ def checked_settings(cls: type, settings: Mapping[str, Any], origin: str) -> dic
         reason = str(error).splitlines()[0].partition(". ")[0]
         text = f"the arguments of {cls.__name__} need plain types: {reason}"
         raise CaloforgeError(f"{origin}: {text}" if origin else text) from None
+    former = getattr(cls, "renamed", {})
+    settings = {name if former.get(name) in settings else former.get(name, name): v for name, v in settings.items()}
     try:
         checked = schema(**settings).model_dump()
     except ValidationError as error:

@@ -143,7 +143,7 @@ def test_a_trained_run_takes_another_sampler(tmp_path: Path) -> None:
 
 def test_turning_the_noise_turns_the_shower() -> None:
     """On a cylinder nothing distinguishes a direction, so that generated profiles in alpha are flat."""
-    model = _model(24, RING, grid="cylinder", pooling=[[3, 2, 2]], places=True, predicts="velocity").double()
+    model = _model(24, RING, grid="cylinder", pooling=[[3, 2, 2]], positional_bias=True, predicts="velocity").double()
     x, c = torch.randn(5, 24).double(), torch.rand(5, 1).double()
 
     def turned(x: Tensor) -> Tensor:

@@ -13,10 +13,14 @@ E = 8
 
 
 def _unet(
-    shape: tuple[int, ...], pooling: list[list[int]], circular: bool = False, places: bool = False, kernel: int = 3
+    shape: tuple[int, ...],
+    pooling: list[list[int]],
+    circular: bool = False,
+    positional_bias: bool = False,
+    kernel: int = 3,
 ) -> UNet:
     torch.manual_seed(0)
-    return UNet(Grid(shape, pooling, circular), [4, 6, 8][: len(pooling) + 1], kernel, E, places).double()
+    return UNet(Grid(shape, pooling, circular), [4, 6, 8][: len(pooling) + 1], kernel, E, positional_bias).double()
 
 
 @pytest.mark.parametrize(
@@ -29,9 +33,11 @@ def _unet(
         ((4, 12, 12), [[3, 2, 2], [1, 3, 3]], False),
     ],
 )
-@pytest.mark.parametrize("places", [False, True])
-def test_any_shape_comes_back(shape: tuple[int, ...], pooling: list[list[int]], circular: bool, places: bool) -> None:
-    unet = _unet(shape, pooling, circular, places)
+@pytest.mark.parametrize("positional_bias", [False, True])
+def test_any_shape_comes_back(
+    shape: tuple[int, ...], pooling: list[list[int]], circular: bool, positional_bias: bool
+) -> None:
+    unet = _unet(shape, pooling, circular, positional_bias)
     x = torch.randn(2, unet.grid.sizes[0]).double()
     assert unet(x, torch.randn(2, E).double()).shape == x.shape
     assert unet(x, torch.randn(1, E).double()).shape == x.shape
@@ -45,11 +51,11 @@ def test_unpooling_gives_each_point_its_bin() -> None:
     torch.testing.assert_close(grid.unpooled(grid.pooled(h, 0), 0).flatten(), torch.tensor([1.0, 1, 1, 4, 4, 4, 6]))
 
 
-@pytest.mark.parametrize("places", [False, True])
-def test_turning_a_cylinder_turns_the_answer(places: bool) -> None:
+@pytest.mark.parametrize("positional_bias", [False, True])
+def test_turning_a_cylinder_turns_the_answer(positional_bias: bool) -> None:
     """By 4 bins of alpha, which are whole pooled bins of both levels; and not by 1, where pooling sees the turn."""
     shape = (6, 16, 5)
-    unet = _unet(shape, [[3, 2, 2], [2, 2, 1]], circular=True, places=places)
+    unet = _unet(shape, [[3, 2, 2], [2, 2, 1]], circular=True, positional_bias=positional_bias)
     x, e = torch.randn(3, *shape).double(), torch.randn(3, E).double()
 
     def turned(x: torch.Tensor, bins: int) -> torch.Tensor:
@@ -60,7 +66,7 @@ def test_turning_a_cylinder_turns_the_answer(places: bool) -> None:
 
     torch.testing.assert_close(answer(turned(x, 4)), turned(answer(x), 4))
     assert not torch.allclose(answer(turned(x, 1)), turned(answer(x), 1))
-    box = _unet(shape, [[3, 2, 2], [2, 2, 1]], places=places)
+    box = _unet(shape, [[3, 2, 2], [2, 2, 1]], positional_bias=positional_bias)
     assert not torch.allclose(
         box(turned(x, 4).flatten(1), e).view(x.shape), turned(box(x.flatten(1), e).view(x.shape), 4)
     )
@@ -74,10 +80,10 @@ def test_around_a_ring_that_is_narrower_than_the_kernel() -> None:
     torch.testing.assert_close(flipped, unet(x.flatten(1), e).view(x.shape))
 
 
-def test_places_tell_points_apart() -> None:
+def test_positional_bias_distinguishes_points() -> None:
     """Far from the edges and with equal inputs, convolutions alone cannot."""
     x, e = torch.zeros(1, 64).double(), torch.randn(1, E).double()
-    plain, placed = (_unet((64,), [[4]], places=p)(x, e)[0] for p in (False, True))
+    plain, placed = (_unet((64,), [[4]], positional_bias=p)(x, e)[0] for p in (False, True))
     assert plain[24:40:4].std() < 1e-12
     assert placed[24:40:4].std() > 1e-4
 
@@ -125,7 +131,7 @@ def test_grids_by_name(small_geometry: Geometry) -> None:
         (lambda g: UNet(Grid((8,), [[2]]), [4], 3, E), r"of 1 levels \(channels\) needs 0 pooling steps, not 1"),
         (lambda g: UNet(Grid((8,), [[2]]), [4, 4], 4, E), "kernel must be odd, not 4"),
         (lambda g: UNet(Grid((8,), [[2]]), [4, 4], 19, E), "kernel of 19 is wider than a grid of 8 points"),
-        (lambda g: UNet(Grid((8,), [[9]]), [4, 4], 3, E), "pooling .*9. asks for more points"),
+        (lambda g: UNet(Grid((8,), [[9]]), [4, 4], 3, E), "pooling .*9. needs more points"),
         (lambda g: UNet(Grid((2, 2, 2), [[1, 2, 1]], True), [4, 4], 5, E), "5 is too wide for a ring of 1 bins"),
     ],
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from caloforge.networks.velocities import ResidualVelocity, SectorVelocity, _circular_waves
+from caloforge.networks.velocities import ResidualVelocity, SectorVelocity, _circular_modes
 
 
 def _shaken(network: torch.nn.Module) -> torch.nn.Module:
@@ -43,7 +43,7 @@ def test_output_turns_and_is_mirrored_with_the_input(sectors: int) -> None:
 @pytest.mark.parametrize("sectors", [1, 2, 5, 10])
 def test_waves_make_the_circular_convolution(sectors: int) -> None:
     """Weights by distance as a matrix, worked out directly."""
-    waves, spectrum = _circular_waves(sectors)
+    waves, spectrum = _circular_modes(sectors)
     weights = torch.randn(sectors // 2 + 1, generator=torch.Generator().manual_seed(1))
     apart = (torch.arange(sectors)[:, None] - torch.arange(sectors)).abs()
     matrix = weights[torch.minimum(apart, sectors - apart)]

@@ -70,8 +70,10 @@ class EagerFlow(nn.Module):
         for k, step in enumerate(chain):
             if isinstance(step, Affine):
                 # Each map outputs its features in the order in which the next coupling takes them.
-                coupling = chain[k + 1] if k + 1 < len(chain) else None
-                wanted = torch.cat([coupling.bent, coupling.kept]) if isinstance(coupling, SplineCoupling) else None
+                following = chain[k + 1] if k + 1 < len(chain) else None
+                wanted = None
+                if isinstance(following, SplineCoupling):
+                    wanted = torch.cat([following.transformed, following.unchanged])
                 weight, bias = step.inverse_weight, -(step.inverse_weight @ step.bias)
                 weight = weight[:, after]
                 if wanted is not None:
@@ -159,7 +161,7 @@ class _InverseCoupling(nn.Module):
     def __init__(self, coupling: SplineCoupling) -> None:
         super().__init__()
         self.bound = coupling.bound
-        self.n_bent = len(coupling.bent)
+        self.n_transformed = len(coupling.transformed)
         network = coupling.network
         blocks = [block for block in network.blocks if isinstance(block, GatedResidualBlock)]
         self.blocks = nn.ModuleList([_GatedBlock(block.first, block.second) for block in blocks])
@@ -169,7 +171,7 @@ class _InverseCoupling(nn.Module):
         # The network's outputs are ordered by feature, then parameter; here by parameter, then feature. The two outer
         # slopes, which the network does not give, have the logit 0.
         last = _with_bias(network.last) * coupling.scale
-        last = last.view(self.n_bent, -1, last.shape[1]).transpose(0, 1)
+        last = last.view(self.n_transformed, -1, last.shape[1]).transpose(0, 1)
         bins = (len(last) + 1) // 3
         zero = torch.zeros_like(last[:1])
         last = torch.cat([last[: 2 * bins], zero, last[2 * bins :], zero]).flatten(0, 1)
@@ -177,14 +179,14 @@ class _InverseCoupling(nn.Module):
         self.register_buffer("last_bias", last[:, -1:].contiguous())
 
     def forward(self, z: Tensor, c: Tensor, add_gated: AddGated) -> Tensor:
-        bent, kept = z[: self.n_bent], z[self.n_bent :]
-        h = torch.cat([kept.T, c], dim=1) @ self.first
+        y, unchanged = z[: self.n_transformed], z[self.n_transformed :]
+        h = torch.cat([unchanged.T, c], dim=1) @ self.first
         n_blocks = len(self.blocks)
         for block, weight in zip(self.blocks, self.gates.chunk(n_blocks, dim=1) if n_blocks else (), strict=True):
             add_gated(h, block(h), weight)
         parameters = (self.last @ h.T).add_(self.last_bias)
-        bent = inverse_spline_batch_last(bent, parameters.reshape(-1, self.n_bent, z.shape[1]), self.bound)
-        return torch.cat([bent, kept])
+        y = inverse_spline_batch_last(y, parameters.reshape(-1, self.n_transformed, z.shape[1]), self.bound)
+        return torch.cat([y, unchanged])
 
 
 def _with_bias(layer: nn.Linear) -> Tensor:

@@ -68,8 +68,8 @@ class TracedFlow(nn.Module):
             assert isinstance(step, SplineCoupling)
             couplings.append(_InverseCoupling(step, weight, bias))
             context.append(_context(step))
-            weight = unit[:, torch.cat([step.bent, step.kept])]
-            bias = -step.bound * weight[:, : len(step.bent)].sum(dim=1)  # couplings count from the lower end
+            weight = unit[:, torch.cat([step.transformed, step.unchanged])]
+            bias = -step.bound * weight[:, : len(step.transformed)].sum(dim=1)  # couplings count from the lower end
         self.couplings = nn.ModuleList(couplings)
         self.last = _Product(weight, bias)
         # Gates of all blocks, and the conditions' part of all first layers.
@@ -95,9 +95,9 @@ def _with_biases(*parts: Tensor) -> _Product:
 
 def _context(coupling: SplineCoupling) -> Tensor:
     """(blocks + 1, W, C + 1): weights and biases of each block's gates, and of the conditions in the first layer."""
-    network, n_kept = coupling.network, len(coupling.kept)
+    network, n_unchanged = coupling.network, len(coupling.unchanged)
     gates = [block.gate for block in network.blocks if isinstance(block, GatedResidualBlock)]
-    first = torch.cat([network.first.weight[:, n_kept:], network.first.bias[:, None]], dim=1)
+    first = torch.cat([network.first.weight[:, n_unchanged:], network.first.bias[:, None]], dim=1)
     return torch.stack([*(torch.cat([gate.weight, gate.bias[:, None]], dim=1) for gate in gates), first]).detach()
 
 
@@ -134,10 +134,10 @@ class _InverseCoupling(nn.Module):
 
     def __init__(self, coupling: SplineCoupling, weight: Tensor, bias: Tensor) -> None:
         super().__init__()
-        network, n_bent = coupling.network, len(coupling.bent)
-        self.bent = _Product(weight[coupling.bent], bias[coupling.bent])
-        self.kept = _Product(weight[coupling.kept], bias[coupling.kept])
-        self.first = _Product(network.first.weight[:, : len(coupling.kept)])
+        network, n_transformed = coupling.network, len(coupling.transformed)
+        self.transformed = _Product(weight[coupling.transformed], bias[coupling.transformed])
+        self.unchanged = _Product(weight[coupling.unchanged], bias[coupling.unchanged])
+        self.first = _Product(network.first.weight[:, : len(coupling.unchanged)])
         blocks = [block for block in network.blocks if isinstance(block, GatedResidualBlock)]
         self.blocks = nn.ModuleList(
             [
@@ -147,19 +147,19 @@ class _InverseCoupling(nn.Module):
         )
         # The network's outputs are ordered by feature; here all widths and heights come before all slopes.
         last = torch.cat([network.last.weight, network.last.bias[:, None]], dim=1) * coupling.scale
-        last = last.view(n_bent, -1, last.shape[1])
+        last = last.view(n_transformed, -1, last.shape[1])
         bins = (last.shape[1] + 1) // 3
         self.sizes = _with_biases(last[:, : 2 * bins].flatten(0, 1))
         self.slopes = _with_biases(last[:, 2 * bins :].flatten(0, 1) / MAX_SLOPE_LOGIT)
-        self.spline = TracedInverseSpline(n_bent, bins, coupling.bound, weight)
+        self.spline = TracedInverseSpline(n_transformed, bins, coupling.bound, weight)
 
     def forward(self, z: Tensor, first: Tensor, gates: Iterator[Tensor]) -> Tensor:
-        kept = self.kept(z)
-        h = self.first(kept, first)
+        unchanged = self.unchanged(z)
+        h = self.first(unchanged, first)
         for block in self.blocks:
             h = h + next(gates) * block(torch.relu(h))
-        bent = self.spline(self.bent(z), self.sizes(h), torch.tanh(self.slopes(h)))
-        return torch.cat([bent, kept], dim=1)
+        y = self.spline(self.transformed(z), self.sizes(h), torch.tanh(self.slopes(h)))
+        return torch.cat([y, unchanged], dim=1)
 
 
 class TracedInverseSpline(nn.Module):
@@ -209,6 +209,6 @@ class TracedInverseSpline(nn.Module):
         u = s * t
         q = d - t * both
         root = torch.sqrt(q * q + u * (s - u))
-        bent = half * (u / (q + root + u))  # in this order: q + root is exactly 0 above the bin
+        parts = half * (u / (q + root + u))  # in this order: q + root is exactly 0 above the bin
         outside = functional.softshrink(y, self.bound)  # how far y lies beyond the interval
-        return self.sums(bent.reshape(-1, self.features * bins), outside)
+        return self.sums(parts.reshape(-1, self.features * bins), outside)

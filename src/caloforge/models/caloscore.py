@@ -17,7 +17,7 @@ be changed in a trained run (`caloforge generate --sampler heun --steps 50`).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
@@ -51,7 +51,8 @@ class CaloScore(ShowerModel):
         channels: of each level of the U-Net.
         kernel: of its convolutions, odd.
         pooling: for each of its steps down, a factor per axis.
-        places: a learned bias for each point of the grid, which tells convolutions where they are. Not as published.
+        positional_bias: learn a bias for each point of the grid, so that convolutions can depend on position. Not as
+            published.
         width: hidden features of the `mlp`.
         blocks: of the `mlp`, residual.
         embedding: width of the Fourier features of time and conditions, and of the dense layers behind them.
@@ -74,6 +75,8 @@ class CaloScore(ShowerModel):
         torch.Size([2, 369])
     """
 
+    renamed: ClassVar = {"places": "positional_bias"}
+
     def __init__(
         self,
         features: int,
@@ -86,7 +89,7 @@ class CaloScore(ShowerModel):
         channels: Annotated[list[PositiveInt], Field(min_length=1)] = [80, 320, 1280],  # noqa: B006 - read only, and shown in the schema
         kernel: PositiveInt = 5,
         pooling: list[list[PositiveInt]] = [[4], [4]],  # noqa: B006
-        places: bool = False,
+        positional_bias: bool = False,
         width: PositiveInt = 512,
         blocks: NonNegativeInt = 4,
         embedding: Annotated[int, Field(ge=2)] = 256,
@@ -112,8 +115,8 @@ class CaloScore(ShowerModel):
             numbers = [4 * features + 6 * width * (blocks + 1)] * 2
         else:
             levels = Grid(grid_of_showers(grid, features, geometry), pooling, circular=grid == "cylinder")
-            self.network = UNet(levels, channels, kernel, embedding, places)
-            numbers = [self.network.numbers_per_shower(training) for training in (False, True)]
+            self.network = UNet(levels, channels, kernel, embedding, positional_bias)
+            numbers = [self.network.elements_per_shower(training) for training in (False, True)]
         self.rows_sampling, self.rows_training = (max(1, int(memory_gb * 1e9 / (4 * n))) for n in numbers)
         self.standardise = Standardise(features, standardise)
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -37,16 +37,16 @@ class Critic(nn.Module):
     """(shower, conditions) → a number: high where showers look real.
 
     Args:
-        grid, channels, kernel, embedding, places: of the U-Net's contracting half.
+        grid, channels, kernel, embedding, positional_bias: of the U-Net's contracting half.
         conditions: C.
     """
 
     def __init__(
-        self, grid: Grid, channels: list[int], kernel: int, embedding: int, places: bool, conditions: int
+        self, grid: Grid, channels: list[int], kernel: int, embedding: int, positional_bias: bool, conditions: int
     ) -> None:
         super().__init__()
         self.of_conditions = FourierFeatures(conditions, embedding)
-        self.down = Contracting(grid, channels, kernel, embedding, places)
+        self.down = Contracting(grid, channels, kernel, embedding, positional_bias)
         self.last = nn.Linear(channels[-1] * grid.sizes[-1], 1, bias=False)  # only differences count
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
@@ -92,7 +92,7 @@ class WGANGP(LatentModel):
         channels: of each level.
         kernel: of the convolutions, odd.
         pooling: for each step between levels, a factor per axis.
-        places: a learned bias for each point of the critic's grid. Not as published.
+        positional_bias: learn a bias for each point of the critic's grid. Not as published.
         embedding: width of the Fourier features of the conditions, and of the dense layers behind them.
         noise_numbers: of uniform noise per shower; the paper has 50, 100, 150 for data sets 1, 2, 3.
         penalty: λ.
@@ -107,6 +107,8 @@ class WGANGP(LatentModel):
         torch.Size([2, 369])
     """
 
+    renamed: ClassVar = {"places": "positional_bias"}
+
     step: Tensor
 
     def __init__(
@@ -119,7 +121,7 @@ class WGANGP(LatentModel):
         channels: Annotated[list[PositiveInt], Field(min_length=1)] = [80, 320, 1280],  # noqa: B006 - read only, and shown in the schema
         kernel: PositiveInt = 5,
         pooling: list[list[PositiveInt]] = [[4], [4]],  # noqa: B006
-        places: bool = False,
+        positional_bias: bool = False,
         embedding: Annotated[int, Field(ge=2)] = 256,
         noise_numbers: PositiveInt = 50,
         penalty: NonNegativeFloat = 10.0,
@@ -129,7 +131,7 @@ class WGANGP(LatentModel):
         super().__init__()
         levels = Grid(grid_of_showers(grid, features, geometry), pooling, circular=grid == "cylinder")
         check_unet(levels, channels, kernel)
-        self.critic = Critic(levels, channels, kernel, embedding, places, conditions)
+        self.critic = Critic(levels, channels, kernel, embedding, positional_bias, conditions)
         self.generator = Generator(levels, channels, kernel, embedding, conditions, noise_numbers)
         self.latent_dim, self.penalty, self.critic_steps = noise_numbers, penalty, critic_steps
         self.standardise = Standardise(features, standardise)

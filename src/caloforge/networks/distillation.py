@@ -1,13 +1,13 @@
 """Distillation of an autoregressive flow into one that samples in one pass (CaloFlow II, arXiv:2110.11377).
 
-Teacher and student have the same blocks and permutations, the teacher's splines worked out from the data side of each
-block, the student's from the noise side. The teacher maps data to noise in one pass, the student noise to data, so
-both ways around cost one pass each:
+Teacher and student have the same blocks and permutations; the teacher's splines depend on the data side of each block,
+the student's on the noise side. The teacher maps data to noise in one pass, the student noise to data, so both losses
+cost one pass each:
 
     x-loss   data x → teacher → z → student → x′,     compare x′ to x;
     z-loss   noise z → student → x → teacher → z′,    compare z′ to z.
 
-Both compare what stands between the blocks, too, and the parameters of the splines, where student and teacher must
+Both also compare the intermediate outputs between blocks, and the parameters of the splines, where student and teacher
 agree if they are the same map.
 """
 
@@ -23,7 +23,7 @@ from caloforge.networks.flows import Flow
 from caloforge.networks.made import AutoregressiveSpline
 
 Trace = list[tuple[Tensor, Tensor, Tensor]]
-"""For each block, data side first: what stands on its data side, on its noise side, and the splines' parameters."""
+"""For each block, data side first: its data side, its noise side, and the splines' parameters."""
 
 
 @contextmanager
@@ -38,39 +38,39 @@ def frozen_weights(flow: Flow) -> Iterator[None]:
 
 
 def trace(flow: Flow, x: Tensor, c: Tensor, inverse: bool) -> Trace:
-    """Everything between the blocks, on the way of the flow that takes one pass.
+    """The intermediate outputs, in the direction of the flow that takes one pass.
 
     Args:
         flow: autoregressive splines with permutations between them.
         x: (B, D) data, or noise if `inverse`. c: (B, C) conditions.
     """
-    found: Trace = []
+    steps: Trace = []
     for step in reversed(flow.steps) if inverse else flow.steps:
         if isinstance(step, AutoregressiveSpline):
             parameters = step.network(x, c)
-            y, _ = step.bend(parameters, x, inverse)
-            found.append((y, x, parameters) if inverse else (x, y, parameters))
+            y, _ = step.transform(parameters, x, inverse)
+            steps.append((y, x, parameters) if inverse else (x, y, parameters))
             x = y
         else:
             x, _ = step.inverse(x, c) if inverse else step(x, c)  # type: ignore[operator]
-    return found[::-1] if inverse else found
+    return steps[::-1] if inverse else steps
 
 
 def x_loss(teacher: Flow, student: Flow, x: Tensor, c: Tensor) -> Tensor:
-    """(B,) difference between data x (B, D) and what teacher and student make of them, and on the way."""
+    """(B,) difference between data x (B, D) and the student's reconstruction of them, intermediate outputs included."""
     with torch.no_grad():
         true = trace(teacher, x, c, inverse=False)
     return _difference(true, trace(student, true[-1][1], c, inverse=True))
 
 
 def z_loss(teacher: Flow, student: Flow, z: Tensor, c: Tensor) -> Tensor:
-    """(B,) difference between noise z (B, D) and what student and teacher make of it, and on the way."""
-    made = trace(student, z, c, inverse=True)
-    return _difference(trace(teacher, made[0][0], c, inverse=False), made)
+    """(B,) difference between noise z (B, D) and the teacher's reconstruction of it, intermediate outputs included."""
+    generated = trace(student, z, c, inverse=True)
+    return _difference(trace(teacher, generated[0][0], c, inverse=False), generated)
 
 
 def _difference(teacher: Trace, student: Trace) -> Tensor:
-    """(B,) mean squared difference on both sides of each block, and of the splines' parameters."""
+    """(B,) mean squared differences on both sides of each block and of the splines' parameters, summed."""
     total = teacher[0][0].new_zeros(len(teacher[0][0]))
     for one, other in zip(teacher, student, strict=True):
         for a, b in zip(one, other, strict=True):

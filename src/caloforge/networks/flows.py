@@ -32,36 +32,36 @@ class FlowStep(nn.Module, ABC):
 
 
 class SplineCoupling(FlowStep):
-    """Half of the features are bent by splines whose parameters depend on the other half and on c.
+    """Half of the features are transformed by splines whose parameters depend on the other half and on c.
 
     Args:
         features: F, at least 2.
         conditions: C.
-        even: whether the features at even places are the ones that are bent.
+        even: whether the features with even indices are the ones that are transformed.
         bins: K, bins of a spline.
         bound: splines act on [-bound, bound] and are the identity outside.
         width, blocks: size of the residual network.
     """
 
-    bent: Tensor
-    kept: Tensor
+    transformed: Tensor
+    unchanged: Tensor
     order: Tensor
 
     def __init__(
         self, features: int, conditions: int, even: bool, bins: int, bound: float, width: int, blocks: int
     ) -> None:
         super().__init__()
-        places = torch.arange(features)
-        bent, kept = places[places % 2 == (0 if even else 1)], places[places % 2 == (1 if even else 0)]
-        self.register_buffer("bent", bent, persistent=False)
-        self.register_buffer("kept", kept, persistent=False)
-        # Where each feature stands in (bent, kept): puts the halves back in order by one index_select.
-        self.register_buffer("order", torch.argsort(torch.cat([bent, kept])), persistent=False)
+        index = torch.arange(features)
+        transformed, unchanged = index[index % 2 == (0 if even else 1)], index[index % 2 == (1 if even else 0)]
+        self.register_buffer("transformed", transformed, persistent=False)
+        self.register_buffer("unchanged", unchanged, persistent=False)
+        # Position of each feature in (transformed, unchanged), to restore the order by one index_select.
+        self.register_buffer("order", torch.argsort(torch.cat([transformed, unchanged])), persistent=False)
         self.bound = bound
         self.network = ConditionalResidualNet(
-            len(kept), len(bent) * n_spline_parameters(bins), conditions, width, blocks
+            len(unchanged), len(transformed) * n_spline_parameters(bins), conditions, width, blocks
         )
-        # The network's last layer sees sums over `width` features; without this scale fresh splines are too wild.
+        # The last layer sums over `width` features; without this scale untrained splines are too steep.
         self.scale = 1 / math.sqrt(width)
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -71,10 +71,10 @@ class SplineCoupling(FlowStep):
         return self._apply_spline(z, c, inverse=True)
 
     def _apply_spline(self, x: Tensor, c: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-        bent, kept = x.index_select(1, self.bent), x.index_select(1, self.kept)
-        parameters = self.network(kept, c).view(x.shape[0], bent.shape[1], -1) * self.scale
-        bent, log_slope = rational_quadratic_spline(bent, parameters, self.bound, inverse)
-        return torch.cat([bent, kept], dim=1).index_select(1, self.order), log_slope.sum(dim=1)
+        y, unchanged = x.index_select(1, self.transformed), x.index_select(1, self.unchanged)
+        parameters = self.network(unchanged, c).view(x.shape[0], y.shape[1], -1) * self.scale
+        y, log_slope = rational_quadratic_spline(y, parameters, self.bound, inverse)
+        return torch.cat([y, unchanged], dim=1).index_select(1, self.order), log_slope.sum(dim=1)
 
 
 class Permutation(FlowStep):
@@ -82,7 +82,7 @@ class Permutation(FlowStep):
 
     Args:
         features: F.
-        order: (F,) for each place, the number of the feature that goes there.
+        order: (F,) for each output, the index of its input.
     """
 
     order: Tensor
@@ -99,7 +99,7 @@ class Permutation(FlowStep):
 
 
 class LULinear(FlowStep):
-    """x → L U x + b with unit lower-triangular L and upper-triangular U of positive diagonal; starts as identity.
+    """x → L U x + b with unit lower-triangular L and upper-triangular U of positive diagonal; initially the identity.
 
     Args:
         features: F.
@@ -114,7 +114,7 @@ class LULinear(FlowStep):
 
     @torch.no_grad()
     def set_affine(self, slope: Tensor, offset: Tensor) -> None:
-        """Make the map x → slope · x + offset, feature by feature; slopes (F,) above 0.001."""
+        """Set the map to x → slope · x + offset, feature by feature; slopes (F,) above 0.001."""
         self.lower.zero_()
         self.upper.zero_()
         # The inverse of softplus, written so that large slopes do not overflow.
@@ -139,7 +139,7 @@ class LULinear(FlowStep):
 
 
 class ConditionalStandardise(FlowStep):
-    """x → (x − S c − o) / w: what a linear regression on the conditions leaves over, scaled to width 1.
+    """x → (x − S c − o) / w: the residual of a linear regression on the conditions, scaled to standard deviation 1.
 
     The identity until `fit`; its constants are not learned by gradients.
 
@@ -159,9 +159,9 @@ class ConditionalStandardise(FlowStep):
 
     @torch.no_grad()
     def fit(self, x: Tensor, c: Tensor) -> None:
-        """Regress x (N, F) on c (N, C); a feature that the conditions fix keeps its scale."""
+        """Regress x (N, F) on c (N, C); a feature that the conditions determine keeps its scale."""
         rows = torch.cat([c, torch.ones_like(c[:, :1])], dim=1).double()
-        # A ridge far below the conditions' own size: conditions may depend on each other.
+        # A ridge much smaller than the conditions: they may depend on each other.
         gram = rows.T @ rows + 1e-6 * len(rows) * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
         solution = torch.linalg.solve(gram, rows.T @ x.double())
         rest = (x.double() - rows @ solution).std(dim=0)
@@ -177,9 +177,9 @@ class ConditionalStandardise(FlowStep):
 
 
 class ConditionalSplines(FlowStep):
-    """Each feature bent by a spline of its own, whose numbers depend on the conditions only.
+    """Each feature is transformed by a spline of its own, whose parameters depend on the conditions only.
 
-    It learns the features' marginal densities and leaves to other steps how the features depend on each other.
+    It learns the features' marginal densities, and leaves the dependence between features to other steps.
 
     Args:
         features: F. conditions: C.
@@ -197,12 +197,12 @@ class ConditionalSplines(FlowStep):
                 parameter.mul_(0.1)
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return self._bend(x, c, inverse=False)
+        return self._transform(x, c, inverse=False)
 
     def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return self._bend(z, c, inverse=True)
+        return self._transform(z, c, inverse=True)
 
-    def _bend(self, x: Tensor, c: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+    def _transform(self, x: Tensor, c: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
         parameters = self.network(c).view(x.shape[0], -1, x.shape[1])
         y, log_slope = rational_quadratic_spline(x, parameters, self.bound, inverse, dim=-2)
         return y, log_slope.sum(dim=1)
@@ -242,10 +242,10 @@ class Flow(nn.Module):
 
     @torch.no_grad()
     def fit_outer_maps(self, x: Tensor, spread: float) -> None:
-        """Start the first and last LU maps where data and noise already agree in mean and width.
+        """Initialise the first and last LU maps so that data and noise agree in mean and standard deviation.
 
-        The first brings each feature of x (N, F) to mean 0 and standard deviation `spread`, the last from `spread` to
-        1. Otherwise hundreds of steps go by before the maps have grown to the scale of the data.
+        The first maps each feature of x (N, F) to mean 0 and standard deviation `spread`, the last from `spread` to 1.
+        Otherwise the maps take hundreds of steps to adapt to the scale of the data.
         """
         permutation, first, last = self.steps[0], self.steps[1], self.steps[-1]
         assert isinstance(permutation, Permutation)
@@ -269,8 +269,7 @@ def spline_coupling_flow(
     """The neural spline flow of CaloMan: spline couplings with alternate masks, with a random permutation and an LU
     map before the first, between, and after the last.
 
-    The outer LU maps matter: splines act on [-bound, bound] only, while the base distribution is N(0, 1), so some
-    step must be able to stretch one into the other.
+    The outer LU maps are needed because splines act on [-bound, bound] only, while the base distribution is N(0, 1).
     """
     if features < 2:
         raise ValueError(f"a coupling flow needs at least 2 features, not {features}")

@@ -1,15 +1,16 @@
-"""Masked autoregressive networks, and flows whose splines they steer.
+"""Masked autoregressive networks, and flows whose splines they parametrise.
 
 MADE (Germain et al., arXiv:1502.03509): features have an order, hidden units a degree m, and masks on the weights let a
-unit of degree m see only the first m features and units of no higher degree. So in one pass the network gives, for
-each feature i, numbers θ_i(x_0 … x_{i−1}, c).
+unit of degree m see only the first m features and units of no higher degree. So in one pass the network gives
+parameters θ_i(x_0 … x_{i−1}, c) for each feature i.
 
-A masked autoregressive step bends each feature by a rational-quadratic spline with those numbers. If they depend on
-the data, z_i = f(x_i; θ_i(x_<i)) is one pass and x needs a loop over the features (a masked autoregressive flow,
-arXiv:1705.07057); if they depend on the noise it is the other way round (inverse autoregressive, arXiv:1606.04934).
+A masked autoregressive step transforms each feature by a rational-quadratic spline with these parameters. If they
+depend on the data, z_i = f(x_i; θ_i(x_<i)) is one pass and x needs a loop over the features (masked autoregressive
+flow, arXiv:1705.07057); if they depend on the noise, it is the other way round (inverse autoregressive flow,
+arXiv:1606.04934).
 
 The loop is cheap here. Hidden units are sorted by degree, and a unit of degree m never changes once m features are
-known; so every unit and every spline is worked out once, just in time, and a loop over D features costs the
+known; so every unit and every spline is evaluated once, when it is needed, and a loop over D features costs the
 arithmetic of one pass instead of D.
 """
 
@@ -26,10 +27,10 @@ from caloforge.networks.spline import n_spline_parameters, rational_quadratic_sp
 
 
 class MaskedLinear(nn.Linear):
-    """A linear layer, some of whose weights are zero for ever.
+    """A linear layer, some of whose weights are fixed to zero.
 
     Args:
-        mask: (outputs, inputs) booleans, true where a weight may act.
+        mask: (outputs, inputs) booleans, false where the weight is zero.
     """
 
     mask: Tensor
@@ -43,14 +44,14 @@ class MaskedLinear(nn.Linear):
 
 
 class MADE(nn.Module):
-    """P numbers for each of D features, from the features before it and from conditions.
+    """P parameters for each of D features, from the features before it and from conditions.
 
     Args:
         features: D. conditions: C. outputs: P.
         width: hidden units per layer. An eighth of them has degree 0 (sees the conditions only), the others' degrees
             are spread evenly over 0 … D − 1.
         hidden_layers: maps from hidden units to hidden units; there is one more layer of units than of these.
-        dropout: share of the units silenced after each such map in training.
+        dropout: probability of dropping a unit after each such map in training.
     """
 
     def __init__(
@@ -61,17 +62,17 @@ class MADE(nn.Module):
         spread = torch.arange(width - free) * features // max(1, width - free)
         degrees = torch.cat([torch.zeros(free, dtype=torch.long), spread])
         self.width = width
-        # ends[i]: how many units have a degree of at most i.
+        # ends[i]: number of units of degree i or less.
         self.ends: list[int] = torch.bincount(degrees, minlength=features).cumsum(0).tolist()
-        places = torch.arange(features)
+        index = torch.arange(features)
         self.features, self.outputs = features, outputs
-        self.first = MaskedLinear(degrees[:, None] > places[None, :])
+        self.first = MaskedLinear(degrees[:, None] > index[None, :])
         self.context = nn.Linear(conditions, width)
         among = degrees[:, None] >= degrees[None, :]
         self.hidden = nn.ModuleList([MaskedLinear(among) for _ in range(hidden_layers)])
-        self.last = MaskedLinear((places[:, None] >= degrees[None, :]).repeat(outputs, 1))
+        self.last = MaskedLinear((index[:, None] >= degrees[None, :]).repeat(outputs, 1))
         self.dropout = nn.Dropout(dropout)
-        with torch.no_grad():  # fresh splines are nearly the identity, so that deep stacks start tame
+        with torch.no_grad():  # untrained splines are nearly the identity, which deep stacks need
             self.last.weight.mul_(0.1)
             self.last.bias.mul_(0.1)
 
@@ -84,7 +85,7 @@ class MADE(nn.Module):
 
 
 class MADELoop:
-    """The same network, feature by feature: `step(i)` gives the numbers of feature i once those before it are known.
+    """The same network, feature by feature: `step(i)` gives the parameters of feature i once those before it are known.
 
     Args:
         made: the network; its weights are read once.
@@ -92,7 +93,7 @@ class MADELoop:
     """
 
     def __init__(self, made: MADE, c: Tensor) -> None:
-        # Everything is transposed, batch last: what is known so far is then a block of whole rows.
+        # Everything is transposed, batch last: the known features are then contiguous rows.
         batch, width = c.shape[0], made.width
         self.x = c.new_zeros(made.features, batch)
         self.base = (made.first.bias + functional.relu(made.context(c))).T.contiguous()
@@ -105,10 +106,10 @@ class MADELoop:
         self.ends = made.ends
 
     def step(self, i: int) -> Tensor:
-        """(P, B) numbers of feature i, from `x[:i]`."""
+        """(P, B) parameters of feature i, from `x[:i]`."""
         start, end = (self.ends[i - 1] if i else 0), self.ends[i]
         if end > start:
-            # Masks are not needed: what a unit of degree i may see is exactly what comes before `end`.
+            # Masks are not needed: a unit of degree i sees exactly the units before `end`.
             h = torch.addmm(self.base[start:end], self.first[start:end, :i], self.x[:i])
             self.units[0][start:end] = torch.relu_(h)
             for n, (weight, bias) in enumerate(self.layers):
@@ -122,8 +123,8 @@ class AutoregressiveSpline(FlowStep):
 
     Args:
         features: D. conditions: C.
-        given: what the splines are worked out from: `data` makes the way to the noise one pass and the way back a
-            loop, `noise` the other way round.
+        given: what the splines' parameters depend on: with `data`, data to noise is one pass and noise to data a loop;
+            with `noise`, the other way round.
         bins: K, bins of a spline.
         bound: splines act on [-bound, bound] and are the identity outside.
         width, hidden_layers, dropout: of the network (see `MADE`).
@@ -147,16 +148,16 @@ class AutoregressiveSpline(FlowStep):
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         if self.given == "data":
-            return self.bend(self.network(x, c), x, inverse=False)
+            return self.transform(self.network(x, c), x, inverse=False)
         return self._loop(x, c, inverse=False)
 
     def inverse(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         if self.given == "noise":
-            return self.bend(self.network(z, c), z, inverse=True)
+            return self.transform(self.network(z, c), z, inverse=True)
         return self._loop(z, c, inverse=True)
 
-    def bend(self, parameters: Tensor, x: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-        """Bend x (B, D) by splines with `parameters` (B, P, D): (B, D) and the log slopes' sum (B,)."""
+    def transform(self, parameters: Tensor, x: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
+        """x (B, D) transformed by splines with `parameters` (B, P, D): (B, D), and the sum of log slopes (B,)."""
         y, log_slope = rational_quadratic_spline(x, parameters, self.bound, inverse, dim=-2)
         return y, log_slope.sum(dim=1)
 
@@ -172,8 +173,8 @@ class AutoregressiveSpline(FlowStep):
 
 @torch.no_grad()
 def invert_by_passes(step: AutoregressiveSpline, z: Tensor, c: Tensor) -> Tensor:
-    """What `inverse` of a step given by data would be without its economy: D passes through the whole network."""
+    """`inverse` of a step given by data in the plain form, D passes through the network: a reference for tests."""
     x = torch.zeros_like(z)
     for i in range(z.shape[1]):
-        x[:, i] = step.bend(step.network(x, c), z, inverse=True)[0][:, i]
+        x[:, i] = step.transform(step.network(x, c), z, inverse=True)[0][:, i]
     return x

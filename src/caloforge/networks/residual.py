@@ -1,8 +1,8 @@
-"""Plain networks that the models are made of; they know nothing of showers.
+"""Plain networks, building blocks of models.
 
-`mlp` is a stack of linear layers. `ConditionalResidualNet` is the residual network of neural spline flows
-(arXiv:1906.04032): per block h ← h + W₂ φ(W₁ φ(h)) ⊙ σ(V c), the last factor being the gated linear unit through
-which the conditions c enter.
+`mlp` is a multilayer perceptron. `ConditionalResidualNet` is the residual network of neural spline flows
+(arXiv:1906.04032): per block h ← h + W₂ φ(W₁ φ(h)) ⊙ σ(V c), the last factor being the gate by which the conditions c
+enter.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def mlp(widths: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Sequ
         CaloforgeError: a width is below 1.
     """
     if min(widths) < 1:
-        raise CaloforgeError(f"a network's layers must be at least 1 wide, not {list(widths)}")
+        raise CaloforgeError(f"the layers of a network must have a width of at least 1, not {list(widths)}")
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise(widths):
         layers += [nn.Linear(n_in, n_out), activation()]
@@ -44,7 +44,7 @@ class GatedResidualBlock(nn.Module):
         self.first = nn.Linear(width, width)
         self.second = nn.Linear(width, width)
         self.gate = nn.Linear(conditions, width)
-        # A small last layer starts the block near the identity, which deep stacks of splines need to train.
+        # With a small last layer the block is initially near the identity, which deep stacks of splines need.
         nn.init.uniform_(self.second.weight, -1e-3, 1e-3)
         nn.init.uniform_(self.second.bias, -1e-3, 1e-3)
 
@@ -60,7 +60,7 @@ class ConditionalResidualNet(nn.Module):
     Args:
         features: number of inputs.
         outputs: number of outputs.
-        conditions: number of conditions; they also stand beside the inputs of the first layer.
+        conditions: number of conditions; they are also inputs of the first layer.
         width: number of hidden features.
         blocks: number of residual blocks.
     """

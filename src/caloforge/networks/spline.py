@@ -7,13 +7,14 @@ of x, with ξ = (x − x_k)/(x_{k+1} − x_k) and s = (y_{k+1} − y_k)/(x_{k+1}
 
 Outside [-B, B] it is the identity, and the outer slopes are 1.
 
-Three habits keep it sound where other implementations fail. Slopes are bounded on both sides and every bin has a
-least width and height, so that nothing overflows. The discriminant of the inverse, which rounding can push below
-zero, is clamped. Bins are found by comparing and counting, values by `gather`: no search, no boolean indexing and
-no branch on data, so that the spline exports to ONNX and compiles.
+Three choices make it robust. Slopes are bounded on both sides and every bin has a minimum width and height, so that
+nothing overflows. The discriminant of the inverse, which rounding can make negative, is clamped. Bins are found by
+comparing and counting, values by `gather`: no search, no boolean indexing and no branch on data, so that the spline
+exports to ONNX and compiles.
 
-And one makes it fast: of the K bins only the one that holds x is ever worked out, the others enter by two sums, and
-the gradient of these is written out by hand.
+One makes it fast: of the K bins only the one that contains x is evaluated, the others enter by two sums, whose gradient
+is written out explicitly. For inference there are two further forms of the inverse, without slope or gradient:
+`inverse_spline_batch_last` (large batches) and `TracedInverseSpline` (graphs), both in `caloforge.inference`.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 MIN_BIN = 1e-3
-"""Least width and height of a bin, as a share of 2B."""
+"""Minimum width and height of a bin, as a fraction of 2B."""
 
 MIN_SLOPE = 1e-3
-"""Least slope at a knot."""
+"""Minimum slope at a knot."""
 
 MAX_SLOPE_LOGIT = 20.0
 """Bound on the logit of a slope: slopes stay below about 20, however large the network's output."""
@@ -40,7 +41,7 @@ UNIT_SLOPE_LOGIT = math.log(math.expm1(1 - MIN_SLOPE))
 
 
 def n_spline_parameters(bins: int) -> int:
-    """Numbers per feature that a spline with `bins` bins takes: widths, heights and inner slopes."""
+    """Parameters per feature of a spline with `bins` bins: widths, heights and inner slopes."""
     return 3 * bins - 1
 
 
@@ -51,11 +52,11 @@ def rational_quadratic_spline(
 
     Args:
         x: any shape S, any real values.
-        parameters: S with a further axis of 3K − 1 unconstrained numbers: K logits of widths, K of heights, K − 1 of
+        parameters: S with a further axis of 3K − 1 unconstrained parameters: K logits of widths, K of heights, K − 1 of
             inner slopes.
-        bound: B, half the width of the interval that is bent.
+        bound: B, half the width of the interval.
         inverse: whether to apply the inverse map.
-        dim: where that axis stands, counted from the end. On a CPU -2 is much faster than -1, because sums over the
+        dim: position of that axis, counted from the end. On a CPU -2 is much faster than -1, because sums over the
             bins then run along whole rows of features.
 
     Returns:
@@ -69,7 +70,7 @@ def rational_quadratic_spline(
     else:
         in_bin = _select_bin(parameters, clamped, bound, inverse, dim)[0]
     k, left_of_x, of_x, left_of_y, of_y, d_k, d_next = in_bin
-    # Shares of a bin and of those left of it, with each bin's least share: edges and sizes.
+    # Fractions of a bin and of those left of it, plus each bin's minimum: edges and sizes.
     least, free, size = MIN_BIN * k.to(x.dtype), 1 - MIN_BIN * bins, 2 * bound
     x_k, width = size * (least + free * left_of_x) - bound, size * (MIN_BIN + free * of_x)
     y_k, height = size * (least + free * left_of_y) - bound, size * (MIN_BIN + free * of_y)
@@ -78,8 +79,8 @@ def rational_quadratic_spline(
     curvature = d_k + d_next - 2 * s
 
     if inverse:
-        # Quadratic a ξ² + b ξ + c = 0 in the form whose denominator cannot cancel. The least discriminant is above
-        # zero so that the root has a gradient.
+        # Quadratic a ξ² + b ξ + c = 0 in the form whose denominator cannot cancel. The discriminant stays above zero
+        # so that the root has a gradient.
         rise = clamped - y_k
         a = height * (s - d_k) + rise * curvature
         b = height * d_k - rise * curvature
@@ -88,50 +89,50 @@ def rational_quadratic_spline(
         xi = (2 * c / (-b - torch.sqrt(discriminant))).clamp(0, 1)
         mixed = xi * (1 - xi)
         denominator = s + curvature * mixed
-        bent = x_k + xi * width
+        y = x_k + xi * width
     else:
         xi = ((clamped - x_k) / width).clamp(0, 1)
         mixed = xi * (1 - xi)
         denominator = s + curvature * mixed
-        bent = y_k + height * (s * xi * xi + d_k * mixed) / denominator
+        y = y_k + height * (s * xi * xi + d_k * mixed) / denominator
 
     numerator = d_next * xi * xi + 2 * s * mixed + d_k * (1 - xi) ** 2
     log_slope = torch.log(s * s * numerator / (denominator * denominator))
     if inverse:
         log_slope = -log_slope
-    return torch.where(inside, bent, x), torch.where(inside, log_slope, torch.zeros_like(log_slope))
+    return torch.where(inside, y, x), torch.where(inside, log_slope, torch.zeros_like(log_slope))
 
 
 def _slope(logit: Tensor) -> Tensor:
     """Slope at a knot, 1 where the logit is 0, bounded on both sides."""
     bounded = MAX_SLOPE_LOGIT * torch.tanh(logit / MAX_SLOPE_LOGIT)
-    # softplus(0) would give inner slopes of ln 2; the shift makes zero logits the identity.
+    # softplus(0) would give inner slopes of ln 2; with the shift, zero logits are the identity.
     return MIN_SLOPE + functional.softplus(bounded + UNIT_SLOPE_LOGIT)
 
 
 def _select_bin(
     parameters: Tensor, x: Tensor, bound: float, inverse: bool, dim: int
 ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """The bin of each element of x, and what belongs to it.
+    """The bin of each element of x, with its parameters.
 
     Returns:
-        seven tensors of the shape of x: the bin's number k; for widths, then heights, the softmax's sum over the bins
-        before k and its value at k; the logits of the slopes at both ends of the bin, 0 at the ends of the spline.
-        And what their gradient needs.
+        seven tensors of the shape of x: the bin's index k; for widths, then heights, the sum of the softmax over the
+        bins before k and its value at k; the logits of the slopes at both ends of the bin, 0 at the ends of the spline.
+        And the tensors that their gradient needs.
     """
     bins = (parameters.shape[dim] + 1) // 3
-    # The softmax, spelled out: torch's own spends most of its time on overhead where rows are as short as these.
+    # The softmax, written out: torch's own is dominated by overhead for rows as short as these.
     weights = []
     for logits in (parameters.narrow(dim, 0, bins), parameters.narrow(dim, bins, bins)):
         weights.append(torch.exp(logits - logits.amax(dim=dim, keepdim=True)))
     sums = [torch.cumsum(w, dim) for w in weights]
     totals = [s.narrow(dim, bins - 1, 1) for s in sums]
     searched = 1 if inverse else 0
-    # Knots as shares of the interval, the least share of each bin moved to the other side.
-    place = (x.unsqueeze(dim) + bound) * (0.5 / bound)
+    # Knots as fractions of the interval, the minimum of each bin moved to the other side.
+    position = (x.unsqueeze(dim) + bound) * (0.5 / bound)
     knots = sums[searched].narrow(dim, 0, bins - 1) * ((1 - MIN_BIN * bins) / totals[searched])
     knots = knots + MIN_BIN * _counting(bins - 1, 1, x, dim)
-    k = (place >= knots).sum(dim=dim, keepdim=True)
+    k = (position >= knots).sum(dim=dim, keepdim=True)
     before, first = (k - 1).clamp_min(0), k == 0
     zero = torch.zeros((), device=x.device, dtype=x.dtype)
     shares = []
@@ -140,28 +141,28 @@ def _select_bin(
     slopes = parameters.narrow(dim, 2 * bins, bins - 1)
     left = torch.where(first, zero, slopes.gather(dim, before))
     right = torch.where(k == bins - 1, zero, slopes.gather(dim, k.clamp_max(bins - 2)))
-    found = tuple(t.squeeze(dim) for t in (k, *shares, left, right))
-    return found, (k, *weights, *totals, *shares)
+    in_bin = tuple(t.squeeze(dim) for t in (k, *shares, left, right))
+    return in_bin, (k, *weights, *totals, *shares)
 
 
 def _counting(n: int, start: int, like: Tensor, dim: int) -> Tensor:
-    """start, start + 1, …, n numbers in all, along `dim`."""
+    """The n integers from `start` on, along `dim`."""
     return torch.arange(start, start + n, device=like.device, dtype=like.dtype).view([n] + [1] * (-dim - 1))
 
 
 class _Bin(torch.autograd.Function):
-    """`_select_bin` with its gradient by hand: a few passes over the parameters where autograd takes dozens.
+    """`_select_bin` with an explicit gradient: a few passes over the parameters where autograd takes dozens.
 
     With p the softmax, P_k the sum of p_m over m < k: ∂P_k/∂l_m = p_m ([m < k] − P_k), ∂p_k/∂l_m = p_m ([m = k] − p_k).
     """
 
     @staticmethod
     def forward(ctx: Any, parameters: Tensor, x: Tensor, bound: float, inverse: bool, dim: int) -> tuple[Tensor, ...]:
-        found, saved = _select_bin(parameters, x, bound, inverse, dim)
+        in_bin, saved = _select_bin(parameters, x, bound, inverse, dim)
         ctx.dim = dim
         ctx.save_for_backward(*saved)
-        ctx.mark_non_differentiable(found[0])
-        return found
+        ctx.mark_non_differentiable(in_bin[0])
+        return in_bin
 
     @staticmethod
     @once_differentiable

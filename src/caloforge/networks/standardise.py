@@ -1,7 +1,7 @@
-"""Features of mean 0 and width 1, and back: x → (x − μ) / s, with μ and s fitted on the training set.
+"""Standardisation and its inverse: x → (x − μ) / s, with mean μ and standard deviation s of the training set.
 
-`each` feature has constants of its own; `all` features share one pair, which keeps what distinguishes them and leaves
-rarely hit voxels small; `none` is the identity.
+`each`: every feature has its own constants; `all`: features share one pair, which keeps their relative sizes and leaves
+rarely hit voxels small; `none`: the identity.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Standardise(nn.Module):
         self.register_buffer("scale", torch.ones(features))
 
     def fit(self, x: Tensor) -> None:
-        """Take the constants from x (N, F); what never changes keeps its scale."""
+        """Take the constants from x (N, F); constant features keep their scale."""
         if self.by == "none":
             return
         mean, std = (x.mean(dim=0), x.std(dim=0)) if self.by == "each" else (x.mean(), x.std())
@@ -48,5 +48,5 @@ class Standardise(nn.Module):
         return x * self.scale + self.shift
 
     def log_slope(self) -> Tensor:
-        """() the sum of log |dx̂/dx| over features."""
+        """() sum of log |dx̂/dx| over features."""
         return -self.scale.log().sum()

@@ -1,14 +1,14 @@
 """U-Nets on showers, conditioned by random Fourier features (CaloScore, arXiv:2206.11898).
 
-A shower of F features is laid on a grid: a line (1D), or layers × alpha × r or layers × x × y (3D). The contracting
-half convolves twice and pools, level after level; the expanding half unpools, joins what the other half had at that
-level, and convolves twice:
+A shower of F features is arranged on a grid: a line (1D), or layers × alpha × r or layers × x × y (3D). The contracting
+half convolves twice and pools, level after level; the expanding half unpools, concatenates the output of the other half
+at that level, and convolves twice:
 
     h ← swish(W ∗ h + V e),
 
-where e embeds time and conditions and V e is a bias per channel. On a cylinder the convolutions go round in alpha, so
-that a shower turned by a multiple of the pooled bins gives a turned answer. Pooling may leave a remainder: a last,
-smaller bin. A GAN takes the halves apart.
+where e embeds time and conditions and V e is a bias per channel. On a cylinder the convolutions are periodic in alpha,
+so that rotating a shower by a multiple of the pooled bins rotates the output. Pooling may leave a remainder: a last,
+smaller bin. A GAN uses the halves separately.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ _ALPHA = 3
 
 
 def _convolution(axes: int, n_in: int, n_out: int, kernel: int, circular: bool = False) -> nn.Conv2d | nn.Conv3d:
-    """A convolution of odd kernel that keeps the size, but for alpha where that goes round.
+    """A convolution of odd kernel that keeps the size, except in alpha where that is periodic.
 
-    Lines are images of one row, and channels come last in memory: on a CPU that halves the time.
+    Lines are images of one row, and channels are last in memory: on a CPU that halves the time.
     """
     around = kernel // 2
-    made: nn.Conv2d | nn.Conv3d
+    convolution: nn.Conv2d | nn.Conv3d
     if axes == 1:
-        made, last = nn.Conv2d(n_in, n_out, (1, kernel), padding=(0, around)), torch.channels_last
+        convolution, last = nn.Conv2d(n_in, n_out, (1, kernel), padding=(0, around)), torch.channels_last
     else:
-        made = nn.Conv3d(n_in, n_out, kernel, padding=(around, 0 if circular else around, around))
+        convolution = nn.Conv3d(n_in, n_out, kernel, padding=(around, 0 if circular else around, around))
         last = torch.channels_last_3d
-    made.weight.data = made.weight.data.contiguous(memory_format=last)
-    return made
+    convolution.weight.data = convolution.weight.data.contiguous(memory_format=last)
+    return convolution
 
 
 class FourierFeatures(nn.Module):
     """x → sin and cos of 2π x W, with W fixed and random (arXiv:2006.10739), then two dense layers with swish.
 
-    Each wave has a scale of its own, spread evenly in its logarithm from 1 to `scale`: slow waves carry trends over
-    [0, 1], fast ones tell neighbours apart.
+    Each column of W has a scale of its own, log-uniform from 1 to `scale`: low frequencies describe trends over [0, 1],
+    high ones resolve close values.
 
     Args:
         inputs: C.
@@ -73,12 +73,12 @@ class FourierFeatures(nn.Module):
 
 
 class Grid:
-    """The grids that the levels of a U-Net live on.
+    """The grids of the levels of a U-Net.
 
     Args:
         shape: of the first level, one or three numbers.
         pooling: for each step down, the factor along each axis.
-        circular: whether the second of three axes closes on itself.
+        circular: whether the second of three axes is periodic.
 
     Raises:
         CaloforgeError: a factor is missing.
@@ -108,7 +108,7 @@ class Grid:
         return pool(h, self.pooling[level], ceil_mode=True)
 
     def unpooled(self, h: Tensor, level: int) -> Tensor:
-        """From the next level to `level`: each bin's value in all its points."""
+        """From the next level to `level`: each bin's value at all its points."""
         h = functional.interpolate(h, scale_factor=[float(f) for f in self.pooling[level]], mode="nearest")
         for axis, n in enumerate(self.shapes[level], start=2):
             h = h.narrow(axis, 0, n)
@@ -116,10 +116,10 @@ class Grid:
 
 
 class Convolution(nn.Module):
-    """swish(W ∗ h + V e) on a grid, of the size that h has.
+    """swish(W ∗ h + V e) on a grid, of the size of h.
 
     Args:
-        grid: tells the number of axes, and whether alpha goes round.
+        grid: supplies the number of axes, and whether alpha is periodic.
         n_in, n_out: channels.
         kernel: odd.
         embedding: E.
@@ -131,14 +131,14 @@ class Convolution(nn.Module):
         self.convolution = _convolution(grid.axes, n_in, n_out, kernel, grid.circular)
         self.bias = nn.Linear(embedding, n_out, bias=False)
 
-    def forward(self, h: Tensor, e: Tensor, place: Tensor | None = None) -> Tensor:
-        """(B, n_in, …), (B or 1, E) → (B, n_out, …); `place` is added before swish."""
+    def forward(self, h: Tensor, e: Tensor, positional_bias: Tensor | None = None) -> Tensor:
+        """(B, n_in, …), (B or 1, E) → (B, n_out, …); the positional bias is added before swish."""
         if self.around:
             h = torch.cat([h[..., -self.around :, :], h, h[..., : self.around, :]], dim=_ALPHA)
         h = self.convolution(h)
         bias = self.bias(e)
         h = h + bias.view(*bias.shape, *[1] * (h.dim() - 2))
-        return functional.silu(h if place is None else h + place)
+        return functional.silu(h if positional_bias is None else h + positional_bias)
 
 
 class Contracting(nn.Module):
@@ -148,18 +148,20 @@ class Contracting(nn.Module):
         grid: levels.
         channels: of each level.
         kernel: odd. embedding: E.
-        places: learn a bias for each point of the first level (the same for all alpha where that goes round), which
-            tells convolutions where they are. Not as published.
+        positional_bias: learn a bias for each point of the first level (the same for all alpha where that is periodic),
+            so that convolutions can depend on the position. Not as published.
     """
 
-    def __init__(self, grid: Grid, channels: Sequence[int], kernel: int, embedding: int, places: bool = False) -> None:
+    def __init__(
+        self, grid: Grid, channels: Sequence[int], kernel: int, embedding: int, positional_bias: bool = False
+    ) -> None:
         super().__init__()
         self.grid = grid
         widths = [1, *channels]
         self.first = nn.ModuleList(Convolution(grid, a, b, kernel, embedding) for a, b in itertools.pairwise(widths))
         self.second = nn.ModuleList(Convolution(grid, c, c, kernel, embedding) for c in channels)
-        self.place: nn.Parameter | None = None
-        if places:
+        self.place: nn.Parameter | None = None  # named as in saved weights
+        if positional_bias:
             shape = list(grid.shapes[0])
             if grid.circular:
                 shape[_ALPHA - 2] = 1
@@ -182,7 +184,7 @@ class Expanding(nn.Module):
 
     Args:
         grid, channels, kernel, embedding: as of `Contracting`.
-        joined: whether the contracting half's levels come in.
+        joined: whether the contracting half's outputs are concatenated.
     """
 
     def __init__(self, grid: Grid, channels: Sequence[int], kernel: int, embedding: int, joined: bool = True) -> None:
@@ -195,7 +197,7 @@ class Expanding(nn.Module):
         self.last = _convolution(grid.axes, channels[0], 1, 1)
 
     def forward(self, bottom: Tensor, e: Tensor, levels: Sequence[Tensor] | None = None) -> Tensor:
-        """(B, channels, …) of the last level, (B or 1, E), and the levels above where joined → (B, F)."""
+        """(B, channels, …) of the last level, (B or 1, E), and the other levels' outputs where joined → (B, F)."""
         h = bottom
         for level in reversed(range(len(self.first))):
             h = self.grid.unpooled(h, level)
@@ -206,20 +208,22 @@ class Expanding(nn.Module):
 
 
 class UNet(nn.Module):
-    """Both halves.
+    """Both halves together.
 
     Args:
-        grid, channels, kernel, embedding, places: as of `Contracting`.
+        grid, channels, kernel, embedding, positional_bias: as of `Contracting`.
 
     Raises:
         CaloforgeError: channels, pooling and kernel do not fit.
     """
 
-    def __init__(self, grid: Grid, channels: Sequence[int], kernel: int, embedding: int, places: bool = False) -> None:
+    def __init__(
+        self, grid: Grid, channels: Sequence[int], kernel: int, embedding: int, positional_bias: bool = False
+    ) -> None:
         super().__init__()
         check_unet(grid, channels, kernel)
         self.grid, self.channels = grid, list(channels)
-        self.down = Contracting(grid, channels, kernel, embedding, places)
+        self.down = Contracting(grid, channels, kernel, embedding, positional_bias)
         self.up = Expanding(grid, channels, kernel, embedding)
 
     def forward(self, x: Tensor, e: Tensor) -> Tensor:
@@ -227,8 +231,8 @@ class UNet(nn.Module):
         *levels, bottom = self.down(x, e)
         return self.up(bottom, e, levels)
 
-    def numbers_per_shower(self, training: bool) -> int:
-        """Numbers in memory at once for one shower: all that is kept for the gradient, or the largest moment."""
+    def elements_per_shower(self, training: bool) -> int:
+        """Elements in memory at once for one shower: all that the gradient needs, or the peak without it."""
         pairs = zip(self.grid.sizes, self.channels, [*self.channels[1:], 0], strict=True)
         if training:
             return sum(n * (15 * here + 3 * below) for n, here, below in pairs)
@@ -250,7 +254,7 @@ def check_unet(grid: Grid, channels: Sequence[int], kernel: int) -> None:
         raise CaloforgeError(f"a U-Net's kernel must be odd, not {kernel}")
     for shape, factors in zip(grid.shapes, grid.pooling, strict=False):
         if any(factor > n for factor, n in zip(factors, shape, strict=True)):
-            raise CaloforgeError(f"pooling {list(factors)} asks for more points than a level of {list(shape)} has")
+            raise CaloforgeError(f"pooling {list(factors)} needs more points than a level of {list(shape)} has")
     if grid.circular and (ring := min(shape[1] for shape in grid.shapes)) < kernel // 2:
         raise CaloforgeError(f"a kernel of {kernel} is too wide for a ring of {ring} bins of alpha; pool less")
     if kernel // 2 > (longest := max(grid.shapes[0])):
@@ -258,10 +262,10 @@ def check_unet(grid: Grid, channels: Sequence[int], kernel: int) -> None:
 
 
 def grid_of_showers(grid: str | Sequence[int], features: int, geometry: Geometry) -> tuple[int, ...]:
-    """The shape of the grid called `grid`: `line`, `cylinder`, or the numbers themselves.
+    """The shape of the grid called `grid`: `line`, `cylinder`, or the shape itself.
 
     Args:
-        grid: what a recipe says.
+        grid: a recipe's setting.
         features: F.
         geometry: the voxels.
 

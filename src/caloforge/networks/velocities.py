@@ -1,18 +1,18 @@
-"""Networks for velocity fields: (x_t, t, c) → something like x_t.
+"""Networks for velocity fields: (x_t, t, c) → velocity, of the shape of x_t.
 
-Time enters as sines and cosines, and with the conditions makes one embedding, which every block sees. Last layers
-begin at zero, so that an untrained network carries nothing anywhere.
+Time enters by sines and cosines, and together with the conditions gives one embedding for all blocks. Last layers are
+initially zero, so that an untrained network gives no velocity.
 
-`ResidualVelocity` is a plain residual network. `SectorVelocity` knows that a calorimeter is round: features come in S
-equal sectors of the circle, each sector goes through the same network, and between layers the sectors are mixed by
-circular convolutions that look the same to both sides,
+`ResidualVelocity` is a plain residual network. `SectorVelocity` uses the rotational symmetry of a calorimeter: features
+come in S equal sectors of the circle, each sector goes through the same network, and between layers the sectors are
+mixed by symmetric circular convolutions,
 
     m_a = Σ_b w_{|a − b|} h_b,    |a − b| being the shorter way around,
 
-with learned weights w for each group of channels. So the output turns and is mirrored with the input, and the network
-does not spend weights on learning the same thing at every angle. Mirroring exchanges sectors and leaves the order
-within each alone: it is a symmetry of showers where a sector holds one bin of alpha per ring, as in all data sets of
-the challenge; with several, use a residual network.
+with learned weights w for each group of channels. So the output rotates and is reflected with the input, and the
+network does not have to learn the same at every angle. A reflection permutes sectors and keeps the order within each:
+it is a symmetry of showers where a sector has one bin of alpha per ring, as in all data sets of the challenge; with
+several, use a residual network.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 WAVES = 8
-"""Frequencies of time that a network sees."""
+"""Frequencies in the embedding of time."""
 
 
 class Embedding(nn.Module):
@@ -99,12 +99,12 @@ class SectorVelocity(nn.Module):
     ) -> None:
         super().__init__()
         self.sectors, self.groups = sectors, math.gcd(groups, width)
-        waves, spectrum = _circular_waves(sectors)
+        waves, spectrum = _circular_modes(sectors)
         self.register_buffer("waves", waves, persistent=False)
         self.embedding = Embedding(conditions, width)
         self.first = nn.Linear(features // sectors, width)
-        made = [SectorBlock(waves, spectrum, width, hidden, self.groups) for _ in range(blocks)]
-        self.blocks = nn.ModuleList(made)
+        sector_blocks = [SectorBlock(waves, spectrum, width, hidden, self.groups) for _ in range(blocks)]
+        self.blocks = nn.ModuleList(sector_blocks)
         self.last = _zeroed(nn.Linear(width, features // sectors))
 
     def forward(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
@@ -120,8 +120,8 @@ class SectorVelocity(nn.Module):
 class SectorBlock(nn.Module):
     """A residual block of `SectorVelocity`.
 
-    Its input and output are waves around the circle, for there a circular convolution is a factor for each wave and
-    channel, which goes into the weights: each wave has a matrix of its own, W + W' diag(factors of the wave).
+    Its input and output are Fourier modes around the circle, in which a circular convolution is a factor for each mode
+    and channel, which goes into the weights: each mode has a matrix of its own, W + W' diag(factors of the mode).
     """
 
     waves: Tensor
@@ -144,27 +144,27 @@ class SectorBlock(nn.Module):
         return h + _turned(self.waves, self.outward(functional.silu(update)))
 
     def factors(self) -> Tensor:
-        """(S, width) what the mixing makes of each channel of each wave."""
+        """(S, width) factor of each channel of each mode in the mixing."""
         width = self.outward.out_features
         return (self.spectrum @ self.mixing.T).repeat_interleave(width // len(self.mixing), dim=1)
 
 
 def _turned(matrix: Tensor, x: Tensor) -> Tensor:
-    """matrix (S, S) applied to the sectors or waves of x (S, B, ·)."""
+    """matrix (S, S) applied to the sectors or modes of x (S, B, ·)."""
     return (matrix @ x.flatten(1)).view(x.shape)
 
 
-def _circular_waves(sectors: int) -> tuple[Tensor, Tensor]:
-    """The real waves around S sectors, and what weights by distance do to each.
+def _circular_modes(sectors: int) -> tuple[Tensor, Tensor]:
+    """The real Fourier modes around S sectors, and the eigenvalues of a mixing by distance.
 
     Returns:
         (S, S) orthonormal rows: a constant, cosines and sines of m = 1, 2 … periods. (S, S // 2 + 1): the factor of
-        wave j is that row times the weights, Σ_d w_d cos(2π m d / S) over the distances d to both sides.
+        mode j is that row times the weights, Σ_d w_d cos(2π m d / S) over the distances d to both sides.
     """
-    places = torch.arange(sectors)
+    index = torch.arange(sectors)
     rows, periods = [torch.ones(sectors)], [0]
     for m in range(1, sectors // 2 + 1):
-        angle = 2 * math.pi * m * places / sectors
+        angle = 2 * math.pi * m * index / sectors
         rows.append(torch.cos(angle))
         periods.append(m)
         if 2 * m < sectors:
