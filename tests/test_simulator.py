@@ -70,6 +70,34 @@ def test_energies_that_no_particle_has(energy: float, simulator: Simulator) -> N
         simulator.generate(np.array([100.0, energy]), 1)
 
 
+def test_showers_in_memory_carry_what_a_file_does(simulator: Simulator, tmp_path: Path) -> None:
+    """Of a fresh simulator and of a loaded one, streamed or together; the hash is that of the saved weights."""
+    simulator.energy_range = (100.0, 400.0)
+    simulator.save(tmp_path / "run")
+    energies = np.full(25, 100.0)
+    for subject in (simulator, Simulator.load(tmp_path / "run")):
+        generate(subject, energies, tmp_path / "g.h5", seed=9, batch_size=10)
+        expected = Showers.read(tmp_path / "g.h5").attributes
+        assert expected["weights_sha256"] == Simulator.load(tmp_path / "run").provenance["weights_sha256"]
+        assert json.loads(expected["energy_range_mev"]) == [100.0, 400.0]
+        together = subject.generate(energies, seed=9, batch_size=10)
+        for showers in (together, *subject.stream(energies, seed=9, batch_size=10)):
+            showers.write(tmp_path / "h.h5")
+            assert dict(Showers.read(tmp_path / "h.h5").attributes) == dict(expected)
+
+
+def test_the_energy_range_is_saved_and_read_from_old_runs(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.energy_range = (100.0, 400.0)
+    simulator.save(tmp_path)
+    assert Simulator.load(tmp_path).energy_range == (100.0, 400.0)
+    description = json.loads((tmp_path / "simulator.json").read_text())
+    description["provenance"]["energy_range_mev"] = description.pop("energy_range_mev")
+    (tmp_path / "simulator.json").write_text(json.dumps(description))
+    old = Simulator.load(tmp_path)
+    assert old.energy_range == (100.0, 400.0)
+    assert "energy_range_mev" not in old.provenance
+
+
 def test_file_carries_its_provenance(simulator: Simulator, tmp_path: Path) -> None:
     simulator.save(tmp_path / "run")
     loaded = Simulator.load(tmp_path / "run")

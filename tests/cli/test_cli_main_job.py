@@ -60,9 +60,9 @@ def test_training_leaves_a_complete_run(files: Path) -> None:
     log = [json.loads(line) for line in (files / "run/log.jsonl").read_text().splitlines()]
     assert [(r["stage"], r["epoch"]) for r in log] == [(s, e) for s in ("autoencoder", "density") for e in (1, 2, 3)]
     assert all(0 < record["separation_power"] <= 1 for record in log if record["stage"] == "density")
-    facts = json.loads((files / "run/simulator.json").read_text())["provenance"]
-    assert facts["energy_range_mev"] == [256.0, 16384.0]
-    assert facts["training_showers"] == 1120
+    description = json.loads((files / "run/simulator.json").read_text())
+    assert description["energy_range_mev"] == [256.0, 16384.0]
+    assert description["provenance"]["training_showers"] == 1120
 
 
 def test_resolved_recipe_trains_the_same_weights(files: Path, tmp_path: Path) -> None:
@@ -198,8 +198,9 @@ def test_ctrl_c_stops_cleanly_and_resume_ends_with_the_same_weights(files: Path,
 def test_excluded_energies_are_left_out(files: Path, tmp_path: Path) -> None:
     run("train", "caloman-demo", "--train", files / "train.h5", "-o", tmp_path / "run", *TINY,
         "--exclude-energies", "512,16384")  # fmt: skip
-    facts = json.loads((tmp_path / "run/simulator.json").read_text())["provenance"]
-    assert facts["energy_range_mev"] == [256.0, 8192.0]
+    description = json.loads((tmp_path / "run/simulator.json").read_text())
+    assert description["energy_range_mev"] == [256.0, 8192.0]
+    facts = description["provenance"]
     assert facts["excluded_energies_mev"] == [512.0, 16384.0]
     assert facts["training_showers"] == 800
 

@@ -267,10 +267,10 @@ def test_what_cannot_be_exported_says_why(small_geometry: Geometry, tmp_path: Pa
     with pytest.raises(CaloforgeError, match="'caloman' cannot be exported: it has a loop over all voxels"):
         export_graph(subject, "onnx", path)
     del subject.model.export_obstacle
-    subject.provenance = {}
+    subject.energy_range = None
     with pytest.raises(CaloforgeError, match="its range of energies"):
         export_graph(subject, "onnx", path)
-    subject.provenance = {"energy_range_mev": [512.0, 512.0]}
+    subject.energy_range = (512.0, 512.0)
     with pytest.raises(CaloforgeError, match="trained at 512 MeV only"):
         export_graph(subject, "atlas", path)
     assert not list(tmp_path.iterdir())

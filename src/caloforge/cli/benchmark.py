@@ -110,7 +110,7 @@ def benchmark(
         raise CaloforgeError(f"--plot {plot} is no figure that can be written: name it {', '.join(FIGURES)}")
     with importable(Path.cwd()):
         simulator = Simulator.load(run, trust)
-    law, values = _energies(energies, simulator.provenance)
+    law, values = _energies(energies, simulator.energy_range)
     facts = machine()
     result: dict[str, Any] = {
         "command": shlex.join(["caloforge", *sys.argv[1:]]),
@@ -251,7 +251,7 @@ def _sizes(text: str) -> list[int]:
     return sorted({int(word) for word in words})
 
 
-def _energies(text: str | None, provenance: dict[str, Any]) -> tuple[str, np.ndarray]:
+def _energies(text: str | None, energy_range: tuple[float, float] | None) -> tuple[str, np.ndarray]:
     """The law, and its energies in MeV, each once."""
     import numpy as np
 
@@ -259,10 +259,9 @@ def _energies(text: str | None, provenance: dict[str, Any]) -> tuple[str, np.nda
     from caloforge.errors import CaloforgeError
 
     if text is None:
-        if "energy_range_mev" not in provenance:
+        if energy_range is None:
             raise CaloforgeError("the run does not say its range of energies: add --energies list:256,...,16384")
-        low, high = provenance["energy_range_mev"]
-        text = "list:" + ",".join(f"{energy:.6g}" for energy in np.unique(np.geomspace(low, high, 7)))
+        text = "list:" + ",".join(f"{energy:.6g}" for energy in np.unique(np.geomspace(*energy_range, 7)))
     if not text.startswith("list:"):
         raise CaloforgeError(f"--energies '{text}' is no list of energies, as in list:256,...,16384")
     return text, np.unique(parse_law(text).draw(None, np.random.default_rng(0)))

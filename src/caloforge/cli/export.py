@@ -83,7 +83,7 @@ def export(
 
         assert energies is not None
         drawn = draw_energies(parse_law(energies), n, seed)
-        warn_outside(drawn, simulator.provenance, "they are moved to its nearer end")
+        warn_outside(drawn, simulator.energy_range, "they are moved to its nearer end")
         with sigterm_interrupts(), progress_bar() as bar:
             task = bar.add_task("export", total=len(drawn), unit="showers", remark="")
             card = export_ddml(

@@ -180,7 +180,7 @@ class _Job:
         if not self.warned:
             self.warned = True
             if self.engine.energy_range is None:
-                warn_outside(drawn, self.simulator.provenance, "the showers there are an extrapolation")
+                warn_outside(drawn, self.simulator.energy_range, "the showers there are an extrapolation")
         with progress_bar() as bar:
             what = "generate" if shard is None else f"shard {shard}"
             task = bar.add_task(what, total=len(drawn), unit="showers", remark="")

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def warn_outside(energies: np.ndarray, provenance: dict[str, Any], what_happens: str) -> None:
-    """Say how many incident energies (N,) in MeV lie outside the training range, and what becomes of them."""
+def warn_outside(energies: np.ndarray, energy_range: tuple[float, float] | None, what_happens: str) -> None:
+    """Say how many incident energies (N,) in MeV lie outside the training range, and what happens to them."""
     import numpy as np
 
     from caloforge.cli.console import stderr
     from caloforge.energies import outside_range
     from caloforge.units import format_energy
 
-    low, high = provenance.get("energy_range_mev", (0.0, float("inf")))
+    if energy_range is None:
+        return
+    low, high = energy_range
     outside = float(np.mean(outside_range(energies, low, high)))
     if outside > 0:
         stderr.print(

@@ -73,7 +73,7 @@ def export_ddml(
     n = len(edges) - 1
     # Fractions of each voxel: columns sum to 1, so energy is conserved.
     shares = shared_areas(layer, edges).multiply(1 / layer.areas).tocsr()
-    low, high = simulator.provenance.get("energy_range_mev", (0.0, np.inf))
+    low, high = simulator.energy_range or (0.0, np.inf)
     energies = np.asarray(energies, dtype=np.float64)
     inside = np.where(np.isfinite(energies) & (energies > 0), np.clip(energies, low, high), energies)
     card = {

@@ -125,13 +125,12 @@ def target_of(simulator: Simulator) -> Target:
     Raises:
         CaloforgeError: the run does not give its range of energies.
     """
-    if "energy_range_mev" not in simulator.provenance:
+    if simulator.energy_range is None:
         raise CaloforgeError(
             "the run does not give its range of energies, to which the graph would clamp: train it again"
         )
-    low, high = simulator.provenance["energy_range_mev"]
     assert isinstance(simulator.model, LatentModel)  # `decoder_of` accepts no other
-    return Target(simulator.geometry, simulator.model.latent_dim, float(low), float(high))
+    return Target(simulator.geometry, simulator.model.latent_dim, *simulator.energy_range)
 
 
 @dataclass(frozen=True)

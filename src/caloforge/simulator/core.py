@@ -57,13 +57,24 @@ class Simulator:
         geometry: the voxels.
         transforms: fitted preprocessing.
         model: the generator in transformed space.
-        provenance: plain data: recipe, seeds, training file, energy range …, stored and passed on to outputs.
+        provenance: plain data: recipe, seeds, training file …, stored and passed on to outputs.
+        energy_range: lowest and highest incident energy of the training set, in MeV; None if unknown.
     """
 
     geometry: Geometry
     transforms: Compose
     model: ShowerModel
     provenance: dict[str, Any] = field(default_factory=dict)
+    energy_range: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        # Runs of earlier versions have the range in their provenance.
+        known = dict(self.provenance)
+        stored = known.pop("energy_range_mev", None)
+        if self.energy_range is None and stored is not None:
+            low, high = stored
+            self.energy_range = (float(low), float(high))
+        self.provenance = known
 
     def to(self, where: torch.device | torch.dtype | str) -> Simulator:
         """Move the weights to a device, or to a precision."""
@@ -101,8 +112,9 @@ class Simulator:
             CaloforgeError: an argument is out of its range.
         """
         engine = TorchEngine(self) if engine is None else engine
-        for batch in batches(energies, seed, batch_size):
-            yield Showers(batch.energies, engine.generate(batch).voxels, self.geometry, self.provenance)
+        todo, attributes = batches(energies, seed, batch_size), self.attributes(seed, batch_size, engine)
+        for batch in todo:
+            yield Showers(batch.energies, engine.generate(batch).voxels, self.geometry, attributes)
 
     def generate(
         self, energies: np.ndarray, seed: int, batch_size: int = 10_000, engine: Engine | None = None
@@ -110,14 +122,35 @@ class Simulator:
         """(N,) incident energies in MeV → N showers in memory (see `stream`)."""
         parts = list(self.stream(energies, seed, batch_size, engine))
         voxels = np.concatenate([part.voxels for part in parts])
-        return Showers(np.asarray(energies, dtype=np.float64), voxels, self.geometry)
+        return Showers(np.asarray(energies, dtype=np.float64), voxels, self.geometry, parts[0].attributes)
+
+    def attributes(self, seed: int, batch_size: int, engine: Engine) -> dict[str, str | int | float]:
+        """The attributes of generated showers, in memory and in files: provenance, and how they were generated.
+
+        Args:
+            seed: of the generation.
+            batch_size: showers per pass through the model.
+            engine: what ran the model.
+        """
+        known: dict[str, Any] = {"weights_sha256": self._weights_sha256(), **self.provenance}
+        if self.energy_range is not None:
+            known["energy_range_mev"] = list(self.energy_range)
+        plain = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in known.items()}
+        return plain | {"source": "caloforge", "seed": seed, "batch_size": batch_size, "engine": engine.name}
+
+    def _weights_sha256(self) -> str:
+        """The hash of the file of weights that `save` writes; that of the file for a loaded simulator."""
+        return self.provenance.get("weights_sha256") or hashlib.sha256(self._packed_weights()).hexdigest()
+
+    def _packed_weights(self) -> bytes:
+        weights = {f"model.{k}": v.contiguous() for k, v in self.model.state_dict().items()}
+        weights |= {f"transforms.{k}": v.contiguous() for k, v in self.transforms.state_dict().items()}
+        return pack(weights)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the simulator into `folder`, which is created if needed."""
         folder = Path(folder)
-        weights = {f"model.{k}": v.contiguous() for k, v in self.model.state_dict().items()}
-        weights |= {f"transforms.{k}": v.contiguous() for k, v in self.transforms.state_dict().items()}
-        packed = pack(weights)
+        packed = self._packed_weights()
         with atomic_path(folder / WEIGHTS) as partial:
             partial.write_bytes(packed)
         description = {
@@ -127,6 +160,7 @@ class Simulator:
             "model": MODELS.to_config(self.model),
             "n_parameters": self.n_parameters,
             "weights_sha256": hashlib.sha256(packed).hexdigest(),
+            "energy_range_mev": self.energy_range,
             "provenance": self.provenance,
         }
         write_json(folder / DESCRIPTION, description)
@@ -176,7 +210,8 @@ class Simulator:
         provenance = {**description["provenance"], "weights_sha256": description["weights_sha256"]}
         if settings:
             provenance[CHANGED] = json.dumps(dict(settings))
-        return cls(geometry, transforms, model, provenance)
+        energy_range = description.get("energy_range_mev")
+        return cls(geometry, transforms, model, provenance, None if energy_range is None else tuple(energy_range))
 
 
 def batches(energies: np.ndarray, seed: int, batch_size: int, shard: int | None = None) -> Iterator[Batch]:

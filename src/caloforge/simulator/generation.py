@@ -6,7 +6,6 @@ own. The file appears when it is complete.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import deque
@@ -86,9 +85,8 @@ def generate(
     if workers < 1:
         raise CaloforgeError(f"the number of workers must be at least 1, not {workers}")
     engine = TorchEngine(simulator) if engine is None else engine
-    facts = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in simulator.provenance.items()}
-    facts |= {"source": "caloforge", "seed": seed, "batch_size": batch_size, "engine": engine.name}
     todo = batches(energies, seed, batch_size, shard)
+    facts = simulator.attributes(seed, batch_size, engine)
     _check_range(np.asarray(energies), engine)
     model = postprocessing = writing = deposited = 0.0
     begun = time.perf_counter()

@@ -33,7 +33,7 @@ def main() -> None:
     with importable(Path.cwd()):
         simulator = Simulator.load(run, trusted)
     loaded = peak_mb()
-    low, high = simulator.provenance.get("energy_range_mev", (1000.0, 1000.0))
+    low, high = simulator.energy_range or (1000.0, 1000.0)
     energies = np.geomspace(low, high, int(size))
     TorchEngine(simulator).generate(Batch(0, energies, 1))
     print(json.dumps([loaded, peak_mb()]))

@@ -185,7 +185,8 @@ def _train(
     check_finite(x, source)
     check_finite(x_valid, validation_source or source)
     model = _model(recipe, geometry, x, c)
-    simulator = Simulator(geometry, transforms, model, identity)
+    energy_range = (float(training.energies.min()), float(training.energies.max()))
+    simulator = Simulator(geometry, transforms, model, identity, energy_range)
     metrics = {"separation_power": _separation_power(simulator, validation, settings.seed)}
     check_stages(model.stages(), settings, metrics)
     own = recipe.folder if recipe.trusted else None
@@ -249,7 +250,6 @@ def _provenance(
         "training_file": file,
         "training_showers": len(training),
         "training_seed": recipe.training.seed,
-        "energy_range_mev": [float(training.energies.min()), float(training.energies.max())],
         "excluded_energies_mev": [float(e) for e in exclude_energies],
         "training_source": str(training.attributes.get("source", "unknown")),
         "particle": str(training.attributes.get("particle", "unknown")),
