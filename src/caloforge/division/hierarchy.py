@@ -26,6 +26,7 @@ from torch.nn import functional
 
 from caloforge.division.marginals import ConditionalMarginals
 from caloforge.geometry import Geometry
+from caloforge.transforms.readout_threshold import zero_below
 
 
 class Split(nn.Module):
@@ -181,7 +182,7 @@ class Hierarchy(nn.Module):
             Incident (N, 1), deposited (N, 1), layers (N, L), rings (N, R) and voxels (N, V): the wholes of the k-th
             split are the k-th entry, its parts the next.
         """
-        levels = [torch.where(x < self.least, torch.zeros_like(x), x)]
+        levels = [zero_below(x, self.least)]
         for split in [*self][:0:-1]:
             whole = x.new_zeros(len(x), split.n_wholes)
             levels.append(whole.index_add(1, split.whole_of_part.index, levels[-1]))

@@ -31,6 +31,7 @@ from caloforge.networks.distillation import frozen_weights, x_loss, z_loss
 from caloforge.networks.flows import ConditionalSplines, ConditionalStandardise, Flow, FlowStep, Permutation
 from caloforge.networks.made import AutoregressiveSpline
 from caloforge.transforms.logit import inverse_logit, logit_with_slope
+from caloforge.transforms.readout_threshold import zero_below
 
 
 class CaloFlow(LatentModel):
@@ -156,7 +157,7 @@ class CaloFlow(LatentModel):
 
     def _emptied(self, x: Tensor) -> Tensor:
         """Voxels without those that count as empty."""
-        return torch.where(x < self.empty_below, torch.zeros_like(x), x).clamp_min(0)
+        return zero_below(x, self.empty_below)
 
     def _noisy(self, x: Tensor) -> Tensor:
         """(B, V) emptied voxels, or (B, L) energies, with their noise."""

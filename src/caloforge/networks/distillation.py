@@ -19,7 +19,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from caloforge.networks.flows import Flow
+from caloforge.networks.flows import Flow, FlowStep
 from caloforge.networks.made import AutoregressiveSpline
 
 Trace = list[tuple[Tensor, Tensor, Tensor]]
@@ -52,7 +52,8 @@ def trace(flow: Flow, x: Tensor, c: Tensor, inverse: bool) -> Trace:
             steps.append((y, x, parameters) if inverse else (x, y, parameters))
             x = y
         else:
-            x, _ = step.inverse(x, c) if inverse else step(x, c)  # type: ignore[operator]
+            assert isinstance(step, FlowStep)
+            x, _ = step.inverse(x, c) if inverse else step(x, c)
     return steps[::-1] if inverse else steps
 
 

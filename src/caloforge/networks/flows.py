@@ -231,7 +231,8 @@ class Flow(nn.Module):
         """Noise z (B, F), c (B, C) → x (B, F) and log |det ∂x/∂z| (B,)."""
         log_det = z.new_zeros(z.shape[0])
         for step in reversed(self.steps):
-            z, change = step.inverse(z, c)  # type: ignore[operator]
+            assert isinstance(step, FlowStep)
+            z, change = step.inverse(z, c)
             log_det = log_det + change
         return z, log_det
 

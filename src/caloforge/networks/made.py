@@ -98,7 +98,7 @@ class MADELoop:
         self.x = c.new_zeros(made.features, batch)
         self.base = (made.first.bias + functional.relu(made.context(c))).T.contiguous()
         self.first = made.first.weight
-        layers: list[MaskedLinear] = list(made.hidden)  # type: ignore[arg-type]
+        layers = [layer for layer in made.hidden if isinstance(layer, MaskedLinear)]
         self.layers = [(layer.weight, layer.bias[:, None]) for layer in layers]
         self.units = [c.new_zeros(width, batch) for _ in range(len(layers) + 1)]
         self.weight = made.last.weight.view(made.outputs, made.features, width).transpose(0, 1).contiguous()

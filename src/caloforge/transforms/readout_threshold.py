@@ -12,6 +12,13 @@ from caloforge.geometry import Geometry
 from caloforge.transforms.base import Transform
 
 
+def zero_below(x: Tensor, threshold: float) -> Tensor:
+    """x with elements below the threshold set to zero; an element equal to it is kept, as in the CaloChallenge."""
+    # `functional.threshold` keeps what is above, hence the next smaller number. It is much faster than `where`.
+    value = np.array(threshold, dtype=np.float64 if x.dtype == torch.float64 else np.float32)
+    return functional.threshold(x, float(np.nextafter(value, -np.inf, dtype=value.dtype)), 0.0)
+
+
 class ReadoutThreshold(Transform):
     """Zero for voxels below a threshold, applied on the way back to physics.
 
@@ -36,8 +43,4 @@ class ReadoutThreshold(Transform):
         return x, c
 
     def inverse(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        # "Below" is strict, as in the challenge's evaluation: a voxel that equals the threshold stays. `threshold`
-        # takes what is above, hence the next number below; it is one pass and several times as fast as `where`.
-        value = np.array(self.value, dtype=np.float64 if x.dtype == torch.float64 else np.float32)
-        below = np.nextafter(value, -np.inf, dtype=value.dtype)
-        return functional.threshold(x, float(below), 0.0), c
+        return zero_below(x, self.value), c
