@@ -103,7 +103,7 @@ def test_a_layer_is_named_with_the_worst_of_each_kind() -> None:
 
 def test_without_means_the_numbers_are_told() -> None:
     (text,) = texts(records(power("ec_r_2", 9.0, label="centre of energy in r, layer 2")), "observables")
-    assert text == "Layer 2: centre of energy in r (separation_power 0.2 (baseline 0.1))"
+    assert text == "Layer 2: centre of energy in r (separation power 0.2, baseline 0.1)"
 
 
 def test_many_layers_are_summed_up_by_kind() -> None:
@@ -268,5 +268,5 @@ def test_a_verdict_as_json() -> None:
     assert plain["points"][0] == {
         "level": "bad",
         "topic": "observables",
-        "text": "Layer 2: ec_r_2 (separation_power 0.2 (baseline 0.1))",
+        "text": "Layer 2: ec_r_2 (separation power 0.2, baseline 0.1)",
     }

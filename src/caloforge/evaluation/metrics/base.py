@@ -92,7 +92,8 @@ class Section:
         title: heading.
         note: what the numbers are and how they are defined, one or two sentences.
         direction: which values are better.
-        extra: keys of `Metric.extra` that the page's table shows, with their column titles.
+        extra: keys of `Metric.extra` that the page's table shows, with their column titles; with "%" in its title a
+            number is shown as a percentage.
         page: part of the page it appears in (`separation`, `distances`, `classifiers`, `correlations`, `further`).
     """
 

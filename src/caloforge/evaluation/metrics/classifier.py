@@ -25,17 +25,21 @@ if TYPE_CHECKING:  # torch takes a second to import
 
 AUC = Section(
     "auc",
-    "Classifier tests: AUC",
+    "AUC of classifiers",
     "A classifier is trained to tell generated showers from the reference's. AUC 0.5: it cannot; 1: it always can. The "
     "effective sample size is what weights w = C / (1 − C) leave of the generated showers.",
-    direction="nearer",
-    extra={"weights_ess_share": "eff. sample", "n": "showers", "n_parameters": "parameters", "repeats": "trainings"},
+    extra={
+        "weights_ess_share": "eff. sample [%]",
+        "n": "showers",
+        "n_parameters": "parameters",
+        "repeats": "trainings",
+    },
     page="classifiers",
 )
 JSD = Section(
     "jsd",
-    "Classifier tests: JSD",
-    "Jensen–Shannon divergence in bits from the calibrated scores: 1 where the samples share nothing, about 0 where "
+    "Jensen–Shannon divergence",
+    "In bits, from the calibrated scores: 1 where the samples share nothing, about 0 where "
     "they are alike. It is estimated on showers that the calibration has not seen, so it can fall below 0; cut at 0 it "
     "would be biased upwards.",
     page="classifiers",

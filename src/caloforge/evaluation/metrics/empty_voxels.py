@@ -20,7 +20,7 @@ EMPTY_VOXELS = Section(
     "empty_voxels",
     "Voxels that are always empty",
     "Voxels hit in some shower of one sample and in none of the other. Certain: expected to be hit ten times or more.",
-    extra={"expected": "expected", "certain": "certain", "energy_share": "energy in them"},
+    extra={"expected": "expected", "certain": "certain", "energy_share": "energy in them [%]"},
     page="further",
 )
 

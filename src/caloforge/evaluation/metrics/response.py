@@ -26,9 +26,10 @@ from caloforge.evaluation.samples.spectra import groups
 
 RESPONSE = Section(
     "response",
-    "Response: E_dep / E_inc relative to the reference",
-    "Generated over reference, minus 1, of all showers: means have no bias that falls with their number, so the pull "
-    "is the difference in units of its own error. Energies are combined with weights 1/error²; p is that of their χ².",
+    "Response",
+    "Mean and spread of E_dep / E_inc, generated over reference minus 1, on all showers: neither has a bias that falls "
+    "with their number, so the pull is the difference in units of its own error. Energies are combined with weights "
+    "1/error²; p is that of their χ².",
     direction="nearer",
     extra={"probability": "p of χ²"},
 )

@@ -26,8 +26,8 @@ POWERS = Section(
     "S = ½ Σ (h − g)² / (h + g) of two normalised histograms: 0 if they are equal, 1 if they are disjoint. Binning and "
     "readout threshold are the challenge's; what lies outside the range is dropped and quoted separately.",
     extra={
-        "outside_generated": "outside gen.",
-        "outside_reference": "outside ref.",
+        "outside_generated": "outside, gen. [%]",
+        "outside_reference": "outside, ref. [%]",
         "value_with_overflow": "with overflow",
     },
     page="separation",

@@ -56,8 +56,10 @@ def distance_of(samples: SamplePair, observable: BoundObservable, at: str = "") 
     weights = np.zeros(len(values))
     weights[:n], weights[n : n + n_reference] = 1 / n, -1 / n_reference
     exact = replace(found, value=float(np.abs(np.cumsum(weights[order])[:-1]) @ np.diff(values[order])))
-    spread = float(samples.reference.observables[name].std())
-    return Metric(DISTANCES.name, name, label, exact, observable.unit, at=at, extra={"spread": spread})
+    reference = samples.reference.observables[name]
+    extra = {"spread": float(reference.std()), "mean_reference": float(reference.mean())}
+    extra |= {"mean_generated": float(generated.mean()), "std_generated": float(generated.std())}
+    return Metric(DISTANCES.name, name, label, exact, observable.unit, at=at, extra=extra)
 
 
 def quantile_cells(values: np.ndarray, order: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

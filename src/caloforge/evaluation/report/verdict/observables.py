@@ -15,7 +15,7 @@ from caloforge.evaluation.report.tables import level_of
 from caloforge.evaluation.report.verdict.point import MOST, Point
 from caloforge.evaluation.report.verdict.words import difference, moments
 
-SECTIONS = ("separation_power", "wasserstein")
+SECTIONS = {"separation_power": "separation power", "wasserstein": "Wasserstein distance"}
 """Sections whose metrics are observables, and whose findings are told in words of physics."""
 
 KINDS = {
@@ -130,8 +130,7 @@ def in_words(records: Records, each: Deviation) -> str:
     known = moments(records, each.metric.name)
     if known is not None:
         return difference(each.family, label, each.metric.unit, known)
-    title = records.sections[each.metric.section].title if each.metric.section in records.sections else "distance"
-    return f"{label} ({title[:1].lower() + title[1:]} {against_baseline(each.metric)})"
+    return f"{label} ({SECTIONS[each.metric.section]} {against_baseline(each.metric).replace(' (', ', ')}"
 
 
 def against_baseline(metric: Metric) -> str:
