@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from caloforge.errors import CaloforgeError
-from caloforge.geometry import load_geometry
+from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.showers import ShowerFile, Showers, ShowerWriter
 
 
@@ -180,3 +182,120 @@ def test_writer_leaves_nothing_behind_on_failure(tmp_path: Path, small_showers: 
 def test_mismatched_showers_are_refused(small_showers: Showers) -> None:
     with pytest.raises(CaloforgeError, match="13 voxels, the showers have 12"):
         Showers(small_showers.energies, small_showers.voxels[:, :12], small_showers.geometry)
+
+
+# --- showers from Python
+
+TWO = Geometry("two", (Layer(3, (0, 10, 20), 1), Layer(5, (0, 40), 2)))
+ROWS = [[20, 10, 30, 0], [50, 30, 40, 60]]
+
+
+@pytest.mark.parametrize(
+    ("energies", "voxels"),
+    [
+        ([100, 200], ROWS),
+        ((100.0, 200.0), np.array(ROWS, dtype=np.float64)),
+        (np.array([[100], [200]], dtype=np.float32), np.array(ROWS, dtype=np.float16)),
+        (np.array([100, 200], dtype=">f8"), np.array(ROWS, dtype=">i4")),
+        (torch.tensor([100.0, 200.0]), torch.tensor(ROWS)),
+    ],
+)
+def test_numbers_of_any_kind_are_taken(energies: Any, voxels: Any) -> None:
+    showers = Showers(energies, voxels, TWO)
+    assert (showers.energies.dtype, showers.voxels.dtype) == (np.float64, np.float32)
+    assert showers == Showers([100, 200], ROWS, TWO)
+    assert showers.incident_energies is showers.energies
+    assert showers.layer_energies.tolist() == [[30, 30], [80, 100]]
+    assert showers.deposited.tolist() == [60, 180]
+
+
+def test_arrays_of_the_right_kind_are_not_copied() -> None:
+    energies, voxels = np.array([1.0, 2.0]), np.ones((2, 4), np.float32)
+    showers = Showers(energies, voxels, TWO)
+    assert np.shares_memory(showers.energies, energies)
+    assert np.shares_memory(showers.voxels, voxels)
+    assert np.shares_memory(showers[1:].voxels, voxels)
+
+
+@pytest.mark.parametrize(
+    ("energies", "voxels", "facts"),
+    [
+        ([100, 0], ROWS, ["incident energy of row 1", "0 MeV"]),
+        ([100, -1], ROWS, ["row 1", "-1 MeV"]),
+        ([np.nan, 1], ROWS, ["incident energy of row 0", "nan"]),
+        ([np.inf, 1], ROWS, ["incident energy of row 0", "inf"]),
+        ([1, 1], [[0, 0, 0, 0], [0, -2, 0, 0]], ["voxel 1 of row 1", "-2 MeV", "negative"]),
+        ([1, 1], [[0, 0, np.nan, 0], [0, 0, 0, 0]], ["voxel 2 of row 0", "nan"]),
+        ([1, 1], [[0, 0, 1e39, 0], [0, 0, 0, 0]], ["voxel 2 of row 0", "inf"]),  # beyond float32
+        ([1, 1], [[1, 2, 3], [1, 2, 3]], ["4 voxels", "3"]),
+        ([1, 1, 1], ROWS, ["(3,)", "(2, 4)"]),
+        (1, ROWS, ["()"]),
+        ([[1, 1]], ROWS, ["(1, 2)"]),
+        ([1, 1], [[1, 2, 3, 4], [1]], ["voxels"]),
+        (["a", "b"], ROWS, ["incident energies"]),
+        ([1, 1], None, ["voxels"]),
+        ([1, 1j], ROWS, ["incident energies", "complex"]),
+        ([1, 1], torch.ones(2, 4, requires_grad=True), ["voxels", "grad"]),
+    ],
+)
+def test_what_showers_cannot_be_is_said_by_name(energies: Any, voxels: Any, facts: list[str]) -> None:
+    with pytest.raises(CaloforgeError) as caught:
+        Showers(energies, voxels, TWO)
+    assert all(fact in str(caught.value) for fact in facts)
+    assert "\n" not in str(caught.value)
+
+
+def test_showers_are_chosen_by_number_slice_list_and_mask(small_showers: Showers) -> None:
+    assert len(small_showers[0]) == len(small_showers[np.int64(599)]) == len(small_showers[-1]) == 1
+    assert small_showers[-1] == small_showers[599] == small_showers[599:]
+    assert small_showers[[3, 1]].voxels.tolist() == small_showers.voxels[[3, 1]].tolist()
+    assert small_showers[small_showers.energies == 100] == small_showers[::3]
+    assert len(small_showers[[]]) == 0
+    assert small_showers[::-1].voxels.strides[0] > 0  # PyTorch takes no other
+    assert [len(one) for one in small_showers[:4]] == [1, 1, 1, 1]
+    assert list(small_showers[:2]) == [small_showers[0], small_showers[1]]
+
+
+@pytest.mark.parametrize("rows", [(0, 3), 1.5, [0.5], "first", True, [[0]], None, np.zeros((2, 2), int)])
+def test_other_choices_of_showers_are_refused(rows: Any, small_showers: Showers) -> None:
+    with pytest.raises((CaloforgeError, IndexError)) as caught:
+        small_showers[rows]
+    assert "shower" in str(caught.value)
+
+
+def test_no_such_shower(small_showers: Showers) -> None:
+    for row in (600, -601):
+        with pytest.raises(IndexError, match=str(row)):
+            small_showers[row]
+
+
+def test_equality_is_of_values_and_geometry(small_showers: Showers) -> None:
+    again = Showers(small_showers.energies.copy(), small_showers.voxels.copy(), small_showers.geometry, {"seed": 1})
+    assert again == small_showers
+    assert again != small_showers[:-1]
+    assert again != Showers(2 * again.energies, again.voxels, again.geometry)
+    assert Showers([1], [[1, 2]], Geometry("a", (Layer(0, (0, 1, 2)),))) != Showers(
+        [1], [[1, 2]], Geometry("a", (Layer(0, (0, 1, 3)),))
+    )
+    assert again != "showers"
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(again)
+
+
+def test_a_representation_fits_a_line(small_showers: Showers) -> None:
+    assert repr(small_showers) == "Showers(600 showers, 100 MeV … 400 MeV, 13 voxels in 3 layers of 'small')"
+    assert "1 shower, 100 MeV, 13 voxels" in repr(small_showers[0])
+    assert "0 showers, 13 voxels" in repr(small_showers[:0])
+
+
+def test_values_that_no_file_may_have_are_not_written(tmp_path: Path) -> None:
+    broken = Showers.unchecked(np.ones(1), np.full((1, 4), np.nan, np.float32), TWO)
+    with pytest.raises(CaloforgeError, match="voxel 0 of row 0"):
+        broken.write(tmp_path / "s.h5")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plot_of_one_shower(small_showers: Showers) -> None:
+    assert small_showers.plot(-1).axes
+    with pytest.raises(IndexError):
+        small_showers.plot(600)

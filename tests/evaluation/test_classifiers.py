@@ -46,7 +46,7 @@ def gaussian(shift: float, n: int, seed: int) -> Showers:
     """Unit Gaussians in five dimensions, the first one moved by `shift` (some below 0: no physics)."""
     voxels = np.random.default_rng(seed).standard_normal((n, 5))
     voxels[:, 0] += shift
-    return Showers(np.full(n, 100.0), voxels.astype(np.float32), LINE)
+    return Showers.unchecked(np.full(n, 100.0), voxels.astype(np.float32), LINE)
 
 
 def made_up(geometry: Geometry, n: int) -> Showers:

@@ -1,4 +1,4 @@
-"""What a shower file looks like inside: the challenge's layout, CaloGAN's, and the checks of both.
+"""What a shower file looks like inside: the challenge's layout and CaloGAN's.
 
 The challenge's: `incident_energies` (N, 1) and `showers` (N, V), both MeV. CaloGAN's own: `energy` (N, 1) in GeV
 and one image per layer, `layer_0` (N, 3, 96), `layer_1` (N, 12, 12), `layer_2` (N, 12, 6) in MeV.
@@ -15,7 +15,7 @@ from caloforge.errors import CaloforgeError
 
 
 def reject(path: Path, reason: str) -> CaloforgeError:
-    """The error that says of the file at `path` what `reason` says."""
+    """An error about the file at `path`."""
     return CaloforgeError(f"{path}: {reason}")
 
 
@@ -60,7 +60,7 @@ class ChallengeLayout:
 
 
 class CaloganLayout:
-    """Rows of `energy` (GeV, handed out in MeV) and of `layer_k` images (MeV), flattened side by side."""
+    """Rows of `energy` (GeV, returned in MeV) and of `layer_k` images (MeV), flattened and concatenated."""
 
     name = "calogan"
 
@@ -88,26 +88,3 @@ class CaloganLayout:
     def voxels(self, start: int, stop: int) -> np.ndarray:
         parts = [np.asarray(layer[start:stop], dtype=np.float32) for layer in self._layers]
         return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
-
-
-def check_energies(energies: np.ndarray, start: int, path: Path) -> None:
-    """Raise for an incident energy that is not finite and above zero, naming its row in the file."""
-    bad = ~(np.isfinite(energies) & (energies > 0))
-    if bad.any():
-        row = int(np.argmax(bad))
-        value = energies[row]
-        word = "not above zero" if np.isfinite(value) else "not finite"
-        raise reject(path, f"incident energy of row {start + row} is {value:g} MeV, {word}")
-
-
-def check_voxels(voxels: np.ndarray, start: int, path: Path) -> None:
-    """Raise for a voxel that is not finite or is negative, naming its row in the file."""
-    # The minimum is NaN if any value is, and the maximum catches +inf: two passes instead of a mask per test.
-    low, high = voxels.min(initial=0.0), voxels.max(initial=0.0)
-    if low >= 0 and np.isfinite(high):
-        return
-    bad = ~(np.isfinite(voxels) & (voxels >= 0))
-    row, voxel = (int(k) for k in np.unravel_index(np.argmax(bad), bad.shape))
-    value = voxels[row, voxel]
-    word = "negative" if np.isfinite(value) else "not finite"
-    raise reject(path, f"voxel {voxel} of row {start + row} is {value:g} MeV, {word}")

@@ -4,72 +4,180 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, geometry_of_voxel_count, load_geometry
-from caloforge.showers.layouts import CaloganLayout, ChallengeLayout, check_energies, check_voxels, reject
+from caloforge.showers.checks import as_numbers, check_energies, check_voxels
+from caloforge.showers.layouts import CaloganLayout, ChallengeLayout, reject
 from caloforge.showers.writing import ShowerWriter
+from caloforge.units import count, format_energy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 CHUNK_VALUES = 16_000_000
 """Voxel values per chunk when the caller names no chunk size (64 MB as float32)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Showers:
     """N showers in one geometry.
 
+    Lists, tensors and arrays of other types are converted. `showers[k]`, a slice, an index array or a mask give
+    `Showers` again, and iterating gives one shower at a time. Two are equal if their energies, voxels and geometries
+    are; attributes are not compared.
+
+    >>> from caloforge import Geometry, Layer, Showers
+    >>> geometry = Geometry("toy", (Layer(0, (0, 10, 20), n_alpha=1), Layer(1, (0, 40), n_alpha=2)))
+    >>> showers = Showers([100, 200], [[20, 10, 30, 0], [50, 30, 40, 60]], geometry)
+    >>> showers
+    Showers(2 showers, 100 MeV … 200 MeV, 4 voxels in 2 layers of 'toy')
+    >>> showers.layer_energies
+    array([[ 30.,  30.],
+           [ 80., 100.]])
+
     Args:
-        energies: (N,) incident energies in MeV, above zero.
-        voxels: (N, V) deposited energies in MeV, not negative.
+        incident_energies: (N,) incident energies in MeV, above zero; float64.
+        voxels: (N, V) deposited energies in MeV, not negative; float32.
         geometry: the voxels' description, with V voxels.
         attributes: provenance and other remarks, as in an HDF5 file's attributes.
 
     Raises:
-        CaloforgeError: shapes do not fit each other or the geometry.
+        CaloforgeError: shapes do not fit each other or the geometry, or a value is NaN, infinite or out of range.
     """
 
-    energies: np.ndarray
+    incident_energies: np.ndarray
     voxels: np.ndarray
     geometry: Geometry
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        if self.energies.ndim != 1 or self.voxels.ndim != 2 or len(self.energies) != len(self.voxels):
+    def __init__(
+        self,
+        incident_energies: ArrayLike,
+        voxels: ArrayLike,
+        geometry: Geometry,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> None:
+        energies = as_numbers(incident_energies, np.float64, "incident energies")
+        cells = as_numbers(voxels, np.float32, "voxels")
+        if energies.ndim == 2 and energies.shape[1] == 1:
+            energies = energies[:, 0]
+        if energies.ndim != 1 or cells.ndim != 2 or len(energies) != len(cells):
             raise CaloforgeError(
-                f"showers need energies (N,) and voxels (N, V), not {self.energies.shape} and {self.voxels.shape}"
+                f"showers need incident energies (N,) and voxels (N, V), not {energies.shape} and {cells.shape}"
             )
-        if self.voxels.shape[1] != self.geometry.n_voxels:
+        if cells.shape[1] != geometry.n_voxels:
             raise CaloforgeError(
-                f"geometry '{self.geometry.name}' has {self.geometry.n_voxels} voxels, the showers have "
-                f"{self.voxels.shape[1]}"
+                f"geometry '{geometry.name}' has {geometry.n_voxels} voxels, the showers have {cells.shape[1]}"
             )
+        check_energies(energies)
+        check_voxels(cells)
+        self._set(energies, cells, geometry, attributes or {})
+
+    def _set(self, energies: np.ndarray, voxels: np.ndarray, geometry: Geometry, attributes: Mapping[str, Any]) -> None:
+        for name, value in zip(
+            ("incident_energies", "voxels", "geometry", "attributes"),
+            (energies, voxels, geometry, attributes),
+            strict=True,
+        ):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def unchecked(
+        cls, energies: np.ndarray, voxels: np.ndarray, geometry: Geometry, attributes: Mapping[str, Any] | None = None
+    ) -> Showers:
+        """Showers whose values were checked before, or are not to be: energies (N,) float64, voxels (N, V) float32."""
+        showers = cls.__new__(cls)
+        showers._set(energies, voxels, geometry, attributes or {})
+        return showers
+
+    @property
+    def energies(self) -> np.ndarray:
+        """The same as `incident_energies`."""
+        return self.incident_energies
 
     def __len__(self) -> int:
-        return len(self.energies)
+        return len(self.incident_energies)
 
-    def __getitem__(self, rows: slice | np.ndarray) -> Showers:
-        """The showers at `rows` (slice, index array or boolean mask)."""
-        return Showers(self.energies[rows], self.voxels[rows], self.geometry, self.attributes)
+    def __getitem__(self, rows: int | slice | Sequence[int] | np.ndarray) -> Showers:
+        """The showers at `rows`: one number, a slice, or a list or array of numbers or of a boolean for each shower.
+
+        Raises:
+            IndexError: there is no such shower.
+            CaloforgeError: `rows` is something else.
+        """
+        if isinstance(rows, int | np.integer) and not isinstance(rows, bool):
+            number = int(rows)
+            if not -len(self) <= number < len(self):
+                raise IndexError(f"there is no shower {number}; there are {len(self)}")
+            rows = slice(number, number + 1 or None)
+        elif not isinstance(rows, slice):
+            several = isinstance(rows, tuple)  # as in showers[0, 3]
+            rows = np.asarray(rows) if len(np.atleast_1d(np.asarray(rows))) else np.empty(0, dtype=int)
+            if several or rows.ndim != 1 or rows.dtype.kind not in "iub":
+                raise CaloforgeError(
+                    "showers are chosen by a number, a slice, a list of numbers or a mask of one boolean per shower; "
+                    "for single voxels, index showers.voxels"
+                )
+        energies, voxels = (np.ascontiguousarray(part[rows]) for part in (self.incident_energies, self.voxels))
+        return Showers.unchecked(energies, voxels, self.geometry, self.attributes)
+
+    def __iter__(self) -> Iterator[Showers]:
+        return (self[row] for row in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Showers):
+            return NotImplemented
+        return (
+            self.geometry == other.geometry
+            and np.array_equal(self.incident_energies, other.incident_energies)
+            and np.array_equal(self.voxels, other.voxels)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        energies = self.incident_energies
+        between = (
+            (format_energy(float(e)) for e in dict.fromkeys((energies.min(), energies.max()))) if len(self) else ()
+        )
+        facts = [count(len(self), "shower"), *filter(None, [" … ".join(between)])]
+        voxels, layers = count(self.geometry.n_voxels, "voxel"), count(self.geometry.n_layers, "layer")
+        return f"Showers({', '.join(facts)}, {voxels} in {layers} of '{self.geometry.name}')"
 
     @property
     def deposited(self) -> np.ndarray:
         """(N,) deposited energy E_dep in MeV, summed in float64."""
         return self.voxels.sum(axis=1, dtype=np.float64)
 
+    @property
+    def layer_energies(self) -> np.ndarray:
+        """(N, L) energy in each layer in MeV, front to back, summed in float64."""
+        sums = [self.voxels[:, part].sum(axis=1, dtype=np.float64) for part in self.geometry.slices]
+        return np.stack(sums, axis=1)
+
     def layer(self, layer_id: int) -> np.ndarray:
         """(N, rows, columns) images of the layer with the detector's number `layer_id`, MeV."""
         position = self.geometry.layer_ids.index(self.geometry.layer(layer_id).id)
         part = self.voxels[:, self.geometry.slices[position]]
         return part.reshape(len(self), *self.geometry.layers[position].shape)
+
+    def plot(self, index: int = 0) -> Figure:
+        """Shower number `index` as images, layer by layer (see `caloforge.plots.shower`)."""
+        from caloforge import plots
+
+        one = self[index]
+        return plots.shower(self.geometry, one.voxels[0], float(one.incident_energies[0]))
 
     @classmethod
     def read(
@@ -89,9 +197,14 @@ class Showers:
         attributes: Mapping[str, Any] | None = None,
         compression: int = 1,
     ) -> None:
-        """Write the challenge's HDF5 layout, whole or not at all (see `ShowerWriter`)."""
+        """Write the challenge's HDF5 layout, complete or not at all (see `ShowerWriter`).
+
+        Raises:
+            CaloforgeError: the file cannot be written, or an untrained model has put a NaN or a negative voxel here.
+        """
+        check_voxels(self.voxels)
         with ShowerWriter(path, self.geometry, {**self.attributes, **(attributes or {})}, compression) as out:
-            out.append(self.energies, self.voxels)
+            out.append(self.incident_energies, self.voxels)
 
 
 class ShowerFile(AbstractContextManager["ShowerFile"]):
@@ -216,7 +329,7 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
             raise self._damaged(error) from None
         check_energies(energies, start, self.path)
         check_voxels(voxels, start, self.path)
-        return Showers(energies, voxels, self.geometry, self.attributes)
+        return Showers.unchecked(energies, voxels, self.geometry, self.attributes)
 
     def chunks(self, size: int | None = None) -> Iterator[Showers]:
         """All showers in file order, `size` at a time (by default so many that a chunk takes 64 MB)."""
