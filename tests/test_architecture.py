@@ -179,11 +179,16 @@ def test_evaluation_needs_no_model() -> None:
 def test_public_names() -> None:
     assert caloforge.__all__ == [
         "__version__",
+        "Callback",
         "CaloforgeError",
+        "Chart",
         "Compose",
+        "Estimate",
         "Geometry",
         "Layer",
+        "Metric",
         "Report",
+        "Section",
         "ShowerModel",
         "Showers",
         "Simulator",
@@ -192,6 +197,12 @@ def test_public_names() -> None:
         "fit",
         "generate",
         "load_geometry",
+        "metric",
+        "observable",
+        "observables",
+        "register_classifier_test",
+        "sample",
+        "train",
     ]
     for name in caloforge.__all__:
         assert getattr(caloforge, name) is not None

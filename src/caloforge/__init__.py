@@ -1,7 +1,13 @@
-"""caloforge: fast calorimeter showers from learned generators.
+"""caloforge: fast calorimeter showers from generative models.
 
-Six nouns: `Geometry`, `Showers`, `Transform`, `ShowerModel`, `Simulator`, `Report`; two verbs: `fit` trains a
-model, `generate` makes showers. Names are imported on first use, so that `import caloforge` stays cheap.
+    import caloforge as cf
+
+    train, test = cf.sample("train"), cf.sample("test")          # Geant4 photons in the package
+    run = cf.train("flagship-demo", train)                       # a `Simulator`
+    generated = run.generate(test.incident_energies, seed=1)     # `Showers`
+    report = cf.evaluate(generated, test)                        # a `Report`
+
+Names are imported on first use, so that `import caloforge` stays fast.
 """
 
 from __future__ import annotations
@@ -13,7 +19,15 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from caloforge.errors import CaloforgeError as CaloforgeError
+    from caloforge.evaluation import observables as observables
+    from caloforge.evaluation.classifiers.base import register as register_classifier_test
+    from caloforge.evaluation.estimates import Estimate as Estimate
     from caloforge.evaluation.evaluate import evaluate as evaluate
+    from caloforge.evaluation.metrics.base import Chart as Chart
+    from caloforge.evaluation.metrics.base import Metric as Metric
+    from caloforge.evaluation.metrics.base import Section as Section
+    from caloforge.evaluation.metrics.base import metric as metric
+    from caloforge.evaluation.observables import observable as observable
     from caloforge.evaluation.report.report import Report as Report
     from caloforge.geometry import Geometry as Geometry
     from caloforge.geometry import Layer as Layer
@@ -22,16 +36,24 @@ if TYPE_CHECKING:
     from caloforge.showers import Showers as Showers
     from caloforge.simulator import Simulator as Simulator
     from caloforge.simulator import generate as generate
+    from caloforge.sources.sample import sample as sample
+    from caloforge.training import Callback as Callback
     from caloforge.training import fit as fit
+    from caloforge.training import train as train
     from caloforge.transforms import Compose as Compose
     from caloforge.transforms import Transform as Transform
 
 _HOME = {
+    "Callback": "training",
     "CaloforgeError": "errors",
+    "Chart": "evaluation.metrics.base",
     "Compose": "transforms",
+    "Estimate": "evaluation.estimates",
     "Geometry": "geometry",
     "Layer": "geometry",
+    "Metric": "evaluation.metrics.base",
     "Report": "evaluation.report.report",
+    "Section": "evaluation.metrics.base",
     "ShowerModel": "models.base",
     "Showers": "showers",
     "Simulator": "simulator",
@@ -40,14 +62,29 @@ _HOME = {
     "fit": "training",
     "generate": "simulator",
     "load_geometry": "geometry",
+    "metric": "evaluation.metrics.base",
+    "observable": "evaluation.observables",
+    "register_classifier_test": "evaluation.classifiers.base",
+    "sample": "sources.sample",
+    "train": "training",
 }
+"""Public name → module of the package that it comes from."""
 
-__all__ = ["__version__", *sorted(_HOME)]
+_MODULES = {"observables": "evaluation.observables"}
+"""Public name → module of the package that it is."""
+
+_OTHER_NAMES = {"register_classifier_test": "register"}
+"""Public name → name in its module, where they differ."""
+
+__all__ = ["__version__", *sorted((*_HOME, *_MODULES))]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        return getattr(importlib.import_module(f"caloforge.{_HOME[name]}"), name)
+        module = importlib.import_module(f"caloforge.{_HOME[name]}")
+        return getattr(module, _OTHER_NAMES.get(name, name))
+    if name in _MODULES:
+        return importlib.import_module(f"caloforge.{_MODULES[name]}")
     raise AttributeError(f"module 'caloforge' has no attribute '{name}'")
 
 

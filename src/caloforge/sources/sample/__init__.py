@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from caloforge.errors import CaloforgeError
+from caloforge.showers import Showers
 
 FILES = {"train": "photons-train.h5", "test": "photons-test.h5"}
 
@@ -21,3 +22,20 @@ def sample_path(part: str) -> Path:
     if part not in FILES:
         raise CaloforgeError(f"the embedded sample has no part '{part}'; it has {', '.join(FILES)}")
     return Path(__file__).parent / FILES[part]
+
+
+def sample(part: str, stop: int | None = None) -> Showers:
+    """Geant4 photon showers of the package, in memory: 8 000 in `train`, 4 000 in `test`.
+
+    >>> from caloforge import sample
+    >>> sample("test", stop=3)
+    Showers(3 showers, 256 MeV … 1.024 GeV, 368 voxels in 5 layers of 'ds1-photons')
+
+    Args:
+        part: `train` or `test`.
+        stop: at most so many showers.
+
+    Raises:
+        CaloforgeError: there is no such part.
+    """
+    return Showers.read(sample_path(part), stop=stop)
