@@ -200,7 +200,6 @@ def test_public_names() -> None:
         "metric",
         "observable",
         "observables",
-        "register_classifier_test",
         "sample",
         "train",
     ]

@@ -20,7 +20,6 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from caloforge.errors import CaloforgeError as CaloforgeError
     from caloforge.evaluation import observables as observables
-    from caloforge.evaluation.classifiers.base import register as register_classifier_test
     from caloforge.evaluation.estimates import Estimate as Estimate
     from caloforge.evaluation.evaluate import evaluate as evaluate
     from caloforge.evaluation.metrics.base import Chart as Chart
@@ -64,7 +63,6 @@ _HOME = {
     "load_geometry": "geometry",
     "metric": "evaluation.metrics.base",
     "observable": "evaluation.observables",
-    "register_classifier_test": "evaluation.classifiers.base",
     "sample": "sources.sample",
     "train": "training",
 }
@@ -73,16 +71,12 @@ _HOME = {
 _MODULES = {"observables": "evaluation.observables"}
 """Public name → module of the package that it is."""
 
-_OTHER_NAMES = {"register_classifier_test": "register"}
-"""Public name → name in its module, where they differ."""
-
 __all__ = ["__version__", *sorted((*_HOME, *_MODULES))]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
-        module = importlib.import_module(f"caloforge.{_HOME[name]}")
-        return getattr(module, _OTHER_NAMES.get(name, name))
+        return getattr(importlib.import_module(f"caloforge.{_HOME[name]}"), name)
     if name in _MODULES:
         return importlib.import_module(f"caloforge.{_MODULES[name]}")
     raise AttributeError(f"module 'caloforge' has no attribute '{name}'")

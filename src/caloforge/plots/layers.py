@@ -199,7 +199,6 @@ def ratio(generated: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
     A voxel that only one sample reaches is as far off as can be, and shall look so.
     """
-    either = (generated > 0) | (reference > 0)
-    smallest = np.finfo(np.float64).tiny
-    divided = np.asarray(generated, dtype=np.float64) / np.maximum(reference, smallest)
-    return np.where(either, np.clip(divided, 1e-3, 1e3), np.nan)
+    first, second = (np.asarray(part, dtype=np.float64) for part in (generated, reference))
+    beyond = np.where(first > 0, 1e3, np.nan)  # where the reference has no energy
+    return np.clip(np.divide(first, second, out=beyond, where=second > first / 1e3), 1e-3, 1e3)

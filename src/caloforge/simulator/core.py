@@ -122,8 +122,7 @@ class Simulator:
         """(N,) incident energies in MeV → N showers in memory (see `stream`)."""
         parts = list(self.stream(energies, seed, batch_size, engine))
         voxels = np.concatenate([part.voxels for part in parts])
-<<<<<<< HEAD
-        return Showers(np.asarray(energies, dtype=np.float64), voxels, self.geometry, parts[0].attributes)
+        return Showers.unchecked(np.asarray(energies, dtype=np.float64), voxels, self.geometry, parts[0].attributes)
 
     def attributes(self, seed: int, batch_size: int, engine: Engine) -> dict[str, str | int | float]:
         """The attributes of generated showers, in memory and in files: provenance, and how they were generated.
@@ -147,9 +146,6 @@ class Simulator:
         weights = {f"model.{k}": v.contiguous() for k, v in self.model.state_dict().items()}
         weights |= {f"transforms.{k}": v.contiguous() for k, v in self.transforms.state_dict().items()}
         return pack(weights)
-=======
-        return Showers.unchecked(np.asarray(energies, dtype=np.float64), voxels, self.geometry)
->>>>>>> 656ef19 (Showers from lists, one shower by its number, equality, checks as in files; incident_energies, layer_energies, plot)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the simulator into `folder`, which is created if needed."""
