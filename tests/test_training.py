@@ -12,15 +12,16 @@ from torch import Tensor
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import ShowerModel
 from caloforge.models.caloman import CaloMan
+from caloforge.models.dataset import Pair
 from caloforge.training import Callback, Trainer, TrainingSettings, choose_device, derived_seed, fit, loop
 from own_model import GaussianPerFeature
 
 
-def _data(n: int = 300) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _data(n: int = 300) -> tuple[Pair, Pair]:
     generator = torch.Generator().manual_seed(0)
     c = torch.rand(n + 60, 1, generator=generator)
     x = c + 0.3 * torch.randn(n + 60, 4, generator=generator)
-    return x[:n], c[:n], x[n:], c[n:]
+    return (x[:n], c[:n]), (x[n:], c[n:])
 
 
 def _caloman() -> CaloMan:
@@ -132,8 +133,7 @@ def test_best_epoch_of_a_metric_is_kept_and_patience_stops() -> None:
 def test_learns_the_known_answer() -> None:
     """x = c + 0.3 noise: slope 1, offset 0, standard deviation 0.3."""
     model = GaussianPerFeature(4, 1)
-    x, c, x_valid, c_valid = _data(2000)
-    fit(model, x, c, x_valid, c_valid, _settings(epochs=30, batch_size=32, stages={}, schedule="cosine"))
+    fit(model, *_data(2000), _settings(epochs=30, batch_size=32, stages={}, schedule="cosine"))
     with torch.no_grad():
         probe = torch.tensor([[0.25], [0.75]])
         torch.testing.assert_close(model.mean(probe), probe.expand(2, 4), atol=0.03, rtol=0)

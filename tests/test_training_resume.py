@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from caloforge.geometry import Geometry
 from caloforge.models.base import ShowerModel
 from caloforge.models.cascade import Cascade
+from caloforge.models.dataset import Pair
 from caloforge.models.flow_matching import FlowMatching
 from caloforge.showers import Showers
 from caloforge.training import Callback, Trainer, TrainingSettings, fit, loop
@@ -61,7 +61,7 @@ class _Resumed(Callback):
 
 
 def _resumed_equals_uninterrupted(
-    make: Make, data: tuple[Tensor, Tensor, Tensor, Tensor], stage: str, epochs: int, checkpoint: Path
+    make: Make, data: tuple[Pair, Pair], stage: str, epochs: int, checkpoint: Path
 ) -> None:
     def made(seed: int) -> ShowerModel:
         torch.manual_seed(seed)
@@ -93,7 +93,7 @@ def test_flow_matching_stopped_in_its_student(epochs: int, tmp_path: Path) -> No
     generator = torch.Generator().manual_seed(0)
     c = torch.rand(240, 1, generator=generator)
     x = c + 0.3 * torch.randn(240, 3, generator=generator)
-    data = x[:200], c[:200], x[200:], c[200:]
+    data = (x[:200], c[:200]), (x[200:], c[200:])
     _resumed_equals_uninterrupted(lambda: FlowMatching(3, 1, **TINY), data, "student", epochs, tmp_path / "c.pt")
 
 
@@ -109,5 +109,5 @@ def test_cascade_stopped_in_a_student(
 
     x = torch.from_numpy(small_showers.voxels)[:240]
     c = torch.from_numpy(small_showers.energies).float()[:240, None]
-    data = x[:200], c[:200], x[200:], c[200:]
+    data = (x[:200], c[:200]), (x[200:], c[200:])
     _resumed_equals_uninterrupted(make, data, stage, epochs, tmp_path / "c.pt")

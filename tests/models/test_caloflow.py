@@ -12,6 +12,8 @@ from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.models.base import n_parameters
 from caloforge.models.caloflow import CaloFlow
+from caloforge.models.dataset import ShowerDataset
+from caloforge.models.stages import Batch, StageSettings
 from caloforge.networks.made import AutoregressiveSpline
 from caloforge.training import Callback, Trainer, TrainingSettings, fit, load_recipe
 
@@ -97,10 +99,9 @@ def test_layers_without_energy_and_layers_of_one_voxel(settings: dict[str, Any])
     x[20:, 0], x[30:, 6] = 5.0, 2.0
     c = torch.full((40, 1), 50.0)
     for stage in model.stages():
-        if stage.fit is not None:
-            stage.fit(x, c)
-        view = x if stage.view is None else stage.view(x, c)
-        assert torch.isfinite(stage.loss(view, c)).all()
+        data = ShowerDataset.of(x, c)
+        stage.fit(data)
+        assert torch.isfinite(stage.loss(*stage.prepare(data).take(slice(None)))).all()
     with torch.no_grad():
         sample = model.sample(c, torch.Generator().manual_seed(0))
     assert torch.isfinite(sample).all()
@@ -185,14 +186,16 @@ def test_student_with_the_perfect_weights_has_no_loss() -> None:
     stage = model.stages()[2]
     before = stage.loss(x, c)
     assert before.shape == (32,)
-    stage.fit(x, c)  # type: ignore[misc]
+    stage.fit(ShowerDataset.of(x, c))
     assert stage.loss(x, c).max() < 1e-5 < before.min()
 
 
 def test_the_students_training_leaves_the_teacher_alone() -> None:
     model = _tiny([_ring(0, 6)], student=True)
     stage = model.stages()[2]
-    stage.loss(10 * torch.rand(32, 6), torch.full((32, 1), 100.0)).sum().backward()
+    batch = Batch(10 * torch.rand(32, 6), torch.full((32, 1), 100.0), 0)
+    losses = stage.step(batch, stage.optimizers(StageSettings(epochs=1, batch_size=32, learning_rate=1e-3)))
+    torch.testing.assert_close(losses["loss"], (losses["x_loss"] + losses["z_loss"]) / 2)
     assert all(p.grad is None for p in [*model.shapes.parameters(), *model.outer.parameters()])
     assert all(p.requires_grad for p in model.shapes.parameters())
     assert model.shapes.training
@@ -211,10 +214,11 @@ def test_sampler_chooses_who_makes_the_shapes() -> None:
 
 def test_energy_scale_from_the_training_set() -> None:
     x, c = torch.tensor([[30.0, 10.0], [100.0, 50.0]]), torch.tensor([[100.0], [100.0]])
-    assert CaloFlow.settings_from_data({"energy_scale": "auto"}, x, c)["energy_scale"] == pytest.approx(1.5)
-    assert CaloFlow.settings_from_data({"energy_scale": 1.0}, x, c)["energy_scale"] == 1.0
+    data = ShowerDataset.of(x, c)
+    assert CaloFlow.settings_from_data({"energy_scale": "auto"}, data)["energy_scale"] == pytest.approx(1.5)
+    assert CaloFlow.settings_from_data({"energy_scale": 1.0}, data)["energy_scale"] == 1.0
     with pytest.raises(CaloforgeError, match="no training shower deposits any energy"):
-        CaloFlow.settings_from_data({"energy_scale": "auto"}, 0 * x, c)
+        CaloFlow.settings_from_data({"energy_scale": "auto"}, ShowerDataset.of(0 * x, c))
 
 
 @pytest.mark.parametrize(
@@ -257,12 +261,12 @@ def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.Monkey
         return _tiny([_ring(0, 2), _ring(1, 1)], student=True, standardise=True, marginals=True)
 
     whole = model()
-    fit(whole, x, c, x, c, settings)
+    fit(whole, (x, c), (x, c), settings)
     for after in (2, 4, 6):
         with pytest.raises(KeyboardInterrupt):
-            fit(model(), x, c, x, c, settings, checkpoint=tmp_path / "c.pt", callbacks=[Stop(after)])
+            fit(model(), (x, c), (x, c), settings, checkpoint=tmp_path / "c.pt", callbacks=[Stop(after)])
         resumed = model()
-        fit(resumed, x, c, x, c, settings, checkpoint=tmp_path / "c.pt", resume=True)
+        fit(resumed, (x, c), (x, c), settings, checkpoint=tmp_path / "c.pt", resume=True)
         for name, value in whole.state_dict().items():
             assert torch.equal(value, resumed.state_dict()[name]), name
 
@@ -271,6 +275,6 @@ def test_the_learning_rate_is_halved_after_the_epochs_named() -> None:
     model = _tiny([_ring(0, 2)])
     x, c = 40 * torch.rand(32, 2), torch.full((32, 1), 100.0)
     settings = TrainingSettings(epochs=4, batch_size=16, learning_rate=1e-3, halve_after=[1, 3], device="cpu")
-    log = fit(model, x, c, x, c, settings)
+    log = fit(model, (x, c), (x, c), settings)
     rates = [record["learning_rate"] for record in log if record["stage"] == "shapes"]
     assert rates == [1e-3, 5e-4, 5e-4, 2.5e-4]

@@ -11,6 +11,7 @@ from caloforge.configured import checked_settings
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import n_parameters
 from caloforge.models.caloman import VAE, CaloMan
+from caloforge.models.dataset import ShowerDataset
 from caloforge.networks.residual import mlp
 
 
@@ -42,9 +43,10 @@ def test_codes_are_scaled_by_their_largest_element_in_training() -> None:
     model = CaloMan(6, 1, latent_dim=2, hidden=[8])
     x, c = torch.rand(100, 6), torch.rand(100, 1)
     stage = model.stages()[1]
+    data = ShowerDataset.of(x, c)
     with torch.no_grad():
-        stage.fit(x, c)
-        codes = stage.view(x, c)
+        stage.fit(data)
+    codes, _ = stage.prepare(data).take(slice(None))
     assert codes.abs().max().item() == pytest.approx(1.0)
     torch.testing.assert_close(codes * model.scale, model.autoencoder.encode(x, c[:, :0])[0])
 
@@ -53,12 +55,13 @@ def test_the_flow_starts_where_codes_and_noise_agree() -> None:
     """`data`: noise of the training codes has mean 0 and width 1 from the first step; `identity`: it does not."""
     torch.manual_seed(0)
     x, c = 0.01 * torch.rand(500, 6), torch.rand(500, 1)
+    data = ShowerDataset.of(x, c)
     for start, agrees in (("data", True), ("identity", False)):
         model = CaloMan(6, 1, latent_dim=3, hidden=[8], flow_start=start)
         stage = model.stages()[1]
         with torch.no_grad():
-            stage.fit(x, c)
-            z, _ = model.density(stage.view(x, c), c)
+            stage.fit(data)
+            z, _ = model.density(*stage.prepare(data).take(slice(None)))
         close = bool((z.std(dim=0) - 1).abs().max() < 0.2 and z.mean(dim=0).abs().max() < 0.2)
         assert close == agrees
 
@@ -70,12 +73,14 @@ def test_a_standardised_encoder_does_not_see_the_scale_of_the_features() -> None
     for factor in (1.0, 1e-3):
         torch.manual_seed(1)
         model = CaloMan(6, 1, latent_dim=2, hidden=[8], standardised_encoder=True)
-        model.stages()[0].fit(factor * x, c)
+        model.stages()[0].fit(ShowerDataset.of(factor * x, c))
         with torch.no_grad():
             means.append(model.codes(factor * x, c))
     torch.testing.assert_close(means[0], means[1], rtol=1e-3, atol=1e-4)
-    assert model.stages()[0].fit is not None
-    assert CaloMan(6, 1, latent_dim=2).stages()[0].fit is None  # as published
+    published = CaloMan(6, 1, latent_dim=2)
+    before = {name: value.clone() for name, value in published.state_dict().items()}
+    published.stages()[0].fit(ShowerDataset.of(x, c))  # sees the features as they are
+    assert all(torch.equal(value, before[name]) for name, value in published.state_dict().items())
 
 
 def test_decoding_is_deterministic_and_the_only_randomness_is_the_noise() -> None:
@@ -101,9 +106,10 @@ def test_density_on_the_manifold_of_a_linear_decoder() -> None:
 def test_auto_takes_the_intrinsic_dimension_of_the_training_set() -> None:
     generator = torch.Generator().manual_seed(4)
     x = torch.randn(2000, 5, generator=generator) @ torch.randn(5, 60, generator=generator)
-    settings = CaloMan.settings_from_data({"latent_dim": "auto"}, x, torch.rand(2000, 1))
+    data = ShowerDataset.of(x, torch.rand(2000, 1))
+    settings = CaloMan.settings_from_data({"latent_dim": "auto"}, data)
     assert settings["latent_dim"] == 5
-    assert CaloMan.settings_from_data({"latent_dim": 12}, x, x)["latent_dim"] == 12
+    assert CaloMan.settings_from_data({"latent_dim": 12}, data)["latent_dim"] == 12
 
 
 @pytest.mark.parametrize(

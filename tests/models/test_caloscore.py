@@ -163,7 +163,7 @@ def test_learns_means_widths_and_the_condition() -> None:
         4, network="mlp", width=48, blocks=2, embedding=32, standardise="each", predicts="velocity", steps=60
     )
     settings = TrainingSettings(epochs=25, batch_size=100, learning_rate=3e-3, schedule="cosine", device="cpu")
-    fit(model, x, c, x[:100], c[:100], settings)
+    fit(model, (x, c), (x[:100], c[:100]), settings)
     with torch.no_grad():
         made = model.sample(c, generator)
     torch.testing.assert_close(made.mean(dim=0), x.mean(dim=0), atol=0.05, rtol=0)

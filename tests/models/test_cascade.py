@@ -39,7 +39,7 @@ def fitted(small_geometry: Geometry, small_showers: Showers) -> Cascade:
     model = _small(small_geometry)
     x, c = _tensors(small_showers)
     settings = TrainingSettings(epochs=1, batch_size=100, learning_rate=1e-3, device="cpu")
-    fit(model, x[:500], c[:500], x[500:], c[500:], settings)
+    fit(model, (x[:500], c[:500]), (x[500:], c[500:]), settings)
     return model
 
 
@@ -59,7 +59,7 @@ def test_learns_what_depends_on_what(small_geometry: Geometry) -> None:
     settings = TrainingSettings(
         epochs=12, batch_size=256, learning_rate=3e-3, schedule="cosine", device="cpu", ema=0.99
     )
-    fit(model, *_law(small_geometry, 4000, 1), *_law(small_geometry, 500, 2), settings)
+    fit(model, _law(small_geometry, 4000, 1), _law(small_geometry, 500, 2), settings)
     with torch.no_grad():
         x = model.sample(torch.full((4000, 1), 100.0), torch.Generator().manual_seed(1))
     assert x.sum(dim=1).mean().item() == pytest.approx(90, abs=0.5)

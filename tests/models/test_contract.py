@@ -12,6 +12,8 @@ from caloforge.configured import settings_schema, wants_geometry
 from caloforge.geometry import Geometry
 from caloforge.models import MODELS
 from caloforge.models.base import LatentModel, ShowerModel
+from caloforge.models.dataset import ShowerDataset
+from caloforge.models.stages import Batch, StageSettings
 from caloforge.simulator import Simulator
 from caloforge.training import TrainingSettings, fit
 from caloforge.transforms import build_transforms
@@ -36,6 +38,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "wgan_gp": {"channels": [4, 8, 8], "embedding": 8, "noise_numbers": 6},
 }
 """Settings that make each model small; a registered model without an entry fails the first test."""
+
+SETTINGS = StageSettings(epochs=1, batch_size=32, learning_rate=1e-3)
 
 ON_VOXELS = {"caloflow", "cascade"}
 """Models whose features are the voxels in MeV, one per voxel of the geometry."""
@@ -84,9 +88,9 @@ def test_gradient_reaches_every_parameter(kind: str, small_geometry: Geometry) -
     x, c = _batch(_features(kind, small_geometry))
     reached: set[int] = set()
     for stage in model.stages():
-        view = x if stage.view is None else stage.view(x, c).detach()
+        prepared = stage.prepare(ShowerDataset.of(x, c)).take(slice(None))
         model.zero_grad()
-        stage.loss(view, c).sum().backward()
+        stage.step(Batch(*prepared, 0), stage.optimizers(SETTINGS))
         reached |= {id(p) for p in stage.parameters if p.grad is not None and p.grad.abs().max() > 0}
     missed = [name for name, p in model.named_parameters() if id(p) not in reached]
     assert not missed
@@ -137,7 +141,7 @@ def test_training_lowers_the_loss(kind: str, small_geometry: Geometry) -> None:
     if kind in ON_VOXELS:
         x = c * 10 * torch.exp(4 * x)  # MeV
     settings = TrainingSettings(epochs=6, batch_size=64, learning_rate=3e-3, clip_norm=10, device="cpu")
-    log = fit(model, x[:1600], c[:1600], x[1600:], c[1600:], settings)
+    log = fit(model, (x[:1600], c[:1600]), (x[1600:], c[1600:]), settings)
     for stage in model.stages():
         losses = [record["validation_loss"] for record in log if record["stage"] == stage.name]
         assert losses[-1] < losses[0]

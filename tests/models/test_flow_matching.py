@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from caloforge.errors import CaloforgeError
+from caloforge.models.dataset import ShowerDataset
 from caloforge.models.flow_matching import FlowMatching
 from caloforge.training import TrainingSettings, fit
 
@@ -33,7 +34,7 @@ def _gaussian(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 def _trained(**settings: Any) -> FlowMatching:
     torch.manual_seed(1)
     model = FlowMatching(2, 1, width=32, blocks=2, **settings)
-    fit(model, *_gaussian(8000, 1), *_gaussian(500, 2), TrainingSettings(epochs=12, **SETTINGS))
+    fit(model, _gaussian(8000, 1), _gaussian(500, 2), TrainingSettings(epochs=12, **SETTINGS))
     return model
 
 
@@ -99,9 +100,10 @@ def test_strides_of_the_student_join_up() -> None:
         model = FlowMatching(4, 1, width=8, blocks=1, student_strides=strides, steps=4)
         noise = torch.randn(3, 4)
         torch.testing.assert_close(model.decode(noise, torch.zeros(3, 1)), noise)
-        ways = model._ways(noise, torch.zeros(3, 1)).view(3, model.pairs, strides + 1, 4)
-        torch.testing.assert_close(ways[:, :, 0], ways[:, :, -1])
-        assert math.isclose(model._student_loss(ways.flatten(1), torch.zeros(3, 1)).sum().item(), 0)
+        trajectories, c = model._trajectories(noise, torch.zeros(3, 1))
+        assert trajectories.shape == (3, model.pairs, strides + 1, 4)
+        torch.testing.assert_close(trajectories[:, :, 0], trajectories[:, :, -1])
+        assert math.isclose(model._student_loss(trajectories, c).sum().item(), 0)
 
 
 @pytest.mark.parametrize(
@@ -121,12 +123,13 @@ def test_refuses(settings: dict[str, Any], message: str) -> None:
 def test_constants_are_the_same_in_all_sectors() -> None:
     """Two sectors of two features by hand; a network without sectors has constants for each feature."""
     x = torch.tensor([[0.0, 1.0, 4.0, 1.0], [2.0, 1.0, 6.0, 3.0]])
+    data = ShowerDataset.of(x, torch.zeros(2, 1))
     settings = {"sectors": 2, "width": 8, "blocks": 1}
     model = FlowMatching(4, 1, network="sectors", **settings)  # type: ignore[arg-type]
-    model._fit(x, torch.zeros(2, 1))
+    model._fit(data)
     torch.testing.assert_close(model.shift, torch.tensor([3.0, 1.5, 3.0, 1.5]))
     torch.testing.assert_close(model.scale.square(), torch.tensor([5.0, 0.75, 5.0, 0.75]))
     plain = FlowMatching(4, 1, **settings)  # type: ignore[arg-type]
-    plain._fit(x, torch.zeros(2, 1))
+    plain._fit(data)
     torch.testing.assert_close(plain.shift, torch.tensor([1.0, 1.0, 5.0, 2.0]))
     torch.testing.assert_close(plain.scale, torch.tensor([1.0, 1.0, 1.0, 1.0]))

@@ -1,4 +1,4 @@
-"""`ShowerModel`: what every generator is; `LatentModel`: one that decodes latent noise; `Stage`: a part of a training.
+"""`ShowerModel`: what every generator is; `LatentModel`: one that decodes latent noise.
 
 A model works in transformed space: features x (B, F), conditions c (B, C). It owns no optimiser, no path and no
 plot. It needs `loss` and `sample`, and offers `log_prob(x, c)`, the log density (B,), where it can. A model whose
@@ -8,34 +8,15 @@ showers are a function of Gaussian noise derives from `LatentModel`, which can b
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from caloforge.configured import Configured
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One part of a model's training.
-
-    Args:
-        name: key of the stage's settings in a recipe, as in `training.stages.density`.
-        loss: (view (B, F'), c (B, C)) → (B,) loss per shower.
-        parameters: what the optimiser may change.
-        view: (x (B, F), c (B, C)) → (B, F'): what the stage is trained on, computed once when it begins; None is x.
-        fit: called when the stage begins with the training set, x (N, F) and c (N, C), before the view is taken: to set
-            constants (a scale, say).
-    """
-
-    name: str
-    loss: Callable[[Tensor, Tensor], Tensor]
-    parameters: Sequence[nn.Parameter]
-    view: Callable[[Tensor, Tensor], Tensor] | None = None
-    fit: Callable[[Tensor, Tensor], None] | None = None
+from caloforge.models.dataset import ShowerDataset
+from caloforge.models.stages import Stage
 
 
 class ShowerModel(Configured, nn.Module, ABC):
@@ -51,19 +32,18 @@ class ShowerModel(Configured, nn.Module, ABC):
     """Why the model cannot be exported as a graph, if so."""
 
     @classmethod
-    def settings_from_data(cls, settings: dict[str, Any], x: Tensor, c: Tensor) -> dict[str, Any]:
+    def settings_from_data(cls, settings: dict[str, Any], data: ShowerDataset) -> dict[str, Any]:
         """Settle the settings that the training set decides (those written `auto`).
 
         Args:
             settings: checked settings, complete.
-            x: (N, F) training set in transformed space.
-            c: (N, C) its conditions.
+            data: the training set in transformed space.
         """
         return settings
 
     def stages(self) -> Sequence[Stage]:
         """The parts of the training, in order; by default one, named `model`."""
-        return [Stage("model", self.loss, list(self.parameters()))]
+        return [Stage("model", self.loss, self.parameters())]
 
     @abstractmethod
     def loss(self, x: Tensor, c: Tensor) -> Tensor:

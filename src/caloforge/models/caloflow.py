@@ -26,7 +26,9 @@ from torch import Tensor
 from caloforge.division.shares import LayerSums, energies_to_fractions, fractions_to_energies
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
-from caloforge.models.base import LatentModel, Stage
+from caloforge.models.base import LatentModel
+from caloforge.models.dataset import Pair, ShowerDataset
+from caloforge.models.stages import Batch, Losses, Stage
 from caloforge.networks.distillation import frozen_weights, x_loss, z_loss
 from caloforge.networks.flows import ConditionalSplines, ConditionalStandardise, Flow, FlowStep, Permutation
 from caloforge.networks.made import AutoregressiveSpline
@@ -141,11 +143,11 @@ class CaloFlow(LatentModel):
         self.student = blocks("noise") if student else None
 
     @classmethod
-    def settings_from_data(cls, settings: dict[str, Any], x: Tensor, c: Tensor) -> dict[str, Any]:
+    def settings_from_data(cls, settings: dict[str, Any], data: ShowerDataset) -> dict[str, Any]:
         """Replace `energy_scale: auto` by the largest E_dep / E_inc."""
         if settings["energy_scale"] != "auto":
             return settings
-        largest = float((x.sum(dim=1, dtype=torch.float64) / c[:, 0]).max())
+        largest = max(float((x.sum(dim=1, dtype=torch.float64) / c[:, 0]).max()) for x, c in data.chunks())
         if not largest > 0:
             raise CaloforgeError("no training shower deposits any energy; there is nothing to learn")
         return {**settings, "energy_scale": largest}
@@ -192,56 +194,55 @@ class CaloFlow(LatentModel):
             Stage(
                 "layer_energies",
                 self._energy_loss,
-                list(self.energies.parameters()),
-                self._layer_energies,
-                self._fit_energies,
+                self.energies.parameters(),
+                fit=self._fit_energies,
+                prepare=lambda data: data.map(self._layer_energies),
             ),
             Stage(
                 "shapes",
                 self._shape_loss,
                 [*self.outer.parameters(), *self.shapes.parameters()],
-                lambda x, c: torch.cat([x, c], dim=1),
-                self._fit_shapes,
+                fit=self._fit_shapes,
             ),
         ]
         if self.student is not None:
-            stages.append(Stage("student", self._student_loss, list(self.student.parameters()), fit=self._fit_student))
+            stages.append(_Student("student", self._student_loss, self.student.parameters(), fit=self._fit_student))
         return stages
 
     def sampling_settings(self) -> frozenset[str]:
         """`sampler`, where there is a student beside the teacher."""
         return frozenset({"sampler"} if self.student is not None else ())
 
-    def _layer_energies(self, x: Tensor, c: Tensor) -> Tensor:
-        """(B, L + 1): the layers' energies and E_inc."""
-        return torch.cat([self.layers.sums(self._emptied(x)), c], dim=1)
+    def _layer_energies(self, x: Tensor, c: Tensor) -> Pair:
+        """(B, L) the layers' energies and (B, 1) E_inc, MeV."""
+        return self.layers.sums(self._emptied(x)), c
 
-    def _energy_view(self, view: Tensor) -> tuple[Tensor, Tensor]:
-        energies, c = view[:, :-1], view[:, -1:]
+    def _energy_view(self, energies: Tensor, c: Tensor) -> Pair:
         if self.empty_below > 0:
             energies = self._noisy(energies)
         return self._energy_features(energies, c)[0], self._log_incident(c)
 
-    def _energy_loss(self, view: Tensor, c: Tensor) -> Tensor:
-        return -self.energies.log_prob(*self._energy_view(view))
+    def _energy_loss(self, energies: Tensor, c: Tensor) -> Tensor:
+        return -self.energies.log_prob(*self._energy_view(energies, c))
 
-    def _fit_energies(self, x: Tensor, c: Tensor) -> None:
+    def _fit_energies(self, data: ShowerDataset) -> None:
         if isinstance(first := self.energies.steps[0], ConditionalStandardise):
-            first.fit(*self._energy_view(self._layer_energies(x, c)))
+            energies, c = (torch.cat(parts) for parts in zip(*data.map(self._layer_energies).chunks(), strict=True))
+            first.fit(*self._energy_view(energies, c))
 
-    def _shape_loss(self, view: Tensor, c: Tensor) -> Tensor:
-        return -self._log_prob_of_logits(*self._shape_features(view[:, :-1], c))
+    def _shape_loss(self, x: Tensor, c: Tensor) -> Tensor:
+        return -self._log_prob_of_logits(*self._shape_features(x, c))
 
     def _log_prob_of_logits(self, y: Tensor, given: Tensor) -> Tensor:
         y, log_det = self.outer(y, given)
         return self.shapes.log_prob(y, given) + log_det
 
-    def _fit_shapes(self, x: Tensor, c: Tensor) -> None:
+    def _fit_shapes(self, data: ShowerDataset) -> None:
         for step in self.outer.steps:
             if isinstance(step, ConditionalStandardise):
-                step.fit(*self._shape_features(x, c))
+                step.fit(*self._shape_features(*data.sample()))
 
-    def _fit_student(self, x: Tensor, c: Tensor) -> None:
+    def _fit_student(self, data: ShowerDataset) -> None:
         """The student starts from the teacher's weights."""
         assert self.student is not None
         self.student.load_state_dict(self.shapes.state_dict())
@@ -263,8 +264,7 @@ class CaloFlow(LatentModel):
 
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) all objectives together."""
-        view = torch.cat([self.layers.sums(self._emptied(x)), c], dim=1)
-        total = self._energy_loss(view, c) + self._shape_loss(torch.cat([x, c], dim=1), c)
+        total = self._energy_loss(*self._layer_energies(x, c)) + self._shape_loss(x, c)
         return total if self.student is None else total + self._student_loss(x, c)
 
     # ---- sampling --------------------------------------------------------------------------------------------
@@ -332,6 +332,18 @@ class CaloFlow(LatentModel):
             log_p = self._log_prob_of_logits(y, given) + log_slope.sum(dim=1) + log_s @ sizes - log_proposal
             terms.append(torch.where((scaled <= 1).all(dim=1), log_p, -torch.inf))
         return torch.logsumexp(torch.stack(terms), dim=0) - math.log(draws)
+
+
+class _Student(Stage):
+    """The student's stage, which logs both of its losses."""
+
+    def step(self, batch: Batch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
+        losses = self.loss(batch.x, batch.c)
+        found = {"loss": self.descend(losses, len(batch.x), optimizers[0])}
+        for name, part in zip(("x_loss", "z_loss"), losses.detach().tensor_split(2), strict=True):
+            if len(part):
+                found[name] = part.mean()
+        return found
 
 
 def _orders(groups: Tensor, n: int) -> list[Tensor]:

@@ -22,7 +22,9 @@ from torch import Tensor, nn
 from torch.func import jacfwd, vmap
 
 from caloforge.errors import CaloforgeError
-from caloforge.models.base import LatentModel, Stage
+from caloforge.models.base import LatentModel
+from caloforge.models.dataset import Pair, ShowerDataset
+from caloforge.models.stages import Stage
 from caloforge.networks.flows import spline_coupling_flow
 from caloforge.networks.residual import mlp
 
@@ -161,12 +163,13 @@ class CaloMan(LatentModel):
         self.register_buffer("scale", torch.ones(()))
 
     @classmethod
-    def settings_from_data(cls, settings: dict[str, Any], x: Tensor, c: Tensor) -> dict[str, Any]:
-        """Replace `latent_dim: auto` by the rounded d̂_10 of x (appendix of the paper)."""
+    def settings_from_data(cls, settings: dict[str, Any], data: ShowerDataset) -> dict[str, Any]:
+        """Replace `latent_dim: auto` by the rounded d̂_10 of the features (appendix of the paper)."""
         if settings["latent_dim"] != "auto":
             return settings
         from caloforge.manifold import intrinsic_dimension
 
+        x, _ = data.sample()
         estimate = intrinsic_dimension(x, k=10)
         return {**settings, "latent_dim": min(max(2, round(estimate.value)), x.shape[1])}
 
@@ -176,10 +179,15 @@ class CaloMan(LatentModel):
 
     def stages(self) -> Sequence[Stage]:
         """`autoencoder`, then `density` on the codes of the whole training set."""
-        scaling = self._fit_scaling if isinstance(self.autoencoder.scaling, Standardise) else None
         return [
-            Stage("autoencoder", self._autoencoder_loss, list(self.autoencoder.parameters()), fit=scaling),
-            Stage("density", self._density_loss, list(self.density.parameters()), self.codes, self._fit_codes),
+            Stage("autoencoder", self._autoencoder_loss, self.autoencoder.parameters(), fit=self._fit_scaling),
+            Stage(
+                "density",
+                self._density_loss,
+                self.density.parameters(),
+                fit=self._fit_codes,
+                prepare=lambda data: data.map(self._encode),
+            ),
         ]
 
     def _autoencoder_loss(self, x: Tensor, c: Tensor) -> Tensor:
@@ -192,12 +200,15 @@ class CaloMan(LatentModel):
         """(B, d) encoder means of x (B, F), divided by the largest absolute element in training."""
         return self.autoencoder.encode(x, self._given(c))[0] / self.scale
 
-    def _fit_scaling(self, x: Tensor, c: Tensor) -> None:
-        assert isinstance(self.autoencoder.scaling, Standardise)
-        self.autoencoder.scaling.fit(x)
+    def _encode(self, x: Tensor, c: Tensor) -> Pair:
+        return self.codes(x, c), c
 
-    def _fit_codes(self, x: Tensor, c: Tensor) -> None:
-        codes = self.codes(x, c)
+    def _fit_scaling(self, data: ShowerDataset) -> None:
+        if isinstance(self.autoencoder.scaling, Standardise):
+            self.autoencoder.scaling.fit(data.sample()[0])
+
+    def _fit_codes(self, data: ShowerDataset) -> None:
+        codes = torch.cat([self.codes(x, c) for x, c in data.chunks()])
         largest = codes.abs().max().clamp_min(1e-12)
         self.scale *= largest
         if self.start_spread is not None:

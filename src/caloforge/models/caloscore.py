@@ -27,7 +27,8 @@ from torch.utils.checkpoint import checkpoint
 
 from caloforge.diffusion import SCHEDULES, SamplerName, log_likelihood, make_sampler, sampler_settings
 from caloforge.geometry import Geometry
-from caloforge.models.base import ShowerModel, Stage
+from caloforge.models.base import ShowerModel
+from caloforge.models.stages import Stage
 from caloforge.networks.residual import ConditionalResidualNet
 from caloforge.networks.standardise import By, Standardise
 from caloforge.networks.unet import FourierFeatures, Grid, UNet, grid_of_showers
@@ -147,7 +148,7 @@ class CaloScore(ShowerModel):
 
     def stages(self) -> list[Stage]:
         """One, `model`."""
-        return [Stage("model", self.loss, list(self.parameters()), fit=lambda x, c: self.standardise.fit(x))]
+        return [Stage("model", self.loss, self.parameters(), fit=lambda data: self.standardise.fit(data.sample()[0]))]
 
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) ‖ε − z‖² / F, at one time and one noise for each shower."""

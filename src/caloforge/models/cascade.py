@@ -12,7 +12,6 @@ rings to their layers, voxels to their rings, up to what a readout threshold rem
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,8 +21,10 @@ from caloforge.division.hierarchy import Hierarchy, Split
 from caloforge.division.marginals import drawn
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
-from caloforge.models.base import LatentModel, ShowerModel, Stage
+from caloforge.models.base import LatentModel
+from caloforge.models.dataset import Pair, ShowerDataset
 from caloforge.models.inner import inner_model
+from caloforge.models.stages import Batch, Losses, Stage, StageSettings
 
 FIT_ROWS = 10_000
 """About so many showers tell a level's model its own constants; its numbers z are nearly N(0, 1) anyway."""
@@ -115,45 +116,13 @@ class Cascade(LatentModel):
 
     def stages(self) -> Sequence[Stage]:
         """Those of each level's model, named after level and stage: `layers_velocity`, `voxels_student` …"""
-        found = []
-        for number, split in enumerate(self.hierarchy):
-            if split.name in self.models:
-                model = self.models[split.name]
-                assert isinstance(model, ShowerModel)
-                stages = model.stages()
-                found += [self._stage(number, split, stage, first=k == 0) for k, stage in enumerate(stages)]
-        return found
-
-    def _stage(self, number: int, split: Split, inner: Stage, first: bool) -> Stage:
-        """A stage of a level's model, as one of the whole: it sees z and the energies above, not voxels."""
-
-        def given(x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-            energies = self.hierarchy.energies(x, c)
-            conditions = self.scalings[split.name](energies[0], energies[number])
-            return split.intervals(energies[number + 1], energies[number]), conditions
-
-        def view(x: Tensor, c: Tensor) -> Tensor:
-            intervals, conditions = given(x, c)
-            if inner.view is None:  # u is drawn anew for each batch
-                return torch.cat([*intervals, conditions], dim=1)
-            return torch.cat([inner.view(drawn(intervals), conditions), conditions], dim=1)
-
-        def loss(seen: Tensor, c: Tensor) -> Tensor:
-            width = 1 + split.n_wholes
-            shown, conditions = seen[:, :-width], seen[:, -width:]
-            if inner.view is None:
-                shown = drawn(torch.stack(shown.split(split.size, dim=1)))
-            return inner.loss(shown, conditions)
-
-        def fit(x: Tensor, c: Tensor) -> None:
-            if first:
-                self._fit_tables(x, c, number)
-            if inner.fit is not None:
-                rows = slice(None, None, max(1, len(x) // FIT_ROWS))  # from the whole file, whatever its order
-                intervals, conditions = given(x[rows], c[rows])
-                inner.fit(drawn(intervals), conditions)
-
-        return replace(inner, name=f"{split.name}_{inner.name}", loss=loss, view=view, fit=fit)
+        models = dict(self._level_models())
+        return [
+            _LevelStage(self, number, split, inner, first=k == 0)
+            for number, split in enumerate(self.hierarchy)
+            if split.name in models
+            for k, inner in enumerate(models[split.name].stages())
+        ]
 
     def _fit_tables(self, x: Tensor, c: Tensor, number: int) -> None:
         """The tables of the level, and of those before it that have no model."""
@@ -166,10 +135,9 @@ class Cascade(LatentModel):
 
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) the losses of all stages together."""
-        total = x.new_zeros(len(x))
+        total, data = x.new_zeros(len(x)), ShowerDataset.of(x, c).to(x.device)
         for stage in self.stages():
-            assert stage.view is not None
-            total = total + stage.loss(stage.view(x, c), c)
+            total = total + stage.loss(*stage.prepare(data).take(slice(None)))
         return total
 
     # ---- sampling ----------------------------------------------------------------------------------------------
@@ -186,6 +154,52 @@ class Cascade(LatentModel):
                 numbers = decoders[split.name](numbers, self.scalings[split.name](c, energies))
             energies = split.energies(numbers, energies)
         return energies
+
+
+class _LevelStage(Stage):
+    """A stage of a level's model, as one of the cascade.
+
+    It is trained on numbers z of the level's parts, drawn from their intervals for every batch anew, given the energies
+    of the level above.
+
+    Args:
+        cascade: that the level is one of.
+        number: of the level. split: what divides there.
+        inner: the stage of the level's model.
+        first: whether it is the model's first one, before which the tables are measured.
+    """
+
+    def __init__(self, cascade: Cascade, number: int, split: Split, inner: Stage, first: bool) -> None:
+        super().__init__(f"{split.name}_{inner.name}", inner.loss, inner.parameters)
+        self.cascade, self.number, self.split, self.inner, self.first = cascade, number, split, inner, first
+
+    def fit(self, data: ShowerDataset) -> None:
+        if self.first:
+            self.cascade._fit_tables(*data.sample(), self.number)
+        self.inner.fit(self._numbers(data.subset(FIT_ROWS)))  # from the whole file, whatever its order
+
+    def prepare(self, data: ShowerDataset) -> ShowerDataset:
+        return self.inner.prepare(self._numbers(data))
+
+    def _numbers(self, data: ShowerDataset) -> ShowerDataset:
+        return data.map(self._intervals).map(_draw, "each batch")
+
+    def _intervals(self, x: Tensor, c: Tensor) -> Pair:
+        """(B, 2, parts) intervals of u, and the scaled energies above."""
+        energies = self.cascade.hierarchy.energies(x, c)
+        conditions = self.cascade.scalings[self.split.name](energies[0], energies[self.number])
+        return self.split.intervals(energies[self.number + 1], energies[self.number]).transpose(0, 1), conditions
+
+    def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
+        return self.inner.optimizers(settings)
+
+    def step(self, batch: Batch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
+        return self.inner.step(batch, optimizers)
+
+
+def _draw(intervals: Tensor, c: Tensor) -> Pair:
+    """(B, 2, parts) → (B, parts) numbers z."""
+    return drawn(intervals.transpose(0, 1)), c
 
 
 class _Scaling(nn.Module):

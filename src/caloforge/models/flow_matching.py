@@ -29,7 +29,9 @@ from torch import Tensor, nn
 from caloforge.diffusion.solvers import Field, solve
 from caloforge.diffusion.transport import between, optimally_paired, solve_with_divergence
 from caloforge.errors import CaloforgeError
-from caloforge.models.base import LatentModel, Stage
+from caloforge.models.base import LatentModel
+from caloforge.models.dataset import Pair, ShowerDataset
+from caloforge.models.stages import Stage
 from caloforge.networks.velocities import ResidualVelocity, SectorVelocity
 
 
@@ -115,13 +117,21 @@ class FlowMatching(LatentModel):
 
     def stages(self) -> Sequence[Stage]:
         """`velocity`, and `student` where there is one."""
-        stages = [Stage("velocity", self._velocity_loss, list(self.velocity.parameters()), fit=self._fit)]
+        stages = [Stage("velocity", self._velocity_loss, self.velocity.parameters(), fit=self._fit)]
         if self.student is not None:
-            student = list(self.student.parameters())
-            stages.append(Stage("student", self._student_loss, student, self._ways, self._fit_student))
+            stages.append(
+                Stage(
+                    "student",
+                    self._student_loss,
+                    self.student.parameters(),
+                    fit=self._fit_student,
+                    prepare=lambda data: data.map(self._trajectories, "once"),
+                )
+            )
         return stages
 
-    def _fit(self, x: Tensor, c: Tensor) -> None:
+    def _fit(self, data: ShowerDataset) -> None:
+        x, _ = data.sample()
         # Sectors are alike: with constants of its own, each would carry the training set's fluctuations.
         mean = self._alike(x.mean(dim=0))
         spread = self._alike((x - mean).square().mean(dim=0)).sqrt()
@@ -141,26 +151,25 @@ class FlowMatching(LatentModel):
         x_t, velocity = between(self.path, noise, x, t)
         return (self.velocity(x_t, t, c) - velocity).square().mean(dim=1)
 
-    def _fit_student(self, x: Tensor, c: Tensor) -> None:
+    def _fit_student(self, data: ShowerDataset) -> None:
         assert self.student is not None
         self.student.load_state_dict(self.velocity.state_dict())
 
-    def _ways(self, x: Tensor, c: Tensor) -> Tensor:
-        """(B, pairs · (n + 1) · F): the teacher's ways from noise, for the conditions c; x tells only how many."""
-        ways = []
+    def _trajectories(self, x: Tensor, c: Tensor) -> Pair:
+        """(B, pairs, n + 1, F): the teacher's trajectories from noise, for the conditions c; of x only the shape."""
+        trajectories = []
         per_stride = math.ceil(self.steps / self.strides)
         for _ in range(self.pairs):
             states = [torch.randn_like(x)]
             for k in range(self.strides):
                 ends = k / self.strides, (k + 1) / self.strides
                 states.append(solve(self._field(c), states[-1], per_stride, self.solver, *ends))
-            ways.append(torch.stack(states, dim=1))
-        return torch.stack(ways, dim=1).flatten(1)
+            trajectories.append(torch.stack(states, dim=1))
+        return torch.stack(trajectories, dim=1), c
 
-    def _student_loss(self, ways: Tensor, c: Tensor) -> Tensor:
-        ways = ways.view(len(c), self.pairs, self.strides + 1, self.latent_dim)
-        states = ways[torch.arange(len(c)), torch.randint(self.pairs, (len(c),))]
-        total = ways.new_zeros(len(c))
+    def _student_loss(self, trajectories: Tensor, c: Tensor) -> Tensor:
+        states = trajectories[torch.arange(len(c)), torch.randint(self.pairs, (len(c),))]
+        total = states.new_zeros(len(c))
         for k in range(self.strides):
             total = total + (self._stride(states[:, k], k, c) - states[:, k + 1]).square().mean(dim=1)
         return total * self.strides
@@ -168,7 +177,11 @@ class FlowMatching(LatentModel):
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) squared error of the velocity, and of the student where there is one."""
         loss = self._velocity_loss(x, c)
-        return loss if self.student is None else loss + self._student_loss(self._ways(x, c).detach(), c)
+        if self.student is None:
+            return loss
+        with torch.no_grad():
+            trajectories, _ = self._trajectories(x, c)
+        return loss + self._student_loss(trajectories, c)
 
     # ---- sampling ----------------------------------------------------------------------------------------------
 

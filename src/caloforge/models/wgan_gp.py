@@ -7,9 +7,8 @@ x̂ = u x + (1 − u) x̃ and u uniform in [0, 1],
     critic       minimise  D(x̃) − D(x) + λ (‖∇_x̂ D(x̂)‖ − 1)²
     generator    minimise  −D(x̃),     once every `critic_steps` steps of the critic.
 
-One stage trains both. The critic's terms do not depend on G's weights, nor the generator's on D's, so their sum gives
-each its own gradient; in steps that are the critic's alone, G gets none, and optimisers pass over weights without a
-gradient. The number of the step is saved with the weights: a resumed training keeps its turn.
+One stage trains both, each with an optimiser of its own. Where both take a step, both gradients are those at the
+weights before it.
 
 A validation loss is the critic's: minus its estimate of the Wasserstein distance. It tells nothing about quality, so
 the last epoch is kept (`select: last`), or the best by a metric.
@@ -18,9 +17,8 @@ the last epoch is kept (`select: last`), or the best by a metric.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -28,7 +26,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from caloforge.geometry import Geometry
-from caloforge.models.base import LatentModel, Stage
+from caloforge.models.base import LatentModel
+from caloforge.models.dataset import ShowerDataset
+from caloforge.models.stages import Batch, Losses, Stage, StageSettings, make_optimizer
 from caloforge.networks.standardise import By, Standardise
 from caloforge.networks.unet import Contracting, Expanding, FourierFeatures, Grid, check_unet, grid_of_showers
 
@@ -109,8 +109,6 @@ class WGANGP(LatentModel):
 
     renamed: ClassVar = {"places": "positional_bias"}
 
-    step: Tensor
-
     def __init__(
         self,
         features: int,
@@ -135,33 +133,29 @@ class WGANGP(LatentModel):
         self.generator = Generator(levels, channels, kernel, embedding, conditions, noise_numbers)
         self.latent_dim, self.penalty, self.critic_steps = noise_numbers, penalty, critic_steps
         self.standardise = Standardise(features, standardise)
-        self.register_buffer("step", torch.zeros((), dtype=torch.long))
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
+        state_dict.pop(f"{prefix}step", None)  # weights saved by earlier versions counted the steps
+        super()._load_from_state_dict(state_dict, prefix, *others)
 
     # ---- training --------------------------------------------------------------------------------------------
 
     def stages(self) -> list[Stage]:
         """One, `model`: critic and generator in turn."""
-        return [Stage("model", self.loss, list(self.parameters()), fit=lambda x, c: self.standardise.fit(x))]
+        return [_Adversaries(self)]
 
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
-        """(B,) the critic's loss, and in the generator's turn the generator's too; in evaluation the critic's."""
+        """(B,) the critic's loss, for showers generated anew."""
         x = self.standardise(x)
-        generators_turn = self.training and int(self.step) % self.critic_steps == 0
-        with torch.set_grad_enabled(generators_turn and torch.is_grad_enabled()):
-            made = self.generator(self._noise(x), c)
-        total = self._critic_loss(x, made.detach(), c)
-        if generators_turn:
-            with _without_gradient(self.critic):
-                total = total - self.critic(made, c)
-        if self.training:
-            self.step += 1
-        return total
+        with torch.no_grad():
+            generated = self.generator(self._noise(x), c)
+        return self._critic_loss(x, generated, c)
 
-    def _critic_loss(self, x: Tensor, made: Tensor, c: Tensor) -> Tensor:
-        scores = self.critic(torch.cat([made, x]), torch.cat([c, c]))
+    def _critic_loss(self, x: Tensor, generated: Tensor, c: Tensor) -> Tensor:
+        scores = self.critic(torch.cat([generated, x]), torch.cat([c, c]))
         with torch.enable_grad():  # the penalty is a gradient, also where the loss is only looked at
             u = torch.rand(len(x), 1, device=x.device, dtype=x.dtype)
-            between = torch.lerp(made, x, u).requires_grad_(True)
+            between = torch.lerp(generated, x, u).requires_grad_(True)
             score = self.critic(between, c).sum()
             (slope,) = torch.autograd.grad(score, between, create_graph=True)
         return scores[: len(x)] - scores[len(x) :] + self.penalty * (slope.norm(dim=1) - 1) ** 2
@@ -177,11 +171,33 @@ class WGANGP(LatentModel):
         return self.standardise.inverse(self.generator(uniform, c))
 
 
-@contextmanager
-def _without_gradient(module: nn.Module) -> Iterator[None]:
-    """No gradient for the module's weights while the block runs."""
-    module.requires_grad_(False)
-    try:
-        yield
-    finally:
-        module.requires_grad_(True)
+class _Adversaries(Stage):
+    """Critic and generator in turn: the losses `critic_loss` and, every `critic_steps` steps, `generator_loss`."""
+
+    def __init__(self, model: WGANGP) -> None:
+        super().__init__("model", model.loss, model.parameters())
+        self.model = model
+
+    def fit(self, data: ShowerDataset) -> None:
+        self.model.standardise.fit(data.sample()[0])
+
+    def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
+        """The critic's and the generator's."""
+        return [make_optimizer(half.parameters(), settings) for half in (self.model.critic, self.model.generator)]
+
+    def step(self, batch: Batch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
+        model, (of_critic, of_generator) = self.model, optimizers
+        generators_turn = batch.number % model.critic_steps == 0
+        x = model.standardise(batch.x)
+        with torch.set_grad_enabled(generators_turn):
+            generated = model.generator(model._noise(x), batch.c)
+        losses = {"critic_loss": model._critic_loss(x, generated.detach(), batch.c).mean()}
+        of_critic.zero_grad(set_to_none=True)
+        losses["critic_loss"].backward()
+        if generators_turn:
+            losses["generator_loss"] = -model.critic(generated, batch.c).mean()
+            of_generator.zero_grad(set_to_none=True)
+            losses["generator_loss"].backward(inputs=list(model.generator.parameters()))
+            of_generator.step()
+        of_critic.step()
+        return {name: loss.detach() for name, loss in losses.items()}

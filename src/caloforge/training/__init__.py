@@ -5,6 +5,8 @@ run's folder; `loop` has `fit`, one loop for anything with stages, with its `set
 average, best epoch), `callbacks` and `machine` (devices and seeds).
 """
 
+from caloforge.models.dataset import ShowerDataset
+from caloforge.models.stages import StageSettings
 from caloforge.training.callbacks import Callback, Metric, Trainer
 from caloforge.training.folder import CHECKPOINT
 from caloforge.training.loop import fit
@@ -12,13 +14,14 @@ from caloforge.training.machine import choose_device, derived_seed
 from caloforge.training.overrides import model_settings
 from caloforge.training.recipe import Recipe, find_recipe, list_recipes, load_recipe
 from caloforge.training.run import train
-from caloforge.training.settings import StageSettings, TrainingSettings, check_stages
+from caloforge.training.settings import TrainingSettings, check_stages
 
 __all__ = [
     "CHECKPOINT",
     "Callback",
     "Metric",
     "Recipe",
+    "ShowerDataset",
     "StageSettings",
     "Trainer",
     "TrainingSettings",

@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from caloforge.errors import CaloforgeError
-from caloforge.models.base import ShowerModel, Stage
+from caloforge.models.base import ShowerModel
+from caloforge.models.stages import Stage, StageSettings
 from caloforge.simulator import Simulator
-from caloforge.training.settings import StageSettings
 
 Record = dict[str, Any]
 """An epoch's entry of the history, a line of `log.jsonl`: `stage`, `epoch` (from 1), `epochs`, `loss`,
@@ -39,7 +39,7 @@ class Trainer:
         epoch: the present epoch of the stage, counted from 0; the one just trained in `epoch_done` and in metrics.
         n_batches: batches per epoch.
         history: a record for each epoch so far, of all stages.
-        losses: of the last step, by name, averaged over the batch.
+        losses: of the last step, averaged over the batch: `loss`, and the parts that the stage names.
         simulator: transforms, model and geometry, where `train` runs the training; None under `fit`.
     """
 

@@ -1,7 +1,7 @@
 """`fit`: one loop that trains anything with stages, and resumes as if it had never been interrupted.
 
 Each epoch draws its order and its noise from seeds derived from (seed, stage, epoch), and the learning rate is a
-closed function of the epoch, so that a checkpoint needs only weights, optimiser and history: a run that was stopped
+closed function of the epoch, so that a checkpoint needs only weights, optimisers and history: a run that was stopped
 and resumed ends with the same weights as one that was not.
 
 A stage keeps its last weights, or those of the epoch with the lowest value of a metric (`select`).
@@ -19,13 +19,16 @@ import torch
 from torch import Tensor
 
 from caloforge.errors import CaloforgeError
-from caloforge.files import atomic_path
-from caloforge.models.base import ShowerModel, Stage
+from caloforge.models.base import ShowerModel
+from caloforge.models.dataset import Pair, ShowerDataset
+from caloforge.models.stages import Batch, Losses, Stage, StageSettings
 from caloforge.simulator import Simulator
-from caloforge.training.callbacks import Callback, Callbacks, Metric, Record, Trainer
+from caloforge.training.callbacks import OWN_KEYS, Callback, Callbacks, Metric, Record, Trainer
+from caloforge.training.checkpoint import FORMAT, Checkpoint, read_checkpoint, write_checkpoint
+from caloforge.training.dataset import kept
 from caloforge.training.machine import choose_device, derived_seed, seeded
-from caloforge.training.settings import SCHEDULES, StageSettings, TrainingSettings, check_stages
-from caloforge.training.weights import Average, Best, copied, make_optimizer
+from caloforge.training.settings import SCHEDULES, TrainingSettings, check_stages
+from caloforge.training.weights import Average, Best, copied
 
 CHECKPOINT_SECONDS = 20.0
 """Least time between two checkpoints within a stage."""
@@ -33,10 +36,8 @@ CHECKPOINT_SECONDS = 20.0
 
 def fit(
     model: ShowerModel,
-    x: Tensor,
-    c: Tensor,
-    x_valid: Tensor,
-    c_valid: Tensor,
+    training: ShowerDataset | Pair,
+    validation: ShowerDataset | Pair,
     settings: TrainingSettings,
     *,
     metrics: Mapping[str, Metric] | None = None,
@@ -49,8 +50,8 @@ def fit(
 
     Args:
         model: what to train.
-        x: (N, F) training features in transformed space. c: (N, C) conditions.
-        x_valid, c_valid: the same, held out.
+        training: features x (N, F) in transformed space and conditions c (N, C), as a data set or as two tensors.
+        validation: the same, held out.
         settings: epochs, batches, learning rate …, per stage where they differ.
         metrics: by name, evaluated and logged after every epoch of every stage; what `settings.select` may refer to
             besides `last` and `validation_loss`. A metric that is costly, or belongs to one stage, returns None where
@@ -68,19 +69,16 @@ def fit(
         CaloforgeError: a stage or metric is unknown, the checkpoint does not fit, or the loss is no longer finite.
         KeyboardInterrupt: passed on; the checkpoint holds a completed epoch.
     """
-    loop = _Loop(model, (x, c), (x_valid, c_valid), settings, metrics or {}, callbacks, checkpoint, simulator)
+    loop = _Loop(model, training, validation, settings, metrics or {}, callbacks, checkpoint, simulator)
     return loop.run(resume)
-
-
-Pair = tuple[Tensor, Tensor]
 
 
 class _Loop:
     def __init__(
         self,
         model: ShowerModel,
-        training: Pair,
-        validation: Pair,
+        training: ShowerDataset | Pair,
+        validation: ShowerDataset | Pair,
         settings: TrainingSettings,
         metrics: Mapping[str, Metric],
         callbacks: Sequence[Callback],
@@ -88,21 +86,26 @@ class _Loop:
         simulator: Simulator | None,
     ) -> None:
         self.model, self.settings, self.metrics, self.callbacks = model, settings, metrics, Callbacks(callbacks)
-        (self.x, self.c), (self.x_valid, self.c_valid) = training, validation
         self.checkpoint = checkpoint
         self.device = choose_device(settings.device)
+        self.training, self.validation = (
+            (data if isinstance(data, ShowerDataset) else ShowerDataset.of(*data)).to(self.device)
+            for data in (training, validation)
+        )
         self.stages = model.stages()
         check_stages(self.stages, settings, metrics)
         first = self.stages[0]
         self.trainer = Trainer(model, first, settings.for_stage(first.name), simulator=simulator)
 
     def run(self, resume: bool) -> list[Record]:
-        state = self._load_checkpoint() if resume else None
+        state = None
+        if resume and self.checkpoint is not None and self.checkpoint.exists():
+            state = read_checkpoint(self.checkpoint, self.device)
         trainer, first_stage = self.trainer, 0
         self.model.to(self.device)
         if state is not None:
             first_stage = state["stage"]
-            trainer.history = state["history"]
+            trainer.history = list(state["history"])
             self.model.load_state_dict(state["model"])
         self.callbacks.training_started(trainer)
         for number in range(first_stage, len(self.stages)):
@@ -112,168 +115,181 @@ class _Loop:
         self.callbacks.training_done(trainer)
         return trainer.history
 
-    def _run_stage(self, number: int, state: dict[str, Any] | None) -> None:
-        stage, settings = self.stages[number], self.settings.for_stage(self.stages[number].name)
-        trainer = self.trainer
-        optimizer = make_optimizer(stage, settings)
-        best = Best()
-        trainer.stage, trainer.settings = stage, settings
+    def _run_stage(self, number: int, state: Checkpoint | None) -> None:
+        trainer, stage = self.trainer, self.stages[number]
+        trainer.stage, trainer.settings = stage, self.settings.for_stage(stage.name)
         trainer.epoch = 0 if state is None else state["epoch"] + 1
-        trainer.n_batches = math.ceil(len(self.x) / settings.batch_size)
-        trainer._stage_stopped = ended = state is not None and state["ended"]
-        # Before the views: some take minutes, and who watches shall know what is going on.
+        trainer.n_batches = math.ceil(len(self.training) / trainer.settings.batch_size)
+        trainer._stage_stopped = False
+        # Before the data are prepared: that may take minutes, and whoever watches shall know what is going on.
         self.callbacks.stage_started(trainer)
-        x, x_valid = self._views(stage, fit=state is None)
-        average = None if settings.ema is None else Average(stage, settings.ema)
-        if state is not None:
-            best = Best(**state["best"])
-            optimizer.load_state_dict(state["optimizer"])
-            if average is not None:
-                average.load(state["average"])
-        last_written = time.monotonic()
-        while trainer.epoch < settings.epochs and not trainer._stage_stopped:
-            epoch = trainer.epoch
-            if settings.patience is not None and epoch > best.epoch + settings.patience:
-                break
-            started = time.monotonic()
-            with seeded(derived_seed(self.settings.seed, stage.name, epoch)):
-                loss, rate = self._train_epoch(stage, settings, optimizer, average, x)
-            if average is not None:
-                average.swap()
-            # The same noise after each epoch, so that epochs differ by their weights alone.
-            with seeded(derived_seed(self.settings.seed, stage.name, "validation")):
-                validation = self._validation_loss(stage, x_valid, settings.batch_size)
-            if math.isnan(validation):  # the last step of the epoch may be the one that broke the weights
-                raise _diverged("validation loss", stage, validation, epoch, settings)
-            record: Record = {
-                "stage": stage.name,
-                "epoch": epoch + 1,
-                "epochs": settings.epochs,
-                "loss": loss,
-                "validation_loss": validation,
-                "learning_rate": rate,
-            }
-            self.model.eval()
-            with seeded(derived_seed(self.settings.seed, stage.name, epoch, "metrics")):
-                record |= self._measured(settings)
-            if settings.select != "last" and record[settings.select] < best.value:
-                best = Best(record[settings.select], epoch, copied(self.model))
-            record |= trainer._entry | {"seconds": round(time.monotonic() - started, 3)}
-            trainer.history.append(record)
-            trainer._entry = record
-            with seeded(derived_seed(self.settings.seed, stage.name, epoch, "callbacks")):
-                self.callbacks.epoch_done(trainer)
-            trainer._entry = {}
-            # A training that is stopped as a whole can be resumed in the middle of the stage.
-            ended = epoch + 1 == settings.epochs or (trainer._stage_stopped and not trainer._stopped)
-            if average is not None and not ended:
-                average.swap()
-            if time.monotonic() - last_written > CHECKPOINT_SECONDS or trainer._stage_stopped or ended:
-                self._write_checkpoint(number, ended, optimizer, average, best)
-                last_written = time.monotonic()
-            trainer.epoch += 1
-        if average is not None and not ended and best.weights is None:
-            average.swap()
-        if best.weights is not None:
-            self.model.load_state_dict(best.weights)
+        _StageRun(self, number, state).run()
         self.callbacks.stage_done(trainer)
 
+
+class _StageRun:
+    """One stage, from its first epoch, or the one after a checkpoint, to its last."""
+
+    def __init__(self, loop: _Loop, number: int, state: Checkpoint | None) -> None:
+        self.loop, self.number, self.trainer, self.model = loop, number, loop.trainer, loop.model
+        self.stage, self.settings, self.device = loop.trainer.stage, loop.trainer.settings, loop.device
+        self.optimizers = self.stage.optimizers(self.settings)
+        self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
+        if self.settings.clip_norm is not None:
+            for optimizer in self.optimizers:
+                optimizer.register_step_pre_hook(self._clip)
+        self.ended = state is not None and state["ended"]
+        self.training, self.validation = self._prepare(fitted=state is not None)
+        self.trainer.n_batches = math.ceil(len(self.training) / self.settings.batch_size)
+        self.average = None if self.settings.ema is None else Average(self.stage, self.settings.ema)
+        self.best = Best()
+        if state is not None:
+            self.best = Best(**state["best"])
+            for optimizer, stored in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(stored)
+            if self.average is not None and state["average"] is not None:
+                self.average.load(state["average"])
+
+    def _seeded(self, *words: int | str) -> Any:
+        return seeded(derived_seed(self.loop.settings.seed, self.stage.name, *words))
+
     @torch.no_grad()
-    def _views(self, stage: Stage, fit: bool) -> tuple[Tensor, Tensor]:
-        """What a stage sees of the training and the validation set; a resumed stage has its constants already."""
+    def _prepare(self, fitted: bool) -> tuple[ShowerDataset, ShowerDataset]:
+        """What the stage is trained and validated on; a resumed stage has its constants already."""
         self.model.eval()
-        if fit and stage.fit is not None:
-            with seeded(derived_seed(self.settings.seed, stage.name, "fit")):
-                stage.fit(self.x.to(self.device), self.c.to(self.device))
-        # A seed of its own: a resumed stage, which is not fitted again, has the same view.
-        with seeded(derived_seed(self.settings.seed, stage.name, "view")):
-            return self._view(stage, self.x, self.c), self._view(stage, self.x_valid, self.c_valid)
+        if self.ended:  # and nothing is left to be trained
+            return self.loop.training, self.loop.validation
+        if not fitted:
+            with self._seeded("fit"):
+                self.stage.fit(self.loop.training)
+        # A seed of its own: a resumed stage, which is not fitted again, has the same data.
+        with self._seeded("view"):
+            return kept(self.stage.prepare(self.loop.training)), kept(self.stage.prepare(self.loop.validation))
 
-    def _view(self, stage: Stage, x: Tensor, c: Tensor) -> Tensor:
-        if stage.view is None:
-            return x
-        parts = zip(x.split(8192), c.split(8192), strict=True)
-        return torch.cat([stage.view(a.to(self.device), b.to(self.device)) for a, b in parts])
+    def run(self) -> None:
+        trainer, settings, average = self.trainer, self.settings, self.average
+        last_written = time.monotonic()
+        while trainer.epoch < settings.epochs and not self.ended and not trainer._stage_stopped:
+            if settings.patience is not None and trainer.epoch > self.best.epoch + settings.patience:
+                break
+            self._epoch()
+            # A training that is stopped as a whole can be resumed in the middle of the stage.
+            self.ended = trainer.epoch + 1 == settings.epochs or (trainer._stage_stopped and not trainer._stopped)
+            if average is not None and not self.ended:
+                average.swap()
+            if time.monotonic() - last_written > CHECKPOINT_SECONDS or trainer._stage_stopped or self.ended:
+                self._write_checkpoint()
+                last_written = time.monotonic()
+            trainer.epoch += 1
+        if average is not None and not self.ended:
+            average.swap()
+        if self.best.weights is not None:
+            self.model.load_state_dict(self.best.weights)
 
-    def _train_epoch(
-        self,
-        stage: Stage,
-        settings: StageSettings,
-        optimizer: torch.optim.Optimizer,
-        average: Average | None,
-        x: Tensor,
-    ) -> tuple[float, float]:
-        epoch = self.trainer.epoch
-        rate = settings.learning_rate * SCHEDULES[settings.schedule](epoch, settings.epochs)
-        rate *= 0.5 ** sum(epoch >= done for done in settings.halve_after)
-        for group in optimizer.param_groups:
-            group["lr"] = rate
+    def _epoch(self) -> None:
+        """Train and judge one epoch; leaves the averaged weights in the model."""
+        trainer, settings, epoch = self.trainer, self.settings, self.trainer.epoch
+        started = time.monotonic()
+        with self._seeded(epoch):
+            losses, rate = self._train()
+        if self.average is not None:
+            self.average.swap()
+        self.model.eval()
+        # The same noise after each epoch, so that epochs differ by their weights alone.
+        with self._seeded("validation"):
+            validation = self._validation_loss()
+        if math.isnan(validation):  # the last step of the epoch may be the one that broke the weights
+            raise _diverged("validation loss", self.stage, validation, epoch, settings)
+        record: Record = {
+            "stage": self.stage.name,
+            "epoch": epoch + 1,
+            "epochs": settings.epochs,
+            "loss": losses.pop("loss"),
+            "validation_loss": validation,
+            "learning_rate": rate,
+            **losses,
+        }
+        with self._seeded(epoch, "metrics"):
+            record |= self._measured()
+        if settings.select != "last" and record[settings.select] < self.best.value:
+            self.best = Best(record[settings.select], epoch, copied(self.model))
+        record |= trainer._entry | {"seconds": round(time.monotonic() - started, 3)}
+        trainer.history.append(record)
+        trainer._entry = record
+        with self._seeded(epoch, "callbacks"):
+            self.loop.callbacks.epoch_done(trainer)
+        trainer._entry = {}
+
+    def _train(self) -> tuple[dict[str, float], float]:
+        """The epoch's mean losses by name, and its learning rate."""
+        trainer, settings, epoch = self.trainer, self.settings, self.trainer.epoch
+        for optimizer, rates in zip(self.optimizers, self.rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * SCHEDULES[settings.schedule](epoch, settings.epochs)
+                group["lr"] *= 0.5 ** sum(epoch >= done for done in settings.halve_after)
         self.model.train()
-        total = 0.0
-        for rows in torch.randperm(len(x)).split(settings.batch_size):
-            batch, conditions = x[rows].to(self.device), self.c[rows].to(self.device)
-            losses = stage.loss(batch, conditions)
-            _check_loss(stage, losses, len(rows))
-            loss = losses.mean()
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            if settings.clip_norm is not None:
-                torch.nn.utils.clip_grad_norm_(stage.parameters, settings.clip_norm)
-            optimizer.step()
-            if average is not None:
-                average.update()
-            value = loss.item()
-            if not math.isfinite(value):
-                raise _diverged("loss", stage, value, epoch, settings)
-            total += value * len(rows)
-            self.trainer.losses = {"loss": value}
-            self.callbacks.batch_done(self.trainer)
-        return total / len(x), rate
+        totals: dict[str, float] = {}
+        counts: dict[str, int] = {}
+        order = torch.randperm(len(self.training))
+        for k, (x, c) in enumerate(self.training.batches(order, settings.batch_size)):
+            losses = self.stage.step(Batch(x, c, epoch * trainer.n_batches + k), self.optimizers)
+            if self.average is not None:
+                self.average.update()
+            trainer.losses = self._checked(losses)
+            for name, value in trainer.losses.items():
+                totals[name] = totals.get(name, 0.0) + value * len(x)
+                counts[name] = counts.get(name, 0) + len(x)
+            self.loop.callbacks.batch_done(trainer)
+        return {name: total / counts[name] for name, total in totals.items()}, self.optimizers[0].param_groups[0]["lr"]
 
-    def _measured(self, settings: StageSettings) -> Record:
+    def _checked(self, losses: Losses) -> dict[str, float]:
+        """The losses of a step as numbers, their total first."""
+        values = {name: float(value) for name, value in losses.items()}
+        found = {"loss": values.pop("loss") if "loss" in values else sum(values.values()), **values}
+        if clash := OWN_KEYS.intersection(values):
+            raise CaloforgeError(f"stage '{self.stage.name}' has a loss called '{min(clash)}'; choose another name")
+        for name, value in found.items():
+            if not math.isfinite(value):
+                raise _diverged(name, self.stage, value, self.trainer.epoch, self.settings)
+        return found
+
+    def _clip(self, optimizer: torch.optim.Optimizer, *others: Any) -> None:
+        parameters: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"]]
+        assert self.settings.clip_norm is not None
+        torch.nn.utils.clip_grad_norm_(parameters, self.settings.clip_norm)
+
+    def _measured(self) -> Record:
         """The values of the metrics that are evaluated in this epoch."""
         values = {}
-        for name, metric in self.metrics.items():
+        for name, metric in self.loop.metrics.items():
             value = metric(self.trainer)
             if value is not None:
                 values[name] = float(value)
-            elif name == settings.select:
+            elif name == self.settings.select:
                 raise CaloforgeError(f"the metric '{name}' is None, but 'select' needs it after every epoch")
         return values
 
     @torch.no_grad()
-    def _validation_loss(self, stage: Stage, x: Tensor, batch_size: int) -> float:
-        self.model.eval()
-        parts = zip(x.split(batch_size), self.c_valid.split(batch_size), strict=True)
-        total = sum(stage.loss(a.to(self.device), b.to(self.device)).sum().item() for a, b in parts)
-        return total / len(x)
+    def _validation_loss(self) -> float:
+        batches = self.validation.batches(torch.arange(len(self.validation)), self.settings.batch_size)
+        return sum(self.stage.loss(x, c).sum().item() for x, c in batches) / len(self.validation)
 
-    def _write_checkpoint(
-        self, stage: int, ended: bool, optimizer: torch.optim.Optimizer, average: Average | None, best: Best
-    ) -> None:
-        if self.checkpoint is None:
+    def _write_checkpoint(self) -> None:
+        if self.loop.checkpoint is None:
             return
-        state = {
-            "stage": stage,
+        average, best = self.average, self.best
+        state: Checkpoint = {
+            "format": FORMAT,
+            "stage": self.number,
             "epoch": self.trainer.epoch,
-            "ended": ended,
+            "ended": self.ended,
             "history": self.trainer.history,
             "model": self.model.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "average": None if average is None else average.state(),
             "best": {"value": best.value, "epoch": best.epoch, "weights": best.weights},
         }
-        with atomic_path(self.checkpoint) as partial:
-            torch.save(state, partial)
-
-    def _load_checkpoint(self) -> dict[str, Any] | None:
-        if self.checkpoint is None or not self.checkpoint.exists():
-            return None
-        try:
-            return torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        except Exception as error:
-            reason = str(error).splitlines()[0]
-            raise CaloforgeError(f"{self.checkpoint} cannot be read as a checkpoint: {reason}") from None
+        write_checkpoint(self.loop.checkpoint, state)
 
 
 def _diverged(what: str, stage: Stage, value: float, epoch: int, settings: StageSettings) -> CaloforgeError:
@@ -284,13 +300,3 @@ def _diverged(what: str, stage: Stage, value: float, epoch: int, settings: Stage
         f"({key}.learning_rate={settings.learning_rate / 10:g}, now {settings.learning_rate:g}) or bound the gradient "
         f"({key}.clip_norm={(settings.clip_norm or 10) / 10:g}, now {clip})"
     )
-
-
-def _check_loss(stage: Stage, losses: Tensor, n: int) -> None:
-    if losses.shape != (n,):
-        raise CaloforgeError(
-            f"the loss of stage '{stage.name}' has the shape {tuple(losses.shape)}; it must be one number per shower, "
-            f"({n},), neither summed nor averaged over the batch"
-        )
-    if not losses.requires_grad:
-        raise CaloforgeError(f"the loss of stage '{stage.name}' depends on none of the model's parameters")

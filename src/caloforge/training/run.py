@@ -28,6 +28,7 @@ from caloforge.evaluation.selection import MeanSeparationPower
 from caloforge.geometry import Geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
+from caloforge.models.dataset import ShowerDataset
 from caloforge.registry import importable
 from caloforge.showers import ShowerFile, Showers, geometry_attribute
 from caloforge.simulator import Simulator
@@ -184,7 +185,8 @@ def _train(
     x_valid, c_valid = transforms(*tensors(validation))
     check_finite(x, source)
     check_finite(x_valid, validation_source or source)
-    model = _model(recipe, geometry, x, c)
+    training_data = ShowerDataset.of(x, c)
+    model = _model(recipe, geometry, training_data)
     energy_range = (float(training.energies.min()), float(training.energies.max()))
     simulator = Simulator(geometry, transforms, model, identity, energy_range)
     metrics = {"separation_power": _separation_power(simulator, validation, settings.seed)}
@@ -193,10 +195,8 @@ def _train(
     with nullcontext() if folder is None else folder.open(identity, own):
         history = fit(
             model,
-            x,
-            c,
-            x_valid,
-            c_valid,
+            training_data,
+            (x_valid, c_valid),
             settings,
             metrics=metrics,
             callbacks=callbacks if folder is None else [*callbacks, LogFile(folder.path / "log.jsonl")],
@@ -211,11 +211,12 @@ def _train(
     return simulator
 
 
-def _model(recipe: Recipe, geometry: Geometry, x: torch.Tensor, c: torch.Tensor) -> ShowerModel:
+def _model(recipe: Recipe, geometry: Geometry, data: ShowerDataset) -> ShowerModel:
     """The recipe's model, with the settings that the data decide and weights of the recipe's seed."""
     model_class = recipe.model_class()
     chosen = {k: v for k, v in recipe.model.items() if k != "kind"}
-    chosen = model_class.settings_from_data(chosen, x, c)
+    chosen = model_class.settings_from_data(chosen, data)
+    x, c = data.take(slice(0, 1))
     context = {"geometry": geometry} if wants_geometry(model_class) else {}
     with torch.random.fork_rng():
         torch.manual_seed(derived_seed(recipe.training.seed, "weights"))

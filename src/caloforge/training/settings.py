@@ -4,65 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    PositiveFloat,
-    PositiveInt,
-    ValidationError,
-    field_validator,
-)
+from pydantic import Field, ValidationError
 
 from caloforge.configured import validation_error
 from caloforge.errors import CaloforgeError
-from caloforge.models.base import Stage
+from caloforge.models.stages import Stage, StageSettings
 
 SCHEDULES: dict[str, Callable[[int, int], float]] = {
     "constant": lambda epoch, epochs: 1.0,
     "cosine": lambda epoch, epochs: 0.5 * (1 + math.cos(math.pi * epoch / epochs)),
 }
 """Learning-rate schedules: factor on the learning rate during an epoch (0 … epochs − 1)."""
-
-
-class StageSettings(BaseModel):
-    """How one stage is trained.
-
-    epochs: passes over the training set. batch_size: showers per step. learning_rate: of the optimizer, at the
-    start. optimizer: `adam` (AdamW where weight_decay is above zero) or `rmsprop`. schedule: `constant` or `cosine`
-    (annealed to zero over the epochs). halve_after: numbers of epochs after each of which the learning rate is
-    halved. clip_norm: bound on the gradient's norm, null for none. weight_decay: pull of the weights to zero. ema:
-    decay per step of an exponential moving average of the weights, null for none; the averaged weights are the ones
-    that are validated, selected and kept. select: `last`, `validation_loss`, or a metric's name: which epoch's
-    weights are kept. patience: stop after so many epochs without a better value of `select`, null for never.
-    select_showers: showers generated for a metric that needs them.
-    """
-
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-    epochs: PositiveInt
-    batch_size: PositiveInt
-    learning_rate: PositiveFloat
-    schedule: Literal["constant", "cosine"] = "constant"
-    halve_after: list[PositiveInt] = []
-    clip_norm: PositiveFloat | None = None
-    weight_decay: NonNegativeFloat = 0.0
-    ema: float | None = Field(None, gt=0, lt=1)
-    optimizer: Literal["adam", "rmsprop"] = "adam"
-    select: str = "last"
-    patience: PositiveInt | None = None
-    select_showers: PositiveInt = 50_000
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _no_switch(cls, value: Any) -> Any:
-        # pydantic would take true for 1.
-        if isinstance(value, bool):
-            raise ValueError("no setting of the training is a switch")
-        return value
 
 
 class TrainingSettings(StageSettings):

@@ -1,4 +1,4 @@
-"""What happens to a stage's weights: the optimiser, their moving average, and the best epoch's."""
+"""What happens to a stage's weights: their moving average, and the best epoch's."""
 
 from __future__ import annotations
 
@@ -8,20 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from caloforge.models.base import Stage
-from caloforge.training.settings import StageSettings
-
-
-def make_optimizer(stage: Stage, settings: StageSettings) -> torch.optim.Optimizer:
-    """The optimiser of a stage's parameters that its settings name."""
-    if settings.optimizer == "rmsprop":
-        return torch.optim.RMSprop(stage.parameters, settings.learning_rate, weight_decay=settings.weight_decay)
-    # The fused step takes a sixth of the time of the default one on a CPU, and gives the same update.
-    if settings.weight_decay > 0:
-        return torch.optim.AdamW(
-            stage.parameters, settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
-    return torch.optim.Adam(stage.parameters, settings.learning_rate, fused=True)
+from caloforge.models.stages import Stage
 
 
 class Average:
