@@ -116,7 +116,7 @@ class Cascade(LatentModel):
 
     def stages(self) -> Sequence[Stage]:
         """Those of each level's model, named after level and stage: `layers_velocity`, `voxels_student` …"""
-        models = dict(self._level_models())
+        models = dict(self.level_models())
         return [
             _LevelStage(self, number, split, inner, first=k == 0)
             for number, split in enumerate(self.hierarchy)
