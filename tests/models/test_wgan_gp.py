@@ -68,7 +68,7 @@ def test_each_half_gets_its_own_gradient_only(small_geometry: Geometry) -> None:
 
 
 def test_weights_that_counted_steps_still_load(small_geometry: Geometry) -> None:
-    model, other = _model(small_geometry), _model(small_geometry, places=False)
+    model, other = _model(small_geometry), _model(small_geometry, positional_bias=False)
     model.load_state_dict({**other.state_dict(), "step": torch.tensor(3)})
 
 
