@@ -38,9 +38,7 @@ EXAMPLES = {
         "layers": [0, 12],
         "generated": [1.0, 2.0],
         "reference": [1.0, 3.0],
-        "transverse": [
-            {"label": "r", "unit": "MeV / mm²", "edges": [0, 1, 100], "generated": [1, 1], "reference": [2, 1]}
-        ],
+        "others": [{"label": "r", "unit": "MeV / mm²", "edges": [0, 1, 100], "generated": [1, 1], "reference": [2, 1]}],
     },
     "profile": PROFILE,
     "response": {"edges": [1, 10, 100], "ratio_edges": [0.5, 1, 1.5], "generated": SAMPLE, "reference": SAMPLE},
