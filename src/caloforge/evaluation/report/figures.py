@@ -11,12 +11,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hist import Hist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from caloforge import plots
 from caloforge.errors import CaloforgeError
@@ -28,6 +26,10 @@ from caloforge.plots.classifiers import draw_learning_curves, draw_roc, draw_wei
 from caloforge.plots.layers import at_equal_steps
 from caloforge.plots.series import Series, series_grid
 from caloforge.plots.style import new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_LAYERS = 8
 """Layers whose histograms are all shown."""
