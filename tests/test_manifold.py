@@ -10,7 +10,6 @@ import torch
 
 from caloforge.errors import CaloforgeError
 from caloforge.manifold import (
-    DimensionEstimate,
     decoder_jacobian,
     dimension_from_distances,
     distinct_points,
@@ -20,7 +19,6 @@ from caloforge.manifold import (
     log_density_on_manifold,
     manifold_log_prob,
     nearest_neighbours,
-    plot_dimension,
     two_nn,
 )
 from caloforge.showers import Showers
@@ -271,21 +269,6 @@ def test_lost_rank_is_an_infinite_density_and_gradients_flow_elsewhere():
 def test_density_refuses_what_does_not_fit(log_p_z, jacobian, message):
     with pytest.raises(CaloforgeError, match=message):
         log_density_on_manifold(log_p_z, jacobian)
-
-
-# Plot
-
-
-def test_plot_returns_its_curves():
-    curves = {
-        "raw": [DimensionEstimate(5, 21.0, 0.5, 100), DimensionEstimate(10, 19.0, 0.4, 100)],
-        "logit": [DimensionEstimate(5, 60.0, 1.0, 100), DimensionEstimate(10, 55.0, 0.9, 100)],
-    }
-    raw, logit = plot_dimension(curves)
-    assert raw.lines[0].get_xydata().tolist() == [[5, 21], [10, 19]]
-    assert logit.lines[0].get_xydata().tolist() == [[5, 60], [10, 55]]
-    assert raw.lines[2][0].get_segments()[0].tolist() == [[5, 20.5], [5, 21.5]]
-    assert [text.get_text() for text in raw.lines[0].axes.get_legend().get_texts()] == ["raw", "logit"]
 
 
 # Real showers

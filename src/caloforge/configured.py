@@ -289,6 +289,8 @@ def validation_error(error: ValidationError, origin: str, schema: type[BaseModel
                 unknown.append(f"unknown key '{key}'{_remedy(fault['loc'], missing, schema)}")
             case "missing":
                 others.append(f"missing key '{key}'")
+            case "value_error":  # from a validator of ours
+                others.append(f"'{key}' is {fault.get('input')!r}: {fault['ctx']['error']}")
             case _:
                 others.append(f"'{key}' is {fault.get('input')!r}: {fault['msg'].lower()}")
     text = "; ".join([*unknown, *others])

@@ -20,7 +20,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from caloforge.configured import Configured
+from caloforge.configured import Configured, constructor_parameters
 from caloforge.errors import CaloforgeError
 
 Base = TypeVar("Base")
@@ -140,6 +140,31 @@ class ConfiguredRegistry(Registry[Thing]):
             CaloforgeError: an argument cannot be written as plain data.
         """
         return {"kind": self.name_of(type(thing)), **thing.to_config()}
+
+    def entry(self, wanted: str | Mapping[str, Any], **defaults: Any) -> dict[str, Any]:
+        """A complete entry for `build`.
+
+        Args:
+            wanted: `kind` alone, or a mapping of it and settings.
+            defaults: settings that the class gets if its constructor takes them and `wanted` does not have them.
+
+        Raises:
+            CaloforgeError: `kind` is missing or unknown.
+        """
+        given = {"kind": wanted} if isinstance(wanted, str) else dict(wanted)
+        if "kind" not in given:
+            raise CaloforgeError("missing key 'kind'")
+        known = constructor_parameters(self.resolve(str(given["kind"])))
+        return {name: value for name, value in defaults.items() if name in known} | given
+
+    def check(self, wanted: str | dict[str, Any]) -> str | dict[str, Any]:
+        """`wanted` as it is, if there is such a class: for the type of a setting, `Annotated[…, AfterValidator]`.
+
+        Raises:
+            CaloforgeError: `kind` is missing or unknown.
+        """
+        self.entry(wanted)
+        return wanted
 
     def build(self, config: Mapping[str, Any], *, origin: str, trusted: Collection[str] = (), **context: Any) -> Thing:
         """Construct an object.

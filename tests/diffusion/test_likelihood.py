@@ -12,7 +12,7 @@ from caloforge.diffusion.schedules import Schedule
 
 @pytest.fixture(params=list(SCHEDULES))
 def schedule(request: pytest.FixtureRequest) -> Schedule:
-    return SCHEDULES[request.param]()
+    return SCHEDULES.resolve(request.param)()
 
 
 def _noised(covariance: torch.Tensor, schedule: Schedule) -> torch.distributions.MultivariateNormal:

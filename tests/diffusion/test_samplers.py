@@ -10,7 +10,8 @@ import torch
 from exact_scores import Mixture, gaussian_score
 from torch import Tensor
 
-from caloforge.diffusion import SCHEDULES, VP, Schedule, make_sampler, samplers, solvers
+from caloforge.configured import constructor_parameters
+from caloforge.diffusion import SAMPLERS, SCHEDULES, VP, Sampler, Schedule, samplers, solvers
 from caloforge.errors import CaloforgeError
 
 MIXTURE = Mixture([0.3, 0.7], [[-1.2, 0.4], [0.8, -0.2]], [0.5, 0.3])
@@ -20,7 +21,7 @@ ENOUGH: dict[str, dict[str, Any]] = {
     "predictor_corrector": {"steps": 200, "snr": 0.1},
     "euler_maruyama": {"steps": 200},
     "heun": {"steps": 30},
-    "adaptive": {"tolerance": 1e-3, "steps": 1},
+    "adaptive": {"tolerance": 1e-3},
     "ddim": {"steps": 120},
     "multistep": {"steps": 40},
 }
@@ -29,7 +30,11 @@ ENOUGH: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(params=list(SCHEDULES))
 def schedule(request: pytest.FixtureRequest) -> Schedule:
-    return SCHEDULES[request.param]()
+    return SCHEDULES.resolve(request.param)()
+
+
+def make_sampler(name: str, **settings: Any) -> Sampler:
+    return SAMPLERS.build({"kind": name, **settings}, origin="sampler")
 
 
 def _noise(schedule: Schedule, n: int = N, features: int = 2) -> tuple[Tensor, torch.Generator]:
@@ -37,11 +42,11 @@ def _noise(schedule: Schedule, n: int = N, features: int = 2) -> tuple[Tensor, t
     return schedule.prior_sigma() * torch.randn(n, features, generator=generator, dtype=torch.float64), generator
 
 
-@pytest.mark.parametrize("name", list(samplers.SAMPLERS))
+@pytest.mark.parametrize("name", list(SAMPLERS))
 def test_gives_back_a_mixture_of_gaussians(name: str, schedule: Schedule) -> None:
     """Mean, width (3 %), share of each side, and quantiles of both features."""
     x_1, generator = _noise(schedule)
-    x = make_sampler(name, **ENOUGH[name])(MIXTURE.score(schedule), schedule, x_1, generator)  # type: ignore[arg-type]
+    x = make_sampler(name, **ENOUGH[name])(MIXTURE.score(schedule), schedule, x_1, generator)
     assert x.shape == (N, 2)
     torch.testing.assert_close(x.mean(dim=0), MIXTURE.mean, atol=0.03, rtol=0)
     torch.testing.assert_close(x.std(dim=0), MIXTURE.std, rtol=0.03, atol=0)
@@ -81,7 +86,7 @@ def test_euler_maruyama_is_of_weak_order_1(kind: str, monkeypatch: pytest.Monkey
     With a Gaussian's score the sampler is linear in its noises. Row k of the batch gets 1 for the k-th noise and 0
     for the others, and so becomes the k-th coefficient; the sum of their squares is the exact variance.
     """
-    schedule, width = SCHEDULES[kind](), 0.6
+    schedule, width = SCHEDULES.resolve(kind)(), 0.6
     score = gaussian_score(torch.tensor([[width**2]], dtype=torch.float64), schedule)
     end = torch.tensor(schedule.t_min, dtype=torch.float64)
     start = torch.ones((), dtype=torch.float64)
@@ -108,7 +113,7 @@ def test_orders_of_the_deterministic_samplers(name: str, order: int, steps: int,
     exact = x_1 / spread[0] * spread[1]
     errors = []
     for k in (steps, 2 * steps):
-        x = make_sampler(name, steps=k)(score, schedule, x_1)  # type: ignore[arg-type]
+        x = make_sampler(name, steps=k)(score, schedule, x_1)
         errors.append(float((x - exact).abs().max()))
     assert _order(errors) == pytest.approx(order, abs=0.2)
 
@@ -120,7 +125,7 @@ def test_the_adaptive_solver_keeps_its_tolerance(tolerance: float, schedule: Sch
     ends = torch.tensor([1.0, schedule.t_min], dtype=torch.float64)
     spread = ((schedule.alpha(ends) * 0.6) ** 2 + schedule.sigma(ends) ** 2).sqrt()
     x_1 = spread[0] * torch.linspace(-2, 2, 7, dtype=torch.float64)[:, None]
-    x = make_sampler("adaptive", steps=1, tolerance=tolerance)(score, schedule, x_1)
+    x = make_sampler("adaptive", tolerance=tolerance)(score, schedule, x_1)
     assert float((x - x_1 / spread[0] * spread[1]).norm() / x.norm()) < 10 * tolerance
 
 
@@ -137,7 +142,7 @@ def test_no_needless_evaluations(name: str, evaluations: int) -> None:
         calls += 1
         return -x_t
 
-    make_sampler(name, steps=10)(counted, VP(), torch.ones(3, 2))  # type: ignore[arg-type]
+    make_sampler(name, steps=10)(counted, VP(), torch.ones(3, 2))
     assert calls == evaluations
 
 
@@ -145,27 +150,28 @@ def test_an_endless_adaptive_integration_says_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(solvers, "MOST_STEPS", 100)
     generator = torch.Generator().manual_seed(0)
     with pytest.raises(CaloforgeError, match=r"no progress .* model.tolerance \(now 1e-06\)"):
-        make_sampler("adaptive", steps=1, tolerance=1e-6)(
+        make_sampler("adaptive", tolerance=1e-6)(
             lambda x, t: torch.randn(x.shape, generator=generator), VP(), torch.ones(8, 2)
         )
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("name", "settings", "message"),
     [
-        ({"name": "magic", "steps": 3}, "unknown sampler 'magic'; known are predictor_corrector, euler_maruyama"),
-        ({"name": "heun", "steps": 0}, "at least 1 step, not 0"),
-        ({"name": "predictor_corrector", "steps": 3, "snr": -1}, "snr must not be negative"),
-        ({"name": "adaptive", "steps": 3, "tolerance": 0.0}, "tolerance above 0, not 0.2 and 0"),
+        ("magic", {"steps": 3}, "sampler: unknown sampler 'magic'; known are predictor_corrector, euler_maruyama"),
+        ("heun", {"steps": 0}, "sampler: 'steps' is 0"),
+        ("heun", {"steps": 3, "snr": 0.1}, "sampler: unknown key 'snr'"),
+        ("predictor_corrector", {"steps": 3, "snr": -1}, "'snr' is -1"),
+        ("adaptive", {"tolerance": 0.0}, "'tolerance' is 0"),
     ],
 )
-def test_bad_settings(settings: dict[str, Any], message: str) -> None:
+def test_bad_settings(name: str, settings: dict[str, Any], message: str) -> None:
     with pytest.raises(CaloforgeError, match=message):
-        make_sampler(**settings)
+        make_sampler(name, **settings)
 
 
 def test_a_sampler_says_what_it_looks_at() -> None:
-    found = {name: samplers.sampler_settings(name) for name in samplers.SAMPLERS}
+    found = {name: set(constructor_parameters(SAMPLERS.resolve(name))) for name in SAMPLERS}
     assert found["predictor_corrector"] == {"steps", "snr", "corrector"}
     assert found["adaptive"] == {"tolerance"}
     assert all(found[name] == {"steps"} for name in ("euler_maruyama", "heun", "ddim", "multistep"))

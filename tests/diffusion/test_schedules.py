@@ -14,7 +14,7 @@ from caloforge.errors import CaloforgeError
 
 @pytest.fixture(params=list(SCHEDULES))
 def schedule(request: pytest.FixtureRequest) -> Schedule:
-    return SCHEDULES[request.param]()
+    return SCHEDULES.resolve(request.param)()
 
 
 @pytest.mark.parametrize("end", [0.3, 0.7, 1.0])

@@ -5,16 +5,10 @@ import pytest
 
 from caloforge.evaluation import observables
 from caloforge.evaluation.evaluate import evaluate
-from caloforge.evaluation.observables.binning import SingleBins, bin_numbers, counts, described
+from caloforge.evaluation.observables.axes import AxisRequest, of_reference
+from caloforge.evaluation.observables.binning import SingleBins, bin_numbers, counts, described, histogram
 from caloforge.geometry import CartesianLayer, Geometry, Layer, load_geometry
 from caloforge.showers import Showers
-
-
-def challenge_edges(
-    geometry: Geometry, name: str, reference: np.ndarray, threshold: float | None = None
-) -> np.ndarray | None:
-    return observables.find(geometry, name).edges(reference, threshold)
-
 
 REFERENCE = np.array([0.0, 2.0, 700.0])
 
@@ -37,6 +31,12 @@ LINEAR = [
     ("ds3", "ec_r_12", 0, 42, 100),
     ("ds3", "width_r_0", 0, 20, 100),
 ]
+
+
+def challenge_edges(
+    geometry: Geometry, name: str, reference: np.ndarray, threshold: float | None = None
+) -> np.ndarray | None:
+    return observables.find(geometry, name).edges(reference, threshold)
 
 
 @pytest.mark.parametrize(("geometry", "name", "low", "high", "bins"), LINEAR)
@@ -121,12 +121,46 @@ def test_counts_keep_what_falls_outside() -> None:
 def test_single_precision_voxels_fall_into_the_same_bins(edges: np.ndarray) -> None:
     rng = np.random.default_rng(7)
     on = edges.astype(np.float32)
-    beside = [np.nextafter(on, np.float32(limit)) for limit in (0, np.inf)]
-    values = np.concatenate([rng.lognormal(0, 4, 20_000).astype(np.float32), on, *beside, np.zeros(1, np.float32)])
+    next_to = [np.nextafter(on, np.float32(limit)) for limit in (0, np.inf)]
+    values = np.concatenate([rng.lognormal(0, 4, 20_000).astype(np.float32), on, *next_to, np.zeros(1, np.float32)])
     np.testing.assert_array_equal(SingleBins(edges).numbers(values), bin_numbers(values.astype(np.float64), edges))
 
 
-def test_a_report_says_enough_to_compute_a_separation_power_again() -> None:
+def test_the_last_bin_of_a_report_is_closed_and_what_lies_outside_is_kept() -> None:
+    edges = np.array([0.0, 1.0, 2.0, 4.0])
+    generated, reference = np.array([-1.0, 0.5, 4.0, 4.0, 9.0]), np.array([1.0, 2.0])
+    found = histogram(
+        edges,
+        counts(generated, edges),
+        counts(reference, edges),
+        name="x",
+        label="an x",
+        axis_label="x [mm]",
+        metadata={"group": "further"},
+    )
+    np.testing.assert_array_equal(found["generated", :].values(flow=True), [1, 1, 0, 2, 1])
+    np.testing.assert_array_equal(found["reference", :].values(), np.histogram(reference, edges)[0])
+    assert (found.name, found.label, found.axes[1].label) == ("x", "an x", "x [mm]")
+    assert found.sum(flow=True) == 7
+
+
+def test_observables_without_a_convention_follow_the_reference() -> None:
+    def edges(values: np.ndarray) -> np.ndarray | None:
+        return of_reference(AxisRequest(load_geometry("ds2"), None, values, 0.0), bins=10)
+
+    spread = edges(np.linspace(2.0, 7.0, 10_001))
+    whole = edges(np.array([3.0, 4.0, 7.0]))
+    constant = edges(np.full(5, 8.0))
+    assert spread is not None
+    assert whole is not None
+    assert constant is not None
+    np.testing.assert_allclose(spread, np.linspace(2.0025, 6.9975, 11))
+    np.testing.assert_array_equal(whole, np.arange(2.5, 8.0))
+    np.testing.assert_allclose(constant, [7.5, 8.5])
+    assert edges(np.array([1.0, np.nan])) is None
+
+
+def test_separation_powers_are_those_of_the_reports_histograms() -> None:
     geometry = Geometry("toy", (Layer(0, (0.0, 5.0, 10.0), 1), Layer(1, (0.0, 5.0, 10.0), 6)), threshold=1.0)
 
     def some(seed: int) -> Showers:
@@ -134,20 +168,25 @@ def test_a_report_says_enough_to_compute_a_separation_power_again() -> None:
         return Showers(np.full(200, 1e3), rng.gamma(2.0, 50.0 + seed, (200, 14)).astype(np.float32), geometry)
 
     found = evaluate(some(1), some(9), quick=True)
-    for metric in found.section("separation_power"):
-        words = str(metric.extra["bins"]).split()  # as "100 linear bins from 0.5 to 1.5"
-        number, scale, low, high = int(words[0]), words[1], float(words[4]), float(words[6])
-        edges = (np.geomspace if scale == "log" else np.linspace)(low, high, number + 1)
-        counted = found.hists[metric.name]
-        np.testing.assert_allclose(counted.axes[1].edges, edges)
-        h, g = (np.asarray(counted[side, :].values(), dtype=float) for side in ("generated", "reference"))
+    powers = {metric.name: metric for metric in found.section("separation_power")}
+    assert set(powers) == set(found.hists) == set(observables.names_of(observables.default(geometry)))
+    for name, metric in powers.items():
+        h, g = found.hists[name].values()
         h, g = h / h.sum(), g / g.sum()
         both = (h + g) > 0
         assert metric.estimate is not None
-        assert metric.estimate.value == pytest.approx(0.5 * np.sum((h - g)[both] ** 2 / (h + g)[both])), metric.name
-    scales = {metric.name: str(metric.extra["bins"]).split()[1] for metric in found.section("separation_power")}
-    assert {"e_layer_0", "e_layer_1", "voxel_energy"} <= {name for name, scale in scales.items() if scale == "log"}
+        assert metric.estimate.value == pytest.approx(0.5 * np.sum((h - g)[both] ** 2 / (h + g)[both])), name
+        number, scale, *_ = str(metric.extra["bins"]).split()
+        assert int(number) == len(h)
+        assert (scale == "log") == (name in ("e_layer_0", "e_layer_1", "voxel_energy"))
 
 
-def test_uneven_edges_are_described_as_such() -> None:
+def test_edges_in_words() -> None:
+    assert described(np.linspace(0, 1, 11)) == {
+        "bins_number": 10,
+        "bins_low": 0.0,
+        "bins_high": 1.0,
+        "bins_scale": "linear",
+    }
+    assert described(np.geomspace(0.1, 10, 5))["bins_scale"] == "log"
     assert described(np.array([0.0, 1.0, 5.0]))["bins_scale"] == "variable"

@@ -13,9 +13,11 @@ from caloforge.evaluation.classifiers import (
     ClassifierResult,
     Epoch,
     NetworkTest,
+    Training,
     TrainingSettings,
     expected_seconds,
     learning_curve,
+    register,
     run_multiclass,
     run_test,
 )
@@ -38,7 +40,7 @@ PLAIN = NetworkTest(
 
 NAMED = (
     *("caloman", "challenge_low", "challenge_low_normalised", "challenge_high", "challenge_resnet"),
-    *("caloflow_dnn", "caloflow_dnn_normalised", "caloflow_cnn", "caloflow_logit", "quick"),
+    *("caloflow_dnn", "caloflow_dnn_normalised", "caloflow_cnn", "caloflow_logit", "quick", "trees"),
 )
 
 
@@ -80,16 +82,16 @@ class TestKnownTruth:
         assert weights.ess_share == pytest.approx(math.exp(-0.25), abs=0.08)
         assert weights.generated.sum() == weights.reference.sum() == 1200
 
-    def test_equal_distributions_cannot_be_distinguished(self) -> None:
+    def test_same_law_cannot_be_told_apart(self) -> None:
         result = run_test(PLAIN, gaussian(0.0, 6000, 3), gaussian(0.0, 6000, 4), repeats=3)
-        areas = [each.scores.auc for each in result.trainings]
+        areas = [training.scores.auc for training in result.trainings]
         assert areas == pytest.approx([0.5] * 3, abs=4 * 0.0118)
         assert result.auc == pytest.approx(np.mean(areas))
         assert result.auc_std == pytest.approx(np.std(areas, ddof=1))
         assert abs(result.jsd) < 0.03
         assert len(set(areas)) == 3
 
-    def test_disjoint_samples_are_distinguished(self) -> None:
+    def test_disjoint_samples_are_told_apart(self) -> None:
         result = run_test(PLAIN, gaussian(12.0, 2000, 5), gaussian(0.0, 2000, 6))
         assert result.auc == 1.0
         # Calibration on 400 showers per sample grants at most the probability 401/402.
@@ -109,28 +111,26 @@ class TestKnownTruth:
 
 
 class TestSeeds:
-    def run(self, seed: int) -> ClassifierResult:
-        return run_test(PLAIN, gaussian(0.5, 500, 1), gaussian(0.0, 700, 2), seed=seed)
-
-    def numbers(self, seed: int) -> tuple[float, ...]:
-        result = self.run(seed)
-        return result.auc, result.auc_std, result.jsd, *result.first.scores.probabilities.tolist()
+    def run(self, seed: int) -> list[float]:
+        result = run_test(PLAIN, gaussian(0.5, 500, 1), gaussian(0.0, 700, 2), seed=seed)
+        first = result.first
+        return [result.auc, result.jsd, first.accuracy, first.epochs, *first.scores.probabilities.tolist()]
 
     def test_same_seed_same_result(self) -> None:
-        assert self.numbers(7) == self.numbers(7)
+        assert self.run(7) == self.run(7)
 
     def test_other_seed_other_result(self) -> None:
-        assert self.run(7).auc != self.run(8).auc
+        assert self.run(7)[0] != self.run(8)[0]
 
     def test_global_random_state_is_neither_used_nor_moved(self) -> None:
         torch.manual_seed(1)
         np.random.seed(1)  # noqa: NPY002 (the legacy state is what must not move)
         before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
-        one = self.numbers(7)
+        one = self.run(7)
         assert torch.equal(before, torch.get_rng_state())
         assert np.array_equal(numpy_before, np.random.get_state()[1])  # noqa: NPY002
         torch.manual_seed(2)
-        assert self.numbers(7) == one
+        assert self.run(7) == one
 
 
 class TestTraining:
@@ -147,12 +147,14 @@ class TestTraining:
         impatient = dataclasses.replace(
             PLAIN, settings=TrainingSettings(learning_rate=1e-9, batch_size=100, epochs=40, patience=3)
         )
-        run = run_test(impatient, gaussian(0.0, 300, 1), gaussian(0.0, 300, 2)).first
-        assert run.epochs == run.best_epoch + 3 < 40
+        training: Training = run_test(impatient, gaussian(0.0, 300, 1), gaussian(0.0, 300, 2)).first
+        assert training.epochs == training.best_epoch + 3 < 40
 
     def test_result_says_what_was_trained(self, shifted: ClassifierResult) -> None:
-        assert (shifted.n, shifted.n_features, shifted.settings["epochs"]) == (10_000, 5, 6)
+        assert (shifted.test, shifted.n, shifted.n_features) == ("plain", 10_000, 5)
         assert shifted.n_parameters == 5 * 16 + 16 + 16 + 1
+        assert shifted.settings["epochs"] == 6
+        assert shifted.importances == ()
 
     def test_larger_sample_is_thinned_to_the_smaller(self) -> None:
         assert run_test(PLAIN, gaussian(0.0, 400, 1), gaussian(0.0, 300, 2)).n == 300
@@ -160,7 +162,8 @@ class TestTraining:
     def test_expected_time_grows_with_the_work(self) -> None:
         geometry = load_geometry("ds1-photons")
         # Forty times the showers; the machine may be ten times busier the first time.
-        assert 0 < expected_seconds("caloflow_dnn", 500, geometry) < expected_seconds("caloflow_dnn", 20_000, geometry)
+        few, many = (expected_seconds("caloflow_dnn", n, geometry) for n in (500, 20_000))
+        assert 0 < few < many
         assert TESTS["quick"].showers_used(40_000) == TESTS["quick"].showers_used(20_000) == 20_000
 
 
@@ -178,11 +181,11 @@ class TestRefusals:
         assert TESTS["challenge_resnet"].why_unsuitable(load_geometry("ds2")) is None
 
     def test_unknown_name_lists_the_known(self) -> None:
-        with pytest.raises(CaloforgeError, match="unknown classifier test 'calomann'; known are caloman, "):
+        with pytest.raises(CaloforgeError, match=r"'calomann'.* caloman, "):
             run_test("calomann", gaussian(0.0, 200, 1), gaussian(0.0, 200, 2))
 
     def test_too_few_showers_names_the_minimum(self) -> None:
-        with pytest.raises(CaloforgeError, match=r"100.*99"):
+        with pytest.raises(CaloforgeError, match=r"at least 100 showers.* 99"):
             run_test("quick", gaussian(0.0, 99, 1), gaussian(0.0, 500, 2))
 
     def test_two_geometries(self) -> None:
@@ -191,12 +194,23 @@ class TestRefusals:
             run_test("quick", gaussian(0.0, 200, 1), other)
 
     def test_no_repeats(self) -> None:
-        with pytest.raises(CaloforgeError, match="repeats must be at least 1, not 0"):
+        with pytest.raises(CaloforgeError, match=r"repeats.* 0"):
             run_test("quick", gaussian(0.0, 200, 1), gaussian(0.0, 200, 2), repeats=0)
+
+    def test_what_needs_a_network_refuses_trees(self) -> None:
+        with pytest.raises(CaloforgeError, match="trees"):
+            expected_seconds("trees", 1000, LINE)
+        with pytest.raises(CaloforgeError, match="trees"):
+            run_multiclass("trees", {"a": gaussian(0.0, 200, 1), "b": gaussian(0.0, 200, 3)}, gaussian(0.0, 200, 2))
+
+    def test_a_name_is_registered_once(self) -> None:
+        with pytest.raises(ValueError, match="quick"):
+            register(dataclasses.replace(PLAIN, name="quick"))
 
     def test_registry_has_the_names_of_the_literature(self) -> None:
         assert set(NAMED) <= set(TESTS)
         assert all(key == test.name for key, test in TESTS.items())
+        assert len({test.title for test in TESTS.values()}) == len(TESTS)
 
 
 class TestMulticlass:
@@ -207,18 +221,18 @@ class TestMulticlass:
             "back": gaussian(-2.0, 3000, 3),
         }
         result = run_multiclass(PLAIN, generators, gaussian(0.0, 3000, 4))
-        posterior = {name: entry.value for name, entry in result.generators.items()}
-        assert max(posterior, key=lambda name: posterior[name]) == "near"
+        found = result.generators
+        assert max(found, key=lambda name: found[name].value) == "near"
         # At equal odds and unit variances the best guess is the nearest mean: cuts at 1.1 and -0.9.
         phi = torch.distributions.Normal(0.0, 1.0).cdf(torch.tensor([1.1, -0.9])).tolist()
-        assert result.generators["far"].assigned == pytest.approx(1 - phi[0], abs=0.05)
-        assert result.generators["back"].assigned == pytest.approx(phi[1], abs=0.05)
+        assert found["far"].assigned == pytest.approx(1 - phi[0], abs=0.05)
+        assert found["back"].assigned == pytest.approx(phi[1], abs=0.05)
         confusion = result.confusion
         assert confusion.sum(axis=1) == pytest.approx(1.0)
         assert confusion[0, 2] < 0.05 < 0.7 < confusion[0, 0]
         assert result.guess == pytest.approx(-math.log(3))
 
-    def test_equal_generators_share_the_posterior(self) -> None:
+    def test_alike_generators_stay_at_a_guess(self) -> None:
         generators = {"a": gaussian(0.0, 2000, 1), "b": gaussian(0.0, 2000, 2)}
         result = run_multiclass(PLAIN, generators, gaussian(0.0, 2000, 3))
         for entry in result.generators.values():
@@ -242,21 +256,45 @@ class TestMulticlass:
         assert b.abs().max() < 0.1
 
     def test_one_generator_is_refused(self) -> None:
-        with pytest.raises(CaloforgeError, match="at least two generators, not 1"):
+        with pytest.raises(CaloforgeError, match=r"two generators.* 1"):
             run_multiclass(PLAIN, {"a": gaussian(0.0, 200, 1)}, gaussian(0.0, 200, 2))
 
 
 class TestLearningCurve:
     def test_errors_shrink_with_the_sample(self) -> None:
         curve = learning_curve(PLAIN, gaussian(1.0, 4000, 1), gaussian(0.0, 5000, 2))
-        assert [each.n for each in curve] == [500, 1000, 2000, 4000]
-        assert np.all(np.diff([each.auc_std for each in curve]) < 0)
+        assert [point.n for point in curve] == [500, 1000, 2000, 4000]
+        assert np.all(np.diff([point.auc_std for point in curve]) < 0)
         optimum = 0.5 * (1 + math.erf(0.5))
         assert curve[-1].auc == pytest.approx(optimum, abs=4 * curve[-1].auc_std)
 
     def test_size_beyond_the_sample_is_refused(self) -> None:
-        with pytest.raises(CaloforgeError, match="must lie in 100 … 300 showers"):
+        with pytest.raises(CaloforgeError, match=r"100 … 300.*400"):
             learning_curve(PLAIN, gaussian(0.0, 300, 1), gaussian(0.0, 300, 2), sizes=[200, 400])
+
+
+class TestTrees:
+    def deeper(self, n: int, seed: int, excess: float) -> Showers:
+        """Photon-like showers of two layers of one ring, the second with more energy where `excess` is above 1."""
+        geometry = Geometry("two", (Layer(0, (0, 10)), Layer(1, (0, 10))))
+        voxels = np.random.default_rng(seed).normal(100, 10, (n, 2)) * [1.0, excess]
+        return Showers(np.resize([250.0, 1000.0], n), voxels.astype(np.float32), geometry)
+
+    def test_what_differs_is_found_and_named(self) -> None:
+        found = run_test("trees", self.deeper(1500, 1, 1.1), self.deeper(1500, 2, 1.0))
+        # Gaussians one standard deviation apart: Phi(1 / sqrt 2), but for what trees on 900 showers lose.
+        assert 0.68 < found.auc < 0.5 * (1 + math.erf(0.5)) + 4 * found.auc_std
+        importances = {each.feature: each for each in found.importances}
+        assert max(importances, key=lambda name: importances[name].value) == "e_layer_1"
+        assert importances["e_layer_1"].value > 10 * importances["e_layer_1"].error > 0
+        assert importances["ec_r_0"].value == 0
+        assert importances["e_layer_1"].label == "energy, layer 1"
+
+    def test_same_law_cannot_be_told_apart(self) -> None:
+        found = run_test("trees", self.deeper(1000, 3, 1.0), self.deeper(1000, 4, 1.0), repeats=2)
+        assert [t.scores.auc for t in found.trainings] == pytest.approx([0.5, 0.5], abs=4 * 0.02)
+        again = run_test("trees", self.deeper(1000, 3, 1.0), self.deeper(1000, 4, 1.0))
+        assert again.auc == found.trainings[0].scores.auc
 
 
 @pytest.mark.slow

@@ -26,10 +26,13 @@ def test_significant_digits():
 
 
 def test_profiles_sum_layers_and_divide_rings_by_their_area():
-    data = figure_data.profiles(SMALL, np.arange(8.0), np.ones(8)).data
+    data = figure_data.profiles(SMALL, np.arange(8.0), np.ones(8), np.ones(3), np.full(3, 2.0)).data
     assert data["layers"] == [0, 1]
     assert data["generated"].tolist() == [1, 27]
     assert data["reference"].tolist() == [2, 6]
+    *_, azimuthal = data["others"]
+    assert azimuthal["edges"] == pytest.approx([-np.pi, -np.pi / 3, np.pi / 3, np.pi], rel=1e-3)
+    assert (azimuthal["generated"].tolist(), azimuthal["reference"].tolist()) == ([1, 1, 1], [2, 2, 2])
     found = figure_data.transverse(POLAR, np.ones(6), np.arange(6.0))
     assert found["generated"] == pytest.approx([3 / np.pi, 3 / (3 * np.pi)], rel=1e-3)
     assert found["reference"] == pytest.approx([6 / np.pi, 9 / (3 * np.pi)], rel=1e-3)

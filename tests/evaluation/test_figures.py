@@ -103,7 +103,7 @@ def test_many_layers_are_selected_where_the_energy_is(report):
     report.hists = {f"ec_r_{k}": histogram(f"ec_r_{k}", "centres", k) for k in deep}
     report.metrics = [number("separation_power", f"ec_r_{k}", 0.01 * (k + 1)) for k in deep]
     energies = [1.0 if 10 <= k < 14 else 0.0 for k in deep]
-    data = {"layers": [*deep], "generated": energies, "reference": energies, "transverse": []}
+    data = {"layers": [*deep], "generated": energies, "reference": energies, "others": []}
     report.charts = [Chart("profiles", "profiles", "histograms", "", "", data)]
     found = named(report)
     assert "Layers 10, 11, 12, 13 of 40" in found["centres"].caption
@@ -123,7 +123,7 @@ def test_numbers_per_energy_are_drawn_where_a_section_has_few(report):
         number("wasserstein", f"x{k}", 0.2, at, energy=e) for at, e in energies.items() for k in range(9)
     ]
     (panel,) = named(report)["by_energy"].draw().axes
-    assert panel.get_title() == "words of all"
+    assert panel.get_title() == "mean separation power\nwords of all"
     assert panel.lines[0].get_xydata().tolist() == [[1, 0.1], [4, 0.1]]
 
 
@@ -182,10 +182,9 @@ def test_response_of_one_energy_is_drawn():
     plots.draw(chart.kind, chart.data).canvas.draw()
 
 
-def test_profiles_share_a_figure(report):
+def test_a_profile_with_errors_is_drawn_only_by_name(report):
     data = {"label": "r [mm]", "unit": "MeV", "positions": [1, 2]}
     data |= {key: [3.0, 4.0] for key in ("generated", "generated_error", "reference", "reference_error")}
-    report.charts = [Chart(name, "profile", "profiles", name, "", data) for name in ("radial", "azimuthal")]
-    found = named(report)
-    assert not {"radial", "azimuthal"} & set(found)
-    assert [ax.get_title() for ax in found["mean_profiles"].draw().axes] == ["radial", "azimuthal"]
+    report.charts = [Chart("radial", "profile", "profiles", "Radial", "", data)]
+    assert "radial" not in named(report)
+    assert plot(report, "radial").axes[0].get_xlabel() == "r [mm]"

@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from caloforge.diffusion import VP
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, Layer
 from caloforge.models.caloscore import CaloScore
+from caloforge.registry import trusting
 from caloforge.simulator import Simulator
 from caloforge.simulator.core import CHANGED
 from caloforge.training import TrainingSettings, fit
@@ -139,6 +141,28 @@ def test_a_trained_run_takes_another_sampler(tmp_path: Path) -> None:
     ):
         with pytest.raises(CaloforgeError, match=message):
             Simulator.load(tmp_path, settings=wrong)
+
+
+def test_a_sampler_and_a_schedule_with_settings_of_their_own(tmp_path: Path) -> None:
+    """In one file outside the package, named by its dotted path; loading runs its code only where it is trusted."""
+    own = {"kind": "own_sampler.Euler", "power": 3.0}
+    schedule = {"kind": "vp", "beta_max": 10.0}
+    with pytest.raises(CaloforgeError, match=r"'sampler' is .*--trust own_sampler.Euler"):
+        _model(24, sampler=own)
+    with trusting("own_sampler.Euler"):
+        model = _model(24, sampler=own, schedule=schedule)
+        by_name = _model(24, sampler="own_sampler.Euler")
+    assert (type(model.sampler).__name__, model.sampler.to_config()) == ("Euler", {"steps": 4, "power": 3.0})
+    assert by_name.sampler.to_config() == {"steps": 4, "power": 7.0}
+    assert model.schedule == VP(beta_max=10.0)
+    assert "steps" in model.sampling_settings()
+    transforms = build_transforms([{"kind": "readout_threshold"}], RING)
+    Simulator(RING, transforms, model).save(tmp_path)
+    with pytest.raises(CaloforgeError, match=r"--trust own_sampler.Euler"):
+        Simulator.load(tmp_path)
+    loaded = Simulator.load(tmp_path, trusted=["own_sampler.Euler"], settings={"sampler": {"power": 5.0}, "steps": 3})
+    assert isinstance(loaded.model, CaloScore)
+    assert loaded.model.sampler.to_config() == {"steps": 3, "power": 5.0}
 
 
 def test_turning_the_noise_turns_the_shower() -> None:

@@ -1,8 +1,10 @@
 """Kinds of chart: their registry, and figures that need neither pyplot nor a display."""
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -38,9 +40,7 @@ EXAMPLES = {
         "layers": [0, 12],
         "generated": [1.0, 2.0],
         "reference": [1.0, 3.0],
-        "transverse": [
-            {"label": "r", "unit": "MeV / mm²", "edges": [0, 1, 100], "generated": [1, 1], "reference": [2, 1]}
-        ],
+        "others": [{"label": "r", "unit": "MeV / mm²", "edges": [0, 1, 100], "generated": [1, 1], "reference": [2, 1]}],
     },
     "profile": PROFILE,
     "response": {"edges": [1, 10, 100], "ratio_edges": [0.5, 1, 1.5], "generated": SAMPLE, "reference": SAMPLE},
@@ -149,6 +149,25 @@ def test_the_backend_does_not_matter(backend, monkeypatch):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_matplotlib_is_imported_through_plots():
+    """Elsewhere for types only: `caloforge.plots` makes its import independent of MPLBACKEND."""
+    source = Path(plots.__file__).parents[1]
+    for path in source.rglob("*.py"):
+        if path.parent.name != "plots":
+            tree = ast.parse(path.read_text(encoding="utf-8"))
+            for_types = {
+                id(node)
+                for block in ast.walk(tree)
+                if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+                for node in block.body
+            }
+            for node in ast.walk(tree):
+                words = ast.unparse(node) if isinstance(node, (ast.Import, ast.ImportFrom)) else ""
+                assert id(node) in for_types or not {"matplotlib", "mplhep"} & set(words.replace(".", " ").split()), (
+                    path
+                )
 
 
 def test_panel_grid_does_not_overlap():

@@ -92,9 +92,9 @@ def point(k, value, error):
     return SimpleNamespace(k=k, value=value, error=error)
 
 
-def test_dimension_returns_its_curves():
+def test_dimension_returns_its_curves(panels):
     curves = {"raw": [point(5, 21.0, 0.5), point(10, 19.0, 0.4)], "logit": [point(5, 60.0, 1.0)]}
-    raw, logit = draw_dimension(curves)
+    raw, logit = draw_dimension(curves, ax=panels(1)[0])
     assert raw.lines[0].get_xydata().tolist() == [[5, 21], [10, 19]]
     assert raw.lines[2][0].get_segments()[0].tolist() == [[5, 20.5], [5, 21.5]]
     assert logit.lines[0].get_xydata().tolist() == [[5, 60]]

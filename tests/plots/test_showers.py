@@ -8,7 +8,7 @@ from caloforge import plots
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import CartesianLayer, Geometry, Layer, load_geometry
 from caloforge.plots import layers
-from caloforge.plots.showers import Row, gallery
+from caloforge.plots.showers import ImageRow, gallery
 
 POLAR = Layer(1, (0, 1, 2), n_alpha=3)
 SMALL = Geometry("small", (Layer(0, (0, 1, 2)), POLAR))
@@ -99,7 +99,11 @@ def test_selected_layers_keep_their_voxels():
 
 
 def test_rows_of_one_scale_share_their_colours():
-    rows = [Row("a", np.arange(1.0, 9), "x"), Row("b", 3 * np.arange(1.0, 9), "x"), Row("c", np.full(8, 50.0), "y")]
+    rows = [
+        ImageRow("a", np.arange(1.0, 9), "x"),
+        ImageRow("b", 3 * np.arange(1.0, 9), "x"),
+        ImageRow("c", np.full(8, 50.0), "y"),
+    ]
     figure, meshes = gallery(SMALL, rows)
     assert [meshes[k][0].get_clim() for k in range(3)] == [(1, 6), (1, 6), (5, 50)]
     (canvas,) = figure.axes

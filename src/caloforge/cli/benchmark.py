@@ -200,8 +200,8 @@ def _scan(
         from caloforge.timing.figure import time_against_batch
 
         with atomic_path(plot) as partial:
-            figure = time_against_batch(rows, threads[0]).figure
-            figure.savefig(partial, format=plot.suffix[1:].lower(), dpi=150)  # type: ignore[union-attr]
+            figure = time_against_batch(rows, threads[0])
+            figure.savefig(partial, format=plot.suffix[1:].lower(), dpi=150)
         stdout.print(f"wrote {plot}", markup=False)
     return {"energies_mev": values.tolist(), "generator": [asdict(row) for row in rows]}
 

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     import numpy as np
+    from matplotlib.figure import Figure
     from torch import Tensor
 
     from caloforge.manifold import DimensionEstimate
@@ -257,21 +258,15 @@ def _write(folder: Path, provenance: dict[str, Any], rows: list[Row]) -> None:
             figure.savefig(partial, format=kind, dpi=150)
 
 
-def _figure(rows: list[Row]) -> Any:
+def _figure(rows: list[Row]) -> Figure:
     """One panel for all energies mixed, and one for each energy that was asked for."""
-    from matplotlib.figure import Figure
-
-    from caloforge.manifold import plot_dimension
+    from caloforge.plots.dimension import dimension_grid
     from caloforge.units import format_energy
 
-    energies = list(dict.fromkeys(row.energy for row in rows))
-    n_columns = min(4, len(energies))
-    n_rows = -(-len(energies) // n_columns)
-    figure = Figure(figsize=(1.5 + 3.5 * n_columns, 3.6 * n_rows), layout="constrained")
-    panels = list(figure.subplots(n_rows, n_columns, squeeze=False).flat)
-    for energy, ax in zip(energies, panels, strict=False):
-        plot_dimension({row.representation: row.estimates for row in rows if row.energy == energy}, ax=ax)
-        ax.set_title("all energies" if energy is None else format_energy(energy), fontsize=10)
-    for unused in panels[len(energies) :]:
-        unused.remove()
-    return figure
+    energies = {row.energy: "all energies" if row.energy is None else format_energy(row.energy) for row in rows}
+    return dimension_grid(
+        {
+            title: {row.representation: row.estimates for row in rows if row.energy == energy}
+            for energy, title in energies.items()
+        }
+    )

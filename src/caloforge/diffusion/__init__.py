@@ -6,18 +6,21 @@ A `Schedule` defines how showers turn into noise, a score (a network, or a formu
 """
 
 from caloforge.diffusion.likelihood import log_likelihood
-from caloforge.diffusion.samplers import Sampler, SamplerName, make_sampler, sampler_settings
-from caloforge.diffusion.schedules import SCHEDULES, VE, VP, Schedule, SubVP
+from caloforge.diffusion.probability_flow import Score, noise_field
+from caloforge.diffusion.samplers import SAMPLERS, Sampler
+from caloforge.diffusion.schedules import SCHEDULES, VE, VP, Schedule, SubVP, ratio_times, uniform_times
 
 __all__ = [
+    "SAMPLERS",
     "SCHEDULES",
     "VE",
     "VP",
     "Sampler",
-    "SamplerName",
     "Schedule",
+    "Score",
     "SubVP",
     "log_likelihood",
-    "make_sampler",
-    "sampler_settings",
+    "noise_field",
+    "ratio_times",
+    "uniform_times",
 ]

@@ -22,22 +22,27 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from caloforge.configured import Configured
 from caloforge.diffusion.probability_flow import Score, noise_field
 from caloforge.diffusion.schedules import Schedule, ratio_times, uniform_times
 from caloforge.diffusion.solvers import bogacki_shampine, solve_on_grid
-from caloforge.errors import CaloforgeError
+from caloforge.registry import ConfiguredRegistry
 
 Corrector = Literal["langevin", "paper"]
 
 
-class Sampler(ABC):
-    """Draws from p_{t_min} what started as noise."""
+class Sampler(Configured, ABC):
+    """Draws samples of p_{t_min} from noise.
+
+    The arguments of a subclass's constructor are its settings.
+    """
 
     @abstractmethod
     def __call__(
@@ -54,20 +59,16 @@ class Sampler(ABC):
 
 
 @dataclass(frozen=True)
-class ReverseSDE(Sampler):
-    """Euler–Maruyama steps, evenly spaced in time, with or without a corrector; one evaluation per step.
+class EulerMaruyama(Sampler):
+    """The plain reverse SDE by Euler–Maruyama steps, evenly spaced in time; one evaluation per step.
 
     The last step adds no noise.
 
     Args:
         steps: at least 1.
-        snr: r of the corrector; 0 leaves it out.
-        corrector: its form, see above.
     """
 
-    steps: int
-    snr: float = 0.0
-    corrector: Corrector = "langevin"
+    steps: PositiveInt
 
     def __call__(
         self, score: Score, schedule: Schedule, x_1: Tensor, generator: torch.Generator | None = None
@@ -81,11 +82,28 @@ class ReverseSDE(Sampler):
             if k + 1 == self.steps:
                 break
             x_t = x_t + g_t * step.sqrt() * noise_like(x_t, generator)
-            if self.snr > 0:
-                x_t = self._corrected(x_t, s_t, g_t, generator)
+            x_t = self._corrected(x_t, s_t, g_t, generator)
         return x_t
 
     def _corrected(self, x_t: Tensor, s_t: Tensor, g_t: Tensor, generator: torch.Generator | None) -> Tensor:
+        return x_t
+
+
+@dataclass(frozen=True)
+class PredictorCorrector(EulerMaruyama):
+    """Euler–Maruyama steps, each followed by a corrector; one evaluation per step.
+
+    Args:
+        snr: r of the corrector; 0 leaves it out.
+        corrector: its form, see above.
+    """
+
+    snr: NonNegativeFloat = 0.2
+    corrector: Corrector = "langevin"
+
+    def _corrected(self, x_t: Tensor, s_t: Tensor, g_t: Tensor, generator: torch.Generator | None) -> Tensor:
+        if self.snr == 0:
+            return x_t
         z = noise_like(x_t, generator)
         size = 2 * (self.snr * z.norm(dim=1).mean() / s_t.norm(dim=1).mean().clamp_min(1e-30)) ** 2
         drift = size * g_t if self.corrector == "paper" else size
@@ -100,7 +118,7 @@ class Heun(Sampler):
         steps: at least 1.
     """
 
-    steps: int
+    steps: PositiveInt
 
     def __call__(
         self, score: Score, schedule: Schedule, x_1: Tensor, generator: torch.Generator | None = None
@@ -118,7 +136,7 @@ class Adaptive(Sampler):
         tolerance: of a step's relative error.
     """
 
-    tolerance: float = 1e-3
+    tolerance: PositiveFloat = 1e-3
 
     def __call__(
         self, score: Score, schedule: Schedule, x_1: Tensor, generator: torch.Generator | None = None
@@ -131,15 +149,14 @@ class Adaptive(Sampler):
 
 @dataclass(frozen=True)
 class Multistep(Sampler):
-    """Deterministic few-step sampling; one evaluation per step.
+    """Deterministic few-step sampling, extrapolated from the step before; one evaluation per step.
 
     Args:
         steps: at least 1.
-        order: 1 is DDIM; 2 extrapolates from the step before.
     """
 
-    steps: int
-    order: Literal[1, 2] = 2
+    steps: PositiveInt
+    extrapolates: ClassVar[bool] = True
 
     def __call__(
         self, score: Score, schedule: Schedule, x_1: Tensor, generator: torch.Generator | None = None
@@ -152,11 +169,18 @@ class Multistep(Sampler):
         for k, (here, there) in enumerate(itertools.pairwise(grid)):
             clean = x_bar - here * field(x_bar, here)
             extrapolated = clean
-            if self.order == 2 and before is not None:
+            if self.extrapolates and before is not None:
                 extrapolated = clean + (clean - before) * (log_steps[k] / (2 * log_steps[k - 1]))
             x_bar = torch.lerp(extrapolated, x_bar, (there / here).to(x_bar))
             before = clean
         return alpha[-1] * x_bar
+
+
+@dataclass(frozen=True)
+class DDIM(Multistep):
+    """`Multistep` without the extrapolation."""
+
+    extrapolates: ClassVar[bool] = False
 
 
 def noise_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -164,45 +188,16 @@ def noise_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
 
 
-SamplerName = Literal["predictor_corrector", "euler_maruyama", "heun", "adaptive", "ddim", "multistep"]
-
-SAMPLERS: dict[SamplerName, tuple[type[Sampler], dict[str, Any]]] = {
-    "predictor_corrector": (ReverseSDE, {}),
-    "euler_maruyama": (ReverseSDE, {"snr": 0.0, "corrector": "langevin"}),
-    "heun": (Heun, {}),
-    "adaptive": (Adaptive, {}),
-    "ddim": (Multistep, {"order": 1}),
-    "multistep": (Multistep, {"order": 2}),
-}
-"""Name → class, and what of its settings the name decides."""
-
-
-def sampler_settings(name: SamplerName) -> frozenset[str]:
-    """What the sampler called `name` leaves to be chosen: of steps, snr, corrector and tolerance."""
-    kind, decided = SAMPLERS[name]
-    return frozenset(field.name for field in fields(kind)) - decided.keys()  # type: ignore[arg-type]
-
-
-def make_sampler(
-    name: SamplerName, *, steps: int, snr: float = 0.2, corrector: Corrector = "langevin", tolerance: float = 1e-3
-) -> Sampler:
-    """The sampler called `name`.
-
-    Args:
-        name: see the table above; `predictor_corrector` is the paper's.
-        steps: of all but `adaptive`.
-        snr, corrector: of `predictor_corrector`, see `ReverseSDE`.
-        tolerance: of `adaptive`.
-
-    Raises:
-        CaloforgeError: the name is unknown, or a number is out of its range.
-    """
-    if name not in SAMPLERS:
-        raise CaloforgeError(f"unknown sampler '{name}'; known are {', '.join(SAMPLERS)}")
-    if steps < 1:
-        raise CaloforgeError(f"a sampler needs at least 1 step, not {steps}")
-    if not (snr >= 0 and tolerance > 0):
-        raise CaloforgeError(f"snr must not be negative and tolerance above 0, not {snr:g} and {tolerance:g}")
-    given = {"steps": steps, "snr": snr, "corrector": corrector, "tolerance": tolerance}
-    kind, decided = SAMPLERS[name]
-    return kind(**{setting: given[setting] for setting in sampler_settings(name)}, **decided)
+SAMPLERS: ConfiguredRegistry[Sampler] = ConfiguredRegistry(
+    "sampler",
+    Sampler,
+    {
+        "predictor_corrector": "caloforge.diffusion.samplers.PredictorCorrector",
+        "euler_maruyama": "caloforge.diffusion.samplers.EulerMaruyama",
+        "heun": "caloforge.diffusion.samplers.Heun",
+        "adaptive": "caloforge.diffusion.samplers.Adaptive",
+        "ddim": "caloforge.diffusion.samplers.DDIM",
+        "multistep": "caloforge.diffusion.samplers.Multistep",
+    },
+)
+"""By name; a recipe may name a class of the user's own by its dotted path."""

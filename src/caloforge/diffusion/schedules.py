@@ -23,17 +23,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from caloforge.configured import Configured
 from caloforge.errors import CaloforgeError
+from caloforge.registry import ConfiguredRegistry
 
 
 @dataclass(frozen=True)
-class Schedule(ABC):
+class Schedule(Configured, ABC):
     """A linear SDE on t in [0, 1] with its kernel in closed form.
 
     Args:
@@ -174,8 +175,16 @@ class SubVP(_LinearBeta):
         return self._time_of_integral(2 * torch.asinh(ratio / 2))  # ρ = 2 sinh(B/2)
 
 
-SCHEDULES: dict[str, Callable[[], Schedule]] = {"ve": VE, "vp": VP, "subvp": SubVP}
-"""By name, with the constants of the paper."""
+SCHEDULES: ConfiguredRegistry[Schedule] = ConfiguredRegistry(
+    "schedule",
+    Schedule,
+    {
+        "ve": "caloforge.diffusion.schedules.VE",
+        "vp": "caloforge.diffusion.schedules.VP",
+        "subvp": "caloforge.diffusion.schedules.SubVP",
+    },
+)
+"""By name, by default with the constants of the paper; a recipe may name a class of the user's own."""
 
 
 def uniform_times(schedule: Schedule, steps: int) -> Tensor:
@@ -183,14 +192,14 @@ def uniform_times(schedule: Schedule, steps: int) -> Tensor:
     return torch.linspace(1, schedule.t_min, _checked(steps) + 1, dtype=torch.float64)
 
 
-def ratio_times(schedule: Schedule, steps: int, bend: float = 7.0) -> Tensor:
-    """(steps + 1,) float64 times from 1 down to t_min, evenly spaced in ρ^(1/bend) (Karras et al., arXiv:2206.00364).
+def ratio_times(schedule: Schedule, steps: int, power: float = 7.0) -> Tensor:
+    """(steps + 1,) float64 times from 1 down to t_min, evenly spaced in ρ^(1/power) (Karras et al., arXiv:2206.00364).
 
-    Deterministic samplers need few steps on it: many are taken where the noise is small and the path bends.
+    Deterministic samplers need few steps on it: many are taken where the noise is small and the path is curved.
     """
-    ends = schedule.ratio(torch.tensor([1.0, schedule.t_min], dtype=torch.float64)) ** (1 / bend)
+    ends = schedule.ratio(torch.tensor([1.0, schedule.t_min], dtype=torch.float64)) ** (1 / power)
     times = schedule.time(
-        torch.lerp(ends[0], ends[1], torch.linspace(0, 1, _checked(steps) + 1, dtype=torch.float64)) ** bend
+        torch.lerp(ends[0], ends[1], torch.linspace(0, 1, _checked(steps) + 1, dtype=torch.float64)) ** power
     )
     times[0], times[-1] = 1.0, schedule.t_min  # rounding must not leave [t_min, 1]
     return times

@@ -1,4 +1,4 @@
-"""Judging showers: observables, distances with errors and floors, classifiers, and the report that shows them.
+"""How good are generated showers? Observables, distances with errors and baselines, classifiers, and the report.
 
 Everything here works from two shower files and no model.
 """

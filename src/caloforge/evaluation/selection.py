@@ -1,6 +1,6 @@
-"""One number for choosing the best epoch: the mean separation power over CaloMan's Table 1 features.
+"""One number for choosing the best epoch: the mean separation power over CaloMan's Table 1 observables.
 
-The paper's validation metric (arXiv:2211.15380, appendix). The reference's histograms are counted once, because the
+The paper's validation metric (arXiv:2211.15380, appendix). The reference's histograms are counted once, since the
 metric is taken after every epoch.
 """
 
@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from caloforge.evaluation import observables
 from caloforge.evaluation.distances.one_dimensional import separation_power
+from caloforge.evaluation.observables import BoundObservable, View, select, table1
 from caloforge.evaluation.observables.binning import counts
 from caloforge.showers import Showers
 
@@ -18,19 +18,20 @@ class MeanSeparationPower:
     """Mean separation power of samples against one reference, in the challenge's binning.
 
     Args:
-        reference: showers to compare with. Features without a histogram there (an empty layer) are left out.
+        reference: showers to compare with. Observables without a histogram there (an empty layer) are left out.
     """
 
     def __init__(self, reference: Showers) -> None:
-        geometry = reference.geometry
-        self._counts: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-        for name, values in observables.compute(reference, observables.table1_names(geometry)).items():
-            edges = observables.find(geometry, name).edges(values)
+        self._counts: list[tuple[BoundObservable, np.ndarray, np.ndarray]] = []
+        view = View(reference)
+        for observable in select(reference.geometry, table1):
+            values = observable.values(view)
+            edges = observable.edges(values)
             if edges is not None:
-                self._counts[name] = (edges, counts(values, edges)[1:-1])
+                self._counts.append((observable, edges, counts(values, edges)[1:-1]))
 
     def __call__(self, showers: Showers) -> float:
-        """The mean over the features, 0 (same) … 1 (disjoint)."""
-        values = observables.compute(showers, list(self._counts))
-        powers = [separation_power(counts(values[k], edges)[1:-1], g) for k, (edges, g) in self._counts.items()]
+        """The mean over the observables, 0 (same) … 1 (disjoint)."""
+        view = View(showers)
+        powers = [separation_power(counts(each.values(view), e)[1:-1], g) for each, e, g in self._counts]
         return float(np.mean(powers))

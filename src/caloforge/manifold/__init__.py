@@ -2,7 +2,6 @@
 
     dimension    intrinsic dimension: Levina-Bickel (with MacKay-Ghahramani's correction), TwoNN, local PCA
     density      log density of points that a decoder puts on a manifold
-    plots        the estimates against the number of neighbours
 
 Points are rows of a (n, F) array or tensor; whatever their unit, only ratios of distances matter.
 """
@@ -16,7 +15,6 @@ from caloforge.manifold.dimension import (
     local_pca_dimension,
     two_nn,
 )
-from caloforge.manifold.plots import plot_dimension
 from caloforge.neighbours import distinct_points, nearest_neighbours
 
 __all__ = [
@@ -30,6 +28,5 @@ __all__ = [
     "log_density_on_manifold",
     "manifold_log_prob",
     "nearest_neighbours",
-    "plot_dimension",
     "two_nn",
 ]

@@ -17,21 +17,24 @@ be changed in a trained run (`caloforge generate --sampler heun --steps 50`).
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from caloforge.diffusion import SCHEDULES, SamplerName, log_likelihood, make_sampler, sampler_settings
+from caloforge.diffusion import SAMPLERS, SCHEDULES, log_likelihood
 from caloforge.geometry import Geometry
 from caloforge.models.base import ShowerModel
 from caloforge.models.stages import Stage
 from caloforge.networks.residual import ConditionalResidualNet
 from caloforge.networks.standardise import By, Standardise
 from caloforge.networks.unet import FourierFeatures, Grid, UNet, grid_of_showers
+
+ScheduleEntry = Annotated[str | dict[str, Any], AfterValidator(SCHEDULES.check)]
+SamplerEntry = Annotated[str | dict[str, Any], AfterValidator(SAMPLERS.check)]
 
 CPU_ROWS = 250
 """Showers that a CPU samples at a time: with more, fetching memory anew for each layer costs more than its use."""
@@ -44,7 +47,8 @@ class CaloScore(ShowerModel):
         features: F, number of features after the transforms.
         conditions: C, number of conditions (1: the incident energy, in [0, 1]).
         geometry: supplies the grid of a cylinder.
-        schedule: how showers turn into noise, with the paper's constants.
+        schedule: how showers turn into noise: `ve`, `vp`, `subvp`, with the paper's constants; the dotted path of a
+            `Schedule` of your own; or a mapping of `kind` and its settings, as in `{kind: vp, beta_max: 10}`.
         network: `unet`, or `mlp`: a residual network on the plain features, not as published, but many times faster
             where there are a few hundred of them.
         grid: of the U-Net: `line` (1D, ds1), `cylinder` (layers × alpha × r, round in alpha; F must be the voxels of a
@@ -61,7 +65,8 @@ class CaloScore(ShowerModel):
         standardise: what features are scaled to mean 0 and width 1 with: `none` (as published), `all` one mean and
             width for all features, or `each` its own.
         sampler: `predictor_corrector` (as published), `euler_maruyama` (the plain reverse SDE), `heun` and `adaptive`
-            (the probability-flow ODE), `ddim` and `multistep` (deterministic, for few steps).
+            (the probability-flow ODE), `ddim` and `multistep` (deterministic, for few steps); the dotted path of a
+            `Sampler` of your own; or a mapping of `kind` and its settings.
         steps: of the sampler; `heun` needs two evaluations for each, `adaptive` ignores it.
         snr: r of the corrector.
         corrector: `langevin`, or `paper`: eq. 11 as printed, which widens what it should leave alone.
@@ -84,7 +89,7 @@ class CaloScore(ShowerModel):
         conditions: int,
         *,
         geometry: Geometry,
-        schedule: Literal["ve", "vp", "subvp"] = "subvp",
+        schedule: ScheduleEntry = "subvp",
         network: Literal["unet", "mlp"] = "unet",
         grid: Literal["line", "cylinder"] | list[PositiveInt] = "line",
         channels: Annotated[list[PositiveInt], Field(min_length=1)] = [80, 320, 1280],  # noqa: B006 - read only, and shown in the schema
@@ -96,7 +101,7 @@ class CaloScore(ShowerModel):
         embedding: Annotated[int, Field(ge=2)] = 256,
         predicts: Literal["noise", "velocity"] = "noise",
         standardise: By = "none",
-        sampler: SamplerName = "predictor_corrector",
+        sampler: SamplerEntry = "predictor_corrector",
         steps: PositiveInt = 100,
         snr: NonNegativeFloat = 0.2,
         corrector: Literal["langevin", "paper"] = "langevin",
@@ -106,8 +111,11 @@ class CaloScore(ShowerModel):
     ) -> None:
         super().__init__()
         self.features, self.predicts, self.log_prob_steps = features, predicts, log_prob_steps
-        self.schedule = SCHEDULES[schedule]()
-        self.sampler = make_sampler(sampler, steps=steps, snr=snr, corrector=corrector, tolerance=tolerance)
+        self.schedule = SCHEDULES.build(SCHEDULES.entry(schedule), origin="schedule")
+        settings = {"steps": steps, "snr": snr, "corrector": corrector, "tolerance": tolerance}
+        entry = SAMPLERS.entry(sampler, **settings)
+        self.sampler = SAMPLERS.build(entry, origin="sampler")
+        self.of_sampler = frozenset(settings) & entry.keys()
         self.of_time = FourierFeatures(1, embedding)
         self.of_conditions = FourierFeatures(conditions, embedding)
         self.network: nn.Module
@@ -175,8 +183,8 @@ class CaloScore(ShowerModel):
     # ---- sampling and density --------------------------------------------------------------------------------
 
     def sampling_settings(self) -> frozenset[str]:
-        name: SamplerName = self.to_config()["sampler"]
-        return frozenset({"sampler", "memory_gb"}) | sampler_settings(name)
+        """`sampler`, `memory_gb`, and those of steps, snr, corrector and tolerance that the present sampler takes."""
+        return frozenset({"sampler", "memory_gb"}) | self.of_sampler
 
     def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
         rows = min(self.rows_sampling, CPU_ROWS) if c.device.type == "cpu" else self.rows_sampling

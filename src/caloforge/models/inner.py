@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from caloforge.configured import constructor_parameters, wants_geometry
+from caloforge.configured import wants_geometry
 from caloforge.errors import CaloforgeError
 from caloforge.models import MODELS
 from caloforge.models.base import LatentModel
@@ -22,14 +22,15 @@ def inner_model(wanted: dict[str, Any], features: int, conditions: int, where: s
     Raises:
         CaloforgeError: `kind` is missing or unknown, its settings are wrong, or it cannot be a part of another model.
     """
-    if "kind" not in wanted:
-        raise CaloforgeError(f"{where}: missing key 'kind'")
-    cls = MODELS.resolve(str(wanted["kind"]))
+    try:
+        entry = MODELS.entry(wanted, **defaults)
+        cls = MODELS.resolve(str(entry["kind"]))
+    except CaloforgeError as error:
+        raise CaloforgeError(f"{where}: {error}") from None
     if wants_geometry(cls) or not issubclass(cls, LatentModel):
         raise CaloforgeError(
             f"{where}: '{wanted['kind']}' cannot be a part of another model, which needs a latent model of plain "
             "features: take flow_matching"
         )
-    known = constructor_parameters(cls)
-    settings = {k: v for k, v in defaults.items() if k in known} | {k: v for k, v in wanted.items() if k != "kind"}
+    settings = {name: value for name, value in entry.items() if name != "kind"}
     return cls.from_config({**settings, "features": features, "conditions": conditions}, origin=where)

@@ -12,9 +12,9 @@ are mm, energies MeV; a missing number is nan or None.
 `histograms`: panels of an observable, each with its ratio.
     panels      list of {"label" (with unit), "edges" (B+1), "generated", "reference" (B+2 counts, flow bins included)}
     log         optional; true draws the fractions of showers on a logarithmic scale
-`profiles`: longitudinal and transverse profiles.
+`profiles`: longitudinal profile, and others such as transverse ones.
     layers, generated, reference    (L) ids and mean energies
-    transverse  list of {"label", as "r, layer 1 [mm]", "unit", as "MeV / mm²", "edges" (B+1), "generated" (B),
+    others      list of {"label", as "r, layer 1 [mm]", "unit", as "MeV / mm²", "edges" (B+1), "generated" (B),
                 "reference" (B)}
 `profile`: one profile with errors.
     label       of the horizontal axis, with unit
@@ -31,8 +31,8 @@ are mm, energies MeV; a missing number is nan or None.
 `learning_curve`: label, n (showers per sample), auc, error.
 `bars`: names, values, optional errors; label of the axis.
 
-Charts of kind `roc`, `weights` and `learning_curve` hold one classifier each; a report's page draws them together, and
-so it does all charts of kind `profile`.
+Charts of kind `roc`, `weights` and `learning_curve` hold one classifier each; a report's page draws them together. A
+chart of kind `profile` is a table there.
 `showers`, `profiles` and `response` are built by `caloforge.evaluation.metrics.figure_data`, the others by the metric
 that they belong to.
 

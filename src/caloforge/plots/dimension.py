@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
-from caloforge.plots.style import CYCLE, PageFigure, axes, style, styled
+from caloforge.plots.style import CYCLE, PageFigure, style
 
 MARKERS = "osD^vP"
 
@@ -25,18 +25,16 @@ class Estimated(Protocol):
     def error(self) -> float: ...
 
 
-@styled
-def draw_dimension(curves: Mapping[str, Sequence[Estimated]], *, ax: Axes | None = None) -> list[ErrorbarContainer]:
+def draw_dimension(curves: Mapping[str, Sequence[Estimated]], *, ax: Axes) -> list[ErrorbarContainer]:
     """Draw d_k with its error against k.
 
     Args:
         curves: label and estimates, as in {"raw": intrinsic_dimension(x, [5, 10, 20])}.
-        ax: where to draw; None makes a figure.
+        ax: where to draw.
 
     Returns:
         the artists, one per curve, in the order of `curves`.
     """
-    ax = axes(ax, width=5.0, height=3.8)
     artists = []
     for number, (label, estimates) in enumerate(curves.items()):
         artists.append(

@@ -89,15 +89,15 @@ def draw_longitudinal(
 
 @chart("profiles")
 def profiles(data: Data, ax: Axes | None = None) -> Figure:
-    """Longitudinal profile, then the transverse profile of each layer that is listed."""
+    """Longitudinal profile, then the other profiles that are listed."""
     refuse_axes("profiles", ax)
-    transverse = data["transverse"]
-    figure, pairs = panel_grid(1 + len(transverse))
+    others = data["others"]
+    figure, pairs = panel_grid(1 + len(others))
     first, first_ratio = pairs[0]
     draw_longitudinal(
         data["layers"], numbers(data["generated"]), numbers(data["reference"]), ax=first, ratio_ax=first_ratio
     )
-    for part, (panel, ratio_ax) in zip(transverse, pairs[1:], strict=True):
+    for part, (panel, ratio_ax) in zip(others, pairs[1:], strict=True):
         edges, *samples = (numbers(part[key]) for key in ("edges", "generated", "reference"))
         draw_profile(edges, *samples, ax=panel, ratio_ax=ratio_ax)
         panel.set_ylabel(part["unit"])

@@ -18,14 +18,13 @@ class Series:
     """A number at points x.
 
     Args:
-        title, y_label: of its panel.
+        title: of its panel, of one or two lines.
         x, values: (P,).
         errors: (P,) of the values, if they are drawn.
         baseline: (P,), NaN where there is none.
     """
 
     title: str
-    y_label: str
     x: np.ndarray
     values: np.ndarray
     errors: np.ndarray | None
@@ -49,19 +48,22 @@ def draw_series(series: Series, *, ax: Axes, log_y: bool = False) -> tuple[Line2
         logarithmic(ax, "y")
         # Full powers of ten, so that at least two carry a label.
         ax.set_ylim(10 ** np.floor(np.log10(shown.min())), 10 ** np.ceil(np.log10(shown.max()) + 1e-9))
-    ax.set_title(series.title, fontsize=8)
-    ax.set_ylabel(series.y_label)
+    ax.set_title(series.title, fontsize=7.5)
     return line, baseline
 
 
 @styled
-def series_grid(series: Sequence[Series], *, x_label: str, log_x: bool = False, log_y: bool = False) -> Figure:
+def series_grid(
+    series: Sequence[Series], *, x_label: str, y_label: str = "", log_x: bool = False, log_y: bool = False
+) -> Figure:
     """A figure with a panel per series and one legend on top."""
-    figure, pairs = panel_grid(len(series), ratio=False)
+    extra = 0.15 if any("\n" in each.title for each in series) else 0.0
+    figure, pairs = panel_grid(len(series), ratio=False, extra=extra)
     for each, (ax, _) in zip(series, pairs, strict=True):
         draw_series(each, ax=ax, log_y=log_y)
         ax.set_xlabel(x_label)
         if log_x:
             logarithmic(ax, "x")
+    pairs[0][0].set_ylabel(y_label)
     label_legend(figure, pairs[0][0])
     return figure

@@ -43,7 +43,7 @@ RATIO_TICKS = {0.5: "½", 1.0: "1", 2.0: "2"}
 
 
 @dataclass(frozen=True)
-class Row:
+class ImageRow:
     """One row of images.
 
     Args:
@@ -101,13 +101,18 @@ def shower(
         raise ValueError("'layers' is empty; give at least one layer id, or None for all")
     kept, index = select(geometry, positions)
     words = [title] * bool(title) + ([] if energy is None else [format_energy(energy)])
-    figure, _ = gallery(kept, [Row("\n".join(words), values[index])], unit="energy [MeV]", ax=ax)
+    figure, _ = gallery(kept, [ImageRow("\n".join(words), values[index])], unit="energy [MeV]", ax=ax)
     return figure
 
 
 @styled
 def gallery(
-    geometry: Geometry, rows: Sequence[Row], *, unit: str = "energy [MeV]", size: float = 1.5, ax: Axes | None = None
+    geometry: Geometry,
+    rows: Sequence[ImageRow],
+    *,
+    unit: str = "energy [MeV]",
+    size: float = 1.5,
+    ax: Axes | None = None,
 ) -> tuple[Figure, list[list[QuadMesh]]]:
     """Draw `rows` for all layers of `geometry`.
 
@@ -148,7 +153,7 @@ def _band(
     ax: Axes,
     geometry: Geometry,
     positions: Sequence[int],
-    rows: Sequence[Row],
+    rows: Sequence[ImageRow],
     top: float,
     unit: str,
     size: float,
@@ -179,7 +184,7 @@ def _band(
         y -= BAR * ends
 
 
-def _ends_scale(rows: Sequence[Row], index: int) -> bool:
+def _ends_scale(rows: Sequence[ImageRow], index: int) -> bool:
     """Whether a colour bar goes below this row: the next one has another scale."""
     return index + 1 == len(rows) or rows[index + 1].colours != rows[index].colours
 
@@ -190,7 +195,7 @@ def _heading(layer: AnyLayer) -> str:
     return f"layer {layer.id}, {layer.eta_edges[-1] - layer.eta_edges[0]:g} mm wide"
 
 
-def _norm(rows: Sequence[Row], row: Row, part: slice) -> Normalize:
+def _norm(rows: Sequence[ImageRow], row: ImageRow, part: slice) -> Normalize:
     if row.is_ratio:
         return ratio_norm()
     return energy_norm(*(other.voxels[part] for other in rows if other.colours == row.colours))
@@ -208,9 +213,9 @@ def _energy_ticks(low: float, high: float) -> dict[float, str]:
 @chart("showers")
 def showers(data: Data, ax: Axes | None = None) -> Figure:
     """Rows of showers, and the ratio of the first two where it is asked for."""
-    rows = [Row(str(row["title"]), numbers(row["voxels"]), str(row.get("scale", ""))) for row in data["rows"]]
+    rows = [ImageRow(str(row["title"]), numbers(row["voxels"]), str(row.get("scale", ""))) for row in data["rows"]]
     if data.get("ratio"):
-        rows.append(Row("ratio", ratio(rows[0].voxels, rows[1].voxels), is_ratio=True))
+        rows.append(ImageRow("ratio", ratio(rows[0].voxels, rows[1].voxels), is_ratio=True))
     size = 1.5 if len(rows) <= FEW_ROWS else 1.3
     figure, _ = gallery(Geometry.from_dict(data["geometry"]), rows, unit=data["unit"], size=size, ax=ax)
     return figure

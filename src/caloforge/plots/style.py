@@ -149,20 +149,23 @@ def figure_of(ax: Axes) -> Figure:
     return figure
 
 
-def panel_grid(n: int, columns: int = 3, ratio: bool = True) -> tuple[Figure, list[tuple[Axes, Axes]]]:
+def panel_grid(
+    n: int, columns: int = 3, ratio: bool = True, extra: float = 0.0
+) -> tuple[Figure, list[tuple[Axes, Axes]]]:
     """A figure of `n` panels, each a pair (histogram, ratio below); the second is the first if `ratio` is false.
 
-    Margins are set by hand: an automatic layout of dozens of axes takes longer than drawing them.
+    Margins are set by hand: an automatic layout of dozens of axes takes longer than drawing them. There are `extra`
+    inches above each panel.
     """
     columns = min(columns, n)
     rows = -(-n // columns)
-    width, height = columns * PANEL_WIDTH, rows * PANEL_HEIGHT + 0.3
+    width, height = columns * PANEL_WIDTH, rows * (PANEL_HEIGHT + extra) + 0.3
     figure = new_figure(width, height)
     pairs = []
     for k in range(n):
         row, column = divmod(k, columns)
         left = (column * PANEL_WIDTH + 0.6) / width
-        bottom = (height - 0.3 - (row + 1) * PANEL_HEIGHT + 0.45) / height
+        bottom = (height - 0.3 - (row + 1) * (PANEL_HEIGHT + extra) + 0.45) / height
         inner, full = (PANEL_WIDTH - 0.72) / width, PANEL_HEIGHT - 0.55
         if not ratio:
             ax = figure.add_axes((left, bottom, inner, full / height))

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from caloforge.plots.style import CYCLE, axes, styled
+from caloforge.plots.style import CYCLE, axes, figure_of, styled
 
 
-class Spread(Protocol):
+class Quartiles(Protocol):
     """Times of repeated calls: median and quartiles."""
 
     @property
@@ -22,22 +23,20 @@ class Spread(Protocol):
     def upper(self) -> float: ...
 
 
-@styled
 def draw_times(
-    batches: Sequence[int], times: Mapping[str, Sequence[Spread]], *, title: str = "", ax: Axes | None = None
+    batches: Sequence[int], times: Mapping[str, Sequence[Quartiles]], *, ax: Axes, title: str = ""
 ) -> list[Line2D]:
     """Draw the median time per shower, with its quartiles as a band.
 
     Args:
         batches: showers per call, rising.
         times: label → ms per shower at each batch.
+        ax: where to draw.
         title: of the axes, as "one thread".
-        ax: where to draw; None makes a figure.
 
     Returns:
         the lines, in the order of `times`.
     """
-    ax = axes(ax, width=6.0, height=4.0)
     lines = []
     for number, (label, spreads) in enumerate(times.items()):
         colour = CYCLE[number % len(CYCLE)]
@@ -49,3 +48,11 @@ def draw_times(
     ax.set_title(title, loc="left")
     ax.legend(frameon=False)
     return lines
+
+
+@styled
+def times(batches: Sequence[int], spreads: Mapping[str, Sequence[Quartiles]], *, title: str = "") -> Figure:
+    """A figure of times per shower (see `draw_times`)."""
+    ax = axes(width=6.0, height=4.0)
+    draw_times(batches, spreads, ax=ax, title=title)
+    return figure_of(ax)

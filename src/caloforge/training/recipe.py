@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
-from caloforge.registry import importable
+from caloforge.registry import importable, trusting
 from caloforge.training.overrides import overridden
 from caloforge.training.settings import TrainingSettings
 from caloforge.transforms import build_transforms
@@ -76,8 +76,7 @@ class Recipe(BaseModel):
     @property
     def trusted(self) -> list[str]:
         """Dotted paths of the classes that this recipe, being the user's own, may import."""
-        kinds = [self.model.get("kind"), *(entry.get("kind") for entry in self.transforms)]
-        return [kind for kind in kinds if isinstance(kind, str) and "." in kind]
+        return list(dict.fromkeys(_dotted_paths([self.model, self.transforms])))
 
     def to_yaml(self) -> str:
         """The resolved recipe as YAML."""
@@ -97,6 +96,17 @@ class Recipe(BaseModel):
         """The model's class; a user's own is looked for in the recipe's folder and the current one too."""
         with importable(Path.cwd(), self.folder):
             return MODELS.resolve(str(self.model["kind"]), self.trusted)
+
+
+def _dotted_paths(value: Any) -> Iterator[str]:
+    """All texts in plain data that may be dotted paths of classes: `kind`, but also `sampler` and the like."""
+    if isinstance(value, str):
+        parts = value.split(".")
+        if len(parts) > 1 and all(part.isidentifier() for part in parts):
+            yield value
+    elif isinstance(value, dict | list):
+        for entry in value.values() if isinstance(value, dict) else value:
+            yield from _dotted_paths(entry)
 
 
 def list_recipes() -> list[str]:
@@ -206,7 +216,8 @@ def _checked_model(recipe: Recipe) -> dict[str, Any]:
         raise CaloforgeError(f"model: missing key 'kind' (known are {', '.join(MODELS)}, or a dotted path)")
     model_class = recipe.model_class()
     settings = {k: v for k, v in recipe.model.items() if k != "kind"}
-    checked = checked_settings(model_class, settings, "model")
+    with importable(Path.cwd(), recipe.folder), trusting(*recipe.trusted):
+        checked = checked_settings(model_class, settings, "model")
     if lacking := [name for name in model_class.sizes if name not in constructor_parameters(model_class)]:
         raise CaloforgeError(
             f"model: the constructor of {model_class.__name__} must take features and conditions, the numbers of "

@@ -29,7 +29,7 @@ from caloforge.geometry import Geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
 from caloforge.models.dataset import ShowerDataset
-from caloforge.registry import importable
+from caloforge.registry import importable, trusting
 from caloforge.showers import ShowerFile, Showers, geometry_attribute
 from caloforge.simulator import Simulator
 from caloforge.training.callbacks import Callback, Metric, Record, Trainer
@@ -112,7 +112,7 @@ def train(
     if out is not None:
         files = [entry for entry in (source, held_out) if isinstance(entry, Path)]
         folder = RunFolder(Path(out), resume=resume, overwrite=overwrite, inputs=files)
-    with importable(Path.cwd(), checked.folder):
+    with importable(Path.cwd(), checked.folder), trusting(*checked.trusted):
         return _train(checked, source, held_out, folder, exclude_energies, callbacks)
 
 

@@ -9,7 +9,7 @@ values are permuted over the showers, which leaves its distribution but takes aw
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +31,11 @@ from caloforge.evaluation.classifiers.training import part_sizes, split
 from caloforge.evaluation.observables.high_level import ENERGY
 from caloforge.showers import Showers
 
-PERMUTED, PERMUTATIONS = 4000, 3
-"""Showers of the third part, at most, that importances are taken from, and permutations behind an error."""
+PERMUTED, FEWEST_PERMUTED, PERMUTED_VALUES = 4000, 1000, 150_000
+"""Importances are taken from so many showers of the third part, fewer (but at least 1 000) with many observables."""
+
+PERMUTATIONS = 3
+"""Behind each importance and its error."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +83,10 @@ class TreeTest(ClassifierTest):
 
         def explain() -> tuple[Importance, ...]:
             rows = found[0].rows
-            rows = rows[np.random.default_rng([seed, 3]).permutation(len(rows))[:PERMUTED]]
-            drops = permutation_importances(fitted[0].decision_function, features[rows], labels[rows], seed)
+            most = min(PERMUTED, max(FEWEST_PERMUTED, PERMUTED_VALUES // len(names)))
+            rows = rows[np.random.default_rng([seed, 3]).permutation(len(rows))[:most]]
+            used = {int(i) for (tree,) in fitted[0]._predictors for i in tree.nodes["feature_idx"]}
+            drops = permutation_importances(fitted[0].decision_function, features[rows], labels[rows], used, seed)
             words = ["incident energy", *(observables.find(geometry, name).label for name in names[1:])]
             return tuple(Importance(*columns, *drop) for *columns, drop in zip(names, words, drops, strict=True))
 
@@ -120,19 +125,23 @@ def _features(samples: list[Showers]) -> tuple[list[str], np.ndarray]:
 
 
 def permutation_importances(
-    score: Callable[[np.ndarray], np.ndarray], features: np.ndarray, labels: np.ndarray, seed: int
+    score: Callable[[np.ndarray], np.ndarray],
+    features: np.ndarray,
+    labels: np.ndarray,
+    used: Collection[int],
+    seed: int,
 ) -> list[tuple[float, float]]:
-    """(loss of AUC, its standard error) of each of the features (n, F) when it is permuted."""
+    """(loss of AUC, its standard error) of each of the features (n, F) when it is permuted; 0 for those not `used`."""
     rng = np.random.default_rng([seed, 4])
     whole = auc(score(features), labels)[0]
-    drops = []
-    for column in range(features.shape[1]):
+    drops = [(0.0, 0.0)] * features.shape[1]
+    for column in sorted(used):
         losses = []
         for _ in range(PERMUTATIONS):
             changed = features.copy()
             changed[:, column] = rng.permutation(changed[:, column])
             losses.append(whole - auc(score(changed), labels)[0])
-        drops.append((float(np.mean(losses)), float(np.std(losses, ddof=1) / np.sqrt(PERMUTATIONS))))
+        drops[column] = float(np.mean(losses)), float(np.std(losses, ddof=1) / np.sqrt(PERMUTATIONS))
     return drops
 
 

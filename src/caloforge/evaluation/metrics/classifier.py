@@ -201,14 +201,6 @@ def _charts(found: ClassifierResult) -> Iterator[Chart]:
     data = {"label": title, "edges": weights.edges, "generated": weights.generated, "reference": weights.reference}
     caption = "w is the density ratio Geant4 over generated: 1 everywhere for a perfect generator."
     yield Chart(f"weights_{found.test}", "weights", AUC.name, f"Weights, {title}", caption, data)
-    if found.importances:
-        columns = {"names": [i.label for i in found.importances], "values": [i.value for i in found.importances]}
-        columns |= {"errors": [i.error for i in found.importances]}
-        caption = "Loss of AUC when an observable is permuted over the showers."
-        label = {"label": "loss of AUC"}
-        yield Chart(
-            f"importance_{found.test}", "bars", IMPORTANCE.name, f"Importances, {title}", caption, label | columns
-        )
 
 
 def _learning_curve(request: _Request, whole: ClassifierResult) -> Chart:

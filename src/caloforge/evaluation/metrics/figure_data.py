@@ -40,7 +40,7 @@ def figure_data(samples: SamplePair) -> Iterator[Chart]:
     generated, reference = samples.generated, samples.reference
     means = generated.voxels.energy, reference.voxels.energy
     yield average_showers(samples.geometry, *means)
-    yield profiles(samples.geometry, *means)
+    yield profiles(samples.geometry, *means, generated.azimuthal.mean(axis=0), reference.azimuthal.mean(axis=0))
     name = "e_tot_over_e_inc"
     if name in generated.observables and name in reference.observables:
         yield response_map(*((sample.energies, sample.observables[name]) for sample in (generated, reference)))
@@ -125,24 +125,33 @@ def single_showers(generated: Showers, reference: Showers, sample: Showers, refe
         )
 
 
-def profiles(geometry: Geometry, generated: Array, reference: Array) -> Chart:
-    """Longitudinal and transverse profiles from mean voxel energies (V,) in MeV."""
+def profiles(geometry: Geometry, generated: Array, reference: Array, *azimuthal: Array) -> Chart:
+    """Longitudinal and transverse profiles from mean voxel energies (V,) in MeV.
+
+    With `azimuthal`, mean energies in equal sectors of alpha of both samples, the azimuthal profile is the last.
+    """
     positions = choose_layers(geometry, reference, MOST_PROFILES)
     first, second = (_layer_energies(geometry, voxels) for voxels in (generated, reference))
     parts = [(geometry.layers[k], geometry.slices[k]) for k in positions]
+    others = [transverse(layer, generated[part], reference[part]) for layer, part in parts]
+    if azimuthal and len(azimuthal[0]):
+        edges = significant(np.linspace(-np.pi, np.pi, len(azimuthal[0]) + 1))
+        values = {name: significant(v) for name, v in zip(("generated", "reference"), azimuthal, strict=True)}
+        others.append({"label": "azimuth α [rad]", "unit": "mean energy [MeV]", "edges": edges, **values})
     return Chart(
         "profiles",
         "profiles",
         "histograms",
-        "Longitudinal and transverse profiles",
-        "Mean energy per layer, then mean energy per area against the distance from the axis, with the ratio of "
-        "generated to reference below. A ratio that falls with the distance means showers that are too narrow."
+        "Profiles",
+        "Mean energy per layer, mean energy per area against the distance from the axis, and along the azimuth, with "
+        "the ratio of generated to reference below. A ratio that falls with the distance means showers that are too "
+        "narrow; an azimuthal profile that is not flat, while the reference's is, a direction that does not exist."
         + _selection(geometry, positions),
         {
             "layers": list(geometry.layer_ids),
             "generated": significant(first, 6),
             "reference": significant(second, 6),
-            "transverse": [transverse(layer, generated[part], reference[part]) for layer, part in parts],
+            "others": others,
         },
     )
 

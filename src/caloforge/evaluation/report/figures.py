@@ -11,12 +11,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hist import Hist
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from caloforge import plots
 from caloforge.errors import CaloforgeError
@@ -26,9 +24,12 @@ from caloforge.evaluation.observables.base import GROUPS
 from caloforge.evaluation.report.records import Records
 from caloforge.plots.classifiers import draw_learning_curves, draw_roc, draw_weights
 from caloforge.plots.layers import at_equal_steps
-from caloforge.plots.profiles import draw_points
 from caloforge.plots.series import Series, series_grid
-from caloforge.plots.style import label_legend, new_figure, panel_grid, style
+from caloforge.plots.style import new_figure, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_LAYERS = 8
 """Layers whose histograms are all shown."""
@@ -39,7 +40,7 @@ FEW_LAYERS = 4
 MOST_CURVES = 4
 """Numbers of a section that are drawn against incident energy."""
 
-MOST_BARS = 20
+MOST_BARS = 15
 """Observables in the figure of importances."""
 
 CLASSIFIERS = {"roc": draw_roc, "weights": draw_weights, "learning_curve": draw_learning_curves}
@@ -65,14 +66,15 @@ class ReportFigure:
 
 
 def figures(records: Records) -> list[ReportFigure]:
-    """All figures of a report, in order. Charts of an unknown kind are left out."""
-    alone = set(plots.DRAW) - {*CLASSIFIERS, "profile"}
-    drawn = [c for c in records.charts if c.kind in alone]
+    """All figures of a report, in order.
+
+    Charts of an unknown kind are left out, and those of kind `profile`, which the page lists as tables.
+    """
+    drawn = [c for c in records.charts if c.kind in plots.DRAW and c.kind not in {*CLASSIFIERS, "profile"}]
     found = [ReportFigure(c.name, _page(records, c), c.title, c.caption, partial(_draw, c)) for c in drawn]
     return [
         *_histograms(records),
         *found,
-        *_profiles(records),
         *_by_energy(records),
         *_classifiers(records),
         *_importances(records),
@@ -172,7 +174,7 @@ def _by_layer(records: Records) -> list[ReportFigure]:
     series: list[Series] = []
     for family, points in families.items():
         title = REGISTRY[family].label if family in REGISTRY else family.replace("_", " ")
-        series.append(_series(points, title, "" if series else "separation power", errors=False))
+        series.append(_series(points, title, errors=False))
     return [
         ReportFigure(
             "separation_by_layer",
@@ -180,34 +182,7 @@ def _by_layer(records: Records) -> list[ReportFigure]:
             "Separation power, layer by layer",
             "0 means equal, 1 disjoint histograms. The baseline is the reference against independent reference "
             "showers: a layer is right where the generated curve lies on it.",
-            partial(series_grid, series, x_label="layer", log_y=True),
-        )
-    ]
-
-
-def _profiles(records: Records) -> list[ReportFigure]:
-    """The charts of kind `profile`, side by side."""
-    charts = [chart for chart in records.charts if chart.kind == "profile"]
-    if not charts:
-        return []
-
-    def draw() -> Figure:
-        with style():
-            figure, pairs = panel_grid(len(charts), ratio=False)
-            for chart, (ax, _) in zip(charts, pairs, strict=True):
-                draw_points(chart.data, ax=ax)
-                ax.set_title(chart.title, fontsize=8)
-            label_legend(figure, pairs[0][0])
-        return figure
-
-    return [
-        ReportFigure(
-            "mean_profiles",
-            "histograms",
-            "Mean energies along depth, radius and azimuth",
-            "Mean energies with their standard errors. A profile along the azimuth that is not flat, while the "
-            "reference's is, means a preferred direction that the generator has invented.",
-            draw,
+            partial(series_grid, series, x_label="layer", y_label="separation power", log_y=True),
         )
     ]
 
@@ -226,7 +201,7 @@ def _by_energy(records: Records) -> list[ReportFigure]:
     series = []
     for (section, _), points in few.items():
         title = records.sections[section].title if section in records.sections else section.replace("_", " ")
-        series.append(_series(points, points[0][1].label, title, errors=True))
+        series.append(_series(points, f"{title}\n{points[0][1].label}", errors=True))
     return [
         ReportFigure(
             "by_energy",
@@ -239,13 +214,12 @@ def _by_energy(records: Records) -> list[ReportFigure]:
     ]
 
 
-def _series(points: Iterable[tuple[float, Metric]], title: str, y_label: str, errors: bool) -> Series:
+def _series(points: Iterable[tuple[float, Metric]], title: str, errors: bool) -> Series:
     ordered = sorted(points, key=lambda point: point[0])
     estimates = [metric.estimate for _, metric in ordered if metric.estimate is not None]
     baselines = [each.baseline if each.expected is None else each.expected for each in estimates]
     return Series(
         title=title,
-        y_label=y_label,
         x=np.array([x for x, _ in ordered]),
         values=np.array([each.compared if each.expected is None else each.value for each in estimates]),
         errors=np.array([each.error or 0.0 for each in estimates]) if errors else None,

@@ -11,7 +11,7 @@ import numpy as np
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.distances.prdc import NearestSoFar, logarithms
 from caloforge.evaluation.estimates import FEWEST
-from caloforge.evaluation.observables import Observable, default, find, select
+from caloforge.evaluation.observables import Observable, challenge, default, find, select
 from caloforge.evaluation.observables.axes import same_voxels
 from caloforge.evaluation.samples import spectra
 from caloforge.evaluation.samples.pair import Progress, SamplePair, Training
@@ -42,19 +42,8 @@ NEIGHBOURS, NEIGHBOUR_VALUES = 5000, 32_000_000
 QUERIES = 1000
 """Showers per sample whose nearest training shower is looked for."""
 
-NEEDED = (
-    "e_layer",
-    "ec_eta",
-    "ec_phi",
-    "n_hits",
-    "max_voxel_fraction",
-    "s_d",
-    "sigma_s_d",
-    "mean_x",
-    "mean_y",
-    "mean_z",
-)
-"""Observables that the metrics work on, whichever ones the report lists (besides the challenge's)."""
+NEEDED = (*challenge, "n_hits", "max_voxel_fraction", "s_d", "sigma_s_d", "mean_x", "mean_y", "mean_z")
+"""Observables that the metrics work on, whichever ones the report lists."""
 
 
 @dataclass(frozen=True)
