@@ -25,8 +25,8 @@ from caloforge.models.stages import Batch, Losses, Stage, StageSettings
 from caloforge.simulator import Simulator
 from caloforge.training.callbacks import OWN_KEYS, Callback, Callbacks, Metric, Record, Trainer
 from caloforge.training.checkpoint import FORMAT, Checkpoint, read_checkpoint, write_checkpoint
-from caloforge.training.dataset import kept
 from caloforge.training.machine import choose_device, derived_seed, seeded
+from caloforge.training.prepared import kept
 from caloforge.training.settings import SCHEDULES, TrainingSettings, check_stages
 from caloforge.training.weights import Average, Best, copied
 

@@ -29,7 +29,7 @@ class TrainingSettings(StageSettings):
     seed: int = Field(1, ge=0)
     device: str = "auto"
     validation_fraction: float = Field(0.2, gt=0, lt=1)
-    stages: dict[str, dict[str, Any]] = {}
+    stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def for_stage(self, name: str) -> StageSettings:
         """The settings of one stage.
