@@ -244,7 +244,7 @@ def _classifiers(records: Records) -> list[ReportFigure]:
         return figure
 
     words = {
-        "roc": "The closer a ROC curve is to the diagonal, the less the samples can be told apart.",
+        "roc": "The closer a ROC curve is to the diagonal, the less the samples can be distinguished.",
         "weights": "Weights far from 0 belong to showers that only one sample has.",
         "learning_curve": "An AUC that still rises with the number of showers would be higher with more of them.",
     }
