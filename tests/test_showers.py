@@ -297,5 +297,8 @@ def test_values_that_no_file_may_have_are_not_written(tmp_path: Path) -> None:
 
 def test_a_plot_of_one_shower(small_showers: Showers) -> None:
     assert small_showers.plot(-1).axes
+    layer = small_showers.geometry.layer_ids[1]
+    (canvas,) = small_showers.plot(0, layers=[layer]).axes
+    assert f"layer {layer}" in [text.get_text() for text in canvas.texts]
     with pytest.raises(IndexError):
         small_showers.plot(600)

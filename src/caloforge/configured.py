@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal, Self
 from weakref import WeakKeyDictionary
 
 from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
+from pydantic_core import ErrorDetails
 
 from caloforge.errors import CaloforgeError
 
@@ -292,9 +293,16 @@ def validation_error(error: ValidationError, origin: str, schema: type[BaseModel
             case "value_error":  # from a validator of ours
                 others.append(f"'{key}' is {fault.get('input')!r}: {fault['ctx']['error']}")
             case _:
-                others.append(f"'{key}' is {fault.get('input')!r}: {fault['msg'].lower()}")
+                others.append(f"'{key}' is {fault.get('input')!r}: {_message(fault)}")
     text = "; ".join([*unknown, *others])
     return (UnknownSetting if unknown else CaloforgeError)(f"{origin}: {text}" if origin else text)
+
+
+def _message(fault: ErrorDetails) -> str:
+    """What pydantic says of a value; a validator's own words as they are."""
+    if fault["type"] == "value_error" and "ctx" in fault:
+        return str(fault["ctx"]["error"])
+    return fault["msg"].lower()
 
 
 def _remedy(path: Sequence[int | str], missing: Collection[Any], schema: type[BaseModel] | None) -> str:

@@ -166,12 +166,12 @@ def test_merge_refuses_what_does_not_belong_together(run: Path, small_showers: S
     folder, out = tmp_path / "parts", tmp_path / "m.h5"
     done("generate", run, "--energies", LAW, "-n", 30, "--shards", 3, "-o", folder)
     a, b, c = sorted(folder.iterdir())
-    assert "shards missing: 1 of 3; make them, or --incomplete" in fails("merge", a, c, "-o", out)
+    assert "shards missing: 1 of 3" in fails("merge", a, c, "-o", out)
     assert "are the same shard" in fails("merge", a, b, b, c, "-o", out)
     done("generate", run, "--energies", LAW, "-n", 30, "--seed", 2, "--shard", "1/3", "-o", tmp_path / "b2.h5")
     assert "are shards of different samples: seed differs" in fails("merge", a, tmp_path / "b2.h5", c, "-o", out)
     small_showers.write(tmp_path / "plain.h5")
-    assert "plain.h5 is no shard" in fails("merge", a, b, c, tmp_path / "plain.h5", "-o", out)
+    assert "plain.h5 is not" in fails("merge", a, b, c, tmp_path / "plain.h5", "-o", out)
     assert "holds no shards" in fails("merge", run, "-o", out)
     assert "is itself one of the files to merge" in fails("merge", a, b, c, "-o", b, "--overwrite")
     assert "exists: give another -o or --overwrite" in fails("merge", a, b, c, "-o", tmp_path / "b2.h5")
@@ -201,9 +201,9 @@ def _photons() -> Geometry:
     [
         (["--engine", "jax"], "--engine is torch, compile, onnx or onnx-int8, not 'jax'"),
         (["--shard", "3/3"], "shard 3/3 does not exist: N shards are counted 0/N … (N-1)/N"),
-        (["--shard", "one"], "'one' is no shard; write its number from 0 and how many there are, as in 0/10"),
+        (["--shard", "one"], "'one' is not a valid shard"),
         (["--shard", "0/2", "--shards", "2"], "--shard makes one part and --shards all of them"),
-        (["--shards", "9"], "is empty: ask for fewer shards"),
+        (["--shards", "9"], "is empty"),
         (["--resume", "--overwrite"], "give one of the two"),
         (["--seed", str(2**64)], "the seed must be less than 2^63"),
         (["--batch-size", str(10**20)], "the batch size must be less than 2^63"),

@@ -138,7 +138,7 @@ def test_classifiers_share_a_figure(report):
 
 
 def test_importances_are_sorted(report):
-    report.metrics += [number("importance", "a", 0.1), number("importance", "b", 0.3)]
+    report.metrics += [number("importance", n, v) for n, v in (("a", 0.1), ("zero", 0.0), ("b", 0.3))]
     (ax,) = named(report)["importance"].draw().axes
     assert [text.get_text() for text in ax.get_yticklabels()] == ["words of b", "words of a"]
 

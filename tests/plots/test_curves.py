@@ -59,6 +59,8 @@ def test_matrix_and_its_scale(panels):
     image = matrices.draw_matrix(["a", "b"], values, ax=panels(1)[0], title="t")
     assert image.get_array().mask.tolist() == [[False, False], [True, False]]
     assert sorted(text.get_text() for text in image.axes.texts) == ["-0.50", "1.00", "1.00"]
+    image = matrices.draw_matrix([str(k) for k in range(45)], np.eye(45), ax=image.axes)
+    assert len(image.axes.get_yticks()) == 23
     assert matrices.difference_limit(np.array([[0.0, -0.04]])) == 0.05
     assert matrices.difference_limit(np.array([[np.nan]])) == 1
 

@@ -6,7 +6,7 @@ import pytest
 from record_server import publishing
 
 from caloforge.sources.geant4.datasets import FoundData, find_data
-from caloforge.sources.public import catalog, http
+from caloforge.sources.public import http, record
 
 
 @pytest.fixture
@@ -29,5 +29,5 @@ def publisher(monkeypatch, waits):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     with publishing() as server:
-        monkeypatch.setenv(catalog.RECORDS_VARIABLE, f"{server.url}/api/records")
+        monkeypatch.setenv(record.RECORDS_VARIABLE, f"{server.url}/api/records")
         yield server

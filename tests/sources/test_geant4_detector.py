@@ -68,48 +68,54 @@ def change(path: str, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "message"),
+    ("path", "value", "facts"),
     [
-        ("colour", "red", "unknown key 'colour'"),
-        ("slabs/0/width", 3, r"slabs\[0\]: unknown key 'width'"),
-        ("slabs/1/times", 3, r"slabs\[1\]: unknown key 'times'"),
-        ("slabs/0/material", "lead", "NIST table such as G4_Pb, not 'lead'"),
-        ("slabs/0/material", 82, "NIST table such as G4_Pb, not 82"),
-        ("slabs/0/thickness", 0, "thickness must be a number above 0, not 0"),
-        ("slabs/0/thickness", "thin", "thickness must be a number above 0, not 'thin'"),
-        ("slabs/0/active", True, "an active slab needs a 'layer'"),
-        ("slabs/0/active", "yes", "active must be true or false"),
-        ("slabs/0/layer", 7, "layer 7 is not in geometry 'toy'"),
-        ("slabs/1/repeat", 1, "no active slab counts to layer 1"),
-        ("slabs/1/repeat", 0, "repeat must be a whole number from 1, not 0"),
-        ("slabs/1/repeat", 2.5, "repeat must be a whole number from 1, not 2.5"),
-        ("slabs/2", {"material": "G4_Fe", "thickness": 1, "z": 22.5}, "overlaps the slab that ends at 23 mm"),
-        ("slabs", [], "must be a list of slabs"),
-        ("slabs/2", "G4_Fe", "expected a mapping"),
-        ("sampling_fraction", {0: 0.5}, "sampling_fraction: missing key '1'"),
-        ("sampling_fraction", {0: 0.5, 1: 0.5, 2: 0.5}, "sampling_fraction: unknown key '2'"),
-        ("sampling_fraction", -1, "sampling_fraction must be a number above 0"),
-        ("threshold", math.nan, "threshold must be a number from 0"),
-        ("half_width", math.inf, "half_width must be a number above 0"),
-        ("geometry", "ds9", "unknown geometry 'ds9'"),
-        ("geometry", {"name": "x"}, "missing key 'layers'"),
+        ("colour", "red", ["toy", "unknown key 'colour'"]),
+        ("slabs/0/width", 3, ["slabs.0", "unknown key 'width'"]),
+        ("slabs/1/times", 3, ["slabs.1", "unknown key 'times'", "repeat"]),
+        ("slabs/0/material", "lead", ["slabs.0", "'material' is 'lead'", "G4_Pb"]),
+        ("slabs/0/material", 82, ["material", "82", "G4_Pb"]),
+        ("slabs/0/thickness", 0, ["'thickness' is 0", "greater than 0"]),
+        ("slabs/0/thickness", "thin", ["'thickness' is 'thin'"]),
+        ("slabs/0/thickness", True, ["'thickness' is True", "number"]),
+        ("slabs/0/active", True, ["slabs.0", "active", "layer"]),
+        ("slabs/0/active", "yes", ["'active' is 'yes'"]),
+        ("slabs/0/layer", 7, ["layer 7", "'toy'"]),
+        ("slabs/0/layer", -1, ["'layer' is -1"]),
+        ("slabs/1/repeat", 1, ["layer 1"]),
+        ("slabs/1/repeat", 0, ["slabs.1", "'repeat' is 0"]),
+        ("slabs/1/repeat", 2.5, ["'repeat' is 2.5"]),
+        ("slabs/1/slabs/0/slabs/0/thickness", -2, ["slabs.1.slabs.0.slabs.0", "'thickness' is -2"]),
+        ("slabs/2", {"material": "G4_Fe", "thickness": 1, "z": 22.5}, ["slabs.2", "22.5", "23 mm"]),
+        ("slabs", [], ["'slabs' is []"]),
+        ("slabs/2", "G4_Fe", ["slabs.2", "mapping", "'G4_Fe'"]),
+        ("sampling_fraction", {0: 0.5}, ["sampling_fraction", "layer 1"]),
+        ("sampling_fraction", {0: 0.5, 1: 0.5, 2: 0.5}, ["sampling_fraction", "layer 2"]),
+        ("sampling_fraction", {0: 0.5, 1: 0}, ["sampling_fraction", "is 0"]),
+        ("sampling_fraction", -1, ["sampling_fraction", "-1"]),
+        ("threshold", math.nan, ["threshold", "nan"]),
+        ("half_width", math.inf, ["half_width", "inf"]),
+        ("score_photons_below", math.nan, ["score_photons_below", "nan"]),
+        ("geometry", "ds9", ["'ds9'"]),
+        ("geometry", {"name": "x"}, ["toy: geometry", "missing key 'layers'"]),
     ],
 )
-def test_what_a_detector_file_may_not_say(path: str, value: Any, message: str) -> None:
-    with pytest.raises(CaloforgeError, match=message):
+def test_what_a_detector_file_may_not_say(path: str, value: Any, facts: list[str]) -> None:
+    with pytest.raises(CaloforgeError) as caught:
         detector_from_plain(change(path, value), "toy")
+    assert all(fact in str(caught.value) for fact in facts), caught.value
+    assert "\n" not in str(caught.value)
 
 
 def test_missing_key_and_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CaloforgeError, match="toy: missing key 'slabs'"):
         detector_from_plain({k: v for k, v in PLAIN.items() if k != "slabs"}, "toy")
-    with pytest.raises(CaloforgeError, match="unknown detector 'atlas'; shipped are atlas-like, calogan, w-si"):
+    with pytest.raises(CaloforgeError, match=r"'atlas'.*atlas-like, calogan, w-si"):
         load_detector("atlas")
-    with pytest.raises(CaloforgeError, match="no such detector file"):
-        load_detector(str(tmp_path / "mine.yaml"))
     (tmp_path / "broken.yaml").write_text("slabs: [")
-    with pytest.raises(CaloforgeError, match="no valid detector file"):
-        load_detector(str(tmp_path / "broken.yaml"))
+    for name in ("mine.yaml", "broken.yaml"):
+        with pytest.raises(CaloforgeError, match=name):
+            load_detector(str(tmp_path / name))
 
 
 def test_a_file_of_ones_own_with_a_geometry_beside_it(tmp_path: Path) -> None:

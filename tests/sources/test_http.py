@@ -9,14 +9,14 @@ import pytest
 from record_server import CONTENT, REFERENCE, TRAIN, contents, only
 
 from caloforge.errors import CaloforgeError
-from caloforge.sources.public import catalog, http
+from caloforge.sources.public import http, record
 
 # --- broken downloads
 
 
 def test_broken_download_goes_on_where_it_stopped(publisher, tmp_path, waits):
     publisher.cuts = [150_000, 100_000]
-    catalog.get("ds1-photons", tmp_path, "train")
+    record.get("ds1-photons", tmp_path, "train")
     assert contents(tmp_path) == only(TRAIN)
     spans = [span for _, span in publisher.file_requests]
     assert spans[0] is None
@@ -30,12 +30,12 @@ def test_broken_download_goes_on_where_it_stopped(publisher, tmp_path, waits):
 def test_a_later_call_goes_on_from_the_part(publisher, tmp_path):
     publisher.cuts = [200_000] + [0] * http.TRIES
     with pytest.raises(CaloforgeError, match=r"broke off after \d+ of 300000 bytes: .*the same command goes on"):
-        catalog.get("ds1-photons", tmp_path, "train")
+        record.get("ds1-photons", tmp_path, "train")
     assert list(contents(tmp_path)) == [f"{TRAIN}.part"]
     held = len(contents(tmp_path)[f"{TRAIN}.part"])
     assert 0 < held <= 200_000
     publisher.cuts, publisher.asked = [], []
-    catalog.get("ds1-photons", tmp_path, "train")
+    record.get("ds1-photons", tmp_path, "train")
     assert contents(tmp_path) == only(TRAIN)
     assert publisher.file_requests == [(TRAIN, f"bytes={held}-")]
 
@@ -45,7 +45,7 @@ def test_server_without_ranges_sends_the_whole_file(publisher, tmp_path, breaks)
     publisher.ranges, publisher.cuts = False, [150_000] * breaks
     (tmp_path / f"{TRAIN}.part").write_bytes(CONTENT[TRAIN][:1000])
     seen = []
-    catalog.get("ds1-photons", tmp_path, "train", progress=lambda file, done: seen.append(done))
+    record.get("ds1-photons", tmp_path, "train", progress=lambda file, done: seen.append(done))
     assert contents(tmp_path) == only(TRAIN)
     assert len(publisher.file_requests) == 1 + breaks
     assert seen[0] == 1000
@@ -54,7 +54,7 @@ def test_server_without_ranges_sends_the_whole_file(publisher, tmp_path, breaks)
 def test_server_without_ranges_that_always_cuts_is_given_up(publisher, tmp_path, waits):
     publisher.ranges, publisher.cuts = False, [150_000] * 100
     with pytest.raises(CaloforgeError, match="broke off"):
-        catalog.get("ds1-photons", tmp_path, "train")
+        record.get("ds1-photons", tmp_path, "train")
     # The first try gains bytes and only opens the count; the pauses double.
     assert len(publisher.file_requests) == http.TRIES
     assert waits == [1, 2, 4, 8]
@@ -62,7 +62,7 @@ def test_server_without_ranges_that_always_cuts_is_given_up(publisher, tmp_path,
 
 def test_complete_part_needs_no_request(publisher, tmp_path):
     (tmp_path / f"{TRAIN}.part").write_bytes(CONTENT[TRAIN])
-    catalog.get("ds1-photons", tmp_path, "train")
+    record.get("ds1-photons", tmp_path, "train")
     assert contents(tmp_path) == only(TRAIN)
     assert publisher.file_requests == []
 
@@ -78,7 +78,7 @@ def test_complete_part_needs_no_request(publisher, tmp_path):
 )
 def test_part_of_another_file_is_replaced(publisher, tmp_path, part):
     (tmp_path / f"{TRAIN}.part").write_bytes(part)
-    catalog.get("ds1-photons", tmp_path, "train")
+    record.get("ds1-photons", tmp_path, "train")
     assert contents(tmp_path) == only(TRAIN)
     assert publisher.file_requests[-1] == (TRAIN, None)
 
@@ -87,7 +87,7 @@ def test_range_not_satisfiable_starts_afresh(publisher, tmp_path):
     """The first request for a range gets 416, as from a server whose file is shorter than our part."""
     (tmp_path / f"{TRAIN}.part").write_bytes(CONTENT[TRAIN][:1000])
     publisher.answers = [None, (416, {"Content-Range": "bytes */900"})]
-    catalog.get("ds1-photons", tmp_path, "train")
+    record.get("ds1-photons", tmp_path, "train")
     assert contents(tmp_path) == only(TRAIN)
     assert publisher.file_requests == [(TRAIN, "bytes=1000-"), (TRAIN, None)]
 
@@ -96,7 +96,7 @@ def test_wrong_piece_is_not_appended(publisher, tmp_path):
     """A 206 that starts elsewhere than asked would shift every later byte."""
     (tmp_path / f"{TRAIN}.part").write_bytes(CONTENT[TRAIN][:1000])
     publisher.answers = [None, (206, {"Content-Range": "bytes 900-913/300000"})]
-    catalog.get("ds1-photons", tmp_path, "train")
+    record.get("ds1-photons", tmp_path, "train")
     assert contents(tmp_path) == only(TRAIN)
     assert publisher.file_requests[-1] == (TRAIN, None)
 
@@ -109,7 +109,7 @@ def test_busy_server_is_asked_again(publisher, tmp_path, waits, status):
         (status, {}),
         (status, {"Retry-After": "9999"}),
     ]
-    catalog.get("ds1-photons", tmp_path, "train")
+    record.get("ds1-photons", tmp_path, "train")
     assert contents(tmp_path) == only(TRAIN)
     # As long as the server asks, never longer than a minute, never shorter than our own doubling pause.
     assert waits == [7, 1, 60]
@@ -122,7 +122,7 @@ def test_wrong_checksum(publisher, tmp_path):
     publisher.files[TRAIN] = b"x" + CONTENT[TRAIN][1:]
     found, right = (hashlib.md5(where[TRAIN]).hexdigest() for where in (publisher.files, CONTENT))
     with pytest.raises(CaloforgeError, match=f"has the md5 {found} but should have {right}"):
-        catalog.get("ds1-photons", tmp_path, "train")
+        record.get("ds1-photons", tmp_path, "train")
     assert contents(tmp_path) == {}
     assert publisher.file_requests == [(TRAIN, None)]
 
@@ -132,7 +132,7 @@ def test_wrong_checksum_after_breaks_ends(publisher, tmp_path):
     publisher.files[TRAIN] = b"x" + CONTENT[TRAIN][1:]
     publisher.cuts = [150_000, None] * 10
     with pytest.raises(CaloforgeError, match="has the md5"):
-        catalog.get("ds1-photons", tmp_path, "train")
+        record.get("ds1-photons", tmp_path, "train")
     assert contents(tmp_path) == {}
     assert len(publisher.file_requests) == 4
 
@@ -140,21 +140,21 @@ def test_wrong_checksum_after_breaks_ends(publisher, tmp_path):
 def test_shorter_than_described(publisher, tmp_path):
     publisher.files[TRAIN] = CONTENT[TRAIN][:-10]
     with pytest.raises(CaloforgeError, match="broke off after"):
-        catalog.get("ds1-photons", tmp_path, "train")
+        record.get("ds1-photons", tmp_path, "train")
     assert TRAIN not in contents(tmp_path)
 
 
 def test_longer_than_described(publisher, tmp_path):
     publisher.files[TRAIN] = CONTENT[TRAIN] + b"more"
     with pytest.raises(CaloforgeError, match="sends more than the 300000 bytes"):
-        catalog.get("ds1-photons", tmp_path, "train")
+        record.get("ds1-photons", tmp_path, "train")
     assert contents(tmp_path) == {}
 
 
 def test_another_file_of_that_name_is_left_alone(publisher, tmp_path):
     (tmp_path / TRAIN).write_bytes(b"mine")
     with pytest.raises(CaloforgeError, match="is there already but differs from the published file"):
-        catalog.get("ds1-photons", tmp_path)
+        record.get("ds1-photons", tmp_path)
     assert contents(tmp_path) == {TRAIN: b"mine"}
     assert publisher.file_requests == []
 
@@ -165,14 +165,14 @@ def test_full_disk_is_noticed_before_the_download(publisher, tmp_path, monkeypat
     (tmp_path / f"{TRAIN}.part").write_bytes(CONTENT[TRAIN][:100_000])
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, needed - 1))
     with pytest.raises(CaloforgeError, match="MB free and the download needs"):
-        catalog.get("ds1-photons", tmp_path)
+        record.get("ds1-photons", tmp_path)
     assert publisher.file_requests == []
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, needed))
-    catalog.get("ds1-photons", tmp_path)
+    record.get("ds1-photons", tmp_path)
     assert contents(tmp_path) == only(TRAIN, REFERENCE)
 
 
 def test_part_that_cannot_be_written(publisher, tmp_path):
     (tmp_path / f"{TRAIN}.part").mkdir()
     with pytest.raises(CaloforgeError, match=r"cannot write .*\.part: "):
-        catalog.get("ds1-photons", tmp_path, "train")
+        record.get("ds1-photons", tmp_path, "train")

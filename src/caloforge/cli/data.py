@@ -1,4 +1,4 @@
-"""`caloforge data`: which public showers there are, and how to get them."""
+"""`caloforge data`: public data sets of showers, listed and downloaded."""
 
 from __future__ import annotations
 
@@ -8,26 +8,30 @@ import typer
 
 app = typer.Typer(
     name="data",
-    help="List and fetch public data sets of simulated showers.",
+    help="List and download public data sets of simulated showers.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
 
 
 @app.command("list")
-def list_data() -> None:
-    """List the public data sets: particle, voxels, energies, files and where they are published.
+def list_data(
+    names: list[str] = typer.Argument(None, metavar="[NAME_OR_FILE]...", help="Which ones; by default all."),
+) -> None:
+    """List public data sets: particle, voxels, energies, files and where they are published.
 
-    Needs no network.
+    Needs no network. A data set of your own is described in a small YAML file, whose path is given in place of a name:
+    name, particle, geometry, energies, showers (in each file), doi, train and reference (lists of file names).
 
     Example: caloforge data list
+
+    Example: caloforge data list my-photons.yaml
     """
     from caloforge.cli.console import stdout
-    from caloforge.geometry import load_geometry
-    from caloforge.sources.public.catalog import DATA_SETS
+    from caloforge.sources.public import catalog
 
-    for data_set in DATA_SETS.values():
-        geometry = load_geometry(data_set.geometry)
+    for data_set in [catalog.find(name) for name in names or catalog.DATA_SETS]:
+        geometry = data_set.load_geometry()
         rows = (
             ("particle", f"{data_set.particle}, {data_set.energies}"),
             ("geometry", f"{geometry.name}: {geometry.n_voxels} voxels in {geometry.n_layers} layers"),
@@ -43,30 +47,33 @@ def list_data() -> None:
 
 @app.command("get")
 def get_data(
-    name: str = typer.Argument(..., help="Data set, as `caloforge data list` calls it."),
-    output: Path = typer.Option(Path("data"), "--output", "-o", metavar="DIR", help="Folder to put the files into."),
+    name: str = typer.Argument(
+        ..., help="Name as in `caloforge data list`, or a .yaml file that describes a data set."
+    ),
+    output: Path = typer.Option(Path("data"), "--output", "-o", metavar="DIR", help="Folder for the files."),
     files: str = typer.Option("all", "--files", "-f", help="train, reference, all, or the name of one file."),
     records_url: str | None = typer.Option(
         None,
         "--records-url",
         envvar="CALOFORGE_RECORDS_URL",
-        help="Address of the records, for a mirror; Zenodo's unless given.",
+        help="Address of the records, for a mirror; by default the data set's own, or Zenodo's.",
     ),
 ) -> None:
-    """Fetch a public data set, and verify it against the checksums of its record.
+    """Download a public data set and verify it against the checksums of its record.
 
-    A download that breaks off is kept as FILE.part and goes on when the command is given again; files that
-    are there already and whole are left alone. Prints the paths of the files.
+    An interrupted download is kept as FILE.part, and the same command resumes it; complete files are not downloaded
+    again. Prints the paths of the files.
 
     Example: caloforge data get ds1-photons -o data --files train
     """
     from rich.progress import TaskID
 
     from caloforge.cli.console import progress_bar, stderr, stdout
-    from caloforge.sources.public import catalog
+    from caloforge.sources.public.catalog import find
     from caloforge.sources.public.http import RemoteFile
+    from caloforge.sources.public.record import get
 
-    data_set = catalog.find(name)
+    data_set = find(name)
     tasks: dict[str, TaskID] = {}
     bar = progress_bar()
 
@@ -74,14 +81,14 @@ def get_data(
         if not tasks:
             bar.start()
         if file.name not in tasks:
-            remark = "already here" if done == file.size else "going on" if done else ""
+            remark = "already here" if done == file.size else "resumed" if done else ""
             tasks[file.name] = bar.add_task(file.name, total=file.size / 1e6, unit="MB", remark=remark)
         bar.update(tasks[file.name], completed=done / 1e6)
 
     try:
-        paths = catalog.get(name, output, files, records_url, show)
+        paths = get(name, output, files, records_url, show)
     except KeyboardInterrupt:
-        stderr.print("what has come is kept; the same command goes on from there")
+        stderr.print("the download so far is kept; the same command resumes it")
         raise
     finally:
         if tasks:
@@ -98,13 +105,15 @@ def _hint(paths: list[Path], train: tuple[str, ...], reference: tuple[str, ...])
     from caloforge.cli.console import stderr
 
     to_train = next((path for path in paths if path.name in train), None)
-    to_judge = next((path for path in paths if path.name in reference), None)
-    showers = to_train or to_judge
+    to_evaluate = next((path for path in paths if path.name in reference), None)
+    showers = to_train or to_evaluate
     if showers is None:
         return
     stderr.print("next:", markup=False)
     stderr.print(f"  caloforge check {shlex.quote(str(showers))}", markup=False)
     if to_train:
         stderr.print(f"  caloforge train RECIPE --train {shlex.quote(str(to_train))} -o RUN", markup=False)
-    if to_judge:
-        stderr.print(f"  caloforge evaluate GENERATED --reference {shlex.quote(str(to_judge))} -o REPORT", markup=False)
+    if to_evaluate:
+        stderr.print(
+            f"  caloforge evaluate GENERATED --reference {shlex.quote(str(to_evaluate))} -o REPORT", markup=False
+        )

@@ -5,17 +5,16 @@
     predictor (Euler–Maruyama)     x ← x − a x Δ + g² s Δ + g √Δ z
     corrector (Langevin)           x ← x + ε s + √(2ε) z′,     ε = 2 r² (⟨‖z′‖⟩ / ⟨‖s‖⟩)²
 
-with ⟨ ⟩ the batch's average. As in CaloScore (arXiv:2206.11898) the corrector reuses the predictor's score s(x, t), so
-that it costs nothing. The paper's eq. 11 has ε s g instead of ε s. That form (`paper`) does not leave a Gaussian
-with its exact score unchanged; the Langevin step (`langevin`) does, up to O(ε).
+with ⟨ ⟩ the average over the batch. As in CaloScore (arXiv:2206.11898) the corrector reuses the predictor's score
+s(x, t), so that it costs nothing. The paper's eq. 11 has ε s g instead of ε s. That form (`paper`) does not leave a
+Gaussian with its exact score invariant; the Langevin step (`langevin`) does, up to O(ε).
 
 *By the probability-flow ODE* (`caloforge.diffusion.probability_flow`): Heun's method, an adaptive one, and
 
     multistep    x̄ ← (ρ′/ρ) x̄ + (1 − ρ′/ρ) D,     D = x̂ + (x̂ − x̂_before) h′/(2h),     x̂ = x̄ − ρ ε,
 
-where x̂ is the shower that the network sees behind the noise, h and h′ the steps in log ρ before and now. It is exact
-where x̂ moves along a line in log ρ, and needs one evaluation per step (DPM-Solver++, arXiv:2211.01095). With D = x̂
-alone it is DDIM (arXiv:2010.02502).
+where x̂ is the denoised shower, h and h′ the previous and the present step in log ρ. It is exact where x̂ is linear in
+log ρ, and needs one evaluation per step (DPM-Solver++, arXiv:2211.01095). With D = x̂ it is DDIM (arXiv:2010.02502).
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ With B(t) = ∫₀ᵗ β, β(t) = β_min + (β_max − β_min) t, the three of C
     VP      a = −β/2    g² = β                        α = e^(−B/2)  σ² = 1 − e^(−B)
     subVP   a = −β/2    g² = β (1 − e^(−2B))          α = e^(−B/2)  σ  = 1 − e^(−B)
 
-The noise-to-signal ratio ρ = σ/α rises from 0; what follows a path of probability is simplest as a function of it
-(`caloforge.diffusion.probability_flow`), so each schedule also knows the time at which ρ has a given value.
+The noise-to-signal ratio ρ = σ/α rises from 0; the probability flow is simplest as a function of it
+(`caloforge.diffusion.probability_flow`), so each schedule also gives the time at which ρ has a given value.
 
-Times are tensors of any shape, and so are the answers. `t_min` is where sampling ends and training begins: the score
-is infinite at 0.
+Times are tensors of any shape, and so are results. Sampling ends and training begins at `t_min`, because the score
+diverges at 0.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Schedule(Configured, ABC):
     """A linear SDE on t in [0, 1] with its kernel in closed form.
 
     Args:
-        t_min: the time that stands for 0, above it.
+        t_min: smallest time, above 0.
     """
 
     t_min: float = 1e-3
@@ -57,7 +57,7 @@ class Schedule(Configured, ABC):
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
-        """α(t): what is left of x_0."""
+        """α(t): factor of x_0."""
 
     @abstractmethod
     def sigma(self, t: Tensor) -> Tensor:
@@ -78,7 +78,7 @@ class Schedule(Configured, ABC):
 
 @dataclass(frozen=True)
 class VE(Schedule):
-    """Variance exploding: noise is added, and x_0 stays.
+    """Variance exploding: noise is added to an unchanged x_0.
 
     Args:
         sigma_min, sigma_max: s(0) and s(1), in units of the features.
@@ -114,7 +114,7 @@ class VE(Schedule):
 
 @dataclass(frozen=True)
 class _LinearBeta(Schedule):
-    """What VP and subVP share: β(t) = β_min + (β_max − β_min) t.
+    """Common part of VP and subVP: β(t) = β_min + (β_max − β_min) t.
 
     Args:
         beta_min, beta_max: β(0) and β(1).

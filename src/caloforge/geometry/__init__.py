@@ -1,10 +1,10 @@
 """The voxels of a calorimeter: which layers, which edges, where each centre is.
 
-`layers` has the two kinds of layer, `description` the `Geometry` made of them, `files` reads one from YAML, JSON
-or the challenge's binning XML, `builtin` has the public ones by name. Nothing here knows of models.
+`layers` has the two kinds of layer, `description` the `Geometry` that consists of them, `entries` the schema of its
+files, `files` reads one from YAML, JSON or the challenge's binning XML, `builtin` has the public ones by name.
 """
 
-from caloforge.geometry.builtin import BUILTIN, geometry_of_voxel_count, load_geometry
+from caloforge.geometry.builtin import BUILTIN, geometry_in_file, geometry_of_voxel_count, load_geometry
 from caloforge.geometry.description import Geometry
 from caloforge.geometry.files import read_geometry
 from caloforge.geometry.layers import AnyLayer, CartesianLayer, Layer
@@ -15,6 +15,7 @@ __all__ = [
     "CartesianLayer",
     "Geometry",
     "Layer",
+    "geometry_in_file",
     "geometry_of_voxel_count",
     "load_geometry",
     "read_geometry",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -99,6 +100,25 @@ def load_geometry(name: str | os.PathLike[str]) -> Geometry:
         return read_geometry(text)
     known = ", ".join(BUILTIN)
     raise CaloforgeError(f"unknown geometry '{text}'; built in are {known}, or give a .yaml, .json or .xml file")
+
+
+def geometry_in_file(value: Any, folder: Path, origin: str) -> Geometry:
+    """The geometry that another file names or holds.
+
+    Args:
+        value: a built-in name, the path of a geometry file (relative to `folder` or to the current one), or a mapping
+            as in such a file.
+        folder: of the other file.
+        origin: what to call `value` in an error.
+
+    Raises:
+        CaloforgeError: it is none of these.
+    """
+    if isinstance(value, dict):
+        return Geometry.from_dict(value, origin=origin)
+    path, colon, particle = str(value).partition(".xml:")
+    local = folder / (f"{path}.xml" if colon else path)
+    return load_geometry(f"{local}{':' if colon else ''}{particle}" if local.is_file() else str(value))
 
 
 def geometry_of_voxel_count(n_voxels: int) -> Geometry | None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from caloforge.errors import CaloforgeError
+from caloforge.geometry.entries import CartesianEntry, GeometryEntry, PolarEntry, checked_entry
 from caloforge.geometry.layers import AnyLayer, CartesianLayer, FloatArray, Layer
 
 
@@ -149,36 +150,17 @@ class Geometry:
         Raises:
             CaloforgeError: a key is unknown or missing, or a value is out of range.
         """
-        if not isinstance(plain, dict):
-            raise CaloforgeError(f"{origin}: expected a mapping with 'name' and 'layers'")
-        _check_keys(plain, required={"name", "layers"}, optional={"threshold"}, origin=origin)
-        if not isinstance(plain["layers"], list):
-            raise CaloforgeError(f"{origin}: 'layers' must be a list")
+        entry = checked_entry(GeometryEntry, plain, origin)
         layers: list[AnyLayer] = []
-        for number, entry in enumerate(plain["layers"]):
-            where = f"{origin}: layers[{number}]"
-            if not isinstance(entry, dict):
-                raise CaloforgeError(f"{where} must be a mapping")
-            polar = "r_edges" in entry
-            required = {"id", "r_edges"} if polar else {"id", "phi_edges", "eta_edges"}
-            _check_keys(entry, required, optional={"z_edges", "n_alpha"} if polar else {"z_edges"}, origin=where)
-            if isinstance(entry["id"], bool) or not isinstance(entry["id"], int):
-                raise CaloforgeError(f"{where}: 'id' must be a whole number, not {entry['id']!r}")
+        for number, layer in enumerate(entry.layers):
+            where = f"{origin}: layers.{number}"
+            schema: type[PolarEntry | CartesianEntry] = PolarEntry if "r_edges" in layer else CartesianEntry
+            checked = dict(checked_entry(schema, layer, where))
             try:
-                layers.append(Layer(**entry) if polar else CartesianLayer(**entry))
+                layers.append(Layer(**checked) if schema is PolarEntry else CartesianLayer(**checked))
             except CaloforgeError as error:
                 raise CaloforgeError(f"{where}: {error}") from None
         try:
-            return cls(str(plain["name"]), tuple(layers), float(plain.get("threshold", 0.0)))
-        except (TypeError, ValueError) as error:
+            return cls(entry.name, tuple(layers), entry.threshold)
+        except CaloforgeError as error:
             raise CaloforgeError(f"{origin}: {error}") from None
-
-
-def _check_keys(plain: dict[str, Any], required: set[str], optional: set[str], origin: str) -> None:
-    missing = sorted(required - plain.keys())
-    if missing:
-        raise CaloforgeError(f"{origin}: missing key '{missing[0]}'")
-    unknown = sorted(str(key) for key in plain.keys() - required - optional)
-    if unknown:
-        allowed = ", ".join(sorted(required | optional))
-        raise CaloforgeError(f"{origin}: unknown key '{unknown[0]}' (known: {allowed})")

@@ -26,7 +26,7 @@ def read_geometry(path: str | os.PathLike[str], particle: str | None = None) -> 
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is skipped
     except FileNotFoundError:
         raise CaloforgeError(f"no such geometry file: {path}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -37,7 +37,7 @@ def read_geometry(path: str | os.PathLike[str], particle: str | None = None) -> 
         plain = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
     except (json.JSONDecodeError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise CaloforgeError(f"{path} is no valid geometry file: {reason}") from None
+        raise CaloforgeError(f"{path} is not a valid geometry file: {reason}") from None
     return Geometry.from_dict(plain, origin=str(path))
 
 
@@ -49,7 +49,7 @@ def _from_xml(text: str, path: Path, particle: str | None) -> Geometry:
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise CaloforgeError(f"{path} is no valid XML: {error}") from None
+        raise CaloforgeError(f"{path} is not valid XML: {error}") from None
     bins = root.findall("Bin")
     if root.tag != "Bins" or not bins:
         raise CaloforgeError(f"{path}: expected a root element 'Bins' with a 'Bin' per particle")

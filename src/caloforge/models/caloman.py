@@ -27,34 +27,9 @@ from caloforge.models.dataset import Pair, ShowerDataset
 from caloforge.models.stages import Stage
 from caloforge.networks.flows import spline_coupling_flow
 from caloforge.networks.residual import mlp
+from caloforge.networks.standardise import Standardise
 
 _LOG_2PI = 1.8378770664093453
-
-
-class Standardise(nn.Module):
-    """x → (x − mean) / standard deviation, per feature.
-
-    Args:
-        features: F.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, features: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(features))
-        self.register_buffer("std", torch.ones(features))
-
-    def fit(self, x: Tensor) -> None:
-        """Take mean and standard deviation from x (N, F); a constant feature keeps its scale."""
-        std = x.std(dim=0)
-        self.mean.copy_(x.mean(dim=0))
-        self.std.copy_(torch.where(std > 0, std, torch.ones_like(std)))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, F) → (B, F)."""
-        return (x - self.mean) / self.std
 
 
 class VAE(nn.Module):
@@ -72,7 +47,7 @@ class VAE(nn.Module):
         self, features: int, conditions: int, latent_dim: int, hidden: Sequence[int], standardised: bool = False
     ) -> None:
         super().__init__()
-        self.scaling = Standardise(features) if standardised else nn.Identity()
+        self.scaling = Standardise(features, "each", ("mean", "std")) if standardised else nn.Identity()
         self.encoder = mlp([features + conditions, *hidden, 2 * latent_dim])
         self.decoder = mlp([latent_dim + conditions, *hidden[::-1], features + 1])
 

@@ -20,33 +20,39 @@ class Standardise(nn.Module):
     Args:
         features: F.
         by: see the module's opening.
+        names: of μ and s among the saved weights.
     """
 
-    shift: Tensor
-    scale: Tensor
-
-    def __init__(self, features: int, by: By) -> None:
+    def __init__(self, features: int, by: By, names: tuple[str, str] = ("shift", "scale")) -> None:
         super().__init__()
-        self.by = by
-        self.register_buffer("shift", torch.zeros(features))
-        self.register_buffer("scale", torch.ones(features))
+        self.by, self.names = by, names
+        self.register_buffer(names[0], torch.zeros(features))
+        self.register_buffer(names[1], torch.ones(features))
+
+    def constants(self) -> tuple[Tensor, Tensor]:
+        """μ and s, (F,) each."""
+        mean, std = (self.get_buffer(name) for name in self.names)
+        return mean, std
 
     def fit(self, x: Tensor) -> None:
         """Take the constants from x (N, F); constant features keep their scale."""
         if self.by == "none":
             return
         mean, std = (x.mean(dim=0), x.std(dim=0)) if self.by == "each" else (x.mean(), x.std())
-        self.shift.copy_(mean.expand_as(self.shift))
-        self.scale.copy_(torch.where(std > 0, std, torch.ones_like(std)).expand_as(self.scale))
+        mu, s = self.constants()
+        mu.copy_(mean.expand_as(mu))
+        s.copy_(torch.where(std > 0, std, torch.ones_like(std)).expand_as(s))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, F) → (B, F)."""
-        return (x - self.shift) / self.scale
+        mu, s = self.constants()
+        return (x - mu) / s
 
     def inverse(self, x: Tensor) -> Tensor:
         """(B, F) → (B, F)."""
-        return x * self.scale + self.shift
+        mu, s = self.constants()
+        return x * s + mu
 
     def log_slope(self) -> Tensor:
         """() sum of log |dx̂/dx| over features."""
-        return -self.scale.log().sum()
+        return -self.constants()[1].log().sum()

@@ -26,7 +26,7 @@ def draw_matrix(
     image = ax.imshow(np.ma.masked_invalid(values), cmap=RATIO_MAP, vmin=-limit, vmax=limit, interpolation="nearest")
     ax.set_facecolor(EMPTY)
     ax.set_title(title)
-    step = max(1, len(names) // 24)
+    step = max(1, -(-len(names) // 24))
     shown = range(0, len(names), step)
     short = max(map(len, names), default=0) <= 4
     # Long names are at the rows only: the matrix is symmetric, and below they would run into the colour bar.

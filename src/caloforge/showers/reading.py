@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from caloforge.showers.writing import ShowerWriter
 from caloforge.units import count, format_energy
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
@@ -172,12 +173,18 @@ class Showers:
         part = self.voxels[:, self.geometry.slices[position]]
         return part.reshape(len(self), *self.geometry.layers[position].shape)
 
-    def plot(self, index: int = 0) -> Figure:
-        """Shower number `index` as images, layer by layer (see `caloforge.plots.shower`)."""
+    def plot(self, index: int = 0, *, layers: Iterable[int] | None = None, ax: Axes | None = None) -> Figure:
+        """Shower number `index` as images of its layers, by default of all or of six (see `caloforge.plots.shower`).
+
+        Args:
+            index: of the shower.
+            layers: ids of the layers to draw.
+            ax: axes of your own; None makes a figure, which a notebook shows.
+        """
         from caloforge import plots
 
         one = self[index]
-        return plots.shower(self.geometry, one.voxels[0], float(one.incident_energies[0]))
+        return plots.shower(self.geometry, one.voxels[0], float(one.incident_energies[0]), layers=layers, ax=ax)
 
     @classmethod
     def read(

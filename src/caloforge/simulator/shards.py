@@ -1,8 +1,8 @@
-"""A sample cut into shards: made anywhere and in any order, put together by `merge`.
+"""A sample in shards: generated anywhere and in any order, concatenated by `merge`.
 
-Shard i of N holds its share of the n showers and has random streams of its own, seeded by (seed, i). Laws with
-energies of their own (`like:`, `list:`) are cut like a sheet: the shards together have exactly the energies that the
-whole would have. Random laws are drawn in each shard.
+Shard i of N has its part of the n showers and random streams of its own, seeded by (seed, i). Spectra with given
+energies (`like:`, `list:`) are split into contiguous ranges: the shards together have exactly the energies of the whole
+sample. Random spectra are drawn in each shard.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.simulator.core import CHANGED
 
 SAME = ("weights_sha256", CHANGED, "recipe", "energies", "seed", "batch_size", "engine", "shards")
-"""Attributes that shards of one sample share."""
+"""Attributes that are equal for all shards of a sample."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """Part `number` (from 0) of `of`.
+    """Shard `number` (from 0) of `of`.
 
     Raises:
         CaloforgeError: the number is not 0 … of − 1.
@@ -46,25 +46,27 @@ class Shard:
         """`3/10` → the fourth of ten.
 
         Raises:
-            CaloforgeError: the text says something else.
+            CaloforgeError: the text has another form.
         """
         number, _, of = text.partition("/")
         if not (number.isdecimal() and of.isdecimal()):
-            raise CaloforgeError(f"'{text}' is no shard; write its number from 0 and how many there are, as in 0/10")
+            raise CaloforgeError(
+                f"'{text}' is not a valid shard: give its number, from 0, and how many there are, as in 0/10"
+            )
         return cls(int(number), int(of))
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
 
     def rows(self, n: int) -> tuple[int, int]:
-        """Where its showers start and stop among the n of the sample.
+        """First and last + 1 of its showers among the n of the sample.
 
         Raises:
             CaloforgeError: it has none.
         """
         start, stop = self.number * n // self.of, (self.number + 1) * n // self.of
         if start == stop:
-            raise CaloforgeError(f"shard {self} of {n} showers is empty: ask for fewer shards, or for more showers")
+            raise CaloforgeError(f"shard {self} of {n} showers is empty: use fewer shards or more showers")
         return start, stop
 
     def file_name(self) -> str:
@@ -76,8 +78,8 @@ def draw_energies(law: EnergyLaw, n: int | None, seed: int, shard: Shard | None 
     """The incident energies of a sample, or of one shard of it; memory for a shard only.
 
     Args:
-        law: of incident energy.
-        n: showers of the whole sample; None takes the law's own number.
+        law: the incident-energy spectrum.
+        n: showers of the whole sample; None takes the spectrum's own number.
         seed: not negative.
         shard: None is the whole.
 
@@ -88,19 +90,19 @@ def draw_energies(law: EnergyLaw, n: int | None, seed: int, shard: Shard | None 
         CaloforgeError: what `EnergyLaw.draw` raises; the shard has no showers.
     """
 
-    def random(*place: int) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=place))
+    def random(*key: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
     if shard is None:
         return law.draw(n, random(0))
     total = law.natural_count if n is None else n
     if total is None:
-        return law.draw(None, random(0))  # says that the number is missing
+        return law.draw(None, random(0))  # raises: the number is missing
     start, stop = shard.rows(total)
     own = law.natural_count
     if own is None:
         return law.draw(stop - start, random(2, shard.number, 0))
-    # Row k of the whole is row k mod m of one copy, and the last incomplete copy is left to chance: as in EnergyLaw.
+    # Row k of the whole is row k mod m of one copy, and the last, incomplete copy is random: as in EnergyLaw.
     row, whole = np.arange(start, stop), total - total % own
     energies = law.draw(own, random(0))[row % own]
     if stop > whole:
@@ -109,10 +111,10 @@ def draw_energies(law: EnergyLaw, n: int | None, seed: int, shard: Shard | None 
 
 
 def is_made(path: Path, wanted: dict[str, Any], n: int) -> bool:
-    """Whether `path` is a finished file of n showers that was made as `wanted` says.
+    """Whether `path` is a complete file of n showers with the attributes `wanted`.
 
     Raises:
-        CaloforgeError: it is there, but something else.
+        CaloforgeError: it exists, but differs.
     """
     if not path.exists():
         return False
@@ -120,7 +122,7 @@ def is_made(path: Path, wanted: dict[str, Any], n: int) -> bool:
         for key, value in wanted.items():
             if file.attributes.get(key) != value:
                 raise CaloforgeError(
-                    f"{path} is another one ({key} is {file.attributes.get(key)!r}, not {value!r}): "
+                    f"{path} is a different sample ({key} is {file.attributes.get(key)!r}, not {value!r}): "
                     "give another -o, or --overwrite"
                 )
         if len(file) != n:
@@ -137,13 +139,13 @@ def merge(
     columns: Sequence[str] = ("geant4_cpu_seconds",),
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Put shower files one behind the other, in bounded memory; shards of one sample in their order.
+    """Concatenate shower files in bounded memory; shards of one sample in their order.
 
-    Attributes that all files share are kept.
+    Attributes that are equal in all files are kept.
 
     Args:
         files: to merge; of one geometry.
-        path: file to write, whole or not at all.
+        path: file to write, complete or not at all.
         compression: gzip level, 0 (none) … 9.
         incomplete: whether shards may be missing.
         columns: further datasets to keep where all files have them.
@@ -191,21 +193,23 @@ def _in_shard_order(files: list[ShowerFile], incomplete: bool) -> list[ShowerFil
         return files
     if len(with_shard) < len(files):
         plain = next(file for file in files if "shard" not in file.attributes)
-        raise CaloforgeError(f"{plain.path} is no shard, but {with_shard[0].path} is: merge one kind at a time")
-    found: dict[int, ShowerFile] = {}
+        raise CaloforgeError(f"{with_shard[0].path} is a shard and {plain.path} is not: merge one kind at a time")
+    shards: dict[int, ShowerFile] = {}
     for file in files:
         for key in SAME:
             if file.attributes.get(key) != files[0].attributes.get(key):
                 raise CaloforgeError(f"{file.path} and {files[0].path} are shards of different samples: {key} differs")
         number = int(file.attributes["shard"])
-        if number in found:
-            raise CaloforgeError(f"{file.path} and {found[number].path} are the same shard")
-        found[number] = file
-    missing = sorted(set(range(int(files[0].attributes["shards"]))) - set(found))
+        if number in shards:
+            raise CaloforgeError(f"{file.path} and {shards[number].path} are the same shard")
+        shards[number] = file
+    missing = sorted(set(range(int(files[0].attributes["shards"]))) - set(shards))
     if missing and not incomplete:
         which = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
-        raise CaloforgeError(f"shards missing: {which} of {files[0].attributes['shards']}; make them, or --incomplete")
-    return [found[number] for number in sorted(found)]
+        raise CaloforgeError(
+            f"shards missing: {which} of {files[0].attributes['shards']}; generate them, or --incomplete"
+        )
+    return [shards[number] for number in sorted(shards)]
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -244,7 +244,7 @@ def _classifiers(records: Records) -> list[ReportFigure]:
         return figure
 
     words = {
-        "roc": "The closer a ROC curve is to the diagonal, the less the samples can be told apart.",
+        "roc": "The closer a ROC curve is to the diagonal, the less the samples can be distinguished.",
         "weights": "Weights far from 0 belong to showers that only one sample has.",
         "learning_curve": "An AUC that still rises with the number of showers would be higher with more of them.",
     }
@@ -256,6 +256,7 @@ def _importances(records: Records) -> list[ReportFigure]:
     """Importance of each observable to the classifier on high-level observables."""
     pairs = [(m.estimate, m.label) for m in records.section("importance", at="") if m.estimate is not None]
     pairs = sorted(pairs, key=lambda pair: -pair[0].value)[:MOST_BARS]
+    pairs = [pair for pair in pairs if pair[0].value > 0.01 * pairs[0][0].value]
     if not pairs:
         return []
     data = {
@@ -270,7 +271,8 @@ def _importances(records: Records) -> list[ReportFigure]:
             "classifiers",
             "What gives generated showers away",
             "How much of its AUC the classifier loses when one observable is shuffled between showers: the longest "
-            "bars are the observables to improve. Strongly correlated observables share their importance.",
+            "bars are the observables to improve. Strongly correlated observables share their importance; those below "
+            "1 % of the largest are left out.",
             partial(plots.draw, "bars", data),
         )
     ]

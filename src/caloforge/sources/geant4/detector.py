@@ -1,4 +1,4 @@
-"""A calorimeter of slabs, described in a small file: what stands where, what is active, which layer it counts to.
+"""A calorimeter of slabs, described in a small file: what they consist of, and which layer the active ones count to.
 
 The file is YAML (lengths mm, energies MeV); slabs follow each other from z = 0 along the shower axis.
 
@@ -29,17 +29,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import yaml
+from pydantic import AfterValidator, Field, StrictBool, StrictInt
 
 from caloforge.errors import CaloforgeError
-from caloforge.geometry import Geometry, load_geometry
+from caloforge.geometry import Geometry, geometry_in_file
+from caloforge.geometry.entries import Entry, Number, checked_entry
 
 SHIPPED = Path(__file__).parent / "detectors"
 """Folder of the detectors that come with caloforge."""
-
-_MATERIAL = re.compile(r"G4_[A-Za-z0-9_.-]+")
 
 
 @dataclass(frozen=True)
@@ -108,8 +108,45 @@ def load_detector(name: str) -> Detector:
     except FileNotFoundError:
         raise CaloforgeError(f"no such detector file: {path}") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CaloforgeError(f"{path} is no valid detector file: {' '.join(str(error).split())}") from None
+        raise CaloforgeError(f"{path} is not a valid detector file: {' '.join(str(error).split())}") from None
     return detector_from_plain(plain, origin=name, folder=path.parent)
+
+
+def _of_the_table(material: str) -> str:
+    if not re.fullmatch(r"G4_[A-Za-z0-9_.-]+", material):
+        raise ValueError("a name of Geant4's NIST table is needed, such as G4_Pb")
+    return material
+
+
+class SlabEntry(Entry):
+    """A slab of a detector file."""
+
+    material: Annotated[str, AfterValidator(_of_the_table)]
+    thickness: Annotated[Number, Field(gt=0, allow_inf_nan=False)]
+    layer: Annotated[StrictInt, Field(ge=0)] | None = None
+    active: StrictBool | None = None
+    z: Annotated[Number, Field(ge=0, allow_inf_nan=False)] | None = None
+
+
+class GroupEntry(Entry):
+    """A group of slabs of a detector file, repeated."""
+
+    slabs: Annotated[list[Any], Field(min_length=1)]
+    repeat: Annotated[StrictInt, Field(ge=1)] = 1
+    layer: Annotated[StrictInt, Field(ge=0)] | None = None
+    layer_step: Annotated[StrictInt, Field(ge=0)] = 0
+
+
+class DetectorEntry(Entry):
+    """A detector file (see the module's opening)."""
+
+    name: str
+    geometry: str | dict[str, Any]
+    sampling_fraction: Number | dict[int, Annotated[Number, Field(gt=0, allow_inf_nan=False)]]
+    threshold: Annotated[Number, Field(ge=0, allow_inf_nan=False)] = 0.0
+    half_width: Annotated[Number, Field(gt=0, allow_inf_nan=False)] = 1e4
+    score_photons_below: Annotated[Number, Field(ge=0)] = math.inf
+    slabs: Annotated[list[Any], Field(min_length=1)]
 
 
 def detector_from_plain(plain: Any, origin: str, folder: Path = Path()) -> Detector:
@@ -120,10 +157,9 @@ def detector_from_plain(plain: Any, origin: str, folder: Path = Path()) -> Detec
         origin: what to call it in an error.
         folder: where a geometry file named in it is looked for.
     """
-    optional = {"threshold", "half_width", "score_photons_below"}
-    _check(plain, {"name", "geometry", "slabs", "sampling_fraction"}, optional, origin)
-    geometry = _geometry(plain["geometry"], origin, folder)
-    slabs = tuple(_placed(_expand(plain["slabs"], None, f"{origin}: slabs"), origin))
+    entry = checked_entry(DetectorEntry, plain, origin)
+    geometry = geometry_in_file(entry.geometry, folder, f"{origin}: geometry")
+    slabs = tuple(_placed(_expand(entry.slabs, None, f"{origin}: slabs")))
     counted = {slab.layer for slab in slabs} - {None}
     for layer in counted:
         if layer not in geometry.layer_ids:
@@ -132,118 +168,62 @@ def detector_from_plain(plain: Any, origin: str, folder: Path = Path()) -> Detec
         if layer not in counted:
             raise CaloforgeError(f"{origin}: no active slab counts to layer {layer} of geometry '{geometry.name}'")
     return Detector(
-        name=str(plain["name"]),
+        name=entry.name,
         geometry=geometry,
         slabs=slabs,
-        sampling_fraction=_fractions(plain["sampling_fraction"], geometry, origin),
-        threshold=_number(plain.get("threshold", 0.0), f"{origin}: threshold", zero=True),
-        half_width=_number(plain.get("half_width", 1e4), f"{origin}: half_width"),
-        score_photons_below=_number(
-            plain.get("score_photons_below", math.inf), f"{origin}: score_photons_below", zero=True, infinite=True
-        ),
+        sampling_fraction=_fractions(entry.sampling_fraction, geometry, f"{origin}: sampling_fraction"),
+        threshold=entry.threshold,
+        half_width=entry.half_width,
+        score_photons_below=entry.score_photons_below,
         source=json.loads(json.dumps(plain, default=str)),
     )
 
 
-def _check(plain: Any, required: set[Any], optional: set[Any], origin: str) -> None:
-    if not isinstance(plain, dict):
-        raise CaloforgeError(f"{origin}: expected a mapping with {', '.join(sorted(required))}, not {plain!r}")
-    for key in sorted(required):
-        if key not in plain:
-            raise CaloforgeError(f"{origin}: missing key '{key}'")
-    for key in plain:
-        if key not in required | optional:
-            known = ", ".join(sorted(map(str, required | optional)))
-            raise CaloforgeError(f"{origin}: unknown key '{key}' (known: {known})")
-
-
-def _number(value: Any, what: str, zero: bool = False, infinite: bool = False) -> float:
-    try:
-        # YAML 1.1 reads 1e-3 as text, so text that is a number is welcome.
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (number > 0 or (zero and number == 0)) or (math.isinf(number) and not infinite):
-        raise CaloforgeError(f"{what} must be a number {'from' if zero else 'above'} 0, not {value!r}")
-    return number
-
-
-def _whole(value: Any, what: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise CaloforgeError(f"{what} must be a whole number from {least}, not {value!r}")
-    return value
-
-
-def _geometry(value: Any, origin: str, folder: Path) -> Geometry:
-    if isinstance(value, dict):
-        return Geometry.from_dict(value, origin=f"{origin}: geometry")
-    beside = folder / str(value)
-    return load_geometry(beside if beside.is_file() else str(value))
-
-
-def _fractions(value: Any, geometry: Geometry, origin: str) -> tuple[float, ...]:
-    what = f"{origin}: sampling_fraction"
+def _fractions(value: float | dict[int, float], geometry: Geometry, what: str) -> tuple[float, ...]:
     if not isinstance(value, dict):
-        return (_number(value, what),) * geometry.n_layers
-    _check(value, set(geometry.layer_ids), set(), what)
-    return tuple(_number(value[i], f"{what} of layer {i}") for i in geometry.layer_ids)
+        if not 0 < value < math.inf:
+            raise CaloforgeError(f"{what} must be above 0 and finite, not {value:g}")
+        return (value,) * geometry.n_layers
+    for layer in geometry.layer_ids:
+        if layer not in value:
+            raise CaloforgeError(f"{what}: missing layer {layer}")
+    for layer in value:
+        if layer not in geometry.layer_ids:
+            raise CaloforgeError(f"{what}: there is no layer {layer}; the geometry has {list(geometry.layer_ids)}")
+    return tuple(value[layer] for layer in geometry.layer_ids)
 
 
-@dataclass(frozen=True)
-class _Entry:
-    material: str
-    thickness: float
-    layer: int | None
-    z: float | None
-    where: str
+def _expand(entries: list[Any], layer: int | None, where: str) -> Iterator[tuple[SlabEntry, int | None, str]]:
+    """Slab, layer that it counts to (None: passive) and position in the file, for a list of slabs and groups.
+
+    Args:
+        entries: of the file.
+        layer: of the enclosing group.
+        where: what to call the list in an error.
+    """
+    for number, plain in enumerate(entries):
+        here = f"{where}.{number}"
+        if isinstance(plain, dict) and "slabs" in plain:
+            group = checked_entry(GroupEntry, plain, here)
+            first = layer if group.layer is None else group.layer
+            for k in range(group.repeat):
+                inner = None if first is None else first + k * group.layer_step
+                yield from _expand(group.slabs, inner, f"{here}.slabs")
+            continue
+        slab = checked_entry(SlabEntry, plain, here)
+        counts_to = layer if slab.layer is None else slab.layer
+        active = slab.layer is not None if slab.active is None else slab.active
+        if active and counts_to is None:
+            raise CaloforgeError(f"{here}: an active slab needs a 'layer', its own or its group's")
+        yield slab, counts_to if active else None, here
 
 
-def _expand(entries: Any, layer: int | None, where: str) -> Iterator[_Entry]:
-    """The slabs of a list of slabs and groups; `layer` is what an enclosing group counts to."""
-    if not isinstance(entries, list) or not entries:
-        raise CaloforgeError(f"{where} must be a list of slabs, not {entries!r}")
-    for number, entry in enumerate(entries):
-        here = f"{where}[{number}]"
-        if isinstance(entry, dict) and "slabs" in entry:
-            _check(entry, {"slabs"}, {"repeat", "layer", "layer_step"}, here)
-            first = _whole(entry["layer"], f"{here}: layer", 0) if "layer" in entry else layer
-            step = _whole(entry.get("layer_step", 0), f"{here}: layer_step", 0)
-            for k in range(_whole(entry.get("repeat", 1), f"{here}: repeat", 1)):
-                yield from _expand(entry["slabs"], None if first is None else first + k * step, f"{here}.slabs")
-        else:
-            yield _entry(entry, layer, here)
-
-
-def _entry(entry: Any, layer: int | None, here: str) -> _Entry:
-    _check(entry, {"material", "thickness"}, {"layer", "active", "z"}, here)
-    material = entry["material"]
-    if not isinstance(material, str) or not _MATERIAL.fullmatch(material):
-        raise CaloforgeError(f"{here}: material must be a name of Geant4's NIST table such as G4_Pb, not {material!r}")
-    if "layer" in entry:
-        layer = _whole(entry["layer"], f"{here}: layer", 0)
-    active = entry.get("active", "layer" in entry)
-    if not isinstance(active, bool):
-        raise CaloforgeError(f"{here}: active must be true or false, not {active!r}")
-    if active and layer is None:
-        raise CaloforgeError(f"{here}: an active slab needs a 'layer', its own or its group's")
-    z = entry.get("z")
-    return _Entry(
-        material,
-        _number(entry["thickness"], f"{here}: thickness"),
-        layer if active else None,
-        None if z is None else _number(z, f"{here}: z", zero=True),
-        here,
-    )
-
-
-def _placed(entries: Iterator[_Entry], origin: str) -> Iterator[Slab]:
+def _placed(entries: Iterator[tuple[SlabEntry, int | None, str]]) -> Iterator[Slab]:
     back = 0.0
-    for entry in entries:
+    for entry, layer, where in entries:
         z = back if entry.z is None else entry.z
-        # Positions are sums of thicknesses: a rounding error is no overlap.
+        # Positions are sums of thicknesses: a rounding error is not an overlap.
         if z < back - 1e-9:
-            raise CaloforgeError(
-                f"{entry.where}: begins at z = {z:g} mm and overlaps the slab that ends at {back:g} mm"
-            )
-        yield Slab(entry.material, z, entry.thickness, entry.layer)
+            raise CaloforgeError(f"{where}: begins at z = {z:g} mm and overlaps the slab that ends at {back:g} mm")
+        yield Slab(entry.material, z, entry.thickness, layer)
         back = z + entry.thickness

@@ -1,71 +1,68 @@
-"""Public data sets: what they are, where they lie, and how to fetch them whole.
+"""Public data sets: what they are and where their files are published.
 
-The catalogue holds the four data sets of the Fast Calorimeter Simulation Challenge 2022 (arXiv:2410.21611,
-section 2). Each lies in a Zenodo record; the record's JSON, read when it is needed, tells size, checksum and
-address of every file, so that no checksum is written down here and a record that moves is followed (a DOI
-may name all versions and redirect to the newest).
+`DATA_SETS` holds the four data sets of the Fast Calorimeter Simulation Challenge 2022 (arXiv:2410.21611, section 2). A
+further one needs no change here: describe it in a YAML file and give its path in place of a name,
 
-A new data set is one more entry of `DATA_SETS`.
+    name: my-photons
+    particle: photon
+    geometry: my-geometry.yaml        # built-in name, geometry file (next to this file), or a mapping as in one
+    energies: log-uniform 1 GeV ... 100 GeV
+    showers: 50000                    # in each file
+    doi: 10.5281/zenodo.1234567       # the number at its end is the record's
+    records_url: https://zenodo.org/api/records     # optional: of another publisher that runs InvenioRDM
+    train: [train_1.h5]
+    reference: [reference_1.h5]
+
+or, from Python, `register(DataSet(...))`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urljoin
+from typing import Annotated, Any
 
-import requests
+import yaml
+from pydantic import Field
 
 from caloforge.errors import CaloforgeError
-from caloforge.files import prepare_parent
-from caloforge.sources.public.http import (
-    Progress,
-    RemoteFile,
-    check_space,
-    download,
-    is_here,
-    new_session,
-    read_json,
-)
-
-RECORDS_URL = "https://zenodo.org/api/records"
-RECORDS_VARIABLE = "CALOFORGE_RECORDS_URL"
-"""Environment variable that names another address for the records (a mirror)."""
+from caloforge.geometry import Geometry, geometry_in_file
+from caloforge.geometry.entries import Entry, checked_entry
 
 
-_ALGORITHMS = {"md5", "sha1", "sha256", "sha512"}
-
-
-@dataclass(frozen=True)
-class DataSet:
+class DataSet(Entry):
     """One public data set.
 
     Args:
-        name: how the command line calls it.
-        particle: what enters the calorimeter.
-        geometry: name of the built-in geometry of its showers.
+        name: what the command line calls it.
+        particle: the incident particle.
+        geometry: of its showers: built-in name, path of a geometry file, or a mapping as in such a file.
         energies: its incident energies, in words.
-        showers: number of showers in each file.
+        showers: number of showers in each file, at least 1.
         doi: where it is published; the number at its end is the record's.
-        train: names of the files to train on.
-        reference: names of the files to judge against.
+        train: names of the files for training.
+        reference: names of the files for evaluation.
+        records_url: address of the publisher's records; None is Zenodo's.
+        folder: where a geometry file is looked for.
+
+    Raises:
+        CaloforgeError: from `checked_entry` and `find`; pydantic's ValidationError from the constructor.
     """
 
-    name: str
+    name: Annotated[str, Field(min_length=1)]
     particle: str
-    geometry: str
+    geometry: str | dict[str, Any]
     energies: str
-    showers: int
-    doi: str
+    showers: Annotated[int, Field(ge=1)]
+    doi: Annotated[str, Field(pattern=r"^10\.\S+\D\d+$")]
     train: tuple[str, ...]
-    reference: tuple[str, ...]
+    reference: tuple[str, ...] = ()
+    records_url: str | None = None
+    folder: Annotated[Path, Field(exclude=True)] = Path()
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Names of all its files, those to train on first."""
+        """Names of all its files, those for training first."""
         return self.train + self.reference
 
     @property
@@ -78,11 +75,19 @@ class DataSet:
         """Address for a browser."""
         return f"https://doi.org/{self.doi}"
 
+    def load_geometry(self) -> Geometry:
+        """The geometry of its showers.
+
+        Raises:
+            CaloforgeError: it is unknown or invalid.
+        """
+        return geometry_in_file(self.geometry, self.folder, f"data set '{self.name}': geometry")
+
 
 _DS1_ENERGIES = "256 MeV x 2^k, k = 0 ... 14"
 _DS23_ENERGIES = "log-uniform 1 GeV ... 1 TeV"
 
-DATA_SETS: Mapping[str, DataSet] = {
+DATA_SETS: dict[str, DataSet] = {
     entry.name: entry
     for entry in (
         DataSet(
@@ -127,104 +132,39 @@ DATA_SETS: Mapping[str, DataSet] = {
         ),
     )
 }
+"""The data sets by name; `register` adds to them."""
 
 
-def find(name: str) -> DataSet:
-    """The data set called `name`.
-
-    Raises:
-        CaloforgeError: there is none.
-    """
-    if name not in DATA_SETS:
-        raise CaloforgeError(f"no public data set '{name}'; there are {', '.join(DATA_SETS)}")
-    return DATA_SETS[name]
-
-
-def get(
-    name: str,
-    folder: str | os.PathLike[str],
-    files: str = "all",
-    records_url: str | None = None,
-    progress: Progress | None = None,
-) -> list[Path]:
-    """Fetch files of a public data set into `folder` and verify their checksums.
-
-    Files that are there already, with the record's checksum, are not fetched again; half-finished ones go on.
-
-    Args:
-        name: of the data set, as in `DATA_SETS`.
-        folder: where the files go; created if absent, once the record has answered.
-        files: `train`, `reference`, `all`, or the name of one file of the record.
-        records_url: address of the records; else the environment's CALOFORGE_RECORDS_URL, else Zenodo's.
-        progress: told of bytes gained; its first call for a file tells what was here already.
-
-    Returns:
-        The paths of the files, in the data set's order.
+def register(data_set: DataSet) -> None:
+    """Add a data set to the catalogue of this process.
 
     Raises:
-        CaloforgeError: unknown name or file, no network, the server refuses, wrong checksum, another file of
-            that name in `folder`, not enough space, or `folder` cannot be written to.
+        CaloforgeError: there is another one of its name.
     """
-    data_set = find(name)
-    _check_name(data_set, files)
-    folder = Path(folder)
-    report = progress or (lambda file, done: None)
-    with new_session() as session:
-        chosen = _choose(data_set, _read_record(session, data_set, records_url), files)
-        prepare_parent(folder / chosen[0].name)
-        absent = [file for file in chosen if not is_here(file, folder)]
-        check_space(absent, folder)
-        for file in chosen:
-            if file in absent:
-                download(session, file, folder, report)
-            else:
-                report(file, file.size)
-    return [folder / file.name for file in chosen]
+    if DATA_SETS.setdefault(data_set.name, data_set) != data_set:
+        raise CaloforgeError(f"there is another data set '{data_set.name}'; choose a different name")
 
 
-def _read_record(session: requests.Session, data_set: DataSet, records_url: str | None) -> dict[str, RemoteFile]:
-    base = records_url or os.environ.get(RECORDS_VARIABLE) or RECORDS_URL
-    url = f"{base.rstrip('/')}/{data_set.record}"
-    remedy = f"check the network and the proxy, or fetch the files by hand from {data_set.page}"
-    content, address = read_json(session, url, remedy)
-    try:
-        described = [_described(entry, address) for entry in content["files"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CaloforgeError(f"the record {url} is not of the expected form: {error!r}") from None
-    return {file.name: file for file in described}
+def find(name: str | os.PathLike[str]) -> DataSet:
+    """The data set called `name`, or the one described in the file at that path.
 
-
-def _described(entry: Any, address: str) -> RemoteFile:
-    algorithm, _, digest = entry["checksum"].partition(":")
-    if algorithm not in _ALGORITHMS:
-        raise ValueError(f"unknown kind of checksum '{entry['checksum']}'")
-    return RemoteFile(
-        name=str(entry["key"]),
-        size=int(entry["size"]),
-        algorithm=algorithm,
-        digest=digest.lower(),
-        url=urljoin(address, entry["links"]["self"]),
-    )
-
-
-def _check_name(data_set: DataSet, files: str) -> None:
-    """Refuse what cannot be in the record before anybody is asked; small companions of the showers are not listed."""
-    known = [name for entry in DATA_SETS.values() if entry.doi == data_set.doi for name in entry.files]
-    companion = Path(files).suffix not in ("", ".hdf5", ".h5")
-    if files not in ("train", "reference", "all", *known) and not companion:
+    Raises:
+        CaloforgeError: neither; a key of the file is unknown or missing, or a value is wrong.
+    """
+    text = os.fspath(name)
+    if text in DATA_SETS:
+        return DATA_SETS[text]
+    path = Path(text)
+    if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         raise CaloforgeError(
-            f"no file '{files}' in {data_set.name}: give train, reference, all or one of {', '.join(known)}"
+            f"no public data set '{text}'; there are {', '.join(DATA_SETS)}, or give a .yaml file that describes one"
         )
-
-
-def _choose(data_set: DataSet, record: dict[str, RemoteFile], files: str) -> list[RemoteFile]:
-    roles = {"train": data_set.train, "reference": data_set.reference, "all": data_set.files}
-    names = roles.get(files, (files,))
-    for name in names:
-        # A record is somebody else's text: a name in it must not lead out of the folder.
-        if name not in record or Path(name).name != name:
-            offered = ", ".join(sorted(record)) or "no files"
-            raise CaloforgeError(
-                f"no file '{name}' in the record of {data_set.name}; give train, reference, all or one of: {offered}"
-            )
-    return [record[name] for name in names]
+    try:
+        plain = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise CaloforgeError(f"no such data-set file: {path}") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CaloforgeError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
+    if isinstance(plain, dict) and "folder" in plain:
+        raise CaloforgeError(f"{path}: unknown key 'folder'")
+    return checked_entry(DataSet, plain, text).model_copy(update={"folder": path.parent})

@@ -58,7 +58,7 @@ class RemoteFile:
     url: str
 
 
-Progress = Callable[[RemoteFile, int], None]
+Received = Callable[[RemoteFile, int], None]
 """Told of a file and how many of its bytes are here; the number falls when a download starts afresh."""
 
 
@@ -160,7 +160,7 @@ def check_space(files: Sequence[RemoteFile], folder: Path) -> None:
         )
 
 
-def download(session: requests.Session, file: RemoteFile, folder: Path, report: Progress) -> None:
+def download(session: requests.Session, file: RemoteFile, folder: Path, report: Received) -> None:
     """Fetch `file` into `folder`, going on from its `.part` where there is one.
 
     Raises:
@@ -186,7 +186,7 @@ def download(session: requests.Session, file: RemoteFile, folder: Path, report: 
         raise CaloforgeError(f"cannot write {part}: {error.strerror}") from None
 
 
-def _fill(session: requests.Session, file: RemoteFile, part: Path, report: Progress) -> bool:
+def _fill(session: requests.Session, file: RemoteFile, part: Path, report: Received) -> bool:
     """Bring `part` to the file's size; tell whether its bytes may come from more than one response."""
     if _size(part) > file.size:
         part.unlink()
@@ -213,7 +213,7 @@ def _fill(session: requests.Session, file: RemoteFile, part: Path, report: Progr
     return stitched
 
 
-def _receive(session: requests.Session, file: RemoteFile, part: Path, held: int, report: Progress) -> None:
+def _receive(session: requests.Session, file: RemoteFile, part: Path, held: int, report: Received) -> None:
     """Append one response to the `held` bytes of `part`; start it afresh where the server cannot go on."""
     with _open(session, file.url, {"Range": f"bytes={held}-"} if held else {}) as response:
         if held and not _goes_on(response, held, file.size):
