@@ -13,7 +13,7 @@ from caloforge.geometry import Geometry, load_geometry
 from caloforge.models.base import n_parameters
 from caloforge.models.caloflow import CaloFlow
 from caloforge.models.dataset import ShowerDataset
-from caloforge.models.stages import Batch, StageSettings
+from caloforge.models.stages import StageSettings, TrainingBatch
 from caloforge.networks.made import AutoregressiveSpline
 from caloforge.training import Callback, Trainer, TrainingSettings, fit, load_recipe
 
@@ -193,7 +193,7 @@ def test_student_with_the_perfect_weights_has_no_loss() -> None:
 def test_the_students_training_leaves_the_teacher_alone() -> None:
     model = _tiny([_ring(0, 6)], student=True)
     stage = model.stages()[2]
-    batch = Batch(10 * torch.rand(32, 6), torch.full((32, 1), 100.0), 0)
+    batch = TrainingBatch(10 * torch.rand(32, 6), torch.full((32, 1), 100.0), 0)
     losses = stage.step(batch, stage.optimizers(StageSettings(epochs=1, batch_size=32, learning_rate=1e-3)))
     torch.testing.assert_close(losses["loss"], (losses["x_loss"] + losses["z_loss"]) / 2)
     assert all(p.grad is None for p in [*model.shapes.parameters(), *model.outer.parameters()])

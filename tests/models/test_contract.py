@@ -13,7 +13,7 @@ from caloforge.geometry import Geometry
 from caloforge.models import MODELS
 from caloforge.models.base import LatentModel, ShowerModel
 from caloforge.models.dataset import ShowerDataset
-from caloforge.models.stages import Batch, StageSettings
+from caloforge.models.stages import StageSettings, TrainingBatch
 from caloforge.simulator import Simulator
 from caloforge.training import TrainingSettings, fit
 from caloforge.transforms import build_transforms
@@ -90,7 +90,7 @@ def test_gradient_reaches_every_parameter(kind: str, small_geometry: Geometry) -
     for stage in model.stages():
         prepared = stage.prepare(ShowerDataset.of(x, c)).take(slice(None))
         model.zero_grad()
-        stage.step(Batch(*prepared, 0), stage.optimizers(SETTINGS))
+        stage.step(TrainingBatch(*prepared, 0), stage.optimizers(SETTINGS))
         reached |= {id(p) for p in stage.parameters if p.grad is not None and p.grad.abs().max() > 0}
     missed = [name for name, p in model.named_parameters() if id(p) not in reached]
     assert not missed

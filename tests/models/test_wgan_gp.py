@@ -11,7 +11,7 @@ from torch import Tensor
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
-from caloforge.models.stages import Batch, StageSettings
+from caloforge.models.stages import StageSettings, TrainingBatch
 from caloforge.models.wgan_gp import WGANGP
 from caloforge.networks.unet import UNet
 from caloforge.training import Callback, Trainer, TrainingSettings, fit, loop
@@ -41,7 +41,7 @@ def test_the_generator_moves_once_in_critic_steps(optimizer: str, small_geometry
     optimizers, moved, logged = stage.optimizers(_settings(optimizer)), [], []
     for number in range(7):
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
-        logged.append(set(stage.step(Batch(*_data(), number), optimizers)))
+        logged.append(set(stage.step(TrainingBatch(*_data(), number), optimizers)))
         moved.append({name.split(".")[0] for name, p in model.named_parameters() if not torch.equal(p, before[name])})
     assert moved == [{"critic", "generator"} if k % 3 == 0 else {"critic"} for k in range(7)]
     assert logged == [{"critic_loss", "generator_loss"} if k % 3 == 0 else {"critic_loss"} for k in range(7)]
@@ -53,7 +53,7 @@ def test_each_half_gets_its_own_gradient_only(small_geometry: Geometry) -> None:
     start = {name: value.clone() for name, value in model.state_dict().items()}
     (stage,) = model.stages()
     torch.manual_seed(5)
-    stage.step(Batch(x, c, 0), stage.optimizers(_settings("adam")))
+    stage.step(TrainingBatch(x, c, 0), stage.optimizers(_settings("adam")))
     of_step = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     model.load_state_dict(start)
     model.zero_grad()

@@ -28,7 +28,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.models.base import LatentModel
 from caloforge.models.dataset import Pair, ShowerDataset
-from caloforge.models.stages import Batch, Losses, Stage
+from caloforge.models.stages import Losses, Stage, TrainingBatch
 from caloforge.networks.distillation import frozen_weights, x_loss, z_loss
 from caloforge.networks.flows import ConditionalSplines, ConditionalStandardise, Flow, FlowStep, Permutation
 from caloforge.networks.made import AutoregressiveSpline
@@ -337,7 +337,7 @@ class CaloFlow(LatentModel):
 class _Student(Stage):
     """The student's stage, which logs both of its losses."""
 
-    def step(self, batch: Batch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
+    def step(self, batch: TrainingBatch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
         losses = self.loss(batch.x, batch.c)
         found = {"loss": self.descend(losses, len(batch.x), optimizers[0])}
         for name, part in zip(("x_loss", "z_loss"), losses.detach().tensor_split(2), strict=True):

@@ -24,7 +24,7 @@ from caloforge.geometry import Geometry
 from caloforge.models.base import LatentModel
 from caloforge.models.dataset import Pair, ShowerDataset
 from caloforge.models.inner import inner_model
-from caloforge.models.stages import Batch, Losses, Stage, StageSettings
+from caloforge.models.stages import Losses, Stage, StageSettings, TrainingBatch
 
 FIT_ROWS = 10_000
 """About so many showers tell a level's model its own constants; its numbers z are nearly N(0, 1) anyway."""
@@ -193,7 +193,7 @@ class _LevelStage(Stage):
     def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
         return self.inner.optimizers(settings)
 
-    def step(self, batch: Batch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
+    def step(self, batch: TrainingBatch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
         return self.inner.step(batch, optimizers)
 
 

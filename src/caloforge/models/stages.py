@@ -62,7 +62,7 @@ class StageSettings(BaseModel):
         return value
 
 
-class Batch(NamedTuple):
+class TrainingBatch(NamedTuple):
     """What one step sees: x (B, …) features, c (B, C) conditions, and how many steps the stage has taken before."""
 
     x: Tensor
@@ -125,7 +125,7 @@ class Stage:
         """
         return [make_optimizer(self.parameters, settings)]
 
-    def step(self, batch: Batch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
+    def step(self, batch: TrainingBatch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
         """Take one step, by default down the gradient of the mean of `loss`.
 
         Randomness comes from the global random state, which the loop seeds for each epoch.

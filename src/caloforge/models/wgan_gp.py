@@ -28,7 +28,7 @@ from torch.nn import functional
 from caloforge.geometry import Geometry
 from caloforge.models.base import LatentModel
 from caloforge.models.dataset import ShowerDataset
-from caloforge.models.stages import Batch, Losses, Stage, StageSettings, make_optimizer
+from caloforge.models.stages import Losses, Stage, StageSettings, TrainingBatch, make_optimizer
 from caloforge.networks.standardise import By, Standardise
 from caloforge.networks.unet import Contracting, Expanding, FourierFeatures, Grid, check_unet, grid_of_showers
 
@@ -185,7 +185,7 @@ class _Adversaries(Stage):
         """The critic's and the generator's."""
         return [make_optimizer(half.parameters(), settings) for half in (self.model.critic, self.model.generator)]
 
-    def step(self, batch: Batch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
+    def step(self, batch: TrainingBatch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
         model, (of_critic, of_generator) = self.model, optimizers
         generators_turn = batch.number % model.critic_steps == 0
         x = model.standardise(batch.x)

@@ -21,7 +21,7 @@ from torch import Tensor
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import ShowerModel
 from caloforge.models.dataset import Pair, ShowerDataset
-from caloforge.models.stages import Batch, Losses, Stage, StageSettings
+from caloforge.models.stages import Losses, Stage, StageSettings, TrainingBatch
 from caloforge.simulator import Simulator
 from caloforge.training.callbacks import OWN_KEYS, Callback, Callbacks, Metric, Record, Trainer
 from caloforge.training.checkpoint import FORMAT, Checkpoint, read_checkpoint, write_checkpoint
@@ -232,7 +232,7 @@ class _StageRun:
         counts: dict[str, int] = {}
         order = torch.randperm(len(self.training))
         for k, (x, c) in enumerate(self.training.batches(order, settings.batch_size)):
-            losses = self.stage.step(Batch(x, c, epoch * trainer.n_batches + k), self.optimizers)
+            losses = self.stage.step(TrainingBatch(x, c, epoch * trainer.n_batches + k), self.optimizers)
             if self.average is not None:
                 self.average.update()
             trainer.losses = self._checked(losses)
