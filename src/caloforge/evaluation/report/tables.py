@@ -47,8 +47,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its title, a hint, and its kinds: text, number, pull, bar, report (the first of a report's three), extra
-    (left out on narrow screens)."""
+    """A column: its title, a hint, and its kind.
+
+    Kinds are text, number, pull, bar, report (the first column of a report) and, after these, extra (not shown on
+    narrow screens).
+    """
 
     title: str
     hint: str = ""
