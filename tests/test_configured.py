@@ -24,6 +24,7 @@ from caloforge.geometry import Geometry
 from caloforge.models.caloman import CaloMan
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator
+from caloforge.training import train
 from caloforge.transforms import TRANSFORMS, Compose, Logit, Transform, specification_of
 
 
@@ -265,6 +266,20 @@ def test_classes_of_a_notebook_are_saved_and_loaded(
     finally:
         sys.path.remove(str(tmp_path))
     np.testing.assert_array_equal(again.generate(energies, 1).voxels, loaded.generate(energies, 1).voxels)
+
+
+def test_a_class_of_a_notebook_trains(
+    notebook: types.ModuleType, small_showers: Showers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    training = {"epochs": 1, "batch_size": 100, "learning_rate": 0.1, "device": "cpu"}
+    transforms = [notebook.Scale(1000.0)]
+    trained = train(notebook.Mean, small_showers, "run", transforms=transforms, model={"start": 3.0}, training=training)
+    energies = np.full(3, 100.0)
+    expected = trained.generate(energies, 1)
+    found = Simulator.load("run").generate(energies, 1)
+    np.testing.assert_array_equal(found.voxels, expected.voxels)
+    assert found.attributes == expected.attributes
 
 
 def test_a_users_own_type_error_is_no_damaged_simulator(

@@ -100,7 +100,7 @@ class Registry(Generic[Base]):
         if found is None:
             raise CaloforgeError(
                 f"the {self.what} '{path}' was defined in a notebook or script: define it in this session first, or "
-                f"move it to a module and name that: --trust my_module.{name}"
+                f"move it to a module and name that, in the recipe or by --trust my_module.{name}"
             )
         cls = self._checked(path, found)
         _OWN_FILES.update(_files_of(cls))

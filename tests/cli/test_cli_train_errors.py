@@ -55,7 +55,7 @@ def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 def _own(folder: Path, name: str, old: str = "", new: str = "") -> None:
     """The model and the recipe that CONTRIBUTING shows, with a change, as NAME.py and NAME.yaml."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    (model,), (recipe,) = (re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("python", "yaml"))
+    (model, *_), (recipe, *_) = (re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL) for kind in ("python", "yaml"))
     assert old in model
     (folder / f"{name}.py").write_text(model.replace(old, new, 1))
     (folder / f"{name}.yaml").write_text(recipe.replace("own_model.", f"{name}."))

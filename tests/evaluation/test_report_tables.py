@@ -17,8 +17,8 @@ from caloforge.evaluation.report import formatting
 from caloforge.evaluation.report.about import About, Sample
 from caloforge.evaluation.report.page import key_table
 from caloforge.evaluation.report.published import DATA_SETS, published_table
-from caloforge.evaluation.report.records import Records
-from caloforge.evaluation.report.tables import Table, flat, level_of, section_tables, write_csv
+from caloforge.evaluation.report.records import Records, level_of
+from caloforge.evaluation.report.tables import Table, flat, section_tables, write_csv
 from caloforge.evaluation.report.terminal import rich_table, verdict_lines
 from caloforge.evaluation.report.verdict import Point, Verdict
 

@@ -17,10 +17,10 @@ from caloforge.errors import CaloforgeError
 from caloforge.evaluation.metrics.base import Metric, Section
 from caloforge.evaluation.report import formatting
 from caloforge.evaluation.report.page import SHORT, environment
-from caloforge.evaluation.report.records import Records
+from caloforge.evaluation.report.records import Records, level_of
 from caloforge.evaluation.report.report import Report
 from caloforge.evaluation.report.saving import FORMAT, metric_to_plain
-from caloforge.evaluation.report.tables import BASELINE, PULL, Cell, Column, Table, label_of, level_of, write_csv
+from caloforge.evaluation.report.tables import BASELINE, PULL, Cell, Column, Table, label_of, write_csv
 from caloforge.evaluation.report.verdict import verdict
 from caloforge.files import atomic_folder, write_json, write_text
 

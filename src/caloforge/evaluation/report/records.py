@@ -8,8 +8,33 @@ from typing import Any
 
 from hist import Hist
 
+from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Chart, Metric, Section
 from caloforge.evaluation.report.about import About
+
+NOTE, BAD = 3.0, 5.0
+"""Pulls towards worse values from which a metric is noted, and from which it is bad."""
+
+
+def level_of(excess: float | None) -> str:
+    """`good` up to 3 standard errors worse than the baseline, `note` up to 5, else `bad`; empty without a pull."""
+    if excess is None:
+        return ""
+    return "bad" if excess > BAD else "note" if excess > NOTE else "good"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A metric on all showers with its estimate, and how many standard errors it is worse than its baseline."""
+
+    metric: Metric
+    estimate: Estimate
+    excess: float
+
+    @property
+    def level(self) -> str:
+        """good, note or bad."""
+        return level_of(self.excess)
 
 
 @dataclass
@@ -61,3 +86,16 @@ class Records:
         if pull is None:
             return None
         return {"lower": pull, "higher": -pull}.get(self.direction(metric), abs(pull))
+
+    def judged(self, name: str) -> list[Judged]:
+        """The numbers of a section that have a pull, the worst first."""
+        found = []
+        for metric in self.section(name, at=""):
+            excess = self.excess(metric)
+            if metric.estimate is not None and excess is not None:
+                found.append(Judged(metric, metric.estimate, excess))
+        return sorted(found, key=lambda each: -each.excess)
+
+    def worse(self, name: str) -> list[Judged]:
+        """Those that are not good."""
+        return [each for each in self.judged(name) if each.level != "good"]

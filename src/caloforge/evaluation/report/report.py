@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caloforge.errors import missing_extra
-from caloforge.evaluation.report.legacy import is_format_1, records_from_format_1
 from caloforge.evaluation.report.page import notebook, render
 from caloforge.evaluation.report.records import Records
 from caloforge.evaluation.report.saving import metric_to_plain, read_json, records_from, write_records
@@ -39,6 +38,8 @@ class Report(Records):
         Raises:
             CaloforgeError: it is not a report, or a damaged one.
         """
+        from caloforge.evaluation.report.legacy import is_format_1, records_from_format_1
+
         file, document = read_json(path)
         if is_format_1(document):
             records = records_from_format_1(document, str(file))

@@ -15,11 +15,8 @@ from typing import Any
 
 from caloforge.evaluation.metrics.base import Metric, Section
 from caloforge.evaluation.report import formatting
-from caloforge.evaluation.report.records import Records
+from caloforge.evaluation.report.records import Records, level_of
 from caloforge.evaluation.report.saving import metric_to_plain
-
-NOTE, BAD = 3.0, 5.0
-"""Pulls towards worse values from which a metric is noted, and from which it is bad."""
 
 BAR_DECADES = 5
 """Bars of separation powers start at 10 to minus this."""
@@ -50,7 +47,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its title, a hint, and its kind (text, number, pull, bar, or report: the first of a report's three)."""
+    """A column: its title, a hint, and its kind.
+
+    Kinds are text, number, pull, bar, report (the first column of a report) and, after these, extra (not shown on
+    narrow screens).
+    """
 
     title: str
     hint: str = ""
@@ -75,13 +76,6 @@ class Table:
     columns: tuple[Column, ...]
     rows: list[tuple[Cell, ...]] = field(default_factory=list)
     data: list[dict[str, Any]] = field(default_factory=list)
-
-
-def level_of(excess: float | None) -> str:
-    """`good` up to 3 standard errors worse than the baseline, `note` up to 5, else `bad`; empty without a pull."""
-    if excess is None:
-        return ""
-    return "bad" if excess > BAD else "note" if excess > NOTE else "good"
 
 
 def section_tables(records: Records, section: Section) -> list[Table]:
@@ -111,7 +105,7 @@ def metric_table(records: Records, metrics: Sequence[Metric], section: Section, 
     columns += [Column("size", f"value on a logarithmic line, 10⁻{BAR_DECADES} to 1; the mark is the baseline", "bar")]
     columns += [Column(f"value ({size} per sample)" if at_n else "value", f"with {size} showers per sample")]
     columns += [Column(*BASELINE), Column(*PULL, "pull"), Column(*FULL), Column("N", "showers per sample")]
-    columns += [Column(title, kind=_kind(metrics, key)) for key, title in section.extra.items()]
+    columns += [Column(title, kind=f"{_kind(metrics, key)} extra") for key, title in section.extra.items()]
     kept = [True, section.page == "separation", True]
     kept += [any(e.baseline is not None for e in known), any(e.pull is not None for e in known), at_n, several]
     kept += [any(key in metric.extra for metric in metrics) for key in section.extra]

@@ -13,27 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from caloforge.evaluation.report.formatting import listed
-from caloforge.evaluation.report.records import Records
-from caloforge.evaluation.report.tables import level_of
-from caloforge.evaluation.report.verdict.observables import (
-    against_baseline,
-    deviations,
-    in_words,
-    observables,
-    outside,
-)
+from caloforge.evaluation.report.records import Records, level_of
+from caloforge.evaluation.report.verdict import samples
+from caloforge.evaluation.report.verdict.observables import against_baseline, deviations, in_words, observables, outside
 from caloforge.evaluation.report.verdict.point import LEVELS, Point
 from caloforge.evaluation.report.verdict.response import response
-from caloforge.evaluation.report.verdict.samples import (
-    classifiers,
-    correlations,
-    duplicates,
-    empty_voxels,
-    missing,
-    neighbours,
-    others,
-    too_close,
-)
 
 __all__ = ["FINDERS", "Point", "Verdict", "telling", "verdict"]
 
@@ -41,14 +25,14 @@ FINDERS = (
     response,
     observables,
     outside,
-    duplicates,
-    empty_voxels,
-    correlations,
-    neighbours,
-    classifiers,
-    others,
-    too_close,
-    missing,
+    samples.duplicates,
+    samples.empty_voxels,
+    samples.correlations,
+    samples.neighbours,
+    samples.classifiers,
+    samples.others,
+    samples.too_close,
+    samples.missing,
 )
 """What looks for findings: functions of the records."""
 
@@ -116,15 +100,12 @@ def _headline(records: Records, level: str) -> str:
 
 def _key_numbers(records: Records) -> list[str]:
     """The highest AUC and the mean separation power, with their baselines."""
-    aucs = [(m.estimate.value, m) for m in records.section("auc", at="") if m.estimate is not None]
     found = []
-    for _, metric in sorted(aucs, key=lambda each: -each[0])[:1]:
-        value, _, rest = against_baseline(metric).partition(" (")
-        found.append(f"AUC {value} ({metric.label}; {rest}" if rest else f"AUC {value} ({metric.label})")
-    for metric in records.section("mean_separation_power", at=""):
-        if metric.name == "all" and metric.estimate is not None:
-            found.append(f"mean separation power {against_baseline(metric)}")
-    return found
+    for each in sorted(records.judged("auc"), key=lambda each: -each.estimate.value)[:1]:
+        value, _, rest = against_baseline(each.metric).partition(" (")
+        found.append(f"AUC {value} ({each.metric.label}; {rest}")
+    means = [each.metric for each in records.judged("mean_separation_power") if each.metric.name == "all"]
+    return found + [f"mean separation power {against_baseline(metric)}" for metric in means]
 
 
 def _where(records: Records, faults: list[Point]) -> str:
@@ -134,21 +115,19 @@ def _where(records: Records, faults: list[Point]) -> str:
         first.setdefault(fault.topic, fault)
     if first:
         return f"Main deviations: {'; '.join(fault.short for fault in list(first.values())[:3])}."
-    if not any(metric.estimate is not None for metric in records.section("auc")):
-        return "No classifier was trained."
-    return ""
+    return "" if records.judged("auc") else "No classifier was trained."
 
 
 def _agreement(records: Records) -> list[Point]:
     """How many metrics agree with their baselines, by section."""
     if records.about.generated.is_empty:
         return []
-    words = []
-    for name, section in records.sections.items():
-        levels = [level_of(records.excess(metric)) for metric in records.section(name, at="")]
-        judged = [level for level in levels if level]
-        if judged and all(level == "good" for level in judged):
-            words.append(f"{section.title} ({len(judged)})")
+    judged = {section.title: records.judged(name) for name, section in records.sections.items()}
+    words = [
+        f"{title} ({len(found)})"
+        for title, found in judged.items()
+        if found and all(each.level == "good" for each in found)
+    ]
     return [Point("good", "agreement", "Within 3 σ of the baseline", tuple(words))] if words else []
 
 

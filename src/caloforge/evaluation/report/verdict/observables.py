@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from caloforge.evaluation.metrics.base import Metric
 from caloforge.evaluation.report import formatting
 from caloforge.evaluation.report.formatting import share
-from caloforge.evaluation.report.records import Records
-from caloforge.evaluation.report.tables import level_of
+from caloforge.evaluation.report.records import Records, level_of
 from caloforge.evaluation.report.verdict.point import MOST, Point
 from caloforge.evaluation.report.verdict.words import difference, moments
 
@@ -52,28 +51,32 @@ class Deviation:
 
 def observables(records: Records) -> Iterator[Point]:
     """What differs, layer by layer; the whole shower apart."""
-    found = [each for each in deviations(records) if level_of(each.pull) != "good"]
-    of_layers: dict[str, list[Deviation]] = {}
-    for each in found:
-        of_layers.setdefault(each.layer, []).append(each)
-    has_response = any(metric.estimate is not None for metric in records.section("response", at=""))
-    whole = [each for each in of_layers.pop("", []) if each.family != "e_tot_over_e_inc" or not has_response]
+    every = deviations(records)
+    found = [each for each in every if level_of(each.pull) != "good"]
+    has_response = bool(records.judged("response"))
+    whole = [each for each in found if not each.layer and not (has_response and each.family == "e_tot_over_e_inc")]
     if whole:
         yield _point(records, "Whole shower", whole)
+    of_layers = _by(found, "layer")
     if len(of_layers) <= MOST:
         for layer, members in of_layers.items():
             yield _point(records, f"Layer {layer}", members)
         return
-    kinds: dict[str, list[Deviation]] = {}
-    for each in found:
-        if each.layer:
-            kinds.setdefault(each.kind, []).append(each)
-    total = len({_split(metric.name)[1] for name in SECTIONS for metric in records.section(name, at="")} - {""})
-    for kind, members in kinds.items():
-        layers = len({each.layer for each in members})
+    total = len(_by(every, "layer"))
+    for kind, members in _by(found, "kind").items():
+        layers = len(_by(members, "layer"))
         worst = f"in {layers} of {total} layers, most in layer {members[0].layer}: {in_words(records, members[0])}"
         size = max(each.pull for each in members)
         yield Point(level_of(size), "observables", kind, (worst,), members[0].effect)
+
+
+def _by(found: list[Deviation], key: str) -> dict[str, list[Deviation]]:
+    """Those of layers, by `layer` or by `kind`, in order."""
+    groups: dict[str, list[Deviation]] = {}
+    for each in found:
+        if each.layer:
+            groups.setdefault(getattr(each, key), []).append(each)
+    return groups
 
 
 def outside(records: Records) -> Iterator[Point]:
@@ -95,21 +98,16 @@ def deviations(records: Records) -> list[Deviation]:
     """Every observable with a baseline, the largest effect first."""
     worst: dict[str, Deviation] = {}
     for section in SECTIONS:
-        for metric in records.section(section, at=""):
-            pull, estimate = records.excess(metric), metric.estimate
-            if pull is None or estimate is None:
-                continue
-            above = max(0.0, estimate.compared - (estimate.baseline or 0.0))
-            spread = metric.extra.get("spread")
+        for each in records.judged(section):
+            metric, above = each.metric, max(0.0, each.estimate.compared - (each.estimate.baseline or 0.0))
             # A shift by d standard deviations gives a separation power of about d² / 4.
-            effect = 2 * math.sqrt(above)
+            effect, spread = 2 * math.sqrt(above), metric.extra.get("spread")
             if section == "wasserstein":
                 effect = above / spread if isinstance(spread, (int, float)) and spread > 0 else 0.0
-            known = worst.get(metric.name)
-            if known is None:
-                worst[metric.name] = Deviation(metric, *_split(metric.name), pull, effect)
-            else:
-                worst[metric.name] = replace(known, pull=max(pull, known.pull), effect=max(effect, known.effect))
+            new = Deviation(metric, *_split(metric.name), each.excess, effect)
+            known = worst.setdefault(metric.name, new)
+            pull, effect = max(new.pull, known.pull), max(new.effect, known.effect)
+            worst[metric.name] = replace(known, pull=pull, effect=effect)
     return sorted(worst.values(), key=lambda each: -each.effect)
 
 

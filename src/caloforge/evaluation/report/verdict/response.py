@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from statistics import NormalDist
 
 from caloforge.evaluation.report.formatting import pull, rounded
-from caloforge.evaluation.report.records import Records
-from caloforge.evaluation.report.tables import level_of
+from caloforge.evaluation.report.records import Records, level_of
 from caloforge.evaluation.report.verdict.point import Point
 
 SMALLEST = {"mean": 1e-3, "spread": 1e-2}
@@ -21,23 +20,23 @@ WORDS = {"mean": ("Energy response", "E_dep/E_inc"), "spread": ("Energy resoluti
 
 def response(records: Records) -> Iterator[Point]:
     """Mean and spread of E_dep/E_inc, on all showers and energy by energy."""
-    for metric in records.section("response", at=""):
-        if metric.name not in WORDS or metric.estimate is None or metric.pull is None:
+    for each in records.judged("response"):
+        name, value, extra = each.metric.name, each.estimate.value, each.metric.extra
+        if name not in WORDS:
             continue
-        (place, what), estimate, extra = WORDS[metric.name], metric.estimate, metric.extra
+        place, what = WORDS[name]
         at, largest, error = (extra.get(f"largest_{key}") for key in ("at", "value", "error"))
         probability, energies = extra.get("probability"), extra.get("energies")
         most = ""
         if isinstance(largest, float) and isinstance(error, float):
             most = f"{rounded(100 * largest, 100 * error, '+')} % at {at}"
-        level = level_of(abs(metric.pull))
-        if level != "good" and abs(estimate.value) >= SMALLEST[metric.name]:
-            size = rounded(100 * abs(estimate.value), 100 * (estimate.error or 0.0))
-            text = f"{what} {size} % too {'high' if estimate.value > 0 else 'low'} ({pull(abs(metric.pull))})"
+        if each.level != "good" and abs(value) >= SMALLEST[name]:
+            size = rounded(100 * abs(value), 100 * (each.estimate.error or 0.0))
+            text = f"{what} {size} % too {'high' if value > 0 else 'low'} ({pull(each.excess)})"
             many = most and isinstance(energies, (int, float)) and energies > 1
             findings = (text, *([f"most significant: {most}"] if many else []))
-            yield Point(level, "response", place, findings, abs(metric.pull))
-        elif isinstance(probability, float) and isinstance(largest, float) and abs(largest) >= SMALLEST[metric.name]:
+            yield Point(each.level, "response", place, findings, each.excess)
+        elif isinstance(probability, float) and isinstance(largest, float) and abs(largest) >= SMALLEST[name]:
             sigma = _deviations(probability)
             if sigma > CANCELLING:
                 yield Point(level_of(sigma), "response", place, (f"{what} off at single energies, {most}",), sigma)

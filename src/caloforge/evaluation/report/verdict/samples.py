@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from caloforge.evaluation.report.formatting import listed, number, share
-from caloforge.evaluation.report.records import Records
-from caloforge.evaluation.report.tables import BAD, level_of
+from caloforge.evaluation.report.formatting import listed, share
+from caloforge.evaluation.report.records import BAD, Records, level_of
 from caloforge.evaluation.report.verdict.observables import SECTIONS, against_baseline
 from caloforge.evaluation.report.verdict.point import MOST, Point
 from caloforge.units import count
@@ -34,17 +33,15 @@ SILENT = ("kl", "mean_separation_power", "w1_subsamples", "jsd", "importance")
 
 def duplicates(records: Records) -> Iterator[Point]:
     """Showers that repeat others, of the sample or of the training set, and showers without energy."""
-    for metric in records.section("duplicates", at=""):
-        if metric.estimate is None or metric.pull is None:
-            continue
-        value, baseline = metric.estimate.value, metric.estimate.baseline or 0.0
-        reference = f"(reference {share(baseline)})"
-        if metric.name == "empty" and level_of(abs(metric.pull)) != "good":
+    for each in records.judged("duplicates"):
+        name, value = each.metric.name, each.estimate.value
+        reference = f"(reference {share(each.estimate.baseline)})"
+        if name == "empty" and level_of(abs(each.excess)) != "good":
             level = "bad" if value > 0.01 else "note"
-            yield Point(level, "empty", "Showers without energy", (f"{share(value)} {reference}",), abs(metric.pull))
-        elif metric.name in COPIES and (level := level_of(metric.pull)) != "good":
-            place, words = COPIES[metric.name]
-            yield Point(level, "duplicates", place, (f"{words.format(share(value))} {reference}",), metric.pull)
+            yield Point(level, "empty", "Showers without energy", (f"{share(value)} {reference}",), abs(each.excess))
+        elif name in COPIES and each.level != "good":
+            place, words = COPIES[name]
+            yield Point(each.level, "duplicates", place, (f"{words.format(share(value))} {reference}",), each.excess)
 
 
 def empty_voxels(records: Records) -> Iterator[Point]:
@@ -68,58 +65,46 @@ def empty_voxels(records: Records) -> Iterator[Point]:
 
 def correlations(records: Records) -> Iterator[Point]:
     """Matrices of correlations, each with the pair that differs most."""
-    for metric in records.section("correlations", at=""):
-        level, extra, estimate = level_of(records.excess(metric)), metric.extra, metric.estimate
-        if level in ("bad", "note") and estimate is not None:
-            sizes = f"differ by {number(estimate.compared, 2)} rms (baseline {number(estimate.baseline, 2)})"
-            first, second, here, there = (extra.get(f"largest_{key}") for key in _PAIR)
-            findings = [sizes]
-            if isinstance(here, float) and isinstance(there, float):
-                findings.append(f"most for {first} and {second}: {here:.2f}, reference {there:.2f}")
-            place = metric.label[:1].upper() + metric.label[1:]
-            yield Point(level, "correlations", place, tuple(findings), metric.pull or 0.0)
-
-
-_PAIR = ("first", "second", "generated", "reference")
+    for each in records.worse("correlations"):
+        keys = ("first", "second", "generated", "reference")
+        first, second, here, there = (each.metric.extra.get(f"largest_{key}") for key in keys)
+        findings = [f"differ by {against_baseline(each.metric)} rms"]
+        if isinstance(here, float) and isinstance(there, float):
+            findings.append(f"most for {first} and {second}: {here:.2f}, reference {there:.2f}")
+        place = each.metric.label[:1].upper() + each.metric.label[1:]
+        yield Point(each.level, "correlations", place, tuple(findings), each.excess)
 
 
 def neighbours(records: Records) -> Iterator[Point]:
     """Precision, recall and coverage."""
-    for metric in records.section("prdc", at=""):
-        level = level_of(records.excess(metric)) if metric.name in MEANINGS else "good"
-        if level in ("bad", "note"):
-            text = (against_baseline(metric), MEANINGS[metric.name])
-            yield Point(level, "prdc", metric.label.capitalize(), text, records.excess(metric) or 0.0)
+    for each in records.worse("prdc"):
+        if meaning := MEANINGS.get(each.metric.name):
+            words = (against_baseline(each.metric), meaning)
+            yield Point(each.level, "prdc", each.metric.label.capitalize(), words, each.excess)
 
 
 def classifiers(records: Records) -> Iterator[Point]:
     """Classifiers that separate the samples, the best one first."""
-    found = [(m.estimate.value, m) for m in records.section("auc", at="") if m.estimate is not None]
-    found = [each for each in found if level_of(records.excess(each[1])) != "good"]
-    found.sort(key=lambda each: -each[0])
+    found = sorted(records.worse("auc"), key=lambda each: -each.estimate.value)
     if found:
-        pulls = [records.excess(metric) or 0.0 for _, metric in found]
-        words = tuple(f"AUC of {metric.label} {against_baseline(metric)}" for _, metric in found)
-        yield Point(level_of(max(pulls)), "auc", "Classifiers", words, found[0][0])
+        words = tuple(f"AUC of {each.metric.label} {against_baseline(each.metric)}" for each in found)
+        yield Point(level_of(max(each.excess for each in found)), "auc", "Classifiers", words, found[0].estimate.value)
 
 
 def others(records: Records) -> Iterator[Point]:
     """Every section without words of its own, a user's included: its three worst numbers."""
     for name, section in records.sections.items():
-        if name in (*TOLD, *SILENT):
-            continue
-        found = [(records.excess(metric) or 0.0, metric) for metric in records.section(name, at="")]
-        worse = sorted((each for each in found if level_of(each[0]) != "good"), key=lambda each: -each[0])
-        if worse:
-            alone = len(found) == 1
-            words = [f"{'' if alone else metric.label + ' '}{against_baseline(metric)}" for _, metric in worse[:3]]
+        worse = records.worse(name)
+        if worse and name not in (*TOLD, *SILENT):
+            alone = len(records.section(name, at="")) == 1
+            words = [f"{'' if alone else f'{e.metric.label} '}{against_baseline(e.metric)}" for e in worse[:3]]
             more = [f"and {len(worse) - 3} more"] if len(worse) > 3 else []
-            yield Point(level_of(worse[0][0]), name, section.title, (*words, *more), worse[0][0])
+            yield Point(worse[0].level, name, section.title, (*words, *more), worse[0].excess)
 
 
 def too_close(records: Records) -> Iterator[Point]:
     """Samples closer than independent ones can be: do they share showers?"""
-    below = [metric for name in SECTIONS for metric in records.section(name, at="") if (metric.pull or 0.0) < -BAD]
+    below = [each for name in SECTIONS for each in records.judged(name) if each.excess < -BAD]
     if len(below) > 2:
         text = f"{len(below)} distances are more than {BAD:g} σ below the baseline: do the samples share showers?"
         yield Point("note", "too_close", "Closer than independent samples", (text,), float(len(below)))
