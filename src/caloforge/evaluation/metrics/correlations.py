@@ -115,7 +115,10 @@ def _matrix(samples: SamplePair, which: str, names: list[str], ranked: bool = Fa
     yield Metric(CORRELATIONS.name, which, label, found, extra=extra)
     words = [find(samples.geometry, name).label for name in names]
     data = {"names": words, "generated": first, "reference": second, "difference": first - second}
-    caption = f"{'Spearman' if ranked else 'Pearson'} coefficients; the difference has a scale of its own."
+    caption = (
+        f"{'Spearman' if ranked else 'Pearson'} coefficients; the difference has a scale of its own. Blocks of one "
+        "colour in it are observables whose correlation the generator gets wrong."
+    )
     yield Chart(f"correlations_{which}", "matrix", CORRELATIONS.name, label.capitalize(), caption, data)
 
 

@@ -66,5 +66,9 @@ def _chart(samples: SamplePair, slices: list[tuple[str, float, float]]) -> Chart
             panels.append({"label": f"{label}: {observable.axis_label}", "edges": edges, **both})
     if not panels:
         return None
-    title, caption = "Deposited over incident energy, per incident energy", "The bins follow the reference."
-    return Chart("response_per_energy", "histograms", "response", title, caption, {"panels": panels})
+    title = "Deposited over incident energy, per incident energy"
+    caption = (
+        "The bins follow the reference. A shifted peak is a wrong energy scale, a peak of another width a wrong "
+        "resolution."
+    )
+    return Chart("response_per_energy", "histograms", "histograms", title, caption, {"panels": panels})
