@@ -152,7 +152,7 @@ def variances(r: np.ndarray, x: np.ndarray) -> np.ndarray:
     both, odd = squares.T @ squares / len(z), cubes.T @ z / len(z)  # ⟨x²y²⟩, ⟨x³y⟩
     fourth = np.diag(both)
     whole = both - r * (odd + odd.T) + r**2 / 4 * (fourth[:, None] + 2 * both + fourth)
-    return np.maximum(whole, 0.0) / len(z)
+    return np.asarray(np.maximum(whole, 0.0) / len(z))
 
 
 def pearson(x: np.ndarray) -> np.ndarray:
@@ -171,7 +171,7 @@ def _normed(covariance: np.ndarray, rounding: np.ndarray) -> np.ndarray:
     """Correlations from covariances (K, K); a spread not above `rounding` (K,) is that of a constant column."""
     spread = np.sqrt(np.maximum(np.diag(covariance), 0))
     spread = np.where(spread > rounding, spread, np.nan)
-    return np.clip(covariance / np.outer(spread, spread), -1.0, 1.0)
+    return np.asarray(np.clip(covariance / np.outer(spread, spread), -1.0, 1.0))
 
 
 def _rms(difference: np.ndarray) -> float:
