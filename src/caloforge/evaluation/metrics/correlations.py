@@ -41,11 +41,7 @@ CORRELATIONS = Section(
     page="correlations",
 )
 
-TITLES = {
-    "layers": "layer energies",
-    "observables": "observables",
-    "directions": "centres of energy of the layers",
-}
+TITLES = {"layers": "layer energies", "observables": "observables", "directions": "centres of energy of the layers"}
 
 FEW_LAYERS = 10
 """Up to so many layers radial centres, widths and sparsities are among the observables."""

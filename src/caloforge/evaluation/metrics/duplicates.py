@@ -79,10 +79,7 @@ def _shared(prints: np.ndarray, known: np.ndarray) -> int:
 
 
 def _fraction(
-    name: str,
-    generated: tuple[int, int],
-    baseline: tuple[int, int],
-    extra: Mapping[str, float | str] | None = None,
+    name: str, generated: tuple[int, int], baseline: tuple[int, int], extra: Mapping[str, float | str] | None = None
 ) -> Metric:
     """A fraction from (count, n) of the generated and of reference showers."""
     (count, n), (level, m) = generated, baseline

@@ -30,11 +30,7 @@ def per_energy(samples: SamplePair) -> Iterator[Found]:
     slices = groups(samples.reference.energies)
     for done, (label, low, high) in enumerate(slices):
         part = samples.take(low, high, DRAWS, np.random.default_rng([samples.seed, 13, done]))
-        sizes = {
-            "energy": float(np.sqrt(low * high)),
-            "n_generated": part.generated.n,
-            "n_reference": part.reference.n,
-        }
+        sizes = {"energy": float(np.sqrt(low * high)), "n_generated": part.generated.n, "n_reference": part.reference.n}
         if part.plan.n < FEWEST:
             reason = f"needs at least {FEWEST} showers per sample, there are {part.plan.n}"
             yield Metric(MEANS.name, "table1", LABELS["table1"], None, reason=reason, at=label, extra=sizes)

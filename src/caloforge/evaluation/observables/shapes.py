@@ -88,11 +88,7 @@ def brightest(view: View, position: int) -> np.ndarray:
 
 
 @observable(
-    "second_brightest",
-    per="layer",
-    label="second-brightest voxel / E",
-    group="brightest",
-    most_layers=FEW_LAYERS,
+    "second_brightest", per="layer", label="second-brightest voxel / E", group="brightest", most_layers=FEW_LAYERS
 )
 def second_brightest(view: View, position: int) -> np.ndarray:
     """(N,) second-brightest voxel over E_l, in [0, 1/2]."""
