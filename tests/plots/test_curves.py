@@ -43,7 +43,7 @@ def test_response_points_are_at_the_middle_of_their_bins(panels):
     ax, width_ax = panels(2)
     drawn = response.draw_response(np.array([1e3, 4e3, 16e3]), samples, ax=ax, width_ax=width_ax)
     assert drawn["generated"].lines[0].get_xydata() == pytest.approx(np.array([[2, 1.0], [8, 0.9]]))
-    assert [len(drawn) for drawn in (drawn, width_ax.lines)] == [2, 2]
+    assert [len(drawn) for drawn in (drawn, width_ax.containers)] == [2, 2]
 
 
 def test_response_map_shows_fractions_of_all_showers(panels):

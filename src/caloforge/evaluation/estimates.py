@@ -158,14 +158,12 @@ class Draws:
 
     def estimates(self) -> list[Estimate]:
         """One for each of the C distances."""
-        columns = (
-            self.value,
-            self.error_scale * spread(self.error),
-            self.baseline.mean(axis=0),
-            spread(self.null),
-            self.at_n.mean(axis=0),
-        )
-        return [Estimate(*map(float, row), n=self.n) for row in zip(*columns, strict=True)]
+        error, null = self.error_scale * spread(self.error), spread(self.null)
+        at_n, baseline = self.at_n.mean(axis=0), self.baseline.mean(axis=0)
+        return [
+            Estimate(float(self.value[k]), float(error[k]), float(baseline[k]), float(null[k]), float(at_n[k]), self.n)
+            for k in range(len(self.value))
+        ]
 
     def column(self, k: int) -> Draws:
         """The same of one of the C distances."""

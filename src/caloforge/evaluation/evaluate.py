@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hist import Hist
 
@@ -152,7 +152,7 @@ class _Found:
     def __init__(self) -> None:
         self.metrics: list[Metric] = []
         self.charts: list[Chart] = []
-        self.hists: dict[str, Hist] = {}
+        self.hists: dict[str, Hist[Any]] = {}
         self._sections: dict[str, Section] = {}
 
     def add(self, found: Iterable[Found], sections: Iterable[Section] = ()) -> None:
@@ -178,7 +178,7 @@ class _Found:
 
     def present(self) -> dict[str, Section]:
         """Sections that have metrics or charts, in the order in which they are listed."""
-        names = {each.section for each in (*self.metrics, *self.charts)}
+        names = {metric.section for metric in self.metrics} | {chart.section for chart in self.charts}
         return {name: section for name, section in self._sections.items() if name in names}
 
 

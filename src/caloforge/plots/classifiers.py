@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -82,25 +83,16 @@ def _colours(n: int) -> list[str]:
     return [CYCLE[k % len(CYCLE)] for k in range(n)]
 
 
-@chart("roc")
-def roc(data: Data, ax: Axes | None = None) -> Figure:
-    """The ROC curve of one classifier."""
+KINDS = {"roc": draw_roc, "weights": draw_weights, "learning_curve": draw_learning_curves}
+"""Kind of chart → function that draws those of several classifiers on one panel."""
+
+
+def _alone(draw: Callable[..., object], data: Data, ax: Axes | None = None) -> Figure:
+    """The chart of one classifier."""
     ax = axes(ax)
-    draw_roc([data], ax=ax)
+    draw([data], ax=ax)
     return figure_of(ax)
 
 
-@chart("weights")
-def weights(data: Data, ax: Axes | None = None) -> Figure:
-    """The weights of one classifier."""
-    ax = axes(ax)
-    draw_weights([data], ax=ax)
-    return figure_of(ax)
-
-
-@chart("learning_curve")
-def learning_curve(data: Data, ax: Axes | None = None) -> Figure:
-    """The learning curve of one classifier."""
-    ax = axes(ax)
-    draw_learning_curves([data], ax=ax)
-    return figure_of(ax)
+for _kind, _draw in KINDS.items():
+    chart(_kind)(partial(_alone, _draw))

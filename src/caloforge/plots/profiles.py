@@ -18,6 +18,7 @@ from caloforge.plots.style import (
     REFERENCE,
     REFERENCE_FILL,
     axes,
+    draw_samples,
     draw_steps,
     figure_of,
     label_legend,
@@ -109,25 +110,11 @@ def profiles(data: Data, ax: Axes | None = None) -> Figure:
 
 def draw_points(data: Data, *, ax: Axes) -> dict[str, ErrorbarContainer]:
     """One profile with errors, from the data of a chart of kind `profile`; logarithmic where it spans decades."""
-    artists, positive = {}, []
-    for name, colour, marker, size, face in (
-        ("reference", REFERENCE, "s", 5, "none"),
-        ("generated", GENERATED, "o", 3, GENERATED),
-    ):
-        values = numbers(data[name])
-        positive += [value for value in values if value > 0]
-        artists[name] = ax.errorbar(
-            numbers(data["positions"]),
-            values,
-            numbers(data[f"{name}_error"]),
-            color=colour,
-            marker=marker,
-            markersize=size,
-            markerfacecolor=face,
-            linewidth=0.8,
-            label=name,
-        )
-    if positive and max(positive) > 50 * min(positive):
+    values = {name: numbers(data[name]) for name in ("generated", "reference")}
+    errors = {name: numbers(data[f"{name}_error"]) for name in values}
+    artists = draw_samples(ax, numbers(data["positions"]), values, errors, linewidth=0.8)
+    both = np.concatenate([*values.values()])
+    if (both > 0).any() and both.max() > 50 * both[both > 0].min():
         logarithmic(ax, "y")
     else:
         ax.set_ylim(bottom=0)

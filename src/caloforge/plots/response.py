@@ -15,7 +15,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from caloforge.plots.charts import Data, chart, numbers, refuse_axes
-from caloforge.plots.style import ENERGY_MAP, GENERATED, REFERENCE, logarithmic, panel_grid
+from caloforge.plots.style import ENERGY_MAP, draw_samples, logarithmic, panel_grid
 
 
 def draw_response(
@@ -32,25 +32,9 @@ def draw_response(
         the points of the response by sample.
     """
     centres = np.sqrt(edges[1:] * edges[:-1]) / 1e3
-    artists = {}
-    # The reference's open squares leave the generated dots visible where both agree.
-    for name, colour, marker, size, face in (
-        ("reference", REFERENCE, "s", 6, "none"),
-        ("generated", GENERATED, "o", 3, GENERATED),
-    ):
-        found = samples[name]
-        artists[name] = ax.errorbar(
-            centres,
-            found["mean"],
-            found["error"],
-            linestyle="",
-            label=name,
-            color=colour,
-            marker=marker,
-            markersize=size,
-            markerfacecolor=face,
-        )
-        width_ax.plot(centres, found["width"], marker, color=colour, markersize=size, markerfacecolor=face, label=name)
+    mean, error, width = ({name: samples[name][key] for name in samples} for key in ("mean", "error", "width"))
+    artists = draw_samples(ax, centres, mean, error, linestyle="")
+    draw_samples(width_ax, centres, width, linestyle="")
     for panel in (ax, width_ax):
         logarithmic(panel, "x")
         panel.set_xlabel(r"$E_{inc}$ [GeV]")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache, wraps
 from typing import Any, Literal, ParamSpec, TypeVar
@@ -16,6 +16,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -201,6 +202,31 @@ def draw_steps(ax: Axes, values: np.ndarray, edges: np.ndarray, **look: Any) -> 
     patch = StepPatch(values, edges, **look)
     ax.add_artist(patch)
     return patch
+
+
+def draw_samples(
+    ax: Axes,
+    x: np.ndarray,
+    values: Mapping[str, np.ndarray],
+    errors: Mapping[str, np.ndarray] | None = None,
+    **look: Any,
+) -> dict[str, ErrorbarContainer]:
+    """Points of both samples: open squares of the reference, which leave the generated dots visible where both agree.
+
+    Args:
+        ax: where to draw.
+        x: (P,).
+        values, errors: "generated", "reference" → (P,).
+        look: of both, as `linestyle`.
+    """
+    looks: dict[str, dict[str, Any]] = {
+        "reference": {"color": REFERENCE, "marker": "s", "markersize": 6, "markerfacecolor": "none"},
+        "generated": {"color": GENERATED, "marker": "o", "markersize": 3},
+    }
+    return {
+        name: ax.errorbar(x, values[name], None if errors is None else errors[name], label=name, **own, **look)
+        for name, own in looks.items()
+    }
 
 
 class _PowersOfTen(LogLocator):

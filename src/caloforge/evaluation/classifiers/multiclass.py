@@ -1,10 +1,10 @@
 """Which of several generators comes nearest to Geant4? A classifier with one kind per generator.
 
-It is trained on the generators' showers alone and never sees Geant4 before it is judged. For a Geant4 shower
+It is trained on the generators' showers alone and never sees Geant4 before it is tested. For a Geant4 shower
 x it gives the posterior p(generator | x) at equal odds; the mean of log p over Geant4's showers ranks the
 generators: the higher, the likelier Geant4's showers are under that generator rather than under the others.
 Generators that are all alike share log p = -ln K. The confusion matrix on the generators' own third parts says
-how far they can be told apart at all: without that, the ranking means nothing.
+how well they can be distinguished at all: without that, the ranking means nothing.
 
 Logits z are calibrated on the second part, log p = log softmax(s² z + b) with s and b of maximum likelihood: a network
 that leans towards one of two equal generators would else prefer it by many standard errors. The error of log p holds
@@ -147,7 +147,7 @@ def calibrate(logits: torch.Tensor, kinds: torch.Tensor) -> tuple[torch.Tensor, 
 
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
-        # The first term is far below the statistics; it keeps b and s finite where the kinds are told apart fully.
+        # The first term is far below the statistics; it keeps b and s finite where the kinds are separated completely.
         value = 1e-6 * (b.square().sum() + s**2) - _posterior(logits, (s, b)).gather(1, kinds[:, None]).mean()
         value.backward()
         return value

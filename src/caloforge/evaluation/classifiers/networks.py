@@ -78,7 +78,8 @@ class CaloflowCNN(nn.Module):
             branch(image.reshape(-1, 1, *shape))
             for branch, image, shape in zip(self.branches, images, self.shapes, strict=True)
         ]
-        return self.head(torch.cat([*codes, conditions], dim=1))
+        logits: Tensor = self.head(torch.cat([*codes, conditions], dim=1))
+        return logits
 
 
 class ResidualBlock(nn.Module):
@@ -137,7 +138,8 @@ class ResNet3d(nn.Module):
         voxels = x[:, 1:].reshape(-1, 1, *self.image)
         energy = x[:, :1, None, None, None].expand_as(voxels)
         both = torch.cat([voxels, energy], dim=1).contiguous(memory_format=torch.channels_last_3d)
-        return self.head(self.blocks(self.stem(self.scale(both))).mean(dim=(2, 3, 4)))
+        logits: Tensor = self.head(self.blocks(self.stem(self.scale(both))).mean(dim=(2, 3, 4)))
+        return logits
 
 
 def n_parameters(network: nn.Module) -> int:

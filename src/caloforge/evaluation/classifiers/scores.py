@@ -47,7 +47,7 @@ class Calibration:
 
     def __call__(self, scores: np.ndarray) -> np.ndarray:
         """(n,) calibrated probabilities C of `scores`, strictly between 0 and 1."""
-        return np.clip(self._map.predict(np.asarray(scores, np.float64)), self.lowest, self.highest)
+        return np.asarray(np.clip(self._map.predict(np.asarray(scores, np.float64)), self.lowest, self.highest))
 
 
 @dataclass(frozen=True)

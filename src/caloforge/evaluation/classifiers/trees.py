@@ -88,7 +88,8 @@ class TreeTest(ClassifierTest):
             used = {int(i) for (tree,) in fitted[0]._predictors for i in tree.nodes["feature_idx"]}
             drops = permutation_importances(fitted[0].decision_function, features[rows], labels[rows], used, seed)
             words = ["incident energy", *(observables.find(geometry, name).label for name in names[1:])]
-            return tuple(Importance(*columns, *drop) for *columns, drop in zip(names, words, drops, strict=True))
+            columns = zip(names, words, drops, strict=True)
+            return tuple(Importance(name, label, *drop) for name, label, drop in columns)
 
         return ClassifierResult(
             test=self.name,

@@ -52,7 +52,7 @@ def frechet(mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, ot
 def _root(covariance: np.ndarray) -> np.ndarray:
     """L with L Lᵀ = covariance, for semidefinite matrices too (a constant feature)."""
     values, vectors = np.linalg.eigh(covariance)
-    return vectors * np.sqrt(np.maximum(values, 0))
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0)))
 
 
 class _Moments:

@@ -52,7 +52,7 @@ def kullback_leibler(h: np.ndarray, g: np.ndarray) -> np.ndarray:
     p = h / np.maximum(h.sum(axis=1, keepdims=True), PSEUDO_COUNT)
     q = g / np.maximum(g.sum(axis=1, keepdims=True), PSEUDO_COUNT)
     ratio = np.divide(q, p, out=np.ones_like(q), where=used)
-    return (q * np.log(ratio)).sum(axis=1)
+    return np.asarray((q * np.log(ratio)).sum(axis=1))
 
 
 def wasserstein(u: np.ndarray, v: np.ndarray) -> float:
@@ -70,4 +70,4 @@ def wasserstein_weighted(positions: np.ndarray, h: np.ndarray, g: np.ndarray) ->
     sum_h, sum_g = h.sum(axis=1, keepdims=True), g.sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
         gap = np.cumsum(h / sum_h - g / sum_g, axis=1)[:, :-1]
-    return np.abs(gap) @ np.diff(positions)
+    return np.asarray(np.abs(gap) @ np.diff(positions))

@@ -55,10 +55,7 @@ def surroundings(x: np.ndarray, k: int = K) -> Surroundings:
 
 
 def prdc(
-    generated: np.ndarray,
-    real: np.ndarray,
-    k: int = K,
-    around: tuple[Surroundings, Surroundings] | None = None,
+    generated: np.ndarray, real: np.ndarray, k: int = K, around: tuple[Surroundings, Surroundings] | None = None
 ) -> dict[str, np.ndarray]:
     """Per-shower terms whose means are precision, recall, density and coverage.
 

@@ -14,12 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from hist import Hist
 
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.samples.pair import SamplePair
+
+Extra: TypeAlias = "dict[str, float | str | None]"
+"""Further plain values of a metric."""
 
 Direction = Literal["lower", "higher", "nearer"]
 """Which values are better: lower (distances), higher (precision, recall), nearer to the baseline or expected value."""
@@ -35,7 +38,7 @@ class Metric:
         label: in words, as "centre of energy in eta, layer 1".
         estimate: the number; None where it is not available, with the `reason`.
         unit: of the value, empty for pure numbers.
-        reason: why there is no number.
+        reason: why the number is not available.
         at: the part of the samples it was taken on, as "512 MeV" (one incident energy); empty for all showers.
         extra: further plain values that belong to it, as the fraction outside the histogram.
         direction: which values are better, where it differs from the section's.
@@ -105,7 +108,7 @@ class Section:
     page: str = "distances"
 
 
-Found = Metric | Chart | Hist
+Found: TypeAlias = "Metric | Chart | Hist[Any]"
 """What a metric yields: numbers, data of figures, and histograms of observables (see `caloforge.plots.charts`)."""
 
 MetricFunction = Callable[[SamplePair], Iterable[Found]]

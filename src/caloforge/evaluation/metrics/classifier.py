@@ -8,14 +8,14 @@ observables and an AUC at each incident energy.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.estimates import FEWEST, Estimate
-from caloforge.evaluation.metrics.base import Chart, Found, Metric, Section
+from caloforge.evaluation.metrics.base import Chart, Extra, Found, Metric, Section
 from caloforge.evaluation.samples.pair import SamplePair
 from caloforge.evaluation.samples.spectra import groups
 from caloforge.showers import Showers
@@ -98,16 +98,16 @@ def classifiers(
 def _test(request: _Request, curve: bool) -> Iterator[Found]:
     from caloforge.evaluation.classifiers import run_test
 
-    test, seed = request.test, request.samples.seed
-    options = {"repeats": request.repeats, "seed": seed}
+    test, seed, repeats = request.test, request.samples.seed, request.repeats
     try:
-        found = run_test(test, *request.showers, **options, progress=_epochs(request, ""))
+        found = run_test(test, *request.showers, repeats=repeats, seed=seed, progress=_epochs(request, ""))
     except CaloforgeError as error:
         yield Metric(AUC.name, test.name, test.title, None, reason=str(error))
         return
     baseline, reason = None, ""
     try:
-        baseline = run_test(test, *request.baseline, **options, progress=_epochs(request, " (baseline)"))
+        tell = _epochs(request, " (baseline)")
+        baseline = run_test(test, *request.baseline, repeats=repeats, seed=seed, progress=tell)
     except CaloforgeError as error:
         reason = str(error)
     yield from _numbers(found, baseline, reason)
@@ -119,7 +119,7 @@ def _test(request: _Request, curve: bool) -> Iterator[Found]:
 
 def _numbers(found: ClassifierResult, baseline: ClassifierResult | None, reason: str) -> Iterator[Metric]:
     first, weights = found.first, found.first.scores.weights
-    extra: dict[str, float | str | None] = {
+    extra: Extra = {
         "n": found.n,
         "n_features": found.n_features,
         "n_parameters": found.n_parameters,
@@ -139,13 +139,12 @@ def _numbers(found: ClassifierResult, baseline: ClassifierResult | None, reason:
     }
     if reason:
         extra["baseline_unavailable"] = reason
-    level = (baseline.auc, baseline.auc_std) if baseline is not None else (None, None)
-    n = None if baseline is None else baseline.n
-    expected = 0.5 if baseline is None else None
-    area = Estimate(found.auc, found.auc_std, *level, n=n, expected=expected, smallest_error=1e-3)
-    yield Metric(AUC.name, found.test, found.title, area, extra=extra)
-    level = (baseline.jsd, baseline.jsd_std) if baseline is not None else (None, None)
-    yield Metric(JSD.name, found.test, found.title, Estimate(found.jsd, found.jsd_std, *level, n=n), unit="bits")
+    level = None if baseline is None else (baseline.auc, baseline.auc_std, baseline.n)
+    yield Metric(AUC.name, found.test, found.title, _area((found.auc, found.auc_std), level), extra=extra)
+    divergence = Estimate(found.jsd, found.jsd_std)
+    if baseline is not None:
+        divergence = replace(divergence, baseline=baseline.jsd, baseline_error=baseline.jsd_std, n=baseline.n)
+    yield Metric(JSD.name, found.test, found.title, divergence, unit="bits")
     for each in found.importances:
         yield Metric(
             IMPORTANCE.name, each.feature, each.label, Estimate(each.value, each.error), extra={"test": found.test}
@@ -160,12 +159,16 @@ def _at_energies(samples: SamplePair, found: ClassifierResult, baseline: Classif
         level = None if baseline is None else _area_between(baseline, low, high)
         area = _area_between(found, low, high)
         if area is not None:
-            numbers = (None, None) if level is None else level[:2]
-            expected = 0.5 if level is None else None
-            n = None if level is None else level[2]
-            estimate = Estimate(*area[:2], *numbers, n=n, expected=expected, smallest_error=1e-3)
+            estimate = _area(area[:2], level)
             extra = {"energy": float(np.sqrt(low * high)), "n": area[2]}
             yield Metric(AUC.name, found.test, found.title, estimate, at=label, extra=extra)
+
+
+def _area(area: tuple[float, float], level: tuple[float, float, int] | None) -> Estimate:
+    """An AUC and its error, with those of the baseline and its showers per sample; without one, 0.5 is expected."""
+    if level is None:
+        return Estimate(*area, expected=0.5, smallest_error=1e-3)
+    return Estimate(*area, baseline=level[0], baseline_error=level[1], n=level[2], smallest_error=1e-3)
 
 
 def _area_between(found: ClassifierResult, low: float, high: float) -> tuple[float, float, int] | None:

@@ -41,11 +41,7 @@ CORRELATIONS = Section(
     page="correlations",
 )
 
-TITLES = {
-    "layers": "layer energies",
-    "observables": "observables",
-    "directions": "centres of energy of the layers",
-}
+TITLES = {"layers": "layer energies", "observables": "observables", "directions": "centres of energy of the layers"}
 
 FEW_LAYERS = 10
 """Up to so many layers radial centres, widths and sparsities are among the observables."""
@@ -115,7 +111,10 @@ def _matrix(samples: SamplePair, which: str, names: list[str], ranked: bool = Fa
     yield Metric(CORRELATIONS.name, which, label, found, extra=extra)
     words = [find(samples.geometry, name).label for name in names]
     data = {"names": words, "generated": first, "reference": second, "difference": first - second}
-    caption = f"{'Spearman' if ranked else 'Pearson'} coefficients; the difference has a scale of its own."
+    caption = (
+        f"{'Spearman' if ranked else 'Pearson'} coefficients; the difference has a scale of its own. Blocks of one "
+        "colour in it are observables whose correlation the generator gets wrong."
+    )
     yield Chart(f"correlations_{which}", "matrix", CORRELATIONS.name, label.capitalize(), caption, data)
 
 
@@ -149,7 +148,7 @@ def variances(r: np.ndarray, x: np.ndarray) -> np.ndarray:
     both, odd = squares.T @ squares / len(z), cubes.T @ z / len(z)  # ⟨x²y²⟩, ⟨x³y⟩
     fourth = np.diag(both)
     whole = both - r * (odd + odd.T) + r**2 / 4 * (fourth[:, None] + 2 * both + fourth)
-    return np.maximum(whole, 0.0) / len(z)
+    return np.asarray(np.maximum(whole, 0.0) / len(z))
 
 
 def pearson(x: np.ndarray) -> np.ndarray:
@@ -168,7 +167,7 @@ def _normed(covariance: np.ndarray, rounding: np.ndarray) -> np.ndarray:
     """Correlations from covariances (K, K); a spread not above `rounding` (K,) is that of a constant column."""
     spread = np.sqrt(np.maximum(np.diag(covariance), 0))
     spread = np.where(spread > rounding, spread, np.nan)
-    return np.clip(covariance / np.outer(spread, spread), -1.0, 1.0)
+    return np.asarray(np.clip(covariance / np.outer(spread, spread), -1.0, 1.0))
 
 
 def _rms(difference: np.ndarray) -> float:

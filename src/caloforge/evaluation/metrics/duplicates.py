@@ -50,8 +50,8 @@ def duplicates(samples: SamplePair) -> Iterator[Found]:
     yield _fraction("within", (_copies(generated), n), (_copies(reference), n_reference))
     shared = _shared(independent, reference), len(independent) or n_reference
     yield _fraction("of_reference", (_shared(generated, reference), n), shared)
-    empty = [(each.without_energy, each.n) for each in (samples.generated, samples.reference)]
-    yield _fraction("empty", *empty)
+    first, second = samples.generated, samples.reference
+    yield _fraction("empty", (first.without_energy, first.n), (second.without_energy, second.n))
     near = samples.once(neighbourhoods)
     if isinstance(near, str):
         yield Metric(DUPLICATES.name, "near", LABELS["near"], None, reason=near)
@@ -79,10 +79,7 @@ def _shared(prints: np.ndarray, known: np.ndarray) -> int:
 
 
 def _fraction(
-    name: str,
-    generated: tuple[int, int],
-    baseline: tuple[int, int],
-    extra: Mapping[str, float | str] | None = None,
+    name: str, generated: tuple[int, int], baseline: tuple[int, int], extra: Mapping[str, float | str] | None = None
 ) -> Metric:
     """A fraction from (count, n) of the generated and of reference showers."""
     (count, n), (level, m) = generated, baseline
@@ -100,6 +97,6 @@ def _deviation(count: int, n: int) -> float:
 def _near(name: str, generated: np.ndarray, reference: np.ndarray, baseline: np.ndarray) -> Metric:
     """Near-duplicates, from distances to nearest neighbours; the reference's set the radius."""
     radius = float(np.quantile(reference, QUANTILE))
-    counts = [(int((distances < radius).sum()), len(distances)) for distances in (generated, baseline)]
+    first, second = ((int((distances < radius).sum()), len(distances)) for distances in (generated, baseline))
     medians = {"median_generated": float(np.median(generated)), "median_reference": float(np.median(reference))}
-    return _fraction(name, *counts, extra={"radius": radius, **medians})
+    return _fraction(name, first, second, extra={"radius": radius, **medians})

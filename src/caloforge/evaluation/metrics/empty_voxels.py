@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from caloforge.evaluation.estimates import Estimate
-from caloforge.evaluation.metrics.base import Found, Metric, Section, metric
+from caloforge.evaluation.metrics.base import Extra, Found, Metric, Section, metric
 from caloforge.evaluation.samples.pair import SamplePair
 
 EMPTY_VOXELS = Section(
@@ -25,7 +25,7 @@ EMPTY_VOXELS = Section(
 )
 
 CERTAIN = 10.0
-"""Expected hits above which an always-empty voxel is no fluctuation: its probability is below 5e-5."""
+"""Expected hits above which an empty voxel cannot be a fluctuation: its probability is below 5e-5."""
 
 
 @metric(EMPTY_VOXELS)
@@ -42,7 +42,7 @@ def empty_voxels(samples: SamplePair) -> Iterator[Found]:
         gone = [layer.id for layer, part in parts if certain[part].any() and not empty.voxels.occupancy[part].any()]
         total = float(energy.sum())
         label, count = f"voxels empty in the {name} sample only", int(np.count_nonzero(lost))
-        extra = {
+        extra: Extra = {
             "expected": float(np.exp(-empty.n * occupancy[occupancy > 0]).sum()),
             "certain": int(np.count_nonzero(certain)),
             "empty_layers": ", ".join(map(str, gone)),

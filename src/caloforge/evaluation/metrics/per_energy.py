@@ -30,11 +30,7 @@ def per_energy(samples: SamplePair) -> Iterator[Found]:
     slices = groups(samples.reference.energies)
     for done, (label, low, high) in enumerate(slices):
         part = samples.take(low, high, DRAWS, np.random.default_rng([samples.seed, 13, done]))
-        sizes = {
-            "energy": float(np.sqrt(low * high)),
-            "n_generated": part.generated.n,
-            "n_reference": part.reference.n,
-        }
+        sizes = {"energy": float(np.sqrt(low * high)), "n_generated": part.generated.n, "n_reference": part.reference.n}
         if part.plan.n < FEWEST:
             reason = f"needs at least {FEWEST} showers per sample, there are {part.plan.n}"
             yield Metric(MEANS.name, "table1", LABELS["table1"], None, reason=reason, at=label, extra=sizes)
@@ -66,5 +62,9 @@ def _chart(samples: SamplePair, slices: list[tuple[str, float, float]]) -> Chart
             panels.append({"label": f"{label}: {observable.axis_label}", "edges": edges, **both})
     if not panels:
         return None
-    title, caption = "Deposited over incident energy, per incident energy", "The bins follow the reference."
-    return Chart("response_per_energy", "histograms", "response", title, caption, {"panels": panels})
+    title = "Deposited over incident energy, per incident energy"
+    caption = (
+        "The bins follow the reference. A shifted peak is a wrong energy scale, a peak of another width a wrong "
+        "resolution."
+    )
+    return Chart("response_per_energy", "histograms", "histograms", title, caption, {"panels": panels})

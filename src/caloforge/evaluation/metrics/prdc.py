@@ -13,7 +13,7 @@ import numpy as np
 
 from caloforge.evaluation.distances.prdc import K, Surroundings, logarithms, prdc, surroundings
 from caloforge.evaluation.estimates import Estimate
-from caloforge.evaluation.metrics.base import Found, Metric, Section, metric
+from caloforge.evaluation.metrics.base import Direction, Found, Metric, Section, metric
 from caloforge.evaluation.samples.pair import SamplePair
 
 NEIGHBOURS = Section(
@@ -85,7 +85,7 @@ def precision_recall(samples: SamplePair) -> Iterator[Found]:
     samples.tell("precision and recall", 2, 2)
     for name in NAMES:
         estimate = Estimate(*found[0][name], *found[1][name], n=len(near.points[1]))
-        direction = "nearer" if name == "density" else None
+        direction: Direction | None = "nearer" if name == "density" else None
         yield Metric(NEIGHBOURS.name, name, name, estimate, extra={"k": K}, direction=direction)
 
 

@@ -7,7 +7,7 @@ statistical fluctuations alone would give as its error; the baseline is that of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -58,7 +58,7 @@ def profiles(samples: SamplePair) -> Iterator[Found]:
 
 
 def _chart(
-    samples: SamplePair, name: str, label: str, positions: list[float], get: Callable[[Summary], np.ndarray]
+    samples: SamplePair, name: str, label: str, positions: Sequence[float], get: Callable[[Summary], np.ndarray]
 ) -> Chart:
     data: dict[str, object] = {"label": label, "unit": "MeV", "positions": positions}
     for key, summary in (("generated", samples.generated), ("reference", samples.reference)):

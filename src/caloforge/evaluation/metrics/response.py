@@ -20,7 +20,7 @@ import numpy as np
 from scipy.special import gammaincc
 
 from caloforge.evaluation.estimates import FEWEST, Estimate
-from caloforge.evaluation.metrics.base import Found, Metric, Section, metric
+from caloforge.evaluation.metrics.base import Extra, Found, Metric, Section, metric
 from caloforge.evaluation.samples.pair import SamplePair
 from caloforge.evaluation.samples.spectra import groups
 
@@ -94,7 +94,7 @@ def response(samples: SamplePair) -> Iterator[Found]:
     for key, of in (("mean", np.mean), ("spread", np.std)):
         level = combined(baseline, key).estimate
         entry = combined(found, key)
-        extra = {**entry.extra, "generated": float(of(generated)), "reference": float(of(reference))}
+        extra: Extra = {**entry.extra, "generated": float(of(generated)), "reference": float(of(reference))}
         estimate = entry.estimate
         if estimate is not None:
             estimate = replace(estimate, n=samples.plan.n)
@@ -152,7 +152,7 @@ def combined(found: list[AtEnergy], key: str) -> Metric:
     value = float((values / errors**2).sum()) * error**2
     pulls = values / errors
     square, most = float((pulls**2).sum()), int(np.abs(pulls).argmax())
-    extra = {
+    extra: Extra = {
         "chi2": square,
         "energies": len(known),
         "probability": float(gammaincc(len(known) / 2, square / 2)),

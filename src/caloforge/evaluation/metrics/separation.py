@@ -15,7 +15,7 @@ import numpy as np
 from caloforge.evaluation import observables
 from caloforge.evaluation.distances.one_dimensional import kullback_leibler, separation_powers
 from caloforge.evaluation.estimates import Draws, Estimate, draw, mean_of
-from caloforge.evaluation.metrics.base import Found, Metric, Section, metric
+from caloforge.evaluation.metrics.base import Extra, Found, Metric, Section, metric
 from caloforge.evaluation.observables import BoundObservable
 from caloforge.evaluation.observables.binning import described
 from caloforge.evaluation.samples.pair import SamplePair
@@ -88,7 +88,7 @@ def of_observable(
     if histograms[1][inside].any():
         draws[name] = drawn.column(0)
         outside = [1 - float(h[inside].sum()) / max(1.0, float(h.sum())) for h in histograms]
-        extra = {"bins": bins_in_words(edges), "outside_generated": outside[0], "outside_reference": outside[1]}
+        extra: Extra = {"bins": bins_in_words(edges), "outside_generated": outside[0], "outside_reference": outside[1]}
         yield Metric(POWERS.name, name, label, power, at=at, extra=extra | _overflow(whole))
     else:
         reason = "no reference shower lies inside the histogram's range"
@@ -96,7 +96,7 @@ def of_observable(
     yield Metric(DIVERGENCES.name, name, label, divergence, at=at)
 
 
-def _overflow(whole: Estimate) -> dict[str, float]:
+def _overflow(whole: Estimate) -> Extra:
     keys = ("value", "error", "value_at_n", "baseline", "baseline_error", "pull")
     numbers = asdict(whole) | {"pull": whole.pull}
     return {"value_with_overflow": whole.value} | {f"with_overflow_{key}": numbers[key] for key in keys}
@@ -109,11 +109,7 @@ def bins_in_words(edges: np.ndarray) -> str:
 
 
 def mean_power(
-    name: str,
-    draws: Mapping[str, Draws],
-    names: Sequence[str],
-    at: str = "",
-    extra: Mapping[str, float] | None = None,
+    name: str, draws: Mapping[str, Draws], names: Sequence[str], at: str = "", extra: Mapping[str, float] | None = None
 ) -> Metric:
     """Mean separation power over those of `names` that have one."""
     found = [draws[each] for each in names if each in draws]

@@ -52,7 +52,7 @@ def distance_of(samples: SamplePair, observable: BoundObservable, at: str = "") 
         return float(np.abs(np.cumsum(first - second)[:-1]) @ steps)
 
     [found] = estimate(distance, cells[:n], cells[n:], samples.plan.first(DRAWS))
-    # The full samples' distance is exact; the independent reference is no part of it.
+    # The full samples' distance is exact; the independent reference is not part of it.
     weights = np.zeros(len(values))
     weights[:n], weights[n : n + n_reference] = 1 / n, -1 / n_reference
     exact = replace(found, value=float(np.abs(np.cumsum(weights[order])[:-1]) @ np.diff(values[order])))

@@ -212,7 +212,7 @@ def select(geometry: Geometry, wanted: Iterable[str | Observable]) -> list[Bound
         wanted: observables, their names (of layers: on all layers), or names with a layer as `ec_eta_1`.
 
     Raises:
-        CaloforgeError: there is no such observable in this geometry.
+        CaloforgeError: unknown observable, or one that this geometry does not have.
     """
     found: dict[str, BoundObservable] = {}
     names = available(geometry)
@@ -230,7 +230,7 @@ def find(geometry: Geometry, name: str) -> BoundObservable:
     """The observable called `name`, as `ec_eta_1` or `n_hits`.
 
     Raises:
-        CaloforgeError: there is no such observable in this geometry.
+        CaloforgeError: unknown observable, or one that this geometry does not have.
     """
     found = select(geometry, [name])
     if [bound.name for bound in found] != [name]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from hist import Hist
 from hist.axis import StrCategory, Variable
-from hist.storage import Double, Int64
+from hist.storage import Int64
 
 
 def bin_numbers(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -48,7 +48,7 @@ class SingleBins:
         if self._crowded:
             return np.searchsorted(self._cuts, values, side="right").astype(np.uint16)
         cells = values.view(np.uint32) >> 16
-        return self._first[cells] + (values >= self._next[cells])
+        return np.asarray(self._first[cells] + (values >= self._next[cells]))
 
 
 def counts(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -65,7 +65,7 @@ def histogram(
     label: str,
     axis_label: str,
     metadata: Mapping[str, Any],
-) -> Hist[Int64] | Hist[Double]:
+) -> Hist[Any]:
     """Both samples' counts (B + 2,), as `counts` gives them, in one `Hist` (see `caloforge.plots.charts`)."""
     samples = StrCategory(["generated", "reference"], flow=False)
     found = Hist(samples, Variable(edges, name=name, label=axis_label), storage=Int64(), name=name, label=label)

@@ -87,4 +87,4 @@ def mean_z(view: View) -> np.ndarray:
     known = [layer.z_edges for layer in layers if layer.z_edges is not None]
     middle = [(a + b) / 2 for a, b in known] if len(known) == len(layers) else list(map(float, range(len(layers))))
     total = np.sum([z * view.layer_energy(k) for k, z in enumerate(middle)], axis=0)
-    return total / (view.deposited + SMALLEST)
+    return np.asarray(total / (view.deposited + SMALLEST))

@@ -27,7 +27,7 @@ FEW_LAYERS = 10
 )
 def response(view: View) -> np.ndarray:
     """(N,) deposited over incident energy."""
-    return view.deposited / view.energies
+    return np.asarray(view.deposited / view.energies)
 
 
 @observable("voxel_energy", per="voxel", label="voxel energy", unit="MeV", group="energies", axis=axes.logarithmic(49))
@@ -58,7 +58,7 @@ def layer_fraction(view: View, position: int) -> np.ndarray:
 @observable("l_d", label="depth-weighted energy l_d", symbol="$l_d$", unit="MeV", group="shower")
 def weighted_depth(view: View) -> np.ndarray:
     """(N,) l_d in MeV."""
-    return np.sum([k * view.layer_energy(k) for k in range(view.geometry.n_layers)], axis=0)
+    return np.asarray(np.sum([k * view.layer_energy(k) for k in range(view.geometry.n_layers)], axis=0))
 
 
 @observable("s_d", label="shower depth s_d", symbol="$s_d$", group="shower", log=False)
@@ -71,4 +71,4 @@ def depth(view: View) -> np.ndarray:
 def depth_width(view: View) -> np.ndarray:
     """(N,) σ_sd: the spread of the layer index, weighted by energy."""
     second = np.sum([k**2 * view.layer_energy(k) for k in range(view.geometry.n_layers)], axis=0)
-    return np.sqrt(np.maximum(0.0, second / (view.deposited + SMALLEST) - depth(view) ** 2))
+    return np.asarray(np.sqrt(np.maximum(0.0, second / (view.deposited + SMALLEST) - depth(view) ** 2)))

@@ -78,7 +78,7 @@ def sparsity(view: View, position: int) -> np.ndarray:
 def occupancy(view: View, position: int) -> np.ndarray:
     """(N,) fraction of the layer's voxels above zero, in [0, 1]."""
     part = view.part(position)
-    return np.count_nonzero(part, axis=1) / part.shape[1]
+    return np.asarray(np.count_nonzero(part, axis=1) / part.shape[1])
 
 
 @observable("brightest", per="layer", label="brightest voxel / E", group="brightest", most_layers=FEW_LAYERS)
@@ -88,11 +88,7 @@ def brightest(view: View, position: int) -> np.ndarray:
 
 
 @observable(
-    "second_brightest",
-    per="layer",
-    label="second-brightest voxel / E",
-    group="brightest",
-    most_layers=FEW_LAYERS,
+    "second_brightest", per="layer", label="second-brightest voxel / E", group="brightest", most_layers=FEW_LAYERS
 )
 def second_brightest(view: View, position: int) -> np.ndarray:
     """(N,) second-brightest voxel over E_l, in [0, 1/2]."""
@@ -103,16 +99,16 @@ def second_brightest(view: View, position: int) -> np.ndarray:
 def e_ratio(view: View, position: int) -> np.ndarray:
     """(N,) (I_1 − I_2)/(I_1 + I_2), in [0, 1]; 0 where the layer is empty."""
     first, second = view.brightest(position)
-    return (first - second) / (first + second + SMALLEST)
+    return np.asarray((first - second) / (first + second + SMALLEST))
 
 
 @observable("n_hits", label="number of hits", group="shower", log=False)
 def n_hits(view: View) -> np.ndarray:
     """(N,) number of voxels above the threshold that the view was made with."""
-    return np.count_nonzero(view.voxels, axis=1).astype(np.float64)
+    return np.asarray(np.count_nonzero(view.voxels, axis=1).astype(np.float64))
 
 
 @observable("max_voxel_fraction", label="largest voxel / E_dep", symbol=r"largest voxel $/\,E_{dep}$", group="shower")
 def max_voxel_fraction(view: View) -> np.ndarray:
     """(N,) largest voxel over E_dep, in [0, 1]."""
-    return view.voxels.max(axis=1).astype(np.float64) / (view.deposited + SMALLEST)
+    return np.asarray(view.voxels.max(axis=1).astype(np.float64) / (view.deposited + SMALLEST))

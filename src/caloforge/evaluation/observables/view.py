@@ -65,7 +65,7 @@ class View:
     @cached_property
     def deposited(self) -> np.ndarray:
         """(N,) E_dep in MeV."""
-        return np.sum([self.layer_energy(k) for k in range(self.geometry.n_layers)], axis=0)
+        return np.asarray(np.sum([self.layer_energy(k) for k in range(self.geometry.n_layers)], axis=0))
 
 
 def above_threshold(voxels: np.ndarray, threshold: float) -> np.ndarray:

@@ -22,7 +22,7 @@ from caloforge.evaluation.metrics.base import Chart, Metric
 from caloforge.evaluation.observables import REGISTRY
 from caloforge.evaluation.observables.base import GROUPS
 from caloforge.evaluation.report.records import Records
-from caloforge.plots.classifiers import draw_learning_curves, draw_roc, draw_weights
+from caloforge.plots.classifiers import KINDS
 from caloforge.plots.layers import at_equal_steps
 from caloforge.plots.series import Series, series_grid
 from caloforge.plots.style import new_figure, style
@@ -42,9 +42,6 @@ MOST_CURVES = 4
 
 MOST_BARS = 15
 """Observables in the figure of importances."""
-
-CLASSIFIERS = {"roc": draw_roc, "weights": draw_weights, "learning_curve": draw_learning_curves}
-"""Kinds of chart that are drawn together, one panel per kind, one curve per classifier."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def figures(records: Records) -> list[ReportFigure]:
 
     Charts of an unknown kind are left out, and those of kind `profile`, which the page lists as tables.
     """
-    drawn = [c for c in records.charts if c.kind in plots.DRAW and c.kind not in {*CLASSIFIERS, "profile"}]
+    drawn = [c for c in records.charts if c.kind in plots.DRAW and c.kind not in {*KINDS, "profile"}]
     found = [ReportFigure(c.name, _page(records, c), c.title, c.caption, partial(_draw, c)) for c in drawn]
     return [
         *_histograms(records),
@@ -229,7 +226,7 @@ def _series(points: Iterable[tuple[float, Metric]], title: str, errors: bool) ->
 
 def _classifiers(records: Records) -> list[ReportFigure]:
     """ROC curves, weights and learning curves of all classifiers, side by side."""
-    kinds = {kind: [c.data for c in records.charts if c.kind == kind] for kind in CLASSIFIERS}
+    kinds = {kind: [c.data for c in records.charts if c.kind == kind] for kind in KINDS}
     kinds = {kind: data for kind, data in kinds.items() if data}
     if not kinds:
         return []
@@ -240,7 +237,7 @@ def _classifiers(records: Records) -> list[ReportFigure]:
             figure = new_figure(4.1 * len(kinds), 4.0)
             for column, (kind, data) in enumerate(kinds.items()):
                 ax = figure.add_axes(((column + 0.16) * width, 0.13, 0.8 * width, 0.82))
-                CLASSIFIERS[kind](data, ax=ax)
+                KINDS[kind](data, ax=ax)
         return figure
 
     words = {

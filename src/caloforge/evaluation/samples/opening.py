@@ -87,7 +87,8 @@ class Opened:
         with ExitStack() as stack:
             self.sources: dict[str, Source] = {}
             for key, source in given.items():
-                self.sources[key] = stack.enter_context(open_source(source, request.geometry))
+                self.sources[key] = open_source(source, request.geometry)
+                stack.enter_context(self.sources[key])
             self.remark = ""
             self.geometry = self._common_geometry()
             self.threshold = self.geometry.threshold
@@ -210,8 +211,8 @@ class Opened:
         distinct = np.unique(energies)
         if len(distinct) <= spectra.MANY_ENERGIES:
             picks = np.linspace(0, len(distinct) - 1, min(EXAMPLE_ENERGIES, len(distinct))).round().astype(int)
-            return distinct[picks]
-        return np.quantile(energies, [0.05, 0.25, 0.5, 0.75, 0.95])
+            return np.asarray(distinct[picks])
+        return np.asarray(np.quantile(energies, [0.05, 0.25, 0.5, 0.75, 0.95]))
 
     def _example_rows(self, energies: np.ndarray, wanted: np.ndarray) -> np.ndarray:
         each = max(1, min(EXAMPLES_EACH, EXAMPLE_VALUES // self.geometry.n_voxels // len(wanted)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from hist import Hist
@@ -58,7 +58,7 @@ class Binned:
     def count(self, part: np.ndarray) -> np.ndarray:
         """(B + 2,) counts of a subset: below, the B bins, above."""
         if part.ndim == 2:
-            return part.sum(axis=0, dtype=np.int64)
+            return np.asarray(part.sum(axis=0, dtype=np.int64))
         return np.bincount(part, minlength=len(self.edges) + 1)
 
 
@@ -155,7 +155,7 @@ class SamplePair:
             return f"the reference's maximum ({largest}) does not exceed the threshold ({self.threshold:g} MeV)"
         return Binned(edges, bin_numbers(self.generated.observables[name], edges), bin_numbers(values, edges))
 
-    def histogram(self, observable: BoundObservable, binned: Binned) -> Hist:
+    def histogram(self, observable: BoundObservable, binned: Binned) -> Hist[Any]:
         """The histogram of both samples that separation powers and figures are taken from."""
         layer = observable.layer
         return histogram(

@@ -35,7 +35,7 @@ EnergyChoice = Sequence[float | tuple[float, float]]
 def rounded(energies: np.ndarray) -> np.ndarray:
     """(N,) `energies` (MeV) to six significant digits."""
     step = 10.0 ** (np.floor(np.log10(energies)) - 5)
-    return np.round(np.round(energies / step) * step, 9)
+    return np.asarray(np.round(np.round(energies / step) * step, 9))
 
 
 def distance(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
@@ -50,7 +50,7 @@ def distance(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
 def share_spectrum(first: np.ndarray, second: np.ndarray) -> bool:
     """Whether the energies agree more closely than two independent draws of one law would."""
     d, _ = distance(first, second)
-    return d * np.sqrt(len(first) * len(second) / (len(first) + len(second))) < SHARED_DISTANCE
+    return bool(d * np.sqrt(len(first) * len(second) / (len(first) + len(second))) < SHARED_DISTANCE)
 
 
 def check_same(generated: np.ndarray, reference: np.ndarray, name: str, reference_name: str) -> tuple[float, float]:

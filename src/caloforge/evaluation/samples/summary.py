@@ -104,7 +104,7 @@ class Summary:
     @property
     def voxel_counts(self) -> np.ndarray:
         """(B + 2,) voxels above the threshold: below the histogram, in its bins, above it."""
-        return self.voxel_rows.sum(axis=0, dtype=np.int64)
+        return np.asarray(self.voxel_rows.sum(axis=0, dtype=np.int64))
 
     @property
     def without_energy(self) -> int:
@@ -142,7 +142,7 @@ def fingerprint(voxels: np.ndarray) -> np.ndarray:
     factors = np.random.default_rng(0).integers(0, 2**63, bits.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     mixed = bits * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> np.uint64(32)
-    return np.einsum("ij,j->i", mixed, factors)
+    return np.asarray(np.einsum("ij,j->i", mixed, factors))
 
 
 def radial_bins(geometry: Geometry) -> tuple[np.ndarray, np.ndarray]:
