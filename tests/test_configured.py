@@ -316,3 +316,12 @@ def test_a_former_name_of_a_setting_is_still_read() -> None:
     assert Renamed.from_config({"new": 6}).new == 6
     with pytest.raises(CaloforgeError, match="old"):
         Renamed.from_config({"old": 5, "new": 6})
+
+
+def test_weights_of_a_class_that_changed_since_do_not_fit(
+    notebook: types.ModuleType, small_geometry: Geometry, tmp_path: Path
+) -> None:
+    Simulator(small_geometry, Compose(), notebook.Mean(13, 1)).save(tmp_path)
+    exec(compile(NOTEBOOK.replace("mean", "average"), "<cell 2>", "exec"), notebook.__dict__)
+    with pytest.raises(CaloforgeError, match=r"weights do not fit the model .*average.*train it again"):
+        Simulator.load(tmp_path)

@@ -46,7 +46,7 @@ def test_a_module_that_fails_on_import_is_one_line_with_file_and_line(
 def test_a_class_without_sample_is_told_so(tmp_path: Path) -> None:
     text = OWN[: OWN.index("    def sample")]
     assert _refusal(text, "own_d", tmp_path).endswith(
-        "'own_d.GaussianPerFeature' does not define sample, which it must"
+        "'own_d.GaussianPerFeature' must define sample"
     )
 
 

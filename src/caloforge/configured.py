@@ -176,7 +176,7 @@ def _arguments(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tup
 
 
 def plain(value: Any) -> Any:
-    """A copy of a value as numbers, text, lists and mappings; what else it contains is left as it is."""
+    """A copy of a value as numbers, text, lists and mappings; other objects in it are kept as they are."""
     if value is None or type(value) in (bool, int, float, str):
         return value
     if isinstance(value, Enum):
@@ -273,11 +273,11 @@ def _check_given(cls: type[Configured], given: Mapping[str, Any]) -> None:
 
 
 def validation_error(error: ValidationError, origin: str, schema: type[BaseModel] | None = None) -> CaloforgeError:
-    """All faults that pydantic found in one line that names the keys, misspelt ones first.
+    """All faults that pydantic reports, in one line that names the keys, unknown ones first.
 
     Args:
         error: what pydantic raised.
-        origin: what to call the thing that was checked; may be empty.
+        origin: name of what was checked, for the message; may be empty.
         schema: what it was checked against: known keys are then listed, and the nearest one suggested.
     """
     faults = error.errors()

@@ -27,17 +27,17 @@ Base = TypeVar("Base")
 Thing = TypeVar("Thing", bound=Configured)
 
 IDENTITY = "identity.json"
-"""File of a run that tells what it was begun with, and in which folder the recipe lay."""
+"""File of a run with the inputs of its training and the folder of the recipe."""
 
 _TRUSTED: ContextVar[frozenset[str]] = ContextVar("trusted", default=frozenset())
 """Dotted paths that the user named, besides those given to `resolve`."""
 
 _OWN_FILES: set[str] = set()
-"""Source files of the user's own classes that were imported, or that failed to be."""
+"""Source files of the user's own classes, whether their import succeeded or failed."""
 
 
 class Registry(Generic[Base]):
-    """Classes of one sort, by name.
+    """Classes with a common base, by name.
 
     Args:
         what: what one entry is called in an error, as in "model".
@@ -70,7 +70,7 @@ class Registry(Generic[Base]):
             raise CaloforgeError(f"unknown {self.what} '{kind}'; known are {known}, or the dotted path of a class")
         if "<locals>" in kind:
             raise CaloforgeError(
-                f"the {self.what} '{kind}' is defined inside a function, where it cannot be found again: define it at "
+                f"the {self.what} '{kind}' is defined inside a function, from where it cannot be loaded: define it at "
                 "the top level of a module or notebook"
             )
         trusted = _TRUSTED.get().union(trusted)
@@ -126,15 +126,15 @@ class Registry(Generic[Base]):
         if not (isinstance(found, type) and issubclass(found, self.base)):
             raise CaloforgeError(f"the {self.what} '{path}' does not derive from {self.base.__name__}")
         if lacking := " and ".join(sorted(getattr(found, "__abstractmethods__", ()))):
-            raise CaloforgeError(f"the {self.what} '{path}' does not define {lacking}, which it must")
+            raise CaloforgeError(f"the {self.what} '{path}' must define {lacking}")
         return cast(type[Base], found)
 
 
 class ConfiguredRegistry(Registry[Thing]):
-    """Classes of one sort that are constructed from plain data: `kind` and settings."""
+    """Classes whose objects are constructed from plain data: `kind` and settings."""
 
     def to_config(self, thing: Thing) -> dict[str, Any]:
-        """What `build` constructs the same object from: `kind` and the constructor's arguments.
+        """`kind` and the constructor's arguments, from which `build` constructs an equal object.
 
         Raises:
             CaloforgeError: an argument cannot be written as plain data.
@@ -220,23 +220,23 @@ def own_code_fault(error: Exception) -> str | None:
 
 
 def _files_of(cls: type) -> set[str]:
-    """Files, or cells of a notebook, with the methods of a class and of its bases from the same place."""
+    """Files, or cells of a notebook, that define the methods of a class and of its bases in the same module."""
     own = (base for base in cls.__mro__ if base.__module__ == cls.__module__)
     methods = (inspect.unwrap(value) for base in own for value in vars(base).values() if inspect.isfunction(value))
     return {method.__code__.co_filename for method in methods}
 
 
 def _in_words(error: Exception) -> str:
-    """Kind, message, and the last place in a user's own file, if any."""
-    place = ""
+    """Kind, message, and the last line in a user's own file, if any."""
+    line = ""
     if isinstance(error, SyntaxError) and error.filename is not None:
-        place, message = f"{error.filename}, line {error.lineno}", error.msg
+        line, message = f"{error.filename}, line {error.lineno}", error.msg
     else:
         message = " ".join(str(error).split())
         for frame in traceback.extract_tb(error.__traceback__):
             if frame.filename in _OWN_FILES:
-                place = f"{frame.filename}, line {frame.lineno}"
-    return f"{type(error).__name__}: {message}" + (f" ({place})" if place else "")
+                line = f"{frame.filename}, line {frame.lineno}"
+    return f"{type(error).__name__}: {message}" + (f" ({line})" if line else "")
 
 
 @contextmanager
@@ -266,7 +266,7 @@ def importable_for(run: Path, trusted: Collection[str]) -> Iterator[None]:
     """Trust classes that the user named, and import them from where a run was trained, while the block runs.
 
     A module that neither the current folder nor an installed package offers is looked for in the run's folder, then
-    in the recipe's. A folder without a trusted module is not opened to imports at all.
+    in the recipe's. Nothing is imported from a folder without a trusted module.
 
     Args:
         run: folder of a run.

@@ -265,9 +265,9 @@ def test_short_options_of_a_diffusion_model(diffusion: Path, tmp_path: Path, sma
     assert (made["short"].voxels != made["other"].voxels).any()
     for wrong, message in (
         (["--sampler", "magic"], "'sampler' is 'magic'"),
-        (["--sampler", "ddim", "--snr", 0.1], "model.snr is settled by the training, or plays no part in sampling"),
+        (["--sampler", "ddim", "--snr", 0.1], "model.snr is fixed by the training, or not used in sampling"),
         (["--steps", 3, "--set", "model.steps=5"], "give one of the two"),
-        (["--set", "model.predicts=velocity"], "model.predicts is settled"),
+        (["--set", "model.predicts=velocity"], "model.predicts is fixed"),
     ):
         assert message in fails(*words, *wrong, "-o", tmp_path / "g.h5")
 
@@ -275,7 +275,7 @@ def test_short_options_of_a_diffusion_model(diffusion: Path, tmp_path: Path, sma
 def test_a_model_without_a_sampler_says_so(run: Path, tmp_path: Path) -> None:
     message = fails("generate", run, "--energies", LAW, "--steps", 3, "-o", tmp_path / "g.h5")
     assert "unknown key 'steps'" in message
-    assert "it samples in one way only" in message
+    assert "no sampling settings" in message
 
 
 def test_more_showers_than_memory(run: Path, tmp_path: Path) -> None:

@@ -134,11 +134,11 @@ def test_a_trained_run_takes_another_sampler(tmp_path: Path) -> None:
         ({"sampler": "magic"}, "'sampler' is 'magic'"),
         ({"steps": 0}, "'steps' is 0"),
         ({"snr": -0.1}, "'snr' is -0.1"),
-        ({"channels": [4, 4]}, "model.channels is settled by the training.*another corrector, .*snr, steps"),
-        ({"predicts": "velocity"}, "model.predicts is settled by the training"),
-        ({"schedule": "ve"}, "model.schedule is settled by the training"),
-        ({"sampler": "adaptive", "steps": 5}, "model.steps .*plays no part.*sampler, tolerance"),
-        ({"sampler": "ddim", "snr": 0.1}, "model.snr .*plays no part.*sampler, steps"),
+        ({"channels": [4, 4]}, "model.channels is fixed by the training.*: corrector, .*snr, steps"),
+        ({"predicts": "velocity"}, "model.predicts is fixed by the training"),
+        ({"schedule": "ve"}, "model.schedule is fixed by the training"),
+        ({"sampler": "adaptive", "steps": 5}, "model.steps .*not used in sampling.*sampler, tolerance"),
+        ({"sampler": "ddim", "snr": 0.1}, "model.snr .*not used in sampling.*sampler, steps"),
     ):
         with pytest.raises(CaloforgeError, match=message):
             Simulator.load(tmp_path, settings=wrong)

@@ -181,8 +181,8 @@ def test_a_level_of_a_saved_run_may_take_other_settings(small_geometry: Geometry
     assert (levels["voxels"].steps, levels["voxels"].solver) == (3, "euler")
     assert (levels["rings"].steps, levels["rings"].solver) == (6, "heun")
     for wrong, message in (
-        ({"voxels": {"width": 5}}, "model.voxels.width is settled"),
-        ({"least": 1e-3}, "model.least is settled"),
+        ({"voxels": {"width": 5}}, "model.voxels.width is fixed"),
+        ({"least": 1e-3}, "model.least is fixed"),
         ({"steps": 3}, "unknown key 'steps'.*another layers.solver, layers.steps, .*voxels.steps"),
     ):
         with pytest.raises(CaloforgeError, match=message):

@@ -162,7 +162,7 @@ def test_no_energy_at_all_is_refused() -> None:
         ({"kind": "logt"}, "unknown transform 'logt'"),
         ({"alpha": 1}, "missing key 'kind'"),
         ({"kind": "os.system"}, "is not part of caloforge"),
-        ({"kind": "readout_threshold", "value": "half"}, "a number of MeV or 'geometry'"),
+        ({"kind": "readout_threshold", "value": "half"}, "a number in MeV or 'geometry'"),
         ({"kind": "readout_threshold", "value": -1}, "must not be negative"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`ShowerModel`: what every generator is; `LatentModel`: one that decodes latent noise.
+"""`ShowerModel`: the interface of generators; `LatentModel`: those that decode noise.
 
 A model works in transformed space: features x (B, F), conditions c (B, C). It owns no optimiser, no path and no
 plot. It needs `loss` and `sample`, and offers `log_prob(x, c)`, the log density (B,), where it can. A model whose
@@ -33,7 +33,7 @@ class ShowerModel(Configured, nn.Module, ABC):
 
     @classmethod
     def settings_from_data(cls, settings: dict[str, Any], data: ShowerDataset) -> dict[str, Any]:
-        """Settle the settings that the training set decides (those written `auto`).
+        """Replace the settings that follow from the training set (those written `auto`).
 
         Args:
             settings: checked settings, complete.
@@ -47,17 +47,17 @@ class ShowerModel(Configured, nn.Module, ABC):
 
     @abstractmethod
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
-        """(B,) loss per shower, all stages' objectives together where there are several."""
+        """(B,) loss per shower; the sum of the objectives where there are several stages."""
 
     @abstractmethod
     def sample(self, c: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """(B, F) one sample for each row of conditions c (B, C); randomness from `generator` alone."""
 
     def sampling_settings(self) -> frozenset[str]:
-        """Settings that take part in `sample` alone, of the model as it now is: a trained run may sample with others.
+        """Settings that only `sample` uses, and that can therefore be changed in a trained run.
 
-        What the training or the weights depend on is none of them, nor what the present sampler does not look at.
-        Settings inside settings are dotted, as in `voxels.steps`.
+        They do not include those on which the training or the weights depend, nor those that the present sampler does
+        not use. Settings inside settings are dotted, as in `voxels.steps`.
         """
         return frozenset()
 
@@ -82,5 +82,5 @@ class LatentModel(ShowerModel):
 
 
 def n_parameters(modules: Iterable[nn.Module]) -> int:
-    """Number of trainable numbers."""
+    """Number of trainable parameters."""
     return sum(p.numel() for module in modules for p in module.parameters() if p.requires_grad)

@@ -149,7 +149,7 @@ class CaloFlow(LatentModel):
             return settings
         largest = max(float((x.sum(dim=1, dtype=torch.float64) / c[:, 0]).max()) for x, c in data.chunks())
         if not largest > 0:
-            raise CaloforgeError("no training shower deposits any energy; there is nothing to learn")
+            raise CaloforgeError("no training shower deposits any energy")
         return {**settings, "energy_scale": largest}
 
     # ---- from showers to what the flows see ------------------------------------------------------------------

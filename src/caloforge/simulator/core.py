@@ -1,4 +1,4 @@
-"""`Simulator`: a trained generator with all it needs to make showers in MeV; what is saved and loaded.
+"""`Simulator`: a trained generator with all it needs to generate showers in MeV; it is saved and loaded as a whole.
 
 A saved simulator is a folder with `simulator.json` (geometry, transforms, model, provenance) and
 `weights.safetensors` (every weight and fitted constant). Both hold data only: loading never runs code that came with
@@ -40,10 +40,10 @@ from caloforge.simulator.stored import (
 from caloforge.transforms import Compose, build_transforms, specification_of
 
 LARGEST = 2**63
-"""Whole numbers from here on do not go into a file's attributes."""
+"""Integers from here on do not fit into the attributes of a file."""
 
 MOST_MEV = 1e15
-"""More than any particle ever seen; single precision would do up to 10³⁸."""
+"""Upper limit of incident energies: more than any particle observed; single precision reaches 10³⁸."""
 
 CHANGED = "model_settings_changed"
 """Provenance: the model's settings that differ from those it was trained with, as JSON; absent where none do."""
@@ -51,7 +51,7 @@ CHANGED = "model_settings_changed"
 
 @dataclass
 class Simulator:
-    """Transforms, model and geometry, and where they came from.
+    """Transforms, model and geometry, with their provenance.
 
     Args:
         geometry: the voxels.
@@ -84,7 +84,7 @@ class Simulator:
 
     @property
     def n_parameters(self) -> int:
-        """Trainable numbers of the model."""
+        """Number of trainable parameters of the model."""
         return n_parameters([self.model])
 
     @torch.no_grad()
@@ -106,7 +106,7 @@ class Simulator:
             energies: (N,) incident energies in MeV, finite and above 0.
             seed: not negative.
             batch_size: showers per pass through the model, at least 1.
-            engine: what runs the model; by default PyTorch as the weights stand now.
+            engine: what runs the model; by default PyTorch, with the present weights.
 
         Raises:
             CaloforgeError: an argument is out of its range.
@@ -177,12 +177,12 @@ class Simulator:
         Args:
             folder: a run's folder.
             trusted: dotted paths of classes from outside the package that may be imported.
-            settings: settings of the model that shall differ from those it was trained with, as a sampler or its
-                steps may (`ShowerModel.sampling_settings`).
+            settings: settings of the model to change from those it was trained with, such as a sampler or its
+                steps (`ShowerModel.sampling_settings`).
 
         Raises:
             CaloforgeError: the folder holds no simulator, a damaged one, or one that needs a class not trusted; a
-                setting is unknown, settled by the training, or plays no part in sampling.
+                setting is unknown, fixed by the training, or not used in sampling.
         """
         folder = Path(folder)
         description = read_description(folder)
@@ -215,7 +215,7 @@ class Simulator:
 
 
 def batches(energies: np.ndarray, seed: int, batch_size: int, shard: int | None = None) -> Iterator[Batch]:
-    """Cut `energies` into batches with seeds of their own (see `Simulator.stream`).
+    """Split `energies` into batches, each with its own seed (see `Simulator.stream`).
 
     Args:
         energies: (N,) incident energies in MeV.
@@ -227,17 +227,17 @@ def batches(energies: np.ndarray, seed: int, batch_size: int, shard: int | None 
         CaloforgeError: an argument is out of its range.
     """
     energies = checked_energies(energies)
-    for what, value, least in (("the batch size", batch_size, 1), ("the seed", seed, 0)):
-        if value < least:
-            raise CaloforgeError(f"{what} must be at least {least}, not {value}")
+    for what, value, minimum in (("the batch size", batch_size, 1), ("the seed", seed, 0)):
+        if value < minimum:
+            raise CaloforgeError(f"{what} must be at least {minimum}, not {value}")
         if value >= LARGEST:  # files could not hold it
             raise CaloforgeError(f"{what} must be less than 2^63, not {value}")
     return _batches(energies, seed, batch_size, (1,) if shard is None else (2, shard, 1))
 
 
-def _batches(energies: np.ndarray, seed: int, batch_size: int, place: tuple[int, ...]) -> Iterator[Batch]:
+def _batches(energies: np.ndarray, seed: int, batch_size: int, key: tuple[int, ...]) -> Iterator[Batch]:
     for number, start in enumerate(range(0, len(energies), batch_size)):
-        state = np.random.SeedSequence(seed, spawn_key=(*place, number)).generate_state(1, np.uint64)[0]
+        state = np.random.SeedSequence(seed, spawn_key=(*key, number)).generate_state(1, np.uint64)[0]
         yield Batch(number, energies[start : start + batch_size], int(state >> 1))
 
 
@@ -245,11 +245,11 @@ def checked_energies(energies: np.ndarray) -> np.ndarray:
     """(N,) incident energies in MeV as float64.
 
     Raises:
-        CaloforgeError: there is none, they are not in one row, or one is not finite or not above 0; says which.
+        CaloforgeError: there is none, the array is not one-dimensional, or an energy is not in (0, 10¹⁵] MeV; names it.
     """
     values = np.asarray(energies, dtype=np.float64)
     if values.ndim != 1 or len(values) == 0:
-        raise CaloforgeError(f"incident energies must be one row of at least one number (MeV), not {values.shape}")
+        raise CaloforgeError(f"incident energies must be a one-dimensional array (MeV), not of shape {values.shape}")
     bad = ~((values > 0) & (values <= MOST_MEV))
     if bad.any():
         first = int(np.argmax(bad))

@@ -30,16 +30,16 @@ DESCRIPTION, WEIGHTS = "simulator.json", "weights.safetensors"
 def sampling_with(
     model: ShowerModel, stored: Mapping[str, Any], settings: Mapping[str, Any], geometry: Geometry
 ) -> ShowerModel:
-    """`model`, constructed again with other settings of its sampling.
+    """`model`, constructed again with other sampling settings.
 
     Args:
         model: as it was trained.
         stored: its kind and settings, as saved.
-        settings: those that shall differ.
+        settings: those to change.
         geometry: of the run.
 
     Raises:
-        CaloforgeError: a setting is unknown, settled by the training, or plays no part in sampling.
+        CaloforgeError: a setting is unknown, fixed by the training, or not used in sampling.
     """
     try:
         changed = MODELS.build(_changed(stored, settings), origin="model", geometry=geometry)
@@ -47,14 +47,14 @@ def sampling_with(
         raise CaloforgeError(f"{error}; {_may_change(model)}") from None
     for name in _dotted(settings):
         if not {name, name.partition(".")[0]} & changed.sampling_settings():
-            why = "is settled by the training, or plays no part in sampling"
+            why = "is fixed by the training, or not used in sampling"
             raise CaloforgeError(f"model.{name} {why}; {_may_change(changed)}")
     return changed
 
 
 def _may_change(model: ShowerModel) -> str:
     names = sorted(model.sampling_settings())
-    return f"a run of this model may sample with another {', '.join(names)}" if names else "it samples in one way only"
+    return f"settings that can be changed: {', '.join(names)}" if names else "this model has no sampling settings"
 
 
 def _dotted(settings: Mapping[str, Any], above: str = "") -> Iterator[str]:
@@ -66,7 +66,7 @@ def _dotted(settings: Mapping[str, Any], above: str = "") -> Iterator[str]:
 
 
 def _changed(stored: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """`stored` with `settings` in place of what they name, level by level."""
+    """`stored`, updated with `settings` level by level."""
     new = dict(stored)
     for key, value in settings.items():
         inner = new.get(key)
@@ -75,7 +75,7 @@ def _changed(stored: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """What `simulator.json` of a run says.
+    """The content of a run's `simulator.json`.
 
     Raises:
         CaloforgeError: there is no such run, its training has not finished, or the file cannot be read.
@@ -84,7 +84,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise CaloforgeError(f"no such run: {folder}")
     if not path.exists():
-        hint = "its training is not finished, go on with: caloforge train … --resume"
+        hint = "its training is not finished, continue it with: caloforge train … --resume"
         if not (folder / "checkpoint.pt").exists():
             hint = "give the folder that `caloforge train -o` wrote"
         raise CaloforgeError(f"{folder} holds no trained simulator ({DESCRIPTION} is missing): {hint}")
@@ -93,7 +93,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise CaloforgeError(f"{path} cannot be read: {error}") from None
     if not isinstance(description, dict) or description.get("format") != FORMAT:
-        raise CaloforgeError(f"{path} is not of format {FORMAT}; it was written by another version of caloforge")
+        raise CaloforgeError(f"{path} does not have format {FORMAT}; it was written by another version of caloforge")
     return description
 
 
@@ -101,7 +101,7 @@ def read_weights(folder: Path, sha256: str) -> dict[str, Tensor]:
     """The weights and fitted constants of a run.
 
     Raises:
-        CaloforgeError: the file is missing, or its SHA-256 is another.
+        CaloforgeError: the file is missing, or its SHA-256 differs.
     """
     try:
         packed = (folder / WEIGHTS).read_bytes()
@@ -116,5 +116,17 @@ def read_weights(folder: Path, sha256: str) -> dict[str, Tensor]:
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], prefix: str) -> None:
-    """Load the weights whose names begin with `prefix` into a module."""
-    module.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+    """Load the weights whose names begin with `prefix` into a module.
+
+    Raises:
+        CaloforgeError: they do not fit.
+    """
+    try:
+        module.load_state_dict({k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)})
+    except RuntimeError as error:
+        what = prefix.rstrip(".")
+        reason = " ".join(str(error).splitlines()[1:2]).strip()
+        raise CaloforgeError(
+            f"the saved weights do not fit the {what} ({reason}): load the run with the code that it was trained with, "
+            "or train it again"
+        ) from None

@@ -1,13 +1,12 @@
-"""Polar layers on square cells and back, as CaloScore resamples data sets 2 and 3 (arXiv:2206.11898).
+"""Polar layers resampled to square cells and back, as in CaloScore for data sets 2 and 3 (arXiv:2206.11898).
 
-A voxel's energy is spread evenly over its piece of the ring, and each cell gets what falls into it: with A_cv the area
-that cell c and voxel v share,
+The energy of a voxel is taken as uniform over its area. With A_cv the overlap area of cell c and voxel v,
 
     cell_c = Σ_v A_cv / (Σ_c′ A_c′v) · voxel_v,        voxel_v = Σ_c A_cv / (Σ_v′ A_cv′) · cell_c.
 
-Both ways keep the energy of a layer, and a constant density stays constant; but the way there and back blurs, so that
-this is no inverse in the strict sense. Cells in the corners share no area with any voxel: no shower has energy there,
-and what a model puts there is dropped. Networks on the cylinder itself (`grid: cylinder`) need none of this.
+Both maps conserve the energy of a layer and leave a constant density constant. Together they blur, so that `inverse` is
+not a strict inverse. Cells in the corners overlap with no voxel: showers have no energy there, and energy that a model
+generates there is dropped. Networks on the cylinder itself (`grid: cylinder`) need no resampling.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ class CartesianCells(Transform):
     """Voxels (layer, alpha, r) ↔ cells (layer, x, y).
 
     Args:
-        cells: along x and along y in each layer; the paper has 12 for data set 2 and 32 for data set 3.
-        geometry: polar layers that are all alike.
+        cells: number along x and along y in each layer; in the paper 12 for data set 2 and 32 for data set 3.
+        geometry: with the same r and alpha bins in all layers.
     """
 
     to_cells: Tensor
@@ -45,7 +44,7 @@ class CartesianCells(Transform):
         self.cells, self.n_layers = cells, geometry.n_layers
         edge = layer.r_edges[-1]
         areas = shared_areas(layer, np.linspace(-edge, edge, cells + 1)).toarray()
-        # They follow from the geometry, so they are not saved with the weights.
+        # The matrices follow from the geometry, so they are not saved with the weights.
         for name, matrix in (
             ("to_cells", areas / areas.sum(axis=0)),
             ("to_voxels", (areas / areas.sum(axis=1, keepdims=True).clip(1e-30)).T),

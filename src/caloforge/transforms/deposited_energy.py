@@ -1,4 +1,4 @@
-"""The deposited energy as a feature of its own, beside the voxels or with the voxels as shares of it."""
+"""The deposited energy as a separate feature, next to the voxels or to their fractions of it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class AppendDepositedEnergy(Transform):
     its scale.
 
     Args:
-        rescale: on the way back, scale the voxels so that they sum to the feature; otherwise drop the feature. The
-            paper does not state which.
+        rescale: in `inverse`, scale the voxels so that they sum to the feature; otherwise drop the feature. The paper
+            does not state which.
     """
 
     def __init__(self, *, rescale: bool = False) -> None:
@@ -35,10 +35,10 @@ class AppendDepositedEnergy(Transform):
 
 
 class DepositedEnergyShares(Transform):
-    """Voxels as shares of their sum, and the sum as one more feature (CaloScore on data set 1, arXiv:2206.11898).
+    """Voxels as fractions of their sum, and the sum as one more feature (CaloScore on data set 1, arXiv:2206.11898).
 
-    After `IncidentEnergyFraction` the feature is E_dep / (f E_inc). A shower without energy has shares of 0. The way
-    back divides shares by their sum, so that E_dep is the feature's; the paper does not state whether.
+    After `IncidentEnergyFraction` the feature is E_dep / (f E_inc). The fractions of an empty shower are 0. `inverse`
+    normalises the fractions, so that E_dep is given by the feature; the paper does not state whether it does.
     """
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The incident energy: what voxels are divided by, and the condition itself."""
+"""The incident energy: as the scale of the voxels, and as the condition."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from caloforge.transforms.base import Transform
 class IncidentEnergyFraction(Transform):
     """Voxels as fractions of r_max · E_inc, r_max the largest E_dep / E_inc of the training set.
 
-    CaloMan, arXiv:2211.15380, appendix; CaloScore's f plays the same part. All features and their sum lie in
+    CaloMan, arXiv:2211.15380, appendix; CaloScore calls it f. All features and their sum lie in
     [0, 1] on the training set.
 
     Args:
-        maximum: r_max; `auto` takes it from the training data.
+        maximum: r_max; `auto`: from the training data.
     """
 
     maximum: Tensor
@@ -26,7 +26,7 @@ class IncidentEnergyFraction(Transform):
     def __init__(self, *, maximum: float | str = "auto") -> None:
         super().__init__()
         if isinstance(maximum, str) and maximum != "auto":
-            raise CaloforgeError(f"'maximum' is a number or 'auto', not '{maximum}'")
+            raise CaloforgeError(f"'maximum' must be a number or 'auto', not '{maximum}'")
         self._auto = maximum == "auto"
         self.register_buffer("maximum", torch.tensor(1.0 if isinstance(maximum, str) else float(maximum)))
 
@@ -34,7 +34,7 @@ class IncidentEnergyFraction(Transform):
         if self._auto:
             largest = (x.sum(dim=1, dtype=torch.float64) / c[:, 0]).max()
             if not largest > 0:
-                raise CaloforgeError("no training shower deposits any energy; there is nothing to learn")
+                raise CaloforgeError("no training shower deposits any energy")
             self.maximum.copy_(largest)
         return self
 

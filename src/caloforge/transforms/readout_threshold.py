@@ -20,12 +20,12 @@ def zero_below(x: Tensor, threshold: float) -> Tensor:
 
 
 class ReadoutThreshold(Transform):
-    """Zero for voxels below a threshold, applied on the way back to physics.
+    """Zero for voxels below a threshold, applied in `inverse`.
 
-    Forward leaves x as it is: training sees the true showers.
+    `forward` leaves x unchanged: the model is trained on the true showers.
 
     Args:
-        value: the threshold in MeV; `geometry` takes the geometry's own. Zero still removes negative energies.
+        value: the threshold in MeV; `geometry`: that of the geometry. 0 still removes negative energies.
         geometry: the voxels' description.
     """
 
@@ -33,7 +33,7 @@ class ReadoutThreshold(Transform):
         super().__init__()
         if isinstance(value, str):
             if value != "geometry":
-                raise CaloforgeError(f"'value' of a threshold is a number of MeV or 'geometry', not '{value}'")
+                raise CaloforgeError(f"'value' of a threshold must be a number in MeV or 'geometry', not '{value}'")
             value = geometry.threshold
         if value < 0:
             raise CaloforgeError(f"'value' of a threshold must not be negative, not {value} MeV")
