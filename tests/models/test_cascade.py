@@ -183,7 +183,7 @@ def test_a_level_of_a_saved_run_may_take_other_settings(small_geometry: Geometry
     for wrong, message in (
         ({"voxels": {"width": 5}}, "model.voxels.width is fixed"),
         ({"least": 1e-3}, "model.least is fixed"),
-        ({"steps": 3}, "unknown key 'steps'.*another layers.solver, layers.steps, .*voxels.steps"),
+        ({"steps": 3}, "unknown key 'steps'.*: layers.solver, layers.steps, .*voxels.steps"),
     ):
         with pytest.raises(CaloforgeError, match=message):
             Simulator.load(tmp_path, settings=wrong)
