@@ -45,9 +45,7 @@ def test_a_module_that_fails_on_import_is_one_line_with_file_and_line(
 
 def test_a_class_without_sample_is_told_so(tmp_path: Path) -> None:
     text = OWN[: OWN.index("    def sample")]
-    assert _refusal(text, "own_d", tmp_path).endswith(
-        "'own_d.GaussianPerFeature' must define sample"
-    )
+    assert _refusal(text, "own_d", tmp_path).endswith("'own_d.GaussianPerFeature' must define sample")
 
 
 def test_an_absent_module_tells_where_it_was_looked_for(tmp_path: Path) -> None:
