@@ -7,7 +7,15 @@ any other exception is a defect of the program and keeps its traceback.
 
 
 class CaloforgeError(ValueError):
-    """A mistake that the user can mend; the message is one line and says how."""
+    """A mistake that the user can mend; the message is one line and says how.
+
+    >>> from caloforge import load_geometry
+    >>> try:
+    ...     load_geometry("ds4")
+    ... except CaloforgeError as error:
+    ...     print("ds4" in str(error))
+    True
+    """
 
 
 def missing_extra(package: str, extra: str, purpose: str) -> CaloforgeError:

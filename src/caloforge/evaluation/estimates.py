@@ -38,6 +38,9 @@ Distance = Callable[[np.ndarray, np.ndarray], np.ndarray | Sequence[float] | flo
 class Estimate:
     """A number, its error, and what the same number is between independent reference samples.
 
+    >>> Estimate(0.5, 0.03, baseline=0.3, baseline_error=0.04).pull
+    4.0
+
     Args:
         value: on the full samples.
         error: standard error of `value`; None where there is none to be had.

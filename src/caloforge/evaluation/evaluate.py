@@ -77,6 +77,11 @@ def evaluate(
 ) -> Report:
     """Compare generated showers with a reference.
 
+    >>> from caloforge import sample
+    >>> report = evaluate(sample("test", stop=200), sample("train", stop=200), quick=True)
+    >>> report["mean_separation_power", "all"].estimate.n
+    100
+
     Args:
         generated, reference: shower files, or showers in memory, of one geometry.
         baseline: an independent reference sample; without it the reference is split in two for the baselines.

@@ -87,6 +87,9 @@ def load_geometry(name: str | os.PathLike[str]) -> Geometry:
 
     For a binning XML of several particles, `path.xml:NAME` chooses one.
 
+    >>> load_geometry("ds2").n_voxels
+    6480
+
     Raises:
         CaloforgeError: neither a built-in name nor a readable geometry file.
     """

@@ -22,6 +22,10 @@ from caloforge.geometry.layers import AnyLayer, CartesianLayer, FloatArray, Laye
 class Geometry:
     """A calorimeter's voxels.
 
+    >>> from caloforge import Geometry, Layer
+    >>> Geometry("toy", (Layer(0, (0, 10, 20), n_alpha=1), Layer(1, (0, 40), n_alpha=2))).n_voxels
+    4
+
     Args:
         name: how files and recipes call it.
         layers: the layers from front to back, each id once.

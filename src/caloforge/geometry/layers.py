@@ -39,6 +39,9 @@ def _checked_edges(name: str, edges: Sequence[float]) -> tuple[float, ...]:
 class Layer:
     """One polar layer: voxels in (alpha, r), r fastest.
 
+    >>> Layer(0, (0, 10, 20), n_alpha=3).n_voxels
+    6
+
     Args:
         id: the detector's own number of the layer (ds1 has 0, 1, 2, 3, 12).
         r_edges: radial bin edges in mm, rising, not negative.

@@ -24,6 +24,21 @@ class ShowerModel(Configured, nn.Module, ABC):
 
     The constructor takes `features` (F) and `conditions` (C), then the model's own settings, with types and defaults:
     they are the keys of `model:` in a recipe. An argument `geometry` is supplied where there is one.
+
+    >>> import torch
+    >>> class Constant(ShowerModel):
+    ...     def __init__(self, features: int, conditions: int, *, value: float = 1.0) -> None:
+    ...         super().__init__()
+    ...         self.features = features
+    ...         self.value = torch.nn.Parameter(torch.tensor(value))
+    ...
+    ...     def loss(self, x, c):
+    ...         return ((x - self.value) ** 2).sum(dim=1)
+    ...
+    ...     def sample(self, c, generator=None):
+    ...         return self.value.expand(len(c), self.features)
+    >>> Constant(3, 1, value=2.0).sample(torch.zeros(2, 1)).shape
+    torch.Size([2, 3])
     """
 
     sizes = ("features", "conditions")

@@ -53,6 +53,12 @@ CHANGED = "model_settings_changed"
 class Simulator:
     """Transforms, model and geometry, with their provenance.
 
+    >>> from caloforge import sample, train
+    >>> settings = {"epochs": 1, "stages": {"density": {"select": "last", "patience": None}}}
+    >>> run = train("caloman-demo", sample("train", stop=100), training=settings)
+    >>> run.generate([256.0, 512.0], seed=1)
+    Showers(2 showers, 256 MeV … 512 MeV, 368 voxels in 5 layers of 'ds1-photons')
+
     Args:
         geometry: the voxels.
         transforms: fitted preprocessing.

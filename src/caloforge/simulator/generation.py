@@ -65,6 +65,15 @@ def generate(
 ) -> Generation:
     """Generate showers and stream them to a challenge HDF5 file; memory does not grow with their number.
 
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from caloforge import Showers, sample, train
+    >>> run = train("caloman-demo", sample("train", stop=100), training={"epochs": 1})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = generate(run, [256.0, 512.0], Path(folder) / "generated.h5", seed=1)
+    ...     len(Showers.read(Path(folder) / "generated.h5"))
+    2
+
     Args:
         simulator: the generator.
         energies: (N,) incident energies in MeV, finite and above 0.

@@ -94,6 +94,11 @@ class Callback:
     """What may watch a training: override what is needed.
 
     The global random state belongs to the training while batches are processed: `batch_done` must not draw from it.
+
+    >>> class FirstTenEpochs(Callback):
+    ...     def epoch_done(self, trainer: Trainer) -> None:
+    ...         if trainer.epoch == 9:
+    ...             trainer.stop_stage()
     """
 
     def training_started(self, trainer: Trainer) -> None:

@@ -48,6 +48,15 @@ def fit(
 ) -> list[Record]:
     """Train `model` in place, stage by stage.
 
+    >>> import torch
+    >>> from caloforge.models.flow_matching import FlowMatching
+    >>> from caloforge.training import TrainingSettings
+    >>> x, c = torch.randn(64, 3), torch.rand(64, 1)
+    >>> settings = TrainingSettings(epochs=1, batch_size=32, learning_rate=1e-3, device="cpu")
+    >>> history = fit(FlowMatching(3, 1, width=8, blocks=1), (x, c), (x, c), settings)
+    >>> history[0]["epoch"]
+    1
+
     Args:
         model: what to train.
         training: features x (N, F) in transformed space and conditions c (N, C), as a data set or as two tensors.

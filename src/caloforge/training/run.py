@@ -69,6 +69,11 @@ def train(
 ) -> Simulator:
     """Train a generator.
 
+    >>> from caloforge import sample
+    >>> run = train("caloman-demo", sample("train", stop=100), training={"epochs": 1})
+    >>> run.geometry.name
+    'ds1-photons'
+
     Args:
         recipe: name of a shipped recipe, path of a recipe file, a recipe as a mapping, or a `ShowerModel` class.
         showers: what to train on: showers, or the path of an HDF5 file.

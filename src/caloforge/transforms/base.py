@@ -27,6 +27,19 @@ class Transform(Configured, nn.Module, ABC):
     A subclass overrides `forward` and `inverse`, `fit` where constants come from data, and `condition` where the
     conditions change too. The arguments of its constructor are the keys of its recipe entry, and are saved with a run;
     what `fit` takes from the data belongs in buffers (`register_buffer`), which are saved with the weights.
+
+    >>> class Scale(Transform):
+    ...     def __init__(self, *, factor: float) -> None:
+    ...         super().__init__()
+    ...         self.factor = factor
+    ...
+    ...     def forward(self, x, c):
+    ...         return x * self.factor, c
+    ...
+    ...     def inverse(self, x, c):
+    ...         return x / self.factor, c
+    >>> Scale(factor=2.0).to_config()
+    {'factor': 2.0}
     """
 
     def fit(self, x: Tensor, c: Tensor) -> Self:
@@ -51,7 +64,13 @@ class Transform(Configured, nn.Module, ABC):
 
 
 class Compose(Transform):
-    """Transforms one after another; compositions among them are taken apart."""
+    """Transforms one after another; compositions among them are taken apart.
+
+    >>> from caloforge.transforms.incident_energy import IncidentEnergyFraction
+    >>> both = Compose([IncidentEnergyFraction()])
+    >>> len(list(both))
+    1
+    """
 
     def __init__(self, transforms: Sequence[Transform] = ()) -> None:
         super().__init__()

@@ -32,6 +32,9 @@ Direction = Literal["lower", "higher", "nearer"]
 class Metric:
     """One number of a report.
 
+    >>> Metric("separation_power", "n_hits", "number of hits", Estimate(0.02, 0.001, 0.01, 0.0)).key
+    ('separation_power', 'n_hits', '')
+
     Args:
         section: the section it is listed in (`Section.name`).
         name: within the section, as `ec_eta_1`; (section, name, at) identifies a metric.
@@ -69,6 +72,10 @@ class Metric:
 class Chart:
     """The data of a figure, drawn by the function that `plots` registers under `kind`.
 
+    >>> matrix = {"names": ["a", "b"], "generated": [[1, 0], [0, 1]], "reference": [[1, 0], [0, 1]]}
+    >>> Chart("mine", "matrix", "correlations", "My matrix", "The same in both.", matrix).kind
+    'matrix'
+
     Args:
         name: file stem, unique in a report, as `correlations_layers`.
         kind: which function draws it, as `matrix`.
@@ -89,6 +96,9 @@ class Chart:
 @dataclass(frozen=True)
 class Section:
     """A section of the report: a table, and how its numbers are to be read.
+
+    >>> Section("mean_hits", "Mean number of hits", direction="nearer").page
+    'distances'
 
     Args:
         name: key of its metrics.
@@ -131,6 +141,12 @@ REGISTRY: dict[str, RegisteredMetric] = {}
 
 def metric(*sections: Section, quick: bool = False, title: str = "") -> Callable[[MetricFunction], MetricFunction]:
     """Register a function (samples) → metrics and charts under its own name.
+
+    >>> @metric(Section("nothing", "Nothing"))
+    ... def nothing(samples: object) -> list[Metric]:
+    ...     return [Metric("nothing", "zero", "zero", Estimate(0.0, 1.0, expected=0.0))]
+    >>> REGISTRY.pop("nothing").sections[0].title
+    'Nothing'
 
     Args:
         sections: what it fills.

@@ -4,6 +4,11 @@
 `sparsity_<id>` are the CaloChallenge's (`challenge`); further ones are in `energies`, `centres` and `shapes`, and a
 user's own are added with `@observable`. Voxels below the readout threshold are set to zero first. `voxel_energy` is an
 observable of voxels: samples keep its histogram only.
+
+>>> from caloforge import sample
+>>> values = compute(sample("test", stop=10), ["ec_eta_1", "n_hits"])
+>>> values["n_hits"].shape
+(10,)
 """
 
 from __future__ import annotations

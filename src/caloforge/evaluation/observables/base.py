@@ -167,6 +167,12 @@ def observable(
 ) -> Callable[[Callable[..., np.ndarray]], Observable]:
     """Register a function (view) → (N,), or (view, position) → (N,) with `per="layer"`, as an observable.
 
+    >>> @observable("first_layer", label="energy of the first layer", unit="MeV")
+    ... def first_layer(view: View) -> np.ndarray:
+    ...     return view.layer_energy(0)
+    >>> REGISTRY.pop("first_layer").unit
+    'MeV'
+
     Args:
         name, per, label, symbol, unit, group, axis, log, where, most_layers: see `Observable`. The label defaults to
             the name, the symbol to the label, and an axis may be given as (bins, low, high).

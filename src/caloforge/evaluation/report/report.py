@@ -29,7 +29,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class Report(Records):
-    """Every number of an evaluation with the data of its figures (see `Records`)."""
+    """Every number of an evaluation with the data of its figures (see `Records`).
+
+    >>> from caloforge import evaluate, sample
+    >>> report = evaluate(sample("test", stop=200), sample("train", stop=200), quick=True)
+    >>> report["separation_power", "n_hits"].pull < 5
+    True
+    """
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Report:
