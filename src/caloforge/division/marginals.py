@@ -173,12 +173,17 @@ class ConditionalMarginals(nn.Module):
             0 where it does, the higher the surer.
         """
         knot, weight, p_zero, log_whole = self._tables_at(wholes, kind, p_zero)
-        place = (0.5 * (1 + torch.erf(z * math.sqrt(0.5))) - p_zero) / (1 - p_zero).clamp_min(TINY)
+        u = 0.5 * (1 + torch.erf(z * math.sqrt(0.5)))
+        place = (u - p_zero) / (1 - p_zero).clamp_min(TINY)
         F = place.clamp(1e-5, 1 - 1e-5)
         step = ((torch.log(F / (1 - F)) + Y_MAX) * ((QUANTILES - 1) / (2 * Y_MAX))).clamp(0, QUANTILES - 1.001)
         lower = step.floor()
         rest = step - lower
         exponent = self._exponents(knot * QUANTILES + lower.long(), rest, weight)
+        if kind is not None:
+            # By the odds of u to those of p₀: a part that is never empty is surer than any, however little it gets.
+            odds = [torch.log(p / (1 - p)) for p in (u.clamp(TINY, 1 - TINY), p_zero.clamp(TINY, 1 - TINY))]
+            place = odds[0] - odds[1]
         return self.least * torch.exp(exponent * log_whole), place
 
     def _exponents(self, entry: Tensor, rest: Tensor, weight: Tensor) -> Tensor:
