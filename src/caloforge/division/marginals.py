@@ -169,8 +169,8 @@ class ConditionalMarginals(nn.Module):
             z: (N, P). wholes, kind and p_zero as for `intervals`.
 
         Returns:
-            (N, P) the energy of each part in MeV if it gets something, and (N, P) its place among those that do: above
-            0 where it does, the higher the surer.
+            (N, P) the energy of each part in MeV if it gets something, and (N, P) how sure it is of that: above 0 where
+            it does, the higher the surer. With `kind` that is log odds(u)/odds(p₀), which ranks unlike parts.
         """
         knot, weight, p_zero, log_whole = self._tables_at(wholes, kind, p_zero)
         u = 0.5 * (1 + torch.erf(z * math.sqrt(0.5)))
@@ -181,7 +181,7 @@ class ConditionalMarginals(nn.Module):
         rest = step - lower
         exponent = self._exponents(knot * QUANTILES + lower.long(), rest, weight)
         if kind is not None:
-            # By the odds of u to those of p₀: a part that is never empty is surer than any, however little it gets.
+            # A part that is never empty is surer than any other, however little it gets.
             odds = [torch.log(p / (1 - p)) for p in (u.clamp(TINY, 1 - TINY), p_zero.clamp(TINY, 1 - TINY))]
             place = odds[0] - odds[1]
         return self.least * torch.exp(exponent * log_whole), place
