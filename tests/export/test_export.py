@@ -28,6 +28,7 @@ from caloforge.models import MODELS
 from caloforge.models.caloflow import CaloFlow
 from caloforge.models.caloman import CaloMan
 from caloforge.models.cascade import Cascade
+from caloforge.models.dataset import ShowerDataset
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator
 from caloforge.transforms import Compose, build_transforms
@@ -297,8 +298,7 @@ def test_a_cascade_exports(
     model = Cascade(small_geometry.n_voxels, 1, geometry=small_geometry, hits=hits, **levels).eval()
     x, c = torch.from_numpy(small_showers.voxels), torch.from_numpy(small_showers.energies).float()[:, None]
     for stage in model.stages():
-        if stage.fit is not None:
-            stage.fit(x, c)
+        stage.fit(ShowerDataset.of(x, c))
     with torch.no_grad():
         for parameter in model.models.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
