@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from caloforge.cli import main
+from caloforge.cli.compare import Published
 from caloforge.cli.console import progress_bar
 from caloforge.cli.evaluate import Lines, Sections, duration, expected_times, parse_energies, parse_names
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.classifiers import TESTS
 from caloforge.evaluation.metrics.base import REGISTRY
 from caloforge.evaluation.report.page import key_table
+from caloforge.evaluation.report.published import DATA_SETS
 from caloforge.evaluation.report.report import Report
 from caloforge.showers import Showers
 
@@ -213,6 +215,16 @@ def test_an_impossible_folder_is_refused_before_anything_is_read(
         (line,) = capsys.readouterr().err.splitlines()
         assert str(taken) in line
     assert taken.read_text(encoding="utf-8") == "mine"
+
+
+def test_published_numbers_are_of_known_data_sets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {each.value for each in Published} == {*DATA_SETS, "none"}
+    assert run(monkeypatch, "compare", "absent", "--published", "ds9") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "'ds9'" in line
+    assert "ds1-pions" in line
 
 
 def test_comparing_showers_says_what_is_wanted(

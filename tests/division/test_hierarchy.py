@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from caloforge.division.hierarchy import Hierarchy
+from caloforge.division.hierarchy import CountedSplit, Hierarchy
 from caloforge.division.marginals import drawn
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.showers import Showers
@@ -101,6 +101,81 @@ def test_turning_a_shower_turns_its_sectors(fitted: tuple[Hierarchy, list[torch.
     turned[:, 3:11] = voxels[:, 3:11].view(-1, 4, 2).roll(1, dims=1).flatten(1)
     before, after = split.intervals(voxels, rings), split.intervals(turned, rings)
     torch.testing.assert_close(after, before.view(2, -1, 4, 2).roll(1, dims=2).flatten(2))
+
+
+@pytest.fixture
+def counted(small_geometry: Geometry, small_showers: Showers) -> tuple[Hierarchy, list[torch.Tensor]]:
+    """As `fitted`, hits being settled first, and half of all voxels below 20 MeV emptied."""
+    hierarchy = Hierarchy(small_geometry, LEAST, 4, hits=True)
+    x, c = _tensors(small_showers)
+    x = torch.where((x < 20) & (torch.arange(x.numel()).view_as(x) % 2 == 0), 0, x)
+    energies = hierarchy.energies(x, c)
+    for k, split in enumerate(hierarchy):
+        split.fit(energies[k + 1], energies[k])
+        if isinstance(split, CountedSplit):
+            split.fit_hits(energies[k + 1], energies[k])
+    return hierarchy, energies
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"), [("ds1-photons", [5, 35]), ("ds2", [45, 405]), ("calogan", [3, 27]), ("ds1-pions", [7, 51])]
+)
+def test_wholes_whose_hits_are_counted(name: str, numbers: list[int]) -> None:
+    """All layers, and the rings with several voxels: 16 + 19 for photons, 10 + 10 + 15 + 16 for pions, by the edges."""
+    hierarchy = Hierarchy(load_geometry(name), LEAST, 4, hits=True)
+    assert [split.n_counted for split in hierarchy] == [0, 0, *numbers]
+
+
+def test_so_many_parts_are_hit_as_were_asked_for(counted: tuple[Hierarchy, list[torch.Tensor]]) -> None:
+    hierarchy, energies = counted
+    torch.manual_seed(1)
+    for k, split in enumerate(hierarchy):
+        if isinstance(split, CountedSplit):
+            n = split.numbers(energies[k + 1])
+            parts = split.energies(1.5 * torch.randn(len(n), split.size), energies[k], n)
+            assert torch.equal(split.numbers(parts), n)
+            sums = torch.zeros_like(energies[k]).index_add_(1, split.whole_of_part.index, parts)
+            torch.testing.assert_close(sums, energies[k], atol=1e-4, rtol=1e-5)
+            assert ((parts == 0) | (parts > LEAST * (1 - 1e-5))).all()
+
+
+def test_there_and_back_again_with_hits(counted: tuple[Hierarchy, list[torch.Tensor]]) -> None:
+    hierarchy, energies = counted
+    torch.manual_seed(2)
+    for k, split in enumerate(hierarchy):
+        n = split.numbers(energies[k + 1]) if isinstance(split, CountedSplit) else None
+        z = drawn(split.intervals(energies[k + 1], energies[k]))
+        assert z.mean(dim=0).abs().max() < 5 / math.sqrt(600)
+        parts = split.energies(z, energies[k], n)
+        off = (parts - energies[k + 1]).abs() / (energies[k + 1] + LEAST)
+        assert off.quantile(0.99) < 0.01
+        assert torch.equal(parts > 0, energies[k + 1] > 0)
+
+
+def test_turning_numbers_turns_the_shower(counted: tuple[Hierarchy, list[torch.Tensor]]) -> None:
+    """Both ways: parts that are alike have the same tables, whatever their number of hits."""
+    hierarchy, energies = counted
+    split = [*hierarchy][3]
+    assert isinstance(split, CountedSplit)
+    n = split.numbers(energies[4])
+    z = torch.randn(len(n), split.size, generator=torch.Generator().manual_seed(1))
+    for change in (lambda x: x.roll(1, dims=1), lambda x: x.flip(1)):
+        before = split.energies(z, energies[3], n)
+        after = split.energies(change(z.view(-1, 4, 2)).flatten(1), energies[3], n)
+        torch.testing.assert_close(after[:, 3:11], change(before[:, 3:11].view(-1, 4, 2)).flatten(1))
+
+
+def test_no_energy_is_lost_below_the_threshold(counted: tuple[Hierarchy, list[torch.Tensor]]) -> None:
+    """Layers that are too weak for all their rings, and showers for all their layers, give to fewer of them."""
+    hierarchy, _ = counted
+    torch.manual_seed(3)
+    for split in [*hierarchy][1:]:
+        wholes = torch.linspace(LEAST, 3, 40)[:, None].repeat(1, split.n_wholes)
+        n = None
+        if isinstance(split, CountedSplit):
+            n = split.hits.numbers(torch.full((40, split.n_counted), 3.0), split.counted(wholes))
+        parts = split.energies(3 + 0.1 * torch.randn(40, split.size), wholes, n)
+        assert ((parts == 0) | (parts > LEAST * (1 - 2e-5))).all()
 
 
 def test_numbers_of_real_showers_are_normal_part_by_part(real) -> None:  # type: ignore[no-untyped-def]

@@ -28,6 +28,7 @@ from caloforge.models import MODELS
 from caloforge.models.caloflow import CaloFlow
 from caloforge.models.caloman import CaloMan
 from caloforge.models.cascade import Cascade
+from caloforge.models.dataset import ShowerDataset
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator
 from caloforge.transforms import Compose, build_transforms
@@ -286,19 +287,18 @@ def test_every_model_of_plain_features_exports(kind: str, small_geometry: Geomet
     assert parity.largest <= TOLERANCE
 
 
-@pytest.mark.parametrize("student_strides", [0, 2])
+@pytest.mark.parametrize(("student_strides", "hits"), [(0, False), (2, False), (2, True)])
 def test_a_cascade_exports(
-    student_strides: int, small_geometry: Geometry, small_showers: Showers, tmp_path: Path
+    student_strides: int, hits: bool, small_geometry: Geometry, small_showers: Showers, tmp_path: Path
 ) -> None:
     """Tables measured on showers, and networks that do something."""
     level = {"kind": "flow_matching", "width": 16, "blocks": 1, "steps": 2, "student_strides": student_strides}
     levels = {"layers": level, "rings": level, "voxels": {**level, "network": "sectors"}}
     torch.manual_seed(0)
-    model = Cascade(small_geometry.n_voxels, 1, geometry=small_geometry, **levels).eval()
+    model = Cascade(small_geometry.n_voxels, 1, geometry=small_geometry, hits=hits, **levels).eval()
     x, c = torch.from_numpy(small_showers.voxels), torch.from_numpy(small_showers.energies).float()[:, None]
     for stage in model.stages():
-        if stage.fit is not None:
-            stage.fit(x, c)
+        stage.fit(ShowerDataset.of(x, c))
     with torch.no_grad():
         for parameter in model.models.parameters():
             parameter += 0.05 * torch.randn_like(parameter)

@@ -73,10 +73,11 @@ def test_only_a_student_is_optimised() -> None:
 
 
 @FORMS
-def test_an_optimised_cascade_gives_what_the_cascade_gives(traced: bool) -> None:
+@pytest.mark.parametrize("hits", [False, True])
+def test_an_optimised_cascade_gives_what_the_cascade_gives(traced: bool, hits: bool) -> None:
     small = {"kind": "flow_matching", "width": 16, "blocks": 1, "student_strides": 1}
     wanted = {"layers": small, "rings": small, "voxels": {**small, "network": "sectors"}}
-    model = Cascade(368, 1, geometry=load_geometry("ds1-photons"), **wanted)  # type: ignore[arg-type]
+    model = Cascade(368, 1, geometry=load_geometry("ds1-photons"), hits=hits, **wanted)  # type: ignore[arg-type]
     shaken(model.models)
     noise, c = torch.randn(50, model.latent_dim), torch.full((50, 1), 4096.0)
     fast = optimised(model, traced=traced)

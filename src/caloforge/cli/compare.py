@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 
 import typer
 
 
+class Published(StrEnum):
+    """Data sets of the CaloChallenge, or none of them."""
+
+    DS1_PHOTONS = "ds1-photons"
+    DS1_PIONS = "ds1-pions"
+    DS2 = "ds2"
+    DS3 = "ds3"
+    NONE = "none"
+
+
 def compare(
     reports: list[Path] = typer.Argument(..., help="Folders that `caloforge evaluate` wrote, or their report.json."),
     out: Path | None = typer.Option(None, "--out", "-o", help="Folder for compare.html, compare.json and CSV tables."),
-    published: str | None = typer.Option(
+    published: Published | None = typer.Option(
         None,
         "--published",
-        metavar="GEOMETRY",
-        help="Published challenge numbers to show separately: ds1-photons, ds1-pions, ds2, ds3 or none. By default "
-        "those of the reports' geometry.",
+        help="Published challenge numbers to show separately; by default those of the reports' geometry.",
     ),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace everything in the folder, even if it is not an earlier comparison."
@@ -39,7 +48,8 @@ def compare(
     from caloforge.evaluation.report.terminal import comparison_table, rich_table
 
     entries = load_reports(reports)
-    shown = choose_published({entry.records.about.geometry_name for entry in entries}, published)
+    wanted = None if published is None else published.value
+    shown = choose_published({entry.records.about.geometry_name for entry in entries}, wanted)
     folder = check_target(out, reports, overwrite) if out is not None else None
     for table in comparison_tables(entries)[:1]:
         stdout.print(comparison_table(table, entries))

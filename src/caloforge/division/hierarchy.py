@@ -19,11 +19,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from caloforge.division.hits import HitCounts, affordable
 from caloforge.division.marginals import ConditionalMarginals
 from caloforge.geometry import Geometry
 from caloforge.transforms.readout_threshold import zero_below
@@ -41,6 +43,7 @@ class Split(nn.Module):
         exact: whether the parts sum to their whole.
         order: (P,) the order in which the parts' numbers z stand; by default as they come.
         sectors: equal parts in which the numbers z divide.
+        limited: whether a whole has no more parts than it can give e₀ each.
     """
 
     def __init__(
@@ -54,22 +57,24 @@ class Split(nn.Module):
         exact: bool = True,
         order: Tensor | None = None,
         sectors: int = 1,
+        limited: bool = False,
     ) -> None:
         super().__init__()
-        self.name, self.least, self.exact, self.sectors = name, least, exact, sectors
+        self.name, self.least, self.exact, self.sectors, self.limited = name, least, exact, sectors, limited
         n_parts = torch.bincount(whole_of_part)
         order = torch.arange(len(whole_of_part)) if order is None else order
         drawn = order[n_parts[whole_of_part[order]] > 1] if exact else order
         self.whole_of_part, self.drawn = _Index(whole_of_part), _Index(drawn)
         self.whole_of_drawn = _Index(whole_of_part[drawn])
-        self.size, self.n_wholes = len(drawn), len(n_parts)
+        self.most_parts, self.knots = int(n_parts.max()), knots
+        self.size, self.n_wholes, self.n_counted = len(drawn), len(n_parts), 0
         back = torch.arange(len(whole_of_part))
         back[drawn] = len(whole_of_part) + torch.arange(len(drawn))
         self.back = _Index(back)
         if self.size == 0:
             return
         types = torch.unique(type_of_part[drawn], return_inverse=True)[1]
-        self.marginals = ConditionalMarginals(types, least, knots)
+        self.marginals = self._tables(types, knots)
         self.whole_of_type = _Index(
             torch.zeros(int(types.max()) + 1, dtype=torch.long).scatter(0, types, whole_of_part[drawn])
         )
@@ -77,9 +82,14 @@ class Split(nn.Module):
         members = [torch.nonzero(self.whole_of_drawn.index == w)[:, 0] for w in range(self.n_wholes)]
         self.most = max(len(m) for m in members)
         table = torch.full((self.n_wholes, self.most), self.size)
-        for row, member in zip(table, members, strict=True):
+        position = torch.zeros(self.size, dtype=torch.long)
+        for w, (row, member) in enumerate(zip(table, members, strict=True)):
             row[: len(member)] = member
-        self.members = _Index(table.flatten())
+            position[member] = w * self.most + torch.arange(len(member))
+        self.members, self.position_of_drawn = _Index(table.flatten()), _Index(position)
+
+    def _tables(self, types: Tensor, knots: int) -> ConditionalMarginals:
+        return ConditionalMarginals(types, self.least, knots)
 
     def fit(self, parts: Tensor, wholes: Tensor) -> None:
         """Measure the tables from parts (N, P) and wholes (N, W) in MeV."""
@@ -92,14 +102,23 @@ class Split(nn.Module):
             return parts.new_zeros(2, len(parts), 0)
         return self.marginals.intervals(self.drawn(parts), self.whole_of_type(wholes))
 
-    def energies(self, z: Tensor, wholes: Tensor) -> Tensor:
-        """z (N, size) ~ N(0, 1), wholes (N, W) in MeV → parts (N, P) in MeV."""
+    def energies(self, z: Tensor, wholes: Tensor, n: Tensor | None = None) -> Tensor:
+        """z (N, size) ~ N(0, 1), wholes (N, W) in MeV → parts (N, P) in MeV.
+
+        Args:
+            z, wholes: see above.
+            n: (N, n_counted) hits, of which only a `CountedSplit` knows.
+        """
         passed = self.whole_of_part(wholes)
         if self.size == 0:
             return passed
         e, place = self.marginals.energies(z, self.whole_of_type(wholes))
         present = (self.whole_of_drawn(wholes) > 0).to(e.dtype)
-        if self.exact:
+        if self.limited:
+            before, most = self._before(place), self.whole_of_drawn(affordable(wholes, self.least))
+            something = present * ((before == 0) | ((place > 0) & (before < most))).to(e.dtype)
+            parts = self._conserved(e, something, wholes)
+        elif self.exact:
             surest = self._per_whole(place, -math.inf).amax(dim=2)
             something = present * ((place > 0) | (place >= self.whole_of_drawn(surest))).to(e.dtype)
             parts = self._conserved(e, something, wholes)
@@ -116,10 +135,102 @@ class Split(nn.Module):
         least = torch.where(factor < 0, wholes / number.clamp_min(1), self.least)
         return something * self.whole_of_drawn(least) + excess * self.whole_of_drawn(factor.clamp_min(0))
 
+    def _before(self, place: Tensor) -> Tensor:
+        """(N, size) → (N, size): how many parts of the same whole are surer of getting something."""
+        own = self._per_whole(place, -math.inf)
+        rank = (own[:, :, None, :] > own[:, :, :, None]).sum(dim=3)  # parts of a whole against each other
+        return self.position_of_drawn(rank.flatten(1))
+
     def _per_whole(self, x: Tensor, nothing: float) -> Tensor:
         """(N, size) → (N, W, most parts of a whole)."""
         padded = functional.pad(x, (0, 1), value=nothing)
         return self.members(padded).view(-1, self.n_wholes, self.most)
+
+
+class CountedSplit(Split):
+    """Wholes and their parts, given how many of the parts get something.
+
+    The number of hits n of a whole has tables of its own (`caloforge.division.hits`) and is known before its parts are
+    drawn. Then the n parts that are surest of it get something. Tables of energies, and of the probability of nothing,
+    are for a few ranges of n each; parts that are alike have p₀ = 1 − n/s, s being how many there are.
+    """
+
+    sizes: Tensor
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        if self.size == 0:
+            return
+        sizes = torch.bincount(self.whole_of_drawn.index, minlength=self.n_wholes)
+        counted = torch.nonzero(sizes)[:, 0]
+        self.n_counted = len(counted)
+        self.counted = _Index(counted)
+        self.register_buffer("sizes", sizes[counted].float(), persistent=False)
+        self.hits = HitCounts(sizes[counted], self.least, self.knots)
+        number = torch.zeros(self.n_wholes, dtype=torch.long)
+        number[counted] = torch.arange(len(counted))
+        self.count_of_type = _Index(number[self.whole_of_type.index])
+        self.count_of_drawn = _Index(number[self.whole_of_drawn.index])
+        self.alike = len(self.whole_of_type.index) == len(counted)
+
+    def _tables(self, types: Tensor, knots: int) -> ConditionalMarginals:
+        kinds = int(_kind(torch.tensor(self.most_parts))) + 1
+        return ConditionalMarginals(types, self.least, max(2, knots // 2), kinds)
+
+    def numbers(self, parts: Tensor) -> Tensor:
+        """parts (N, P) in MeV → (N, n_counted) how many parts of each whole get something, as floats."""
+        hit = (parts > 0).to(parts.dtype)
+        return self.counted(hit.new_zeros(len(parts), self.n_wholes).index_add(1, self.whole_of_part.index, hit))
+
+    def scaled(self, n: Tensor) -> Tensor:
+        """n (N, n_counted) → the same from −1 for no part to 1 for all."""
+        return 2 * n / self.sizes - 1
+
+    def fit_hits(self, parts: Tensor, wholes: Tensor) -> None:
+        """Measure the tables of the number of hits from parts (N, P) and wholes (N, W) in MeV."""
+        if self.size:
+            self.hits.fit(self.numbers(parts), self.counted(wholes))
+
+    def hit_intervals(self, parts: Tensor, wholes: Tensor) -> Tensor:
+        """parts (N, P), wholes (N, W) in MeV → (2, N, n_counted) intervals of the numbers of hits."""
+        if self.size == 0:
+            return parts.new_zeros(2, len(parts), 0)
+        return self.hits.intervals(self.numbers(parts), self.counted(wholes))
+
+    def fit(self, parts: Tensor, wholes: Tensor) -> None:
+        if self.size:
+            kind = _kind(self.count_of_type(self.numbers(parts)))
+            self.marginals.fit(self.drawn(parts), self.whole_of_type(wholes), kind)
+
+    def intervals(self, parts: Tensor, wholes: Tensor) -> Tensor:
+        if self.size == 0:
+            return parts.new_zeros(2, len(parts), 0)
+        return self.marginals.intervals(
+            self.drawn(parts), self.whole_of_type(wholes), *self._given(self.numbers(parts))
+        )
+
+    def energies(self, z: Tensor, wholes: Tensor, n: Tensor | None = None) -> Tensor:
+        passed = self.whole_of_part(wholes)
+        if self.size == 0:
+            return passed
+        assert n is not None
+        e, place = self.marginals.energies(z, self.whole_of_type(wholes), *self._given(n))
+        hit = self._before(z if self.alike else place) < self.count_of_drawn(n)
+        something = hit.to(e.dtype) * (self.whole_of_drawn(wholes) > 0).to(e.dtype)
+        return self.back(torch.cat([passed, self._conserved(e, something, wholes)], dim=1))
+
+    def _given(self, n: Tensor) -> tuple[Tensor, Tensor | None]:
+        """n (N, n_counted) → for each type (N, T): the kind of its tables, and p₀ where parts are alike."""
+        p_zero = self.count_of_type(1 - n / self.sizes) if self.alike else None
+        return _kind(self.count_of_type(n)), p_zero
+
+
+def _kind(n: Tensor) -> Tensor:
+    """Ranges of n that share tables: 1, 2, 3, 4 to 5, 6 to 8, 9 to 12 …, each about 1.4 times what went before."""
+    kind = torch.zeros_like(n, dtype=torch.long)
+    for bound in (2, 3, 4, 6, 9, 13, 19, 27, 38, 54, 76):
+        kind = kind + (n >= bound).long()
+    return kind
 
 
 class _Index(nn.Module):
@@ -143,21 +254,24 @@ class Hierarchy(nn.Module):
         geometry: the voxels.
         least: e₀ in MeV, above 0: voxels below it count as empty.
         knots: of the tables, at most.
+        hits: whether it is settled how many rings of each layer are hit before which, and the same for voxels of rings.
     """
 
-    def __init__(self, geometry: Geometry, least: float, knots: int) -> None:
+    def __init__(self, geometry: Geometry, least: float, knots: int, *, hits: bool = False) -> None:
         super().__init__()
         self.least = least
         ring_of_voxel, layer_of_ring = _rings(geometry)
         one = torch.zeros(1, dtype=torch.long)
         polar = all(layer.kind == "polar" for layer in geometry.layers)
         self.sectors = geometry.n_sectors
+        counted = CountedSplit if hits else Split
+        layers = torch.arange(geometry.n_layers)
         self.splits = nn.ModuleList(
             [
                 Split("deposited", one, one, least, knots, exact=False),
-                Split("layers", one.expand(geometry.n_layers), torch.arange(geometry.n_layers), least, knots),
-                Split("rings", layer_of_ring, torch.arange(len(layer_of_ring)), least, knots),
-                Split(
+                Split("layers", one.expand(geometry.n_layers), layers, least, knots, limited=hits),
+                counted("rings", layer_of_ring, torch.arange(len(layer_of_ring)), least, knots),
+                counted(
                     "voxels",
                     ring_of_voxel,
                     ring_of_voxel if polar else torch.arange(geometry.n_voxels),  # alpha bins of a ring are alike

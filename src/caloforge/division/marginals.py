@@ -43,10 +43,13 @@ TINY = 1e-6
 class ConditionalMarginals(nn.Module):
     """Tables of p₀(W) and of the quantiles of g given W, for several types of parts.
 
+    A type may have tables of several kinds, of which each shower says the one that holds (how many parts are hit, say).
+
     Args:
-        types: (P,) the type of each part, 0 … T − 1; parts of one type share their tables and their whole.
+        types: (P,) the type of each part, 0 … T − 1; parts of one type share their tables and their parent.
         least: e₀ in MeV, above 0: no part has less, unless it has nothing.
         knots: values of W at which the tables are made, at most.
+        kinds: K, tables of each type.
     """
 
     types: Tensor
@@ -54,10 +57,10 @@ class ConditionalMarginals(nn.Module):
     p_zero: Tensor
     g: Tensor
 
-    def __init__(self, types: Tensor, least: float, knots: int = 24) -> None:
+    def __init__(self, types: Tensor, least: float, knots: int = 24, kinds: int = 1) -> None:
         super().__init__()
-        n_types = int(types.max()) + 1
-        self.least, self.knots = least, knots
+        n_types = (int(types.max()) + 1) * kinds
+        self.least, self.knots, self.kinds = least, knots, kinds
         self.register_buffer("types", types, persistent=False)
         self.register_buffer("log_whole", torch.arange(knots, dtype=torch.float32).repeat(n_types, 1))
         self.register_buffer("p_zero", torch.zeros(n_types, knots))
@@ -67,28 +70,36 @@ class ConditionalMarginals(nn.Module):
     # ---- from data ---------------------------------------------------------------------------------------------
 
     @torch.no_grad()
-    def fit(self, parts: Tensor, wholes: Tensor) -> None:
+    def fit(self, parts: Tensor, wholes: Tensor, kind: Tensor | None = None) -> None:
         """Measure the tables.
 
         Args:
             parts: (N, P) MeV. wholes: (N, T) MeV, the whole that each type's parts belong to.
+            kind: (N, T) 0 … K − 1, the tables that hold for each shower; needed where K > 1.
         """
         for number in range(len(self.p_zero)):
-            e = parts[:, self.types == number]
-            e, whole = e.flatten(), wholes[:, number : number + 1].expand_as(e).flatten()
-            present = whole > 0
-            self._fit_type(number, e[present], torch.log(whole[present] / self.least))
+            number_type, number_kind = divmod(number, self.kinds)
+            e = parts[:, self.types == number_type]
+            present = wholes[:, number_type] > 0
+            if kind is not None:
+                present = present & (kind[:, number_type] == number_kind)
+            e, whole = e[present], wholes[present, number_type]
+            e, whole = e.flatten(), whole[:, None].expand_as(e).flatten()
+            self._fit_type(number, e, torch.log(whole / self.least))
+            if len(e) == 0 and number_kind > 0:  # never seen: as the kind before
+                for table in (self.log_whole, self.p_zero, self.g):
+                    table[number] = table[number - 1]
 
     def _fit_type(self, number: int, e: Tensor, log_whole: Tensor) -> None:
         if len(e) == 0:
             return
         log_whole, order = torch.sort(log_whole)
         e = e[order]
-        windows = self._windows(log_whole)
-        for k, (start, end) in enumerate(windows):
+        found = windows(log_whole, self.knots)
+        for k, (start, end) in enumerate(found):
             self.log_whole[number, k] = log_whole[start:end].double().mean()
             self._measure(number, k, e[start:end], log_whole[start:end])
-        last = len(windows) - 1
+        last = len(found) - 1
         for k in range(1, self.knots):  # rising strictly; knots that are left over repeat the last one's tables
             least = self.log_whole[number, k - 1] + (1e-3 if k <= last else 1.0)
             if k > last:
@@ -96,18 +107,6 @@ class ConditionalMarginals(nn.Module):
                 self.p_zero[number, k], self.g[number, k] = self.p_zero[number, last], self.g[number, last]
             else:
                 self.log_whole[number, k] = torch.maximum(self.log_whole[number, k], least)
-
-    def _windows(self, log_whole: Tensor) -> list[tuple[int, int]]:
-        """Where, in rising order of W, the showers around each knot begin and end."""
-        n = len(log_whole)
-        levels = torch.unique(log_whole)
-        if len(levels) <= self.knots:  # a few incident energies: each is a knot
-            starts = torch.searchsorted(log_whole, levels).tolist()
-            return list(zip(starts, [*starts[1:], n], strict=True))
-        n_knots = min(self.knots, max(2, n // FEWEST))
-        half = max(1, n // (2 * (n_knots - 1)))
-        centres = [round(k * (n - 1) / (n_knots - 1)) for k in range(n_knots)]
-        return [(max(0, centre - half), min(n, centre + half + 1)) for centre in centres]
 
     def _measure(self, number: int, k: int, e: Tensor, log_whole: Tensor) -> None:
         something = e > 0
@@ -124,13 +123,26 @@ class ConditionalMarginals(nn.Module):
 
     # ---- from energies to intervals, and back ------------------------------------------------------------------
 
-    def intervals(self, parts: Tensor, wholes: Tensor) -> Tensor:
-        """parts (N, P), wholes (N, T) in MeV → (2, N, P): the lower and the upper end of u."""
-        pieces = zip(parts.split(ROWS), wholes.split(ROWS), strict=True)
-        return torch.cat([self._intervals(e, whole) for e, whole in pieces], dim=1)
+    def intervals(
+        self, parts: Tensor, wholes: Tensor, kind: Tensor | None = None, p_zero: Tensor | None = None
+    ) -> Tensor:
+        """The intervals of u.
 
-    def _intervals(self, parts: Tensor, wholes: Tensor) -> Tensor:
-        knot, weight, p_zero, log_whole = self._tables_at(wholes)
+        Args:
+            parts: (N, P) MeV. wholes: (N, T) MeV, the whole that each type's parts belong to.
+            kind: (N, T), the tables that hold for each shower; needed where K > 1.
+            p_zero: (N, T) that is known, in place of that in the tables.
+
+        Returns:
+            (2, N, P) the lower and the upper end of u.
+        """
+        rows = [None if x is None else x.split(ROWS) for x in (parts, wholes, kind, p_zero)]
+        n = len(parts.split(ROWS))
+        pieces = zip(*([None] * n if x is None else x for x in rows), strict=True)
+        return torch.cat([self._intervals(*piece) for piece in pieces], dim=1)
+
+    def _intervals(self, parts: Tensor, wholes: Tensor, kind: Tensor | None, p_zero: Tensor | None) -> Tensor:
+        knot, weight, p_zero, log_whole = self._tables_at(wholes, kind, p_zero)
         wholes = wholes.index_select(1, self.types)
         nothing = torch.stack([torch.zeros_like(p_zero), p_zero])
         anywhere = torch.stack([torch.zeros_like(p_zero), torch.ones_like(p_zero)])
@@ -148,23 +160,30 @@ class ConditionalMarginals(nn.Module):
         u[:, something] = p_zero + (1 - p_zero) * F
         return u
 
-    def energies(self, z: Tensor, wholes: Tensor) -> tuple[Tensor, Tensor]:
+    def energies(
+        self, z: Tensor, wholes: Tensor, kind: Tensor | None = None, p_zero: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """What the parts get, before they are made to sum to anything.
 
         Args:
-            z: (N, P). wholes: (N, T) MeV, the whole that each type's parts belong to.
+            z: (N, P). wholes, kind and p_zero as for `intervals`.
 
         Returns:
-            (N, P) the energy of each part in MeV if it gets something, and (N, P) its place among those that do: above
-            0 where it does, the higher the surer.
+            (N, P) the energy of each part in MeV if it gets something, and (N, P) how sure it is of that: above 0 where
+            it does, the higher the surer. With `kind` that is log odds(u)/odds(p₀), which ranks unlike parts.
         """
-        knot, weight, p_zero, log_whole = self._tables_at(wholes)
-        place = (0.5 * (1 + torch.erf(z * math.sqrt(0.5))) - p_zero) / (1 - p_zero).clamp_min(TINY)
+        knot, weight, p_zero, log_whole = self._tables_at(wholes, kind, p_zero)
+        u = 0.5 * (1 + torch.erf(z * math.sqrt(0.5)))
+        place = (u - p_zero) / (1 - p_zero).clamp_min(TINY)
         F = place.clamp(1e-5, 1 - 1e-5)
         step = ((torch.log(F / (1 - F)) + Y_MAX) * ((QUANTILES - 1) / (2 * Y_MAX))).clamp(0, QUANTILES - 1.001)
         lower = step.floor()
         rest = step - lower
         exponent = self._exponents(knot * QUANTILES + lower.long(), rest, weight)
+        if kind is not None:
+            # A part that is never empty is surer than any other, however little it gets.
+            odds = [torch.log(p / (1 - p)) for p in (u.clamp(TINY, 1 - TINY), p_zero.clamp(TINY, 1 - TINY))]
+            place = odds[0] - odds[1]
         return self.least * torch.exp(exponent * log_whole), place
 
     def _exponents(self, entry: Tensor, rest: Tensor, weight: Tensor) -> Tensor:
@@ -175,20 +194,28 @@ class ConditionalMarginals(nn.Module):
         near, far = _lerp(corners[0], corners[1], rest), _lerp(corners[2], corners[3], rest)
         return _lerp(near, far, weight).view(shape)
 
-    def _tables_at(self, wholes: Tensor) -> list[Tensor]:
+    def _tables_at(self, wholes: Tensor, kind: Tensor | None, p_zero: Tensor | None) -> list[Tensor]:
         """What the tables say of wholes (N, T), for each part (N, P).
 
         Returns:
             The entry of the knot below in the flattened tables, the weight of the next knot, p₀, and log(W/e₀).
         """
         log_whole = torch.log(wholes.clamp_min(self.least) / self.least)
-        lower = (log_whole[:, :, None] >= self.log_whole[:, 1:-1]).sum(dim=2)  # the last knot is never the lower one
-        entry = lower + torch.arange(len(self.log_whole), device=wholes.device) * self.knots
-        knots, p_zero = self.log_whole.flatten(), self.p_zero.flatten()
+        first = torch.arange(0, len(self.log_whole), self.kinds, device=wholes.device)
+        if kind is None:
+            table, inner = first, self.log_whole[:, 1:-1]
+        else:
+            table = first + kind
+            inner = self.log_whole[:, 1:-1].index_select(0, table.flatten()).view(*table.shape, -1)
+        lower = (log_whole[:, :, None] >= inner).sum(dim=2)  # the last knot is never the lower one
+        entry = lower + table * self.knots
+        knots = self.log_whole.flatten()
         low, high = knots[entry], knots[entry + 1]
         weight = ((log_whole - low) / (high - low)).clamp(0, 1)
-        chance = _lerp(p_zero[entry], p_zero[entry + 1], weight)
-        return [part.index_select(1, self.types) for part in (entry, weight, chance, log_whole)]
+        if p_zero is None:
+            chances = self.p_zero.flatten()
+            p_zero = _lerp(chances[entry], chances[entry + 1], weight)
+        return [part.index_select(1, self.types) for part in (entry, weight, p_zero, log_whole)]
 
     def _g(self, k: Tensor, knot: Tensor, weight: Tensor) -> Tensor:
         """The k-th tabulated quantile, interpolated between knots."""
@@ -211,6 +238,19 @@ class ConditionalMarginals(nn.Module):
         k = below.clamp(1, QUANTILES - 1)
         left, right = self._g(k - 1, knot, weight), self._g(k, knot, weight)
         return (k - 1) + ((g - left) / (right - left).clamp_min(1e-9)).clamp(0, 1)
+
+
+def windows(log_whole: Tensor, knots: int) -> list[tuple[int, int]]:
+    """Where, in rising order of W (N,), the showers around each of at most so many knots begin and end."""
+    n = len(log_whole)
+    levels = torch.unique(log_whole)
+    if len(levels) <= knots:  # a few incident energies: each is a knot
+        starts = torch.searchsorted(log_whole, levels).tolist()
+        return list(zip(starts, [*starts[1:], n], strict=True))
+    n_knots = min(knots, max(2, n // FEWEST))
+    half = max(1, n // (2 * (n_knots - 1)))
+    centres = [round(k * (n - 1) / (n_knots - 1)) for k in range(n_knots)]
+    return [(max(0, centre - half), min(n, centre + half + 1)) for centre in centres]
 
 
 def drawn(intervals: Tensor) -> Tensor:

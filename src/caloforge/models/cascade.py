@@ -12,12 +12,13 @@ rings to their layers, voxels to their rings, up to what a readout threshold rem
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from caloforge.division.hierarchy import Hierarchy, Split
+from caloforge.division.hierarchy import CountedSplit, Hierarchy, Split
 from caloforge.division.marginals import drawn
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
@@ -50,6 +51,8 @@ class Cascade(LatentModel):
         voxels: the model of the voxels, given E_inc and the rings' energies.
         least: e₀ in MeV, voxels below it count as empty; 0 takes the geometry's readout threshold.
         knots: energies at which the marginal distributions are tabulated, at most.
+        hits: whether the numbers of rings hit in each layer are drawn with the layers' energies, and the numbers of
+            voxels hit in each ring with the rings' energies (`caloforge.division.hits`).
 
     Example:
         >>> from caloforge.geometry import load_geometry
@@ -70,6 +73,7 @@ class Cascade(LatentModel):
         voxels: dict[str, Any] = {"kind": "flow_matching", "network": "sectors"},  # noqa: B006
         least: float = 0.0,
         knots: int = 24,
+        hits: bool = False,
     ) -> None:
         super().__init__()
         if features != geometry.n_voxels or conditions != 1:
@@ -83,22 +87,25 @@ class Cascade(LatentModel):
                 f"cascade needs least ({least:g} MeV) above 0 and knots ({knots}) of 2 or more; the geometry "
                 f"'{geometry.name}' has the threshold {geometry.threshold:g} MeV"
             )
-        self.hierarchy = Hierarchy(geometry, least, knots)
+        self.hierarchy = Hierarchy(geometry, least, knots, hits=hits)
+        # The numbers z of a level: those of its parts, and of the hits in them where those are counted.
+        splits = [*self.hierarchy]
+        self._sizes = {s.name: s.size + t.n_counted for s, t in pairwise(splits)}
+        self._sizes[splits[-1].name] = splits[-1].size
         self.models = nn.ModuleDict()
         self.scalings = nn.ModuleDict()
-        for split, wanted in zip([*self.hierarchy][1:], (layers, rings, voxels), strict=True):
-            if split.size:
-                where = f"model.{split.name}"
-                self.models[split.name] = inner_model(
-                    wanted, split.size, 1 + split.n_wholes, where, sectors=split.sectors
-                )
+        for split, wanted in zip(splits[1:], (layers, rings, voxels), strict=True):
+            if self._sizes[split.name]:
+                where, size = f"model.{split.name}", self._sizes[split.name]
+                conditions = 1 + split.n_wholes + split.n_counted
+                self.models[split.name] = inner_model(wanted, size, conditions, where, sectors=split.sectors)
                 self.scalings[split.name] = _Scaling(1 + split.n_wholes, least)
         self.latent_dim = sum(self._latent_dims())
 
     def _latent_dims(self) -> list[int]:
         """Of each level: its model's, or one number per part where there is none."""
         dims = {name: model.latent_dim for name, model in self.level_models()}
-        return [dims.get(split.name, split.size) for split in self.hierarchy]
+        return [dims.get(split.name, self._sizes[split.name]) for split in self.hierarchy]
 
     def level_models(self) -> Iterator[tuple[str, LatentModel]]:
         """Name and model of each level that has one."""
@@ -130,6 +137,9 @@ class Cascade(LatentModel):
         for k, split in enumerate(self.hierarchy):
             if k == number or (k < number and split.name not in self.models):
                 split.fit(energies[k + 1], energies[k])
+                following = [*self.hierarchy, None][k + 1]
+                if isinstance(following, CountedSplit):
+                    following.fit_hits(energies[k + 2], energies[k + 1])
             if k == number:
                 self.scalings[split.name].fit(energies[0], energies[k])  # type: ignore[operator]
 
@@ -148,12 +158,26 @@ class Cascade(LatentModel):
 
     def decode_with(self, z: Tensor, c: Tensor, decoders: Mapping[str, Callable[[Tensor, Tensor], Tensor]]) -> Tensor:
         """`decode` with other functions, by level, in place of the models' `decode`."""
-        energies = c
-        for split, numbers in zip(self.hierarchy, z.split(self._latent_dims(), dim=1), strict=True):
+        energies, n = c, None
+        splits = [*self.hierarchy]
+        levels = zip(splits, [*splits[1:], None], z.split(self._latent_dims(), dim=1), strict=True)
+        for split, following, numbers in levels:
             if split.name in decoders:
-                numbers = decoders[split.name](numbers, self.scalings[split.name](c, energies))
-            energies = split.energies(numbers, energies)
+                numbers = decoders[split.name](numbers, self._conditions(split, c, energies, n))
+            if isinstance(following, CountedSplit) and following.size:
+                numbers, of_hits = numbers.split([split.size, following.n_counted], dim=1)
+                energies = split.energies(numbers, energies, n)
+                n = following.hits.numbers(of_hits, following.counted(energies))
+            else:
+                energies = split.energies(numbers, energies, n)
         return energies
+
+    def _conditions(self, split: Split, c: Tensor, wholes: Tensor, n: Tensor | None) -> Tensor:
+        """What the model of a level is given: c (B, 1) and wholes (B, W) in MeV, hits n (B, n_counted) if counted."""
+        conditions: Tensor = self.scalings[split.name](c, wholes)
+        if n is not None and isinstance(split, CountedSplit):
+            conditions = torch.cat([conditions, split.scaled(n)], dim=1)
+        return conditions
 
 
 class _LevelStage(Stage):
@@ -185,10 +209,15 @@ class _LevelStage(Stage):
         return data.map(self._intervals).map(_draw, "each batch")
 
     def _intervals(self, x: Tensor, c: Tensor) -> Pair:
-        """(B, 2, parts) intervals of u, and the scaled energies above."""
+        """(B, 2, numbers) intervals of u, and what the level's model is given."""
         energies = self.cascade.hierarchy.energies(x, c)
-        conditions = self.cascade.scalings[self.split.name](energies[0], energies[self.number])
-        return self.split.intervals(energies[self.number + 1], energies[self.number]).transpose(0, 1), conditions
+        following = [*self.cascade.hierarchy, None][self.number + 1]
+        wholes, parts = energies[self.number : self.number + 2]
+        intervals = self.split.intervals(parts, wholes)
+        if isinstance(following, CountedSplit):
+            intervals = torch.cat([intervals, following.hit_intervals(energies[self.number + 2], parts)], dim=2)
+        n = self.split.numbers(parts) if isinstance(self.split, CountedSplit) else None
+        return intervals.transpose(0, 1), self.cascade._conditions(self.split, energies[0], wholes, n)
 
     def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
         return self.inner.optimizers(settings)

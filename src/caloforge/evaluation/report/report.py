@@ -50,8 +50,8 @@ class Report(Records):
         if is_format_1(document):
             records = records_from_format_1(document, str(file))
         else:
-            beside = file.with_name("charts.json")
-            charts = read_json(beside)[1] if beside.exists() else {}
+            charts_file = file.with_name("charts.json")
+            charts = read_json(charts_file)[1] if charts_file.exists() else {}
             records = records_from(document, charts, str(file))
         return cls(records.about, records.metrics, records.hists, records.charts, records.sections)
 

@@ -27,7 +27,7 @@ from caloforge.files import write_text
 from caloforge.geometry import Geometry
 
 FORMAT = 2
-"""Of `report.json`. Reports of format 1 do not name theirs (see `legacy`)."""
+"""Of `report.json`. Reports of format 1 do not name it (see `legacy`)."""
 
 CERTAIN = "infinite: the values differ and neither has an error"
 """`pull_word` of a pull that is not a number."""
@@ -87,7 +87,7 @@ def read_json(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]:
 
 
 def records_from(document: Mapping[str, Any], charts: Mapping[str, Any], origin: str) -> Records:
-    """The records of a `report.json` of format 2 and of the `charts.json` beside it (empty where there is none).
+    """The records of a `report.json` of format 2 and of the `charts.json` next to it (empty where there is none).
 
     Raises:
         CaloforgeError: an entry is missing or has another type.
