@@ -51,7 +51,7 @@ class RemarkColumn(ProgressColumn):
 
 
 class LogProgress(Progress):
-    """Progress for log files, where a bar would be rubbish: a plain line now and then, and one when a task is done."""
+    """Progress for log files, where a bar is unreadable: a plain line now and then, and one when a task is done."""
 
     def __init__(self) -> None:
         super().__init__(console=stderr, disable=True)

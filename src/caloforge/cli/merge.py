@@ -17,7 +17,7 @@ def merge(
     compression: int = typer.Option(1, "--compression", min=0, max=9, help="gzip level; 0 writes fastest."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace a file of that name."),
 ) -> None:
-    """Put shower files one behind the other, in bounded memory.
+    """Concatenate shower files, in bounded memory.
 
     Shards of one sample come in their order, whatever the order of the arguments; one that is missing, given twice or
     of another sample is an error. Other files are merged as they are given; if their engine, weights or source

@@ -78,7 +78,7 @@ class Split(nn.Module):
         self.whole_of_type = _Index(
             torch.zeros(int(types.max()) + 1, dtype=torch.long).scatter(0, types, whole_of_part[drawn])
         )
-        # The places of each whole's parts, short lists made longer by a place of nothing at the end.
+        # The indices of each parent's children; short lists are padded with an index of nothing.
         members = [torch.nonzero(self.whole_of_drawn.index == w)[:, 0] for w in range(self.n_wholes)]
         self.most = max(len(m) for m in members)
         table = torch.full((self.n_wholes, self.most), self.size)
@@ -316,11 +316,11 @@ def _rings(geometry: Geometry) -> tuple[Tensor, Tensor]:
 
 
 def _by_sector(geometry: Geometry, sectors: int) -> Tensor:
-    """(V,) the voxels' places, sector by sector; layers without alpha bins last."""
+    """(V,) the indices of the voxels, sector by sector; layers without alpha bins last."""
     parts: list[Tensor] = []
     rest: list[Tensor] = []
     for layer, part in zip(geometry.layers, geometry.slices, strict=True):
-        places = torch.arange(part.start, part.stop)
-        (parts if layer.shape[0] % sectors == 0 else rest).append(places)
-    split = [places.view(sectors, -1) for places in parts]
+        indices = torch.arange(part.start, part.stop)
+        (parts if layer.shape[0] % sectors == 0 else rest).append(indices)
+    split = [indices.view(sectors, -1) for indices in parts]
     return torch.cat([*([torch.cat(split, dim=1).flatten()] if split else []), *rest])

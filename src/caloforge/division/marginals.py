@@ -7,7 +7,7 @@ given that there is something are measured at a few W and interpolated linearly 
     u = p₀ + (1 − p₀) F(g | W),    z = Φ⁻¹(u),
 
 so that z ~ N(0, 1) for each part at each W: a model that learns z has nothing left to learn but how parts depend on
-each other. Where e = 0, u is anywhere between 0 and p₀; where there is no whole, anywhere. Hence a part does not have
+each other. Where e = 0, u is anywhere between 0 and p₀; where the parent has no energy, anywhere. Hence a part has not
 a number u but an interval, from which u is drawn anew whenever a batch is.
 
 The quantiles are tabulated at even steps of y = logit(F), so that finding a place among them is an arithmetic

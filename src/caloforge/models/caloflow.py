@@ -172,8 +172,8 @@ class CaloFlow(LatentModel):
 
     def _shape_conditions(self, energies: Tensor, c: Tensor) -> Tensor:
         """(B, 1 + L): log10(E_inc / 10 GeV), and log10((E_l + noise) / 100 GeV) + 2 of the energies before noise."""
-        floor = self.noise if self.noise > 0 else 1e-3
-        return torch.cat([self._log_incident(c), torch.log10((energies + floor) / 1e5) + 2], dim=1)
+        offset = self.noise if self.noise > 0 else 1e-3
+        return torch.cat([self._log_incident(c), torch.log10((energies + offset) / 1e5) + 2], dim=1)
 
     def _energy_features(self, energies: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """(B, L) energies in MeV → logits of the fractions, and the sum of log |dy/du|."""
@@ -348,8 +348,8 @@ class _Student(Stage):
 
 def _orders(groups: Tensor, n: int) -> list[Tensor]:
     """n orders, reversed and random in turn, that leave each group of neighbours (the same number) in its place."""
-    places = torch.arange(len(groups))
-    parts = [places[groups == g] for g in groups.unique()]
+    indices = torch.arange(len(groups))
+    parts = [indices[groups == g] for g in groups.unique()]
     orders = []
     for k in range(n):
         orders.append(torch.cat([p.flip(0) if k % 2 == 0 else p[torch.randperm(len(p))] for p in parts]))

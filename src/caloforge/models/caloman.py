@@ -81,7 +81,7 @@ class CaloMan(LatentModel):
         latent_dim: d; `auto` takes the rounded intrinsic dimension d̂_10 of the training set.
         hidden: widths of the hidden layers of encoder and decoder.
         standardised_encoder: let the encoder see each feature with mean 0 and standard deviation 1. Not as published:
-            the preprocessed voxels are so small (10⁻³ and less) that most codes never come to life without it.
+            the preprocessed voxels are so small (10⁻³ and less) that without it most latent dimensions collapse.
         conditional_autoencoder: give the conditions to encoder and decoder; not as published, but what the authors
             suggest for layers that carry little energy.
         flow_layers: number of spline couplings.

@@ -242,7 +242,7 @@ class _Scaling(nn.Module):
         least: e₀ in MeV.
     """
 
-    places: Tensor
+    positions: Tensor
     start: Tensor
     step: Tensor
     mean: Tensor
@@ -251,7 +251,7 @@ class _Scaling(nn.Module):
     def __init__(self, energies: int, least: float) -> None:
         super().__init__()
         self.least = least
-        self.register_buffer("places", torch.arange(SCALING_KNOTS, dtype=torch.float32), persistent=False)
+        self.register_buffer("positions", torch.arange(SCALING_KNOTS, dtype=torch.float32), persistent=False)
         self.register_buffer("start", torch.zeros(()))
         self.register_buffer("step", torch.ones(()))
         self.register_buffer("mean", torch.zeros(SCALING_KNOTS, energies))
@@ -289,4 +289,4 @@ class _Scaling(nn.Module):
     def _weights(self, log_incident: Tensor) -> Tensor:
         """(N, knots) weights of linear interpolation, those of the nearest end outside the range."""
         place = ((log_incident - self.start) / self.step).clamp(0, SCALING_KNOTS - 1)
-        return (1 - (place - self.places).abs()).clamp_min(0)
+        return (1 - (place - self.positions).abs()).clamp_min(0)

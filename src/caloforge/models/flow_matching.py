@@ -202,11 +202,11 @@ class FlowMatching(LatentModel):
         return z * self.scale + self.shift
 
     def log_prob(self, x: Tensor, c: Tensor, steps: int = 16, probes: int = 0, seed: int = 0) -> Tensor:
-        """(B,) log density of x (B, F) by the change of variables along the teacher's way.
+        """(B,) log density of x (B, F) by the change of variables along the teacher's trajectory.
 
         Args:
             x: features. c: conditions.
-            steps: of Runge and Kutta's solver.
+            steps: of the RK4 solver.
             probes: random vectors for Hutchinson's estimate of the divergence; 0 computes it exactly, at F times the
                 cost of one.
             seed: of the vectors.

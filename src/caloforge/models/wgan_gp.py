@@ -1,4 +1,4 @@
-"""WGAN-GP: the rival of the diffusion model in its own paper (arXiv:2206.11898; Gulrajani et al., arXiv:1704.00028).
+"""WGAN-GP: the GAN baseline of the CaloScore paper (arXiv:2206.11898; Gulrajani et al., arXiv:1704.00028).
 
 A generator G maps noise to showers, a critic D scores them; both see the conditions, and both are a half of CaloScore's
 U-Net (`caloforge.networks.unet`): D contracts a shower to one number, G expands noise to a shower. With x̃ = G(z, c),

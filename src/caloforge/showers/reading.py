@@ -276,7 +276,7 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
                     return Geometry.from_dict(json.loads(str(own)), origin="its JSON")
                 return load_geometry(str(own))
             except json.JSONDecodeError as error:
-                raise reject(self.path, f"attribute 'geometry' is no valid JSON: {error}") from None
+                raise reject(self.path, f"attribute 'geometry' is not valid JSON: {error}") from None
             except CaloforgeError as error:
                 if given is None:
                     raise reject(self.path, f"attribute 'geometry': {error}") from None

@@ -116,7 +116,7 @@ class FoundData:
         if _filled(self._em / "livermore" / "phot_epics2014") and _filled(self._em / "livermore" / "rayl"):
             return "livermore"
         raise CaloforgeError(
-            f"{self._em} has neither epics2017/phot and rayl nor livermore/phot_epics2014 and rayl: it is no "
+            f"{self._em} has neither epics2017/phot and rayl nor livermore/phot_epics2014 and rayl: it is not a "
             "G4EMLOW that Geant4 11.4 can use"
         )
 
@@ -156,18 +156,18 @@ def find_data(folder: Path | None = None, environment: Mapping[str, str] | None 
     environment = os.environ if environment is None else environment
     if folder is not None:
         if not folder.is_dir():
-            raise CaloforgeError(f"--geant4-data: {folder} is no folder")
+            raise CaloforgeError(f"--geant4-data: {folder} is not a directory")
         return FoundData(_search(folder), str(folder))
     home = USUAL_FOLDER.expanduser()
-    places = [Path(environment["GEANT4_DATA_DIR"])] if environment.get("GEANT4_DATA_DIR") else []
+    roots = [Path(environment["GEANT4_DATA_DIR"])] if environment.get("GEANT4_DATA_DIR") else []
     folders: dict[str, str] = {}
-    for place in [home, *reversed(places)]:
+    for place in [home, *reversed(roots)]:
         folders |= _search(place)
     for data_set in DATA_SETS:
         value = environment.get(data_set.variable)
         if value and _filled(Path(value)):
             folders[data_set.variable] = str(Path(value).resolve())
-    return FoundData(folders, ", ".join(["Geant4's environment variables", *map(str, places), str(USUAL_FOLDER)]))
+    return FoundData(folders, ", ".join(["Geant4's environment variables", *map(str, roots), str(USUAL_FOLDER)]))
 
 
 def _search(folder: Path) -> dict[str, str]:

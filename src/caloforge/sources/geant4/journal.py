@@ -50,7 +50,7 @@ class Journal(AbstractContextManager["Journal"]):
         n: number of events of the whole run.
 
     Raises:
-        CaloforgeError: the file was begun with another configuration, is no journal, is being written by another
+        CaloforgeError: the file was begun with another configuration, is not a journal, is being written by another
             process, or cannot be written.
     """
 
@@ -81,7 +81,7 @@ class Journal(AbstractContextManager["Journal"]):
         try:
             begun = json.loads(line)
         except ValueError:
-            raise CaloforgeError(f"{self.path} is no journal of a simulation: rename or remove it") from None
+            raise CaloforgeError(f"{self.path} is not a journal of a simulation: rename or remove it") from None
         check_same(begun, json.loads(json.dumps(config)), str(self.path))
         end = self._file.tell()
         while True:

@@ -62,7 +62,7 @@ def _record_neutral(step: Any, deposits: Deposits) -> Recorder:
 
 
 class _Scorer(g4.G4VPrimitiveScorer):
-    """Hands each step to a recorder, which is made when the first step comes and takes this method's place."""
+    """Passes each step to a scorer, which is created at the first step and then replaces this method."""
 
     def __init__(self, name: str, make: Callable[[Any, Deposits], Recorder], deposits: Deposits) -> None:
         super().__init__(name)

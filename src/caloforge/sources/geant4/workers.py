@@ -145,7 +145,7 @@ def _death(process: BaseProcess, logs: Path) -> CaloforgeError:
 
 
 def _serve(connection: Connection, setup: Setup, log: str) -> None:
-    """A worker's life."""
+    """The main loop of a worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _redirect(log)
     os.environ.update(setup.environment)

@@ -88,7 +88,7 @@ def read_json(session: requests.Session, url: str, remedy: str) -> tuple[Any, st
         remedy: what the user can do where there is no answer; ends the error's line.
 
     Raises:
-        CaloforgeError: no network, the server refuses, or the answer is no JSON.
+        CaloforgeError: no network, the server refuses, or the answer is not JSON.
     """
     failures = 0
     while True:
@@ -106,7 +106,7 @@ def _body(response: requests.Response) -> Any:
     try:
         return response.json()
     except requests.JSONDecodeError:
-        raise CaloforgeError(f"{response.url} answers with something that is no JSON; is the address right?") from None
+        raise CaloforgeError(f"{response.url} answers with something that is not JSON; is the address right?") from None
     except requests.RequestException as error:
         raise _Passing(_in_words(error, response.url)) from None
 
