@@ -28,12 +28,12 @@ test: $(VENV)/.ready ## the default test suite (under five minutes on two cores)
 test-slow: $(VENV)/.ready ## every test, the long ones too
 	$(BIN)/python -m pytest -n 2 -m "slow or not slow" --timeout 3600
 
-$(VENV)/peers/nflows:
-	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/peers nflows || echo "nflows cannot be installed here"
+$(VENV)/reference/nflows:
+	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/reference nflows || echo "nflows cannot be installed here"
 
 benchmark: $(VENV)/.ready ## the speed table of docs/results.md, into build/
-	$(MAKE) $(VENV)/peers/nflows
-	$(BIN)/python benchmarks/speed.py --peers $(VENV)/peers -o build/benchmark.json
+	$(MAKE) $(VENV)/reference/nflows
+	$(BIN)/python benchmarks/speed.py --nflows $(VENV)/reference -o build/benchmark.json
 
 lint: $(VENV)/.ready ## ruff and mypy, as CI runs them
 	$(BIN)/ruff check src tests benchmarks

@@ -1,9 +1,9 @@
-"""The speed table of the documentation: CaloMan as published, its floor, onnxruntime and nflows, in one run.
+"""The speed table of the documentation: CaloMan as published, a lower bound, onnxruntime and nflows, in one run.
 
 The network is that of the recipe `caloman-ds1-photons` with the given flow width and fresh weights, which take as long
 as trained ones; the preprocessing is fitted to the embedded showers. Prints the table as Markdown.
 
-    python benchmarks/speed.py --peers FOLDER      # where nflows is: pip install --no-deps --target FOLDER nflows
+    python benchmarks/speed.py --nflows FOLDER     # where nflows is: pip install --no-deps --target FOLDER nflows
 """
 
 from __future__ import annotations
@@ -44,9 +44,16 @@ def save_fresh(folder: Path, width: int) -> None:
 def markdown(found: dict) -> str:
     """The table, one row per batch and number of threads."""
     names = list(found["generator"][0]["ms"])
-    ours = [name for name in names if name not in ("model", "floor", "nflows")]
+    ours = [name for name in names if name not in ("model", "lower_bound", "nflows")]
     ratios = [f"nflows / {name}" for name in ours] if "nflows" in names else []
-    titles = ["threads", "batch", *names, "torch / floor", "postprocessing", *ratios]
+    titles = [
+        "threads",
+        "batch",
+        *(name.replace("_", " ") for name in names),
+        "torch / lower bound",
+        "postprocessing",
+        *ratios,
+    ]
     lines = ["| " + " | ".join(titles) + " |"]
     lines.append("|" + " --- |" * len(titles))
     for row in found["generator"]:
@@ -56,7 +63,7 @@ def markdown(found: dict) -> str:
             return f"{ms[over] / ms[under]:.2f}" if over in ms and under in ms else "-"
 
         cells = [str(row["threads"]), str(row["batch"]), *(f"{ms[name]:.4g}" for name in names)]
-        cells += [ratio("torch", "floor"), f"{100 * row['postprocessing']:.0f} %"]
+        cells += [ratio("torch", "lower_bound"), f"{100 * row['postprocessing']:.0f} %"]
         cells += [ratio("nflows", name) for name in ours] if ratios else []
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -65,11 +72,11 @@ def markdown(found: dict) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--width", type=int, default=256, help="of the flow's networks")
-    parser.add_argument("--peers", type=Path, help="folder that nflows is in; left out without")
+    parser.add_argument("--nflows", type=Path, help="folder that nflows is in; left out without")
     parser.add_argument("--threads", default="1,all")
     parser.add_argument("--out", "-o", type=Path, default=Path("build/benchmark.json"))
     given = parser.parse_args()
-    engines, peer = [], []
+    engines, reference = [], []
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -77,16 +84,16 @@ def main() -> None:
         engines = ["--engines", "onnx,onnx-int8"]
     except ImportError:
         print("onnxruntime is not installed, left out: pip install 'caloforge[onnx]'")
-    if given.peers is not None and (given.peers / "nflows").is_dir():
-        peer = ["--peer", "nflows", "--peer-path", str(given.peers)]
+    if given.nflows is not None and (given.nflows / "nflows").is_dir():
+        reference = ["--reference", "nflows", "--reference-path", str(given.nflows)]
     else:
-        print("nflows is not at hand, left out: pip install --no-deps --target FOLDER nflows, and --peers FOLDER")
+        print("nflows was not found, left out: pip install --no-deps --target FOLDER nflows, and --nflows FOLDER")
     with tempfile.TemporaryDirectory() as folder:
         save_fresh(Path(folder) / "run", given.width)
         command = [sys.executable, "-W", "ignore", "-m", "caloforge", "benchmark", f"{folder}/run"]
         command += ["--threads", given.threads, "--overwrite", "-o", str(given.out)]
         command += ["--plot", str(given.out.with_suffix(".png"))]
-        subprocess.run([*command, *engines, *peer], check=True)
+        subprocess.run([*command, *engines, *reference], check=True)
     print(markdown(json.loads(given.out.read_text(encoding="utf-8"))))
 
 

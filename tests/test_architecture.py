@@ -29,6 +29,7 @@ ORDER = [
     "division",
     "diffusion",
     "manifold",
+    "analysis",
     "models",
     "inference",
     "simulator",

@@ -1,4 +1,4 @@
-"""Times of a generator whose cost is known, and their bookkeeping beside Geant4's."""
+"""Times of a generator whose cost is known, and their bookkeeping next to Geant4's."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def test_scan_times_all_in_turn(small_geometry: Geometry) -> None:
     rows = list(scan(subject, np.array([100.0]), [1, 4], [1], others, repeats=3, seconds=0))
     assert [(row.batch, row.threads, row.clock) for row in rows] == [(1, 1, "cpu"), (4, 1, "cpu")]
     for row in rows:
-        assert set(row.ms) == {"torch", "model", "other", "floor"}
+        assert set(row.ms) == {"torch", "model", "other", "lower_bound"}
         assert row.ms["other"].median * row.batch >= 4
         assert row.ratio("other", "torch") == pytest.approx(row.ms["other"].median / row.ms["torch"].median)
         assert row.ratio("nflows", "torch") is None
@@ -321,14 +321,14 @@ def test_calls_too_short_for_the_clock_are_said_to_be(monkeypatch: pytest.Monkey
         timed([lambda: None], 1, 3, 0.0)
 
 
-def test_peer_that_is_not_there(small_geometry: Geometry, tmp_path: Path) -> None:
+def test_a_reference_implementation_that_is_not_there(small_geometry: Geometry, tmp_path: Path) -> None:
     with pytest.raises(CaloforgeError, match="nflows has no counterpart of Costly"):
         nflows_caloman(simulator(small_geometry))
     model = CaloMan(13, 1, latent_dim=3, hidden=[4])
     subject = Simulator(small_geometry, build_transforms([], small_geometry), model)
-    with pytest.raises(CaloforgeError, match=r"--peer-path .* is no folder"):
+    with pytest.raises(CaloforgeError, match=r"--reference-path .*none"):
         nflows_caloman(subject, tmp_path / "none")
     (tmp_path / "nflows").mkdir()
     (tmp_path / "nflows" / "__init__.py").write_text("")  # a package of that name without its parts
-    with pytest.raises(CaloforgeError, match=r"the peer cannot be imported .*pip install"):
+    with pytest.raises(CaloforgeError, match=r"nflows cannot be imported .*pip install"):
         nflows_caloman(subject, tmp_path)

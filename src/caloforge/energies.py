@@ -1,6 +1,6 @@
-"""Laws of incident energy: which energies a sample of showers shall have.
+"""Incident-energy spectra: which energies a sample of showers has.
 
-A law is written in one word, as in `uniform:1GeV:100GeV`; energies without a unit are MeV.
+A spectrum is written in one word, as in `uniform:1GeV:100GeV`; energies without a unit are MeV.
 
     like:FILE               the energies of a shower file, each as often as there
     list:512,1024           these energies in turn
@@ -8,8 +8,8 @@ A law is written in one word, as in `uniform:1GeV:100GeV`; energies without a un
     uniform:1GeV:100GeV     flat between the two
     loguniform:1GeV:1TeV    flat in the logarithm between the two
 
-In lists, `256,...,16384` doubles from the first to the last, and `10,30,...,810` goes on with the ratio of the
-first two.
+In lists, `256,...,16384` doubles from the first to the last, and `10,30,...,810` continues with the ratio of the first
+two.
 """
 
 from __future__ import annotations
@@ -26,16 +26,19 @@ from caloforge.units import parse_energy
 ROUNDING = 1e-3
 """Energies this far beyond the ends of a range, relative to them, count as inside."""
 
-LAWS = "like:FILE, list:512,1024, discrete:256,...,16384, uniform:1GeV:100GeV or loguniform:1GeV:1TeV"
+SPECTRA = "like:FILE, list:512,1024, discrete:256,...,16384, uniform:1GeV:100GeV or loguniform:1GeV:1TeV"
 
 
 @dataclass(frozen=True)
-class EnergyLaw:
-    """A law of incident energy.
+class EnergySpectrum:
+    """An incident-energy spectrum.
+
+    >>> parse_spectrum("list:256,...,2048").draw(None, np.random.default_rng(0))
+    array([ 256.,  512., 1024., 2048.])
 
     Args:
-        text: the law as written, for provenance.
-        natural_count: number of showers it stands for by itself (`like:`, `list:`), None if it needs to be told.
+        text: the spectrum as written, for provenance.
+        natural_count: number of energies that it consists of (`like:`, `list:`); None if any number may be drawn.
     """
 
     text: str
@@ -46,35 +49,35 @@ class EnergyLaw:
         """(n,) incident energies in MeV, float64.
 
         Args:
-            n: how many; None takes `natural_count`.
-            rng: source of randomness (unused by `list:`).
+            n: how many; None is `natural_count`.
+            rng: random generator (unused by `list:`).
 
         Raises:
-            CaloforgeError: n is missing for a law without a count of its own, below 1, or too many for the memory.
+            CaloforgeError: n is missing and there is no natural count, is below 1, or too many for the memory.
         """
         n = self.natural_count if n is None else n
         if n is None:
-            raise CaloforgeError(f"the law '{self.text}' needs the number of showers: add -n N")
+            raise CaloforgeError(f"the energy spectrum '{self.text}' needs the number of showers: add -n N")
         if n < 1:
             raise CaloforgeError(f"the number of showers must be at least 1, not {n}")
         try:
             return self._draw(n, rng)
         except (MemoryError, OverflowError, ValueError):
             raise CaloforgeError(
-                f"the incident energies of {n:,} showers do not fit into memory: make the sample in shards (--shards)"
+                f"the incident energies of {n:,} showers do not fit into memory: split the sample (--shards)"
             ) from None
 
 
 def outside_range(energies: np.ndarray, low: float, high: float) -> np.ndarray:
-    """(N,) whether each incident energy lies outside the range from `low` to `high`, all MeV; rounding aside."""
+    """(N,) whether each incident energy lies outside the range from `low` to `high`, all MeV; up to rounding."""
     return (energies < (1 - ROUNDING) * low) | (energies > (1 + ROUNDING) * high)
 
 
-def parse_law(text: str) -> EnergyLaw:
-    """Read a law of incident energy (see the module's opening).
+def parse_spectrum(text: str) -> EnergySpectrum:
+    """Read an incident-energy spectrum (see the module's opening).
 
     Raises:
-        CaloforgeError: the law is unknown or a value in it is wrong; for `like:`, what `ShowerFile` raises.
+        CaloforgeError: the kind of spectrum is unknown or a value is wrong; for `like:`, what `ShowerFile` raises.
     """
     kind, _, rest = text.partition(":")
     if kind == "like" and rest:
@@ -82,28 +85,28 @@ def parse_law(text: str) -> EnergyLaw:
     if kind in ("list", "discrete") and rest:
         values = np.array(_parse_list(rest, text))
         if kind == "list":
-            return EnergyLaw(text, len(values), lambda n, rng: np.tile(values, -(-n // len(values)))[:n])
-        return EnergyLaw(text, None, lambda n, rng: rng.choice(values, n))
+            return EnergySpectrum(text, len(values), lambda n, rng: np.tile(values, -(-n // len(values)))[:n])
+        return EnergySpectrum(text, None, lambda n, rng: rng.choice(values, n))
     if kind in ("uniform", "loguniform") and rest:
         low, high = _parse_range(rest, text)
         if kind == "uniform":
-            return EnergyLaw(text, None, lambda n, rng: rng.uniform(low, high, n))
-        return EnergyLaw(text, None, lambda n, rng: np.exp(rng.uniform(math.log(low), math.log(high), n)))
-    raise CaloforgeError(f"'{text}' is no law of incident energy; write {LAWS}")
+            return EnergySpectrum(text, None, lambda n, rng: rng.uniform(low, high, n))
+        return EnergySpectrum(text, None, lambda n, rng: np.exp(rng.uniform(math.log(low), math.log(high), n)))
+    raise CaloforgeError(f"'{text}' is not a valid energy spectrum; write {SPECTRA}")
 
 
-def _like(text: str, path: str) -> EnergyLaw:
+def _like(text: str, path: str) -> EnergySpectrum:
     from caloforge.showers import ShowerFile
 
     with ShowerFile(path) as file:
         energies = file.energies()
 
     def draw(n: int, rng: np.random.Generator) -> np.ndarray:
-        # Whole copies first, so that the spectrum is the file's own; only the remainder is left to chance.
+        # Complete copies first, so that the spectrum is the file's own; only the remainder is drawn at random.
         copies, remainder = divmod(n, len(energies))
         return np.concatenate([np.tile(energies, copies), rng.choice(energies, remainder, replace=False)])
 
-    return EnergyLaw(text, len(energies), draw)
+    return EnergySpectrum(text, len(energies), draw)
 
 
 def _parse_range(rest: str, text: str) -> tuple[float, float]:
@@ -127,5 +130,5 @@ def _parse_list(rest: str, text: str) -> list[float]:
     ratio = head[1] / head[0] if len(head) == 2 else 2.0
     steps = math.log(last / head[0]) / math.log(ratio) if ratio > 1 else -1.0
     if steps < 1 or abs(steps - round(steps)) > 1e-6:
-        raise CaloforgeError(f"in '{text}' no whole number of factors {ratio:g} leads from {head[0]:g} to {last:g} MeV")
+        raise CaloforgeError(f"'{text}': {last:g} MeV is not {head[0]:g} MeV times a power of {ratio:g}")
     return [head[0] * ratio**k for k in range(round(steps) + 1)]

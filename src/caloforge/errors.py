@@ -1,13 +1,13 @@
-"""The one exception that means "the user can mend this".
+"""The exception of user-correctable errors.
 
-Everything that a user may get wrong (a file, a recipe, a flag) raises `CaloforgeError` with a message that
-names the thing, its value and the remedy. The command line prints it as one line and exits with status 2;
-any other exception is a defect of the program and keeps its traceback.
+Everything that a user may get wrong (a file, a recipe, an option) raises `CaloforgeError` with a message that names the
+thing, its value and the remedy. The command line prints it as one line and exits with status 2; any other exception is
+a defect of the program and keeps its traceback.
 """
 
 
 class CaloforgeError(ValueError):
-    """A mistake that the user can mend; the message is one line and says how.
+    """A user-correctable error; its message is one line and says what to do.
 
     >>> from caloforge import load_geometry
     >>> try:

@@ -1,4 +1,4 @@
-"""Units: energies are MeV, lengths mm, angles rad everywhere; this module reads what a person types, and counts."""
+"""Units: energies are MeV, lengths mm, angles rad everywhere; this module reads and writes them for people."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def parse_energy(text: str) -> float:
     """Energy in MeV from text such as `512`, `1GeV` or `2.5 TeV`; no unit means MeV.
 
     Raises:
-        CaloforgeError: the text is no number, the unit is unknown, or the energy is not positive.
+        CaloforgeError: the text is not a number, the unit is unknown, or the energy is not positive.
     """
     match = _QUANTITY.fullmatch(text)
     try:
@@ -23,10 +23,10 @@ def parse_energy(text: str) -> float:
     except ValueError:
         value = float("nan")
     if match is None or value != value:
-        raise CaloforgeError(f"'{text}' is no energy; write a number and a unit, as in 512, 1GeV or 2.5TeV")
+        raise CaloforgeError(f"'{text}' is not a valid energy; write a number and a unit, as in 512, 1GeV or 2.5TeV")
     unit = match.group(2).lower()
     if unit and unit not in MEV:
-        raise CaloforgeError(f"'{match.group(2)}' in '{text}' is no energy unit; use eV, keV, MeV, GeV or TeV")
+        raise CaloforgeError(f"'{match.group(2)}' in '{text}' is not a unit of energy; use eV, keV, MeV, GeV or TeV")
     if not 0 < value < float("inf"):
         raise CaloforgeError(f"the energy '{text}' must be above zero")
     return value * MEV.get(unit, 1.0)

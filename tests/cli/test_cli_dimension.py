@@ -1,4 +1,4 @@
-"""`caloforge dimension`: its files hold what the library computes, its errors say what to mend."""
+"""`caloforge dimension`: its files contain what the library computes, its errors say what to correct."""
 
 import csv
 import json
@@ -77,7 +77,7 @@ def test_command_per_energy(shower_file, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--k", "5,x"], "--k '5,x' is no list"),
+        (["--k", "5,x"], "--k '5,x'"),
         (["--k", "1,5"], "at least 2, not 1"),
         (["--points", "50"], "--points 50 must be larger"),
         (

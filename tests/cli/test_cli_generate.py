@@ -25,7 +25,7 @@ from caloforge.showers import ShowerFile, Showers
 from caloforge.simulator import Simulator
 from caloforge.transforms import build_transforms
 
-LAW = "list:100,200,400"
+SPECTRUM = "list:100,200,400"
 
 
 def save_run(folder: Path, geometry: Geometry, showers: Showers, **provenance: Any) -> Path:
@@ -62,16 +62,16 @@ def fails(*words: object) -> str:
 
 def test_an_existing_file_is_kept_unless_it_may_be_replaced(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "g.h5"
-    done("generate", run, "--energies", LAW, "-n", 30, "-o", out)
+    done("generate", run, "--energies", SPECTRUM, "-n", 30, "-o", out)
     before = out.read_bytes()
-    assert f"{out} exists: give another -o or --overwrite" in fails("generate", run, "--energies", LAW, "-o", out)
+    assert f"{out} exists: give another -o or --overwrite" in fails("generate", run, "--energies", SPECTRUM, "-o", out)
     assert out.read_bytes() == before
-    done("generate", run, "--energies", LAW, "-n", 12, "-o", out, "--overwrite")
+    done("generate", run, "--energies", SPECTRUM, "-n", 12, "-o", out, "--overwrite")
     assert len(Showers.read(out)) == 12
 
 
 def test_says_where_the_time_went(run: Path, tmp_path: Path) -> None:
-    printed = done("generate", run, "--energies", LAW, "-n", 3000, "-o", tmp_path / "g.h5")
+    printed = done("generate", run, "--energies", SPECTRUM, "-n", 3000, "-o", tmp_path / "g.h5")
     line = next(line for line in printed.splitlines() if line.startswith("3,000 showers in "))
     for part in ("model ", "postprocessing ", "writing "):
         assert part in line
@@ -87,15 +87,15 @@ def test_showers_of_a_broken_model_are_refused_and_absurd_ones_remarked(
         last.weight.zero_()
         last.bias.fill_(50.0)  # fifty times the largest deposited energy, in each of 13 voxels
     simulator.save(tmp_path / "absurd")
-    printed = invoke("generate", tmp_path / "absurd", "--energies", LAW, "-o", tmp_path / "a.h5")
+    printed = invoke("generate", tmp_path / "absurd", "--energies", SPECTRUM, "-o", tmp_path / "a.h5")
     assert printed.exit_code == 0
-    assert "warning: these showers deposit" in printed.stderr
-    assert "no calorimeter does" in printed.stderr
+    assert "warning: the mean of E_dep / E_inc is" in printed.stderr
+    assert "the model is not trained" in printed.stderr
     with torch.no_grad():
         last.bias.fill_(float("nan"))
     simulator.save(tmp_path / "nan")
     assert "the model 'caloman' gave shower 0 a voxel (number 0) of nan MeV" in fails(
-        "generate", tmp_path / "nan", "--energies", LAW, "-o", tmp_path / "n.h5"
+        "generate", tmp_path / "nan", "--energies", SPECTRUM, "-o", tmp_path / "n.h5"
     )
     assert not list(tmp_path.glob("*n.h5*"))
 
@@ -114,14 +114,14 @@ def test_shards_are_the_sample_cut_into_parts(run: Path, tmp_path: Path) -> None
 
 
 def _made(run: Path, out: Path, *words: object) -> Path:
-    done("generate", run, "--energies", LAW, "-o", out, *words)
+    done("generate", run, "--energies", SPECTRUM, "-o", out, *words)
     return out
 
 
 def test_random_energies_differ_from_shard_to_shard(run: Path, tmp_path: Path) -> None:
-    law = "uniform:100:400"
+    spectrum = "uniform:100:400"
     for k in range(2):
-        done("generate", run, "--energies", law, "-n", 2000, "--shard", f"{k}/2", "-o", tmp_path / f"{k}.h5")
+        done("generate", run, "--energies", spectrum, "-n", 2000, "--shard", f"{k}/2", "-o", tmp_path / f"{k}.h5")
     first, second = (Showers.read(tmp_path / f"{k}.h5").energies for k in range(2))
     assert not np.intersect1d(first, second).size
     for energies in (first, second):
@@ -130,17 +130,17 @@ def test_random_energies_differ_from_shard_to_shard(run: Path, tmp_path: Path) -
 
 def test_energies_like_a_files_are_shared_out_exactly(run: Path, small_showers: Showers, tmp_path: Path) -> None:
     small_showers.write(tmp_path / "like.h5")
-    law = f"like:{tmp_path / 'like.h5'}"
+    spectrum = f"like:{tmp_path / 'like.h5'}"
     for n, name in ((1300, "many"), (600, "same"), (250, "few")):  # twice and a bit, once, and less than the file
-        done("generate", run, "--energies", law, "-n", n, "--seed", 3, "-o", tmp_path / f"{name}.h5")
-        done("generate", run, "--energies", law, "-n", n, "--seed", 3, "--shards", 7, "-o", tmp_path / name)
+        done("generate", run, "--energies", spectrum, "-n", n, "--seed", 3, "-o", tmp_path / f"{name}.h5")
+        done("generate", run, "--energies", spectrum, "-n", n, "--seed", 3, "--shards", 7, "-o", tmp_path / name)
         done("merge", tmp_path / name, "-o", tmp_path / f"{name}-merged.h5")
         whole, merged = (Showers.read(tmp_path / f"{name}{end}.h5").energies for end in ("", "-merged"))
         np.testing.assert_array_equal(merged, whole)
 
 
 def test_a_folder_of_shards_is_resumed_and_merged(run: Path, tmp_path: Path) -> None:
-    words = ["generate", run, "--energies", LAW, "-n", 30, "--shards", 3, "-o", tmp_path / "parts"]
+    words = ["generate", run, "--energies", SPECTRUM, "-n", 30, "--shards", 3, "-o", tmp_path / "parts"]
     done(*words)
     first, second, third = sorted((tmp_path / "parts").iterdir())
     assert [path.name for path in (first, second, third)] == [f"shard-{k}-of-3.h5" for k in range(3)]
@@ -148,7 +148,7 @@ def test_a_folder_of_shards_is_resumed_and_merged(run: Path, tmp_path: Path) -> 
     expected, second_stamp = Showers.read(second).voxels, first.stat().st_mtime_ns
     second.unlink()
     printed = done(*words, "--resume")
-    assert f"kept {first}, which is finished" in printed
+    assert f"kept {first}: already finished" in printed
     assert f"wrote {second}" in printed
     assert first.stat().st_mtime_ns == second_stamp
     np.testing.assert_array_equal(Showers.read(second).voxels, expected)
@@ -158,17 +158,17 @@ def test_a_folder_of_shards_is_resumed_and_merged(run: Path, tmp_path: Path) -> 
     with ShowerFile(tmp_path / "m.h5") as file:
         merged, facts = file.read(), file.attributes
     np.testing.assert_array_equal(merged.voxels[10:20], expected)
-    assert (facts["seed"], facts["energies"], facts["merged_files"]) == (1, LAW, 3)
+    assert (facts["seed"], facts["energies"], facts["merged_files"]) == (1, SPECTRUM, 3)
     assert not {"shard", "shards"} & set(facts)
 
 
 def test_merge_refuses_what_does_not_belong_together(run: Path, small_showers: Showers, tmp_path: Path) -> None:
     folder, out = tmp_path / "parts", tmp_path / "m.h5"
-    done("generate", run, "--energies", LAW, "-n", 30, "--shards", 3, "-o", folder)
+    done("generate", run, "--energies", SPECTRUM, "-n", 30, "--shards", 3, "-o", folder)
     a, b, c = sorted(folder.iterdir())
     assert "shards missing: 1 of 3" in fails("merge", a, c, "-o", out)
     assert "are the same shard" in fails("merge", a, b, b, c, "-o", out)
-    done("generate", run, "--energies", LAW, "-n", 30, "--seed", 2, "--shard", "1/3", "-o", tmp_path / "b2.h5")
+    done("generate", run, "--energies", SPECTRUM, "-n", 30, "--seed", 2, "--shard", "1/3", "-o", tmp_path / "b2.h5")
     assert "are shards of different samples: seed differs" in fails("merge", a, tmp_path / "b2.h5", c, "-o", out)
     small_showers.write(tmp_path / "plain.h5")
     assert "plain.h5 is not" in fails("merge", a, b, c, tmp_path / "plain.h5", "-o", out)
@@ -181,7 +181,7 @@ def test_merge_refuses_what_does_not_belong_together(run: Path, small_showers: S
         "merge", tmp_path / "plain.h5", tmp_path / "photons.h5", "-o", out
     )
     assert not out.exists()
-    done("generate", run, "--energies", LAW, "-n", 5, "-o", tmp_path / "whole.h5")
+    done("generate", run, "--energies", SPECTRUM, "-n", 5, "-o", tmp_path / "whole.h5")
     said = done("merge", tmp_path / "plain.h5", tmp_path / "whole.h5", "-o", tmp_path / "both.h5")
     assert "note: the files differ in" in said
     assert "engine" in said
@@ -199,26 +199,25 @@ def _photons() -> Geometry:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--engine", "jax"], "--engine is torch, compile, onnx or onnx-int8, not 'jax'"),
         (["--shard", "3/3"], "shard 3/3 does not exist: N shards are counted 0/N … (N-1)/N"),
         (["--shard", "one"], "'one' is not a valid shard"),
-        (["--shard", "0/2", "--shards", "2"], "--shard makes one part and --shards all of them"),
+        (["--shard", "0/2", "--shards", "2"], "--shard generates one part and --shards all of them"),
         (["--shards", "9"], "is empty"),
-        (["--resume", "--overwrite"], "give one of the two"),
+        (["--resume", "--overwrite"], "exclude each other"),
         (["--seed", str(2**64)], "the seed must be less than 2^63"),
         (["--batch-size", str(10**20)], "the batch size must be less than 2^63"),
     ],
 )
 def test_mistakes(words: list[str], message: str, run: Path, tmp_path: Path) -> None:
-    assert message in fails("generate", run, "--energies", LAW, "-o", tmp_path / "out", *words)
+    assert message in fails("generate", run, "--energies", SPECTRUM, "-o", tmp_path / "out", *words)
     assert not (tmp_path / "out").exists()
 
 
 def test_resume_keeps_only_what_was_asked_for(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "g.h5"
-    done("generate", run, "--energies", LAW, "-n", 30, "-o", out)
-    assert "which is finished" in done("generate", run, "--energies", LAW, "-n", 30, "-o", out, "--resume")
-    again = ["generate", run, "--energies", LAW, "-o", out, "--resume"]
+    done("generate", run, "--energies", SPECTRUM, "-n", 30, "-o", out)
+    assert "already finished" in done("generate", run, "--energies", SPECTRUM, "-n", 30, "-o", out, "--resume")
+    again = ["generate", run, "--energies", SPECTRUM, "-o", out, "--resume"]
     assert "(seed is 1, not 2): give another -o, or --overwrite" in fails(*again, "-n", 30, "--seed", 2)
     assert "has 30 showers, not 31" in fails(*again, "-n", 31)
     with h5py.File(out, "r+") as file:
@@ -241,53 +240,49 @@ def diffusion(tmp_path: Path, small_geometry: Geometry, small_showers: Showers) 
 
 def test_showers_of_another_setting_are_another_sample(diffusion: Path, tmp_path: Path) -> None:
     run = diffusion
-    words = ["generate", run, "--energies", LAW, "-n", 30, "--set", "model.steps=3"]
+    words = ["generate", run, "--energies", SPECTRUM, "-n", 30, "--set", "model.steps=3"]
     done(*words, "-o", tmp_path / "g.h5")
-    assert "which is finished" in done(*words, "-o", tmp_path / "g.h5", "--resume")
-    message = fails("generate", run, "--energies", LAW, "-n", 30, "-o", tmp_path / "g.h5", "--resume")
+    assert "already finished" in done(*words, "-o", tmp_path / "g.h5", "--resume")
+    message = fails("generate", run, "--energies", SPECTRUM, "-n", 30, "-o", tmp_path / "g.h5", "--resume")
     assert "model_settings_changed" in message
     done(*words, "-o", tmp_path / "a.h5", "--shard", "0/2")
-    done("generate", run, "--energies", LAW, "-n", 30, "-o", tmp_path / "b.h5", "--shard", "1/2")
+    done("generate", run, "--energies", SPECTRUM, "-n", 30, "-o", tmp_path / "b.h5", "--shard", "1/2")
     assert "model_settings_changed differs" in fails(
         "merge", tmp_path / "a.h5", tmp_path / "b.h5", "-o", tmp_path / "c.h5"
     )
 
 
-def test_short_options_of_a_diffusion_model(diffusion: Path, tmp_path: Path, small_geometry: Geometry) -> None:
-    words = ["generate", diffusion, "--energies", LAW]
-    short = ["--sampler", "predictor_corrector", "--steps", 3, "--snr", 0.1]
-    long = ["--set", "model.sampler=predictor_corrector", "--set", "model.steps=3", "--set", "model.snr=0.1"]
-    done(*words, *short, "-o", tmp_path / "short.h5")
-    done(*words, *long, "-o", tmp_path / "long.h5")
-    done(*words, "--steps", 3, "--snr", 0.3, "-o", tmp_path / "other.h5")
-    made = {name: ShowerFile(tmp_path / f"{name}.h5", small_geometry).read() for name in ("short", "long", "other")}
-    np.testing.assert_array_equal(made["short"].voxels, made["long"].voxels)
-    assert (made["short"].voxels != made["other"].voxels).any()
+def test_settings_of_a_diffusion_model(diffusion: Path, tmp_path: Path, small_geometry: Geometry) -> None:
+    words = ["generate", diffusion, "--energies", SPECTRUM, "--set", "model.sampler=predictor_corrector"]
+    for name, snr in (("a", 0.1), ("b", 0.3)):
+        done(*words, "--set", "model.steps=3", "--set", f"model.snr={snr}", "-o", tmp_path / f"{name}.h5")
+    a, b = (ShowerFile(tmp_path / f"{name}.h5", small_geometry).read() for name in ("a", "b"))
+    assert (a.voxels != b.voxels).any()
     for wrong, message in (
-        (["--sampler", "magic"], "'sampler' is 'magic'"),
-        (["--sampler", "ddim", "--snr", 0.1], "model.snr is fixed by the training, or not used in sampling"),
-        (["--steps", 3, "--set", "model.steps=5"], "give one of the two"),
-        (["--set", "model.predicts=velocity"], "model.predicts is fixed"),
+        (["model.sampler=magic"], "'magic'"),
+        (["model.sampler=ddim", "model.snr=0.1"], "model.snr is fixed by the training, or not used in sampling"),
+        (["model.predicts=velocity"], "model.predicts is fixed"),
     ):
-        assert message in fails(*words, *wrong, "-o", tmp_path / "g.h5")
+        options = [word for setting in wrong for word in ("--set", setting)]
+        assert message in fails(*words, *options, "-o", tmp_path / "g.h5")
 
 
 def test_a_model_without_a_sampler_says_so(run: Path, tmp_path: Path) -> None:
-    message = fails("generate", run, "--energies", LAW, "--steps", 3, "-o", tmp_path / "g.h5")
+    message = fails("generate", run, "--energies", SPECTRUM, "--set", "model.steps=3", "-o", tmp_path / "g.h5")
     assert "unknown key 'steps'" in message
     assert "no sampling settings" in message
 
 
 def test_more_showers_than_memory(run: Path, tmp_path: Path) -> None:
-    for law in (LAW, "list:100", "uniform:100:200"):
-        words = ["generate", run, "--energies", law, "-n", 10**18, "-o", tmp_path / "g.h5"]
-        assert "do not fit into memory: make the sample in shards" in fails(*words)
+    for spectrum in (SPECTRUM, "list:100", "uniform:100:200"):
+        words = ["generate", run, "--energies", spectrum, "-n", 10**18, "-o", tmp_path / "g.h5"]
+        assert "do not fit into memory: split the sample (--shards)" in fails(*words)
 
 
 def test_sigterm_tidies_up(run: Path, tmp_path: Path) -> None:
     """A batch system's signal leaves neither the file nor a part of it."""
     folder = tmp_path / "out"
-    words = ["generate", run, "--energies", LAW, "-n", 3_000_000, "--batch-size", 500, "-o", folder / "g.h5"]
+    words = ["generate", run, "--energies", SPECTRUM, "-n", 3_000_000, "--batch-size", 500, "-o", folder / "g.h5"]
     process = subprocess.Popen(
         [sys.executable, "-m", "caloforge", *map(str, words)],
         stderr=subprocess.PIPE,

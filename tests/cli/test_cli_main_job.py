@@ -130,7 +130,7 @@ BAD = [
     ("train caloman-demo --train {train} -o {run} --resume", "begun with another recipe"),
     ("generate out --energies list:512 -o g.h5", "no such run"),
     ("generate {run} --energies like:{train} -o {train}", "is the file that the energies come from"),
-    ("generate {run} --energies lots -o g.h5", "no law of incident energy"),
+    ("generate {run} --energies lots -o g.h5", "is not a valid energy spectrum"),
     ("generate {run} --energies uniform:1:2 -o g.h5", "add -n N"),
     ("generate {run} --energies list:512 -o occupied", "is a folder"),
     ("generate {run} --energies list:512 -o g.h5 --device cuda:9", "device 'cuda:9'"),
@@ -261,5 +261,5 @@ def test_a_full_device_is_one_line() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith("caloforge: no space is left to write to: make some, or write elsewhere")
+    assert done.stderr.startswith("caloforge: no space left on the device")
     assert done.stderr.count("\n") == 1

@@ -8,11 +8,16 @@ import shlex
 import shutil
 import sys
 from pathlib import Path
+from typing import get_args
 
 import h5py
 import pytest
 
-from caloforge.cli import main
+from caloforge.cli import choices, main
+from caloforge.export import FORMATS
+from caloforge.export.engines import ENGINES
+from caloforge.export.graph import Precision
+from caloforge.export.tracing import Exporter
 from caloforge.registry import importable_for
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator
@@ -75,7 +80,7 @@ BEFORE = [
     ("--valid nothing.h5", "nothing.h5: no such file"),
     ("--valid zero.h5 --train zero.h5", "zero.h5: no training shower deposits any energy"),
     ("--valid broken.h5", "broken.h5: voxel 3 of row 3 is nan MeV, not finite"),
-    ("--exclude-energies lots", "'lots' is no energy"),
+    ("--exclude-energies lots", "'lots' is not a valid energy"),
     ("--resume --overwrite", "--resume and --overwrite exclude each other"),
 ]
 
@@ -153,7 +158,7 @@ def test_a_damaged_identity_is_named(command, train_file: Path, tmp_path: Path) 
 OWN = [
     ("class Gaussian", "clas Gaussian", r"SyntaxError: invalid syntax \(.*/NAME\.py, line 11\)"),
     ("log_std = self.log_std(c)\n", "log_std = self.log_std(x)\n",
-     r"your own code failed: RuntimeError: mat1 .*NAME\.py, line 26\); CALOFORGE_TRACEBACK=1"),
+     r"your own code failed: RuntimeError: mat1 .*NAME\.py, line 26\); .*CALOFORGE_TRACEBACK=1"),
     (".sum(dim=1)", ".sum()", r"the loss of stage 'model' has the shape \(\); it must be one number per shower"),
     ("features: int, conditions: int,", "features: int,", "the constructor of GaussianPerFeature must take features"),
     ("start: float", "start: Tensor", "the arguments of GaussianPerFeature need plain types"),
@@ -249,7 +254,18 @@ USAGE = [
     ("train --trian x", "caloforge train: No such option: --trian"),
     ("train caloman-demo -o run", "caloforge train: Missing option '--train'"),
     ("frobnicate", "caloforge: No such command 'frobnicate'"),
-    ("simulate parametric -e list:512 -o a.h5 -n three", "not 'three'; caloforge simulate parametric --help says more"),
+    ("simulate parametric -e list:512 -o a.h5 -n three", "not 'three'; see caloforge simulate parametric --help"),
+    (
+        "generate run --energies list:1 -o a.h5 --engine jax",
+        "'jax' is not one of 'torch', 'compile', 'onnx', 'onnx-int8'",
+    ),
+    ("export run -o a.onnx --precision int4", "'int4' is not one of 'float32', 'int8'"),
+    ("export run -o a.onnx --format tflite", "'tflite' is not one of 'onnx', 'atlas'"),
+    ("export run -o a.onnx --exporter new", "'new' is not one of"),
+    ("benchmark run --reference zuko", "'zuko'"),
+    ("generate run --energies list:1 -o a.h5 --sampler heun", "use --set model.sampler="),
+    ("generate run --energies list:1 -o a.h5 --steps=3", "use --set model.steps="),
+    ("benchmark run --against geant4", "use the command caloforge benchmark-geant4"),
     ("dimension a.h5 --seed -1", "caloforge dimension: Invalid value for '--seed'"),
     ("data get ds1-photons -f foo", "caloforge: no file 'foo' in ds1-photons: give train, reference, all or one of"),
 ]
@@ -261,6 +277,13 @@ def test_usage_errors_are_one_line_that_names_the_command(line: str, message: st
     assert (status, output, len(errors)) == (2, "", 1)
     assert message in errors[0]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_choices_are_those_of_the_library() -> None:
+    assert tuple(choices.EngineChoice) == ENGINES
+    assert tuple(choices.FormatChoice) == FORMATS
+    assert set(choices.GraphPrecisionChoice) == set(get_args(Precision))
+    assert set(choices.ExporterChoice) == set(get_args(Exporter))
 
 
 @pytest.mark.parametrize(("words", "status"), [(["--version"], 0), (["train", "--help"], 0), (["simulate"], 2)])
@@ -279,7 +302,7 @@ def test_ctrl_c_is_status_130(command, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("caloforge.geometry.load_geometry", lambda name: interrupted())
+    monkeypatch.setattr("caloforge.sources.public.catalog.geometry_in_file", lambda *words: interrupted())
     status, _, errors = command("data", "list")
     assert (status, errors) == (130, ["caloforge: interrupted"])
 

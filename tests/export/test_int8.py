@@ -231,7 +231,7 @@ def test_the_commands(small_geometry: Geometry, tmp_path: Path, monkeypatch: pyt
     found = tmp_path / "b.json"
     done("benchmark", run, "--engines", "onnx,onnx-int8", "--batches", 1, "-o", found)
     (row,) = json.loads(found.read_text())["generator"]
-    assert set(row["ms"]) == {"torch", "model", "floor", "onnx", "graph", "onnx-int8", "graph-int8"}
+    assert set(row["ms"]) == {"torch", "model", "lower_bound", "onnx", "graph", "onnx-int8", "graph-int8"}
 
 
 def test_mistakes(small_geometry: Geometry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,7 +191,7 @@ def test_command_line(geant4_tables: Path, tmp_path: Path) -> None:
         (["-s", "-1"], "seed must be at least 0"),
         (["-w", "0"], "number of workers must be at least 1"),
         (["--geant4-data", "/nowhere"], "/nowhere is no folder"),
-        (["-e", "flat:1:2"], "no law of incident energy"),
+        (["-e", "flat:1:2"], "is not a valid energy spectrum"),
     ],
 )
 def test_mistakes_on_the_command_line(geant4_tables: Path, tmp_path: Path, words: list[str], message: str) -> None:

@@ -310,7 +310,7 @@ def test_command_writes_a_challenge_file_that_says_what_it_is(
         (["-e", "list:512", "-b", "0"], "batch size must be at least 1"),
         (["-e", "list:512", "--resolution", "13"], "resolution of analytic showers"),
         (["-e", "list:512", "--compression", "10"], "gzip level"),
-        (["-e", "gaussian:1:2", "-n", "5"], "no law of incident energy"),
+        (["-e", "gaussian:1:2", "-n", "5"], "is not a valid energy spectrum"),
     ],
 )
 def test_command_refuses_in_one_line_and_writes_nothing(

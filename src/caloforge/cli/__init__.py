@@ -14,6 +14,7 @@ import typer
 from caloforge import __version__
 from caloforge.cli import (
     benchmark,
+    benchmark_geant4,
     check,
     compare,
     data,
@@ -27,20 +28,21 @@ from caloforge.cli import (
     simulate,
     train,
 )
+from caloforge.cli.renamed import instead_of
 from caloforge.errors import CaloforgeError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Errors of a device, or of a user's share of it, that is full."""
+"""Errors of a full device or an exhausted quota."""
 
 INTERRUPTED = 130
 """Status after Ctrl-C, as shells have it."""
 
 TRACEBACK = "CALOFORGE_TRACEBACK"
-"""Environment variable that asks for tracebacks of failures in a user's own code."""
+"""Environment variable: show tracebacks of errors in the user's own code."""
 
 app = typer.Typer(
     name="caloforge",
-    help="Fast calorimeter showers from learned generators: take showers, train, generate, judge.",
+    help="Fast calorimeter showers from learned generators: get or simulate showers, train, generate, evaluate.",
     epilog="Energies are MeV and lengths mm throughout. Each command has its own --help with an example.",
     no_args_is_help=True,
     rich_markup_mode="rich",
@@ -58,13 +60,13 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version and leave."
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
     pass
 
 
-# In the order in which a newcomer meets them.
+# In the order in which a new user needs them.
 app.command("demo")(demo.demo)
 app.command("check")(check.check)
 app.add_typer(data.app, name="data")
@@ -78,15 +80,16 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("multiclass")(multiclass.multiclass)
 app.command("benchmark")(benchmark.benchmark)
+app.command("benchmark-geant4")(benchmark_geant4.benchmark_geant4)
 
 
 UsageProblem = cast("type[Exception]", typer.BadParameter.__mro__[2])
-"""click's ClickException, which typer brings along in some versions and takes from click in others."""
+"""click's ClickException, which some versions of typer contain and others import from click."""
 
 
 def main() -> None:
-    """Run the command line: a user's mistake is one line on stderr and status 2, Ctrl-C is status 130."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold bytes that are no UTF-8: print them as such
+    """Run the command line: a user-correctable error is one line on stderr and status 2, Ctrl-C is status 130."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may hold bytes that are not UTF-8: print them as they are
         sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
     try:
         status = app(standalone_mode=False, prog_name="caloforge")
@@ -100,30 +103,33 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _leave("caloforge: interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output has gone (as in `| head`): nothing is wrong, and nothing more can be said.
+        # The reader of our output has gone (as in `| head`): not an error, but nothing more can be printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
         if error.errno not in FULL:
             raise
-        remedy = "make some, or write elsewhere (-o; for temporary files, TMPDIR)"
+        remedy = "free some, or write elsewhere (-o; for temporary files, TMPDIR)"
         with suppress(OSError):
             sys.stdout.flush()
-        print(f"caloforge: no space is left to write to: {remedy}", file=sys.stderr, flush=True)
-        os._exit(2)  # at an ordinary end the HDF5 library would try to write once more, and crash
+        print(f"caloforge: no space left on the device: {remedy}", file=sys.stderr, flush=True)
+        os._exit(2)  # at an ordinary exit the HDF5 library would try to write once more, and crash
     except Exception as error:
         if _is_out_of_memory(error):
-            reason = " ".join(str(error).split()).rpartition("] ")[2] or "no more to be had"
-            remedy = "take smaller batches (--batch-size, --set training.batch_size=…) or a smaller network"
+            reason = " ".join(str(error).split()).rpartition("] ")[2] or "none left"
+            remedy = "use smaller batches (--batch-size, --set training.batch_size=…) or a smaller network"
             _leave(f"caloforge: not enough memory ({reason}): {remedy}", 2)
         fault = _own_code_fault(error)
         if fault is None:
             raise
-        _leave(f"caloforge: {fault}; {TRACEBACK}=1 before the command shows the whole traceback", 2)
+        _leave(f"caloforge: {fault}; set {TRACEBACK}=1 for the full traceback", 2)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, numpy or PyTorch could not get the memory that it asked for."""
+    """Whether Python, numpy or PyTorch could not allocate memory.
+
+    On the CPU PyTorch raises a plain RuntimeError, which only its text tells from others.
+    """
     of_torch = isinstance(error, RuntimeError) and ("DefaultCPUAllocator" in str(error) or "alloc_cpu" in str(error))
     return isinstance(error, MemoryError) or of_torch or type(error).__name__ == "OutOfMemoryError"
 
@@ -135,20 +141,24 @@ def _leave(message: str, status: int) -> NoReturn:
 
 
 def _usage_problem(error: Any) -> str:
-    """What click found wrong with the command line, in one line that names the command and the value."""
+    """What is wrong with the command line, in one line that names the command and the value."""
     if type(error).__name__ == "NoArgsIsHelpError":
-        return str(error.format_message())  # the help text, or nothing where it has been shown already
+        return str(error.format_message())  # the help text, or nothing if it has been shown already
     command = "caloforge" if error.ctx is None else error.ctx.command_path
     message = " ".join(error.format_message().split()).rstrip(".")
-    if hasattr(error.__cause__, "errors"):  # pydantic's, which typer words without the value
+    if hasattr(error.__cause__, "errors"):  # pydantic's, without the value in typer's message
         message += f", not {error.__cause__.errors()[0]['input']!r}"
+    option = getattr(error, "option_name", None)
+    remedy = instead_of(command, option) if isinstance(option, str) else None
+    if remedy is not None:
+        return f"{command} has no option {option} any more: {remedy}"
     if message.startswith("No such command") and "Did you mean" not in message:
-        message += f" (there are {', '.join(error.ctx.command.list_commands(error.ctx))})"
-    return f"{command}: {message}; {command} --help says more"
+        message += f" (commands: {', '.join(error.ctx.command.list_commands(error.ctx))})"
+    return f"{command}: {message}; see {command} --help"
 
 
 def _own_code_fault(error: Exception) -> str | None:
-    """One line for a failure in a user's own class, unless the whole traceback is wanted."""
+    """One line for an error in the user's own class, unless the full traceback is wanted."""
     if os.environ.get(TRACEBACK) or "caloforge.registry" not in sys.modules:
         return None
     from caloforge.registry import own_code_fault

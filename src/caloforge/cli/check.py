@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    import numpy as np
+    from collections.abc import Iterator
+
+    from caloforge.analysis.contents import Contents
+    from caloforge.showers import ShowerFile
+
+MOST_ENERGIES, MOST_LAYERS = 16, 12
+"""How many energies and layers are listed one by one."""
 
 
 def check(
@@ -19,73 +25,58 @@ def check(
 ) -> None:
     """Check a shower file and print what is in it.
 
-    Prints shape, incident energies, deposited energy and the share of zero voxels; or says in one line what is
-    wrong with the file, and where, and exits with status 2. What can be read but looks odd (energies that seem to
-    be GeV, deposits far from the incident energy) is a note on stderr.
+    Prints geometry, incident and deposited energies, and the fraction of zero voxels. If a value is invalid, one line
+    says which and where, and the exit status is 2. What can be read but is probably a mistake (incident energies that
+    seem to be GeV, deposits far from the incident energy) is a note on stderr.
 
     Example: caloforge check showers.h5 --geometry ds1-photons
     """
-    import numpy as np
-
+    from caloforge.analysis.contents import contents
     from caloforge.cli.console import stderr, stdout
     from caloforge.geometry import load_geometry
     from caloforge.showers import ShowerFile
-    from caloforge.units import format_energy
 
     with ShowerFile(file, geometry) as showers:
-        shape = showers.geometry
-        if geometry is not None and geometry != shape.name and "geometry" in showers.attributes:
-            load_geometry(geometry)  # not used, but a mistake in it is worth knowing
-            stderr.print(f"note: the file names its own geometry, '{shape.name}'; --geometry {geometry} is not used")
-        energies = showers.energies()
-        deposited = np.empty(len(showers))
-        layer_sums = np.zeros(shape.n_layers)
-        zeros, largest, above, start = 0, 0.0, 0, 0
-        for chunk in showers.chunks():
-            stop = start + len(chunk)
-            deposited[start:stop] = chunk.deposited
-            layer_sums += shape.layer_sums(chunk.voxels).sum(axis=0)
-            zeros += int(np.count_nonzero(chunk.voxels == 0))
-            above += int(np.count_nonzero(chunk.voxels > shape.threshold))
-            largest = max(largest, float(chunk.voxels.max()))
-            start = stop
-        n_values = len(showers) * shape.n_voxels
-        distinct = np.unique(energies)
-        spectrum = (
-            ", ".join(format_energy(e) for e in distinct) if len(distinct) <= 16 else f"{len(distinct)} distinct values"
-        )
-        ratio = deposited / energies
-        rows = [
-            ("file", f"{file} ({showers.layout} layout)"),
-            (
-                "geometry",
-                f"{shape.name}: {shape.n_voxels} voxels in {shape.n_layers} layers ({_short(shape.layer_ids)})",
-            ),
-            ("showers", f"{len(showers)}"),
-            ("incident energy", f"{format_energy(energies.min())} … {format_energy(energies.max())}  ({spectrum})"),
-            ("E_dep / E_inc", f"mean {ratio.mean():.4f}, {ratio.min():.4f} … {ratio.max():.4f}"),
-            (
-                "mean layer energies",
-                ", ".join(
-                    f"{layer.id}: {format_energy(e / len(showers)) if e else '0'}"
-                    for layer, e in zip(shape.layers[:12], layer_sums, strict=False)
-                )
-                + (" …" if shape.n_layers > 12 else ""),
-            ),
-            ("largest voxel", format_energy(largest) if largest else "0"),
-            ("zero voxels", f"{100 * zeros / n_values:.2f} %"),
-            (f"above {shape.threshold:.4g} MeV", f"{100 * above / n_values:.2f} % (the readout threshold)"),
-        ]
-        made_by = showers.attributes.get("source") or showers.attributes.get("recipe")
-        if made_by:
-            rows.append(("made by", str(made_by)))
-        for name, value in rows:
+        own = showers.geometry.name
+        if geometry is not None and geometry != own and "geometry" in showers.attributes:
+            load_geometry(geometry)  # not used, but an error in it is worth reporting
+            stderr.print(f"note: the file names its own geometry, '{own}'; --geometry {geometry} is not used")
+        found = contents(showers)
+        for name, value in _rows(showers, found):
             stdout.print(f"{name:<20} {value}", markup=False)
-        doubts = _doubts(energies, ratio)
-        for doubt in doubts:
-            stderr.print(f"note: {doubt}", markup=False, highlight=False)
-        verdict = "readable, but see the notes" if doubts else "good"
-        stdout.print(f"{verdict}: every value is finite and in range", markup=False)
+    for doubt in found.doubts:
+        stderr.print(f"note: {doubt}", markup=False, highlight=False)
+    verdict = "readable, but see the notes" if found.doubts else "good"
+    stdout.print(f"{verdict}: every value is finite and in range", markup=False)
+
+
+def _rows(file: ShowerFile, found: Contents) -> Iterator[tuple[str, str]]:
+    """What to print: name and value."""
+    import numpy as np
+
+    from caloforge.units import format_energy
+
+    geometry, energies, response = found.geometry, found.energies, found.response
+    distinct = np.unique(energies)
+    several = f"{len(distinct)} distinct values"
+    spectrum = ", ".join(format_energy(e) for e in distinct) if len(distinct) <= MOST_ENERGIES else several
+    layers = zip(geometry.layers[:MOST_LAYERS], found.layer_means, strict=False)
+    means = ", ".join(f"{layer.id}: {format_energy(e) if e else '0'}" for layer, e in layers)
+    yield "file", f"{file.path} ({file.layout} layout)"
+    yield (
+        "geometry",
+        f"{geometry.name}: {geometry.n_voxels} voxels in {geometry.n_layers} layers ({_short(geometry.layer_ids)})",
+    )
+    yield "showers", f"{len(file)}"
+    yield "incident energy", f"{format_energy(energies.min())} … {format_energy(energies.max())}  ({spectrum})"
+    yield "E_dep / E_inc", f"mean {response.mean():.4f}, {response.min():.4f} … {response.max():.4f}"
+    yield "mean layer energies", means + (" …" if geometry.n_layers > MOST_LAYERS else "")
+    yield "largest voxel", format_energy(found.largest_voxel) if found.largest_voxel else "0"
+    yield "zero voxels", f"{100 * found.zero_fraction:.2f} %"
+    yield f"above {geometry.threshold:.4g} MeV", f"{100 * found.above_threshold:.2f} % (the readout threshold)"
+    source = file.attributes.get("source") or file.attributes.get("recipe")
+    if source:
+        yield "source", str(source)
 
 
 def _short(layer_ids: tuple[int, ...]) -> str:
@@ -93,27 +84,3 @@ def _short(layer_ids: tuple[int, ...]) -> str:
     if len(layer_ids) > 8 and layer_ids == tuple(range(layer_ids[0], layer_ids[0] + len(layer_ids))):
         return f"{layer_ids[0]} … {layer_ids[-1]}"
     return ", ".join(str(i) for i in layer_ids)
-
-
-def _doubts(energies: np.ndarray, ratio: np.ndarray) -> list[str]:
-    """What can be read but is hardly meant: a sentence each. Arguments: E_inc in MeV, E_dep / E_inc, both (N,)."""
-    import numpy as np
-
-    from caloforge.units import count
-
-    empty = int(np.count_nonzero(ratio == 0))
-    if empty == len(ratio):
-        return ["no shower deposits any energy"]
-    doubts = []
-    if empty:
-        doubts.append(f"of {count(len(ratio), 'shower')}, {empty} deposit no energy at all")
-    typical = float(np.median(energies))
-    if typical < 50:
-        doubts.append(f"half of the incident energies are below {typical:.3g} MeV: are they GeV? They must be MeV")
-    mean = float(ratio.mean())
-    if not 0.02 <= mean <= 3:
-        doubts.append(
-            f"the mean of E_dep / E_inc is {mean:.3g}: are showers and incident energies in the same unit, and the "
-            "voxels divided by the sampling fraction?"
-        )
-    return doubts

@@ -6,35 +6,39 @@ from pathlib import Path
 
 import typer
 
+from caloforge.cli.choices import ExporterChoice, FormatChoice, GraphPrecisionChoice
+
 
 def export(
     run: Path = typer.Argument(..., help="Folder that `caloforge train` wrote."),
-    form: str = typer.Option(
-        "onnx", "--format", "-f", help="onnx, atlas, par04, calodit2 (graphs) or ddml-hdf5 (showers in a file)."
+    form: FormatChoice = typer.Option(
+        FormatChoice.ONNX, "--format", "-f", help="A graph, or showers in a file (ddml-hdf5)."
     ),
-    out: Path = typer.Option(..., "--out", "-o", help="File to write; its card goes beside it, as FILE.json."),
+    out: Path = typer.Option(..., "--out", "-o", help="File to write; its card is FILE.json."),
     energies: str | None = typer.Option(
-        None, "--energies", metavar="LAW", help="For ddml-hdf5: incident energies, as in `caloforge generate`."
+        None, "--energies", metavar="SPECTRUM", help="For ddml-hdf5: incident energies, as in `caloforge generate`."
     ),
     n: int | None = typer.Option(None, "-n", min=1, help="For ddml-hdf5: number of showers."),
-    seed: int = typer.Option(1, "--seed", min=0, help="For ddml-hdf5: of the showers."),
+    seed: int = typer.Option(1, "--seed", min=0, help="For ddml-hdf5: seed of the showers."),
     cell_size: float | None = typer.Option(
-        None, "--cell-size", help="For ddml-hdf5: of the Cartesian cells in mm; by default the narrowest radial bin."
+        None,
+        "--cell-size",
+        help="For ddml-hdf5: size of the Cartesian cells in mm; by default the narrowest radial bin.",
     ),
-    exporter: str = typer.Option(
-        "legacy", "--exporter", help="PyTorch's exporter: legacy (by TorchScript, seconds) or dynamo (newer, slower)."
+    exporter: ExporterChoice = typer.Option(
+        ExporterChoice.LEGACY, "--exporter", help="PyTorch's exporter: legacy (TorchScript, seconds) or dynamo (newer)."
     ),
-    precision: str = typer.Option(
-        "float32",
+    precision: GraphPrecisionChoice = typer.Option(
+        GraphPrecisionChoice.FLOAT32,
         "--precision",
-        help="Of large matrix multiplications: float32, or int8 for speed: as many quantised as the check allows.",
+        help="Of large matrix multiplications; int8 quantises as many as the check allows.",
     ),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace files of that name."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace existing files."),
     trust: list[str] = typer.Option(
-        [], "--trust", metavar="CLASS", help="Dotted path of a class of your own that the run may import. Repeatable."
+        [], "--trust", metavar="CLASS", help="Dotted path of your own class that the run may import. May be repeated."
     ),
 ) -> None:
-    """Write a run as one checked file, with a JSON card that says what is in it.
+    """Export a run as one checked file, with a JSON card that describes it.
 
     A graph maps noise and incident energy to voxel energies, with inverse preprocessing and readout threshold inside.
     It is written only if onnxruntime agrees with PyTorch; the largest difference is printed.
@@ -49,7 +53,6 @@ def export(
     from caloforge.cli.console import progress_bar, stdout
     from caloforge.cli.stopping import sigterm_interrupts
     from caloforge.errors import CaloforgeError
-    from caloforge.export import FORMATS
     from caloforge.export.card import card_path
     from caloforge.export.ddml import export_ddml
     from caloforge.export.graph import export_graph
@@ -57,20 +60,14 @@ def export(
     from caloforge.registry import importable
     from caloforge.simulator import Simulator
 
-    if form not in FORMATS:
-        raise CaloforgeError(f"--format is one of {', '.join(FORMATS)}, not '{form}'")
-    if exporter not in ("dynamo", "legacy"):
-        raise CaloforgeError(f"--exporter is dynamo or legacy, not '{exporter}'")
-    if precision not in ("float32", "int8"):
-        raise CaloforgeError(f"--precision is float32 or int8, not '{precision}'")
-    playback = form == "ddml-hdf5"
-    if playback and precision == "int8":
-        raise CaloforgeError("--precision int8 is for graphs, and ddml-hdf5 holds showers: leave it out")
+    playback = form is FormatChoice.DDML_HDF5
+    if playback and precision is GraphPrecisionChoice.INT8:
+        raise CaloforgeError("--precision int8 is for graphs, and ddml-hdf5 contains showers: leave it out")
     for option, given in (("--energies", energies), ("-n", n), ("--cell-size", cell_size)):
         if given is not None and not playback:
-            raise CaloforgeError(f"{option} is for --format ddml-hdf5, and this is {form}")
+            raise CaloforgeError(f"{option} is for --format ddml-hdf5, not {form.value}")
     if playback and energies is None:
-        raise CaloforgeError("ddml-hdf5 holds showers: say at which energies, as in --energies list:1GeV -n 1000")
+        raise CaloforgeError("ddml-hdf5 contains showers: give their energies, as in --energies list:1GeV -n 1000")
     for path in (out, card_path(out)):
         prepare_parent(path)
         refuse_existing(path, overwrite)
@@ -78,11 +75,11 @@ def export(
         simulator = Simulator.load(run, trust)
     if playback:
         from caloforge.cli.ranges import warn_outside
-        from caloforge.energies import parse_law
+        from caloforge.energies import parse_spectrum
         from caloforge.simulator.shards import draw_energies
 
         assert energies is not None
-        drawn = draw_energies(parse_law(energies), n, seed)
+        drawn = draw_energies(parse_spectrum(energies), n, seed)
         warn_outside(drawn, simulator.energy_range, "they are moved to its nearer end")
         with sigterm_interrupts(), progress_bar() as bar:
             task = bar.add_task("export", total=len(drawn), unit="showers", remark="")
@@ -100,7 +97,7 @@ def export(
         with sigterm_interrupts():
             parity = export_graph(
                 simulator,
-                form,
+                form.value,
                 out,
                 exporter="legacy" if exporter == "legacy" else "dynamo",
                 precision="int8" if precision == "int8" else "float32",

@@ -24,7 +24,7 @@ def _group() -> None:
 @app.command("parametric")
 def parametric(
     energies: str = typer.Option(
-        ..., "--energies", "-e", metavar="LAW", help="Law of incident energy, as in loguniform:1GeV:1TeV."
+        ..., "--energies", "-e", metavar="SPECTRUM", help="Law of incident energy, as in loguniform:1GeV:1TeV."
     ),
     output: Path = typer.Option(..., "--output", "-o", metavar="FILE", help="HDF5 file to write."),
     geometry: str = typer.Option("ds2", "--geometry", "-g", help="Built-in geometry or geometry file."),
@@ -64,7 +64,7 @@ def parametric(
     import numpy as np
 
     from caloforge.cli.console import progress_bar, stdout
-    from caloforge.energies import parse_law
+    from caloforge.energies import parse_spectrum
     from caloforge.errors import CaloforgeError
     from caloforge.files import printable, refuse_existing
     from caloforge.geometry import load_geometry
@@ -82,7 +82,7 @@ def parametric(
     source = ParametricShowers.for_geometry(shape, **{k: v for k, v in given.items() if v is not None})
     # The showers of batch k use the spawn key (1, k), so that energies and showers are independent.
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
-    incident = parse_law(energies).draw(n, rng)
+    incident = parse_spectrum(energies).draw(n, rng)
     size = default_batch_size(shape) if batch_size is None else batch_size
     batches = source.simulate(incident, shape, seed, size)
     attributes = {**source.attributes(shape, seed, size), "energies": printable(energies)}

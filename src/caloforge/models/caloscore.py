@@ -12,7 +12,7 @@ what is linear in x_t, nearly all where noise prevails, need not be learned. Sam
 probability-flow ODE (`caloforge.diffusion.likelihood`).
 
 Schedule, network, sampler, steps and r are settings of their own; the last three, with corrector and tolerance, can
-be changed in a trained run (`caloforge generate --sampler heun --steps 50`).
+be changed in a trained run (`--set model.sampler=heun --set model.steps=50`).
 """
 
 from __future__ import annotations

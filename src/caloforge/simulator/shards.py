@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from caloforge.energies import EnergyLaw
+from caloforge.energies import EnergySpectrum
 from caloforge.errors import CaloforgeError
 from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.simulator.core import CHANGED
@@ -74,11 +74,11 @@ class Shard:
         return f"shard-{self.number:0{len(str(self.of - 1))}d}-of-{self.of}.h5"
 
 
-def draw_energies(law: EnergyLaw, n: int | None, seed: int, shard: Shard | None = None) -> np.ndarray:
+def draw_energies(spectrum: EnergySpectrum, n: int | None, seed: int, shard: Shard | None = None) -> np.ndarray:
     """The incident energies of a sample, or of one shard of it; memory for a shard only.
 
     Args:
-        law: the incident-energy spectrum.
+        spectrum: the incident-energy spectrum.
         n: showers of the whole sample; None takes the spectrum's own number.
         seed: not negative.
         shard: None is the whole.
@@ -87,26 +87,26 @@ def draw_energies(law: EnergyLaw, n: int | None, seed: int, shard: Shard | None 
         (showers of the shard,) MeV.
 
     Raises:
-        CaloforgeError: what `EnergyLaw.draw` raises; the shard has no showers.
+        CaloforgeError: what `EnergySpectrum.draw` raises; the shard has no showers.
     """
 
     def random(*key: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
     if shard is None:
-        return law.draw(n, random(0))
-    total = law.natural_count if n is None else n
+        return spectrum.draw(n, random(0))
+    total = spectrum.natural_count if n is None else n
     if total is None:
-        return law.draw(None, random(0))  # raises: the number is missing
+        return spectrum.draw(None, random(0))  # raises: the number is missing
     start, stop = shard.rows(total)
-    own = law.natural_count
+    own = spectrum.natural_count
     if own is None:
-        return law.draw(stop - start, random(2, shard.number, 0))
-    # Row k of the whole is row k mod m of one copy, and the last, incomplete copy is random: as in EnergyLaw.
+        return spectrum.draw(stop - start, random(2, shard.number, 0))
+    # Row k of the whole is row k mod m of one copy, and the last, incomplete copy is random: as in EnergySpectrum.
     row, whole = np.arange(start, stop), total - total % own
-    energies = law.draw(own, random(0))[row % own]
+    energies = spectrum.draw(own, random(0))[row % own]
     if stop > whole:
-        energies[row >= whole] = law.draw(total % own, random(0))[row[row >= whole] - whole]
+        energies[row >= whole] = spectrum.draw(total % own, random(0))[row[row >= whole] - whole]
     return energies
 
 

@@ -1,4 +1,12 @@
-"""What a shower costs: `timing` a generator, `scan` over batches beside floor and peers, `against` Geant4."""
+"""What a shower costs in time and memory.
+
+generator                  a simulator alone
+scan                       over batches and threads, with a lower bound (`lower_bound`) and other candidates
+candidates                 the other engines, and reference implementations (`reference_implementations`)
+geant4_comparison          a simulator and Geant4 at the same energies on the same core
+defaults                   what a run itself says: energies, particle, detector
+memory, figure             peak memory of a process; time against batch
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 LABELS = {
     "torch": "caloforge, PyTorch",
     "model": "without postprocessing",
-    "floor": "lower bound (matrix products only)",
+    "lower_bound": "lower bound (matrix products only)",
     "onnx": "caloforge, onnxruntime",
     "graph": "onnxruntime's part",
     "onnx-int8": "caloforge, onnxruntime, int8",

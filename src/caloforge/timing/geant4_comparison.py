@@ -1,4 +1,4 @@
-"""A trained generator beside Geant4, at the same energies on the same core.
+"""A trained generator and Geant4, at the same energies on the same core.
 
 Geant4: CPU seconds of each event as `caloforge simulate geant4` takes them (tracking, scoring and voxels;
 initialisation not), in one worker process; mean over events with its standard error. The generator: see
@@ -20,7 +20,13 @@ import numpy as np
 from caloforge.errors import CaloforgeError
 from caloforge.simulator import Simulator
 from caloforge.sources.geant4.journal import decode
-from caloforge.sources.geant4.simulation import BLOCK_ENERGY, BLOCK_EVENTS, SimulationRequest, _setup, binding_version
+from caloforge.sources.geant4.simulation import (
+    BLOCK_ENERGY,
+    BLOCK_EVENTS,
+    SimulationRequest,
+    binding_version,
+    worker_setup,
+)
 from caloforge.sources.geant4.workers import Block, geant4_version, run_blocks
 from caloforge.timing.generator import GeneratorTiming, time_simulator
 
@@ -39,7 +45,7 @@ class Geant4Timing:
 
 @dataclass(frozen=True)
 class EnergyTiming:
-    """Both at one incident energy (MeV)."""
+    """Times of both at one incident energy (MeV)."""
 
     energy: float
     geant4: Geant4Timing
@@ -53,11 +59,16 @@ class EnergyTiming:
 
 @dataclass(frozen=True)
 class Geant4Comparison:
-    """Generator and Geant4: what Geant4 was (plain data), whether both had one and the same core, the times."""
+    """Times of generator and Geant4; facts about Geant4 as plain data; whether both were bound to the same core."""
 
     geant4: dict[str, Any]
     pinned: bool
     rows: list[EnergyTiming]
+
+    def model_fraction(self, batch: int) -> float:
+        """Fraction of the generator's time in calls of `batch` showers that the model takes, over all energies."""
+        timings = [timing for row in self.rows for timing in row.generator if timing.batch == batch]
+        return sum(t.model_cpu.median for t in timings) / sum(t.cpu.median for t in timings)
 
 
 def against_geant4(
@@ -72,12 +83,12 @@ def against_geant4(
 ) -> Geant4Comparison:
     """Time Geant4 and the generator at the same energies, in turn, each with one thread, on one core.
 
-    Energy after energy, Geant4 makes `showers` events and then waits while the generator is timed. Where the system
+    Energy after energy, Geant4 simulates `showers` events and then waits while the generator is timed. Where the system
     lets a process choose its core, both are bound to the same one.
 
     Args:
         simulator: with its weights on the CPU.
-        request: what Geant4 shall do; of its energies each is taken once.
+        request: what Geant4 simulates; each of its energies is taken once.
         showers: Geant4 events per energy, at least 2.
         batches: showers per call of the generator.
         repeats, seconds: as for `time_simulator`.
@@ -101,7 +112,7 @@ def against_geant4(
     generator: list[tuple[GeneratorTiming, ...]] = []
 
     def blocks() -> Iterator[Block]:
-        # The one worker is idle whenever a block is asked for: what happens here between two has the core for itself.
+        # The worker is idle whenever a block is requested: what runs here between two blocks has the core to itself.
         yield Block(n_events, np.full(WARM_UP_EVENTS, energies[0]))
         for k, energy in enumerate(energies):
             size = int(np.clip(BLOCK_ENERGY / energy, 1, BLOCK_EVENTS))
@@ -112,7 +123,7 @@ def against_geant4(
             generator.append(tuple(timings))
 
     with tempfile.TemporaryDirectory(prefix="caloforge-benchmark-") as folder, _one_core() as pinned:
-        setup = _setup(request, Path(folder))
+        setup = worker_setup(request, Path(folder))
         version = geant4_version(setup.environment)
         with closing(run_blocks(setup, blocks(), 1, Path(folder))) as finished:
             for block in finished:

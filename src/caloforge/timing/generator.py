@@ -1,10 +1,9 @@
 """What a shower costs: the time of a trained generator, alone.
 
-A call makes one batch as `Simulator.stream` does, from incident energies to voxels in MeV in memory: noise, networks,
-preprocessing undone, threshold applied. Beside it stands the model alone, noise included, timed in turn with the
-whole. After a warm-up they take turns, short calls several times in a row; what is given is the median over turns,
-with quartiles, divided by the batch, by CPU time, which other work on the machine lengthens little, and by the clock
-on the wall.
+A call generates one batch as `Simulator.stream` does, from incident energies to voxels in MeV in memory: noise,
+networks, preprocessing undone, threshold applied. The model alone, noise included, is timed too. After a warm-up the
+two take turns, short calls several times in a row. The result is the median over turns, with quartiles, divided by the
+batch: of the CPU time, which other work on the machine affects little, and of the wall-clock time.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ WARM_UP_SECONDS = 0.1
 """Calls that do not count (at least one)."""
 
 TURN_SECONDS = 0.2
-"""A turn is as many calls as fit into that time, and at least one. Showers made one at a time are made in a row, with
-the weights in the processor's cache, if they fit; a call after another candidate's finds the other's weights there."""
+"""A turn is as many calls as fit into that time, and at least one. Showers generated one at a time follow each
+other, so that the weights stay in the processor's cache, if they fit; after another candidate's call they would not."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +50,11 @@ class Spread:
 
 @dataclass(frozen=True)
 class GeneratorTiming:
-    """Time of the generator in ms per shower, by CPU and by the wall clock.
+    """Time of the generator in ms per shower: CPU time and wall-clock time.
 
     Args:
         batch: showers per call.
-        threads: that torch might use.
+        threads: that torch was allowed.
         calls: rounds measured.
         cpu, wall: of the whole, from incident energies to voxels in MeV.
         model_cpu, model_wall: of the model alone.

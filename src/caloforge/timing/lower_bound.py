@@ -1,8 +1,8 @@
-"""The floor: the matrix products of a network and nothing else.
+"""A lower bound on the time of a network: its matrix products only.
 
-One call of the model is watched, and every matrix product in it noted with its shape. The floor is those products
-alone, on matrices that lie ready, one after the other at the full batch: what no arrangement of the same network on
-the same library can beat by much.
+During one call of the model the shape of every matrix product is recorded. The lower bound is the time of these
+products alone, on matrices that are already in memory, one after the other with the full batch: no implementation of
+the same network with the same library can be much faster.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FIRST_FACTOR = {_aten.mm: 0, _aten.addmm: 1, _aten.bmm: 0, _aten.baddbmm: 1}
 
 
 class _Watch(TorchDispatchMode):
-    """Notes the shapes of matrix products."""
+    """Records the shapes of matrix products."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Peak memory of making one batch, in a process of its own: `python -m caloforge.timing.memory RUN BATCH [CLASS …]`.
+"""Peak memory of generating one batch, in a separate process: `python -m caloforge.timing.memory RUN BATCH [CLASS …]`.
 
 Prints two numbers of MB, after loading the run and after one batch, as JSON.
 """
@@ -14,17 +14,17 @@ import numpy as np
 
 
 def peak_mb() -> float:
-    """The most memory that this process has had so far."""
+    """Peak memory of this process so far in MB."""
     status = Path("/proc/self/status")
     if status.exists():
-        # Not getrusage's number, in which Linux counts what the parent had when it started this process.
+        # getrusage is no use: Linux counts in what the parent had when it started this process.
         line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e6
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def main() -> None:
-    """Load, make, print."""
+    """Load, generate, print."""
     from caloforge.inference import Batch, TorchEngine
     from caloforge.registry import importable
     from caloforge.simulator import Simulator

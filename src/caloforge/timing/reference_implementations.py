@@ -1,7 +1,7 @@
-"""The same architecture by other hands, for the speed comparison.
+"""Reference implementations: the same architecture in other libraries, for the comparison of times.
 
-`nflows` is the library that the published CaloMan used. Its flow is built with the run's own sizes; decoder and
-preprocessing are the run's own. The weights of the flow are fresh, which does not change the time.
+`nflows` is the library that the published CaloMan used. Its flow has the run's sizes; decoder and preprocessing are the
+run's own. The weights of the flow are random, which does not change the time.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
 
 def nflows_caloman(simulator: Simulator, folder: Path | None = None) -> Callable[[Batch], Tensor]:
-    """A call that makes a batch's voxels (B, V) in MeV with nflows' flow.
+    """A call that generates a batch's voxels (B, V) in MeV with nflows' flow.
 
     Args:
         simulator: of a CaloMan.
         folder: where nflows is, if not among the installed packages (`pip install --target FOLDER --no-deps nflows`).
 
     Raises:
-        CaloforgeError: the model is no CaloMan, or nflows cannot be imported.
+        CaloforgeError: the model is not a CaloMan, or nflows cannot be imported.
     """
     model = simulator.model
     if not isinstance(model, CaloMan):
-        raise CaloforgeError(f"nflows has no counterpart of {type(model).__name__}: leave out --peer")
+        raise CaloforgeError(f"nflows has no counterpart of {type(model).__name__}: leave out --reference")
     with _importable(folder):
         try:
             flow = _flow(model.to_config())
         except ImportError as error:
             raise CaloforgeError(
-                f"the peer cannot be imported ({error}): pip install --no-deps --target FOLDER nflows, and add "
-                "--peer-path FOLDER"
+                f"nflows cannot be imported ({error}): pip install --no-deps --target FOLDER nflows, and add "
+                "--reference-path FOLDER"
             ) from None
     flow.eval()
     noise_dim = model.latent_dim
@@ -105,7 +105,7 @@ def _importable(folder: Path | None) -> Iterator[None]:
         yield
         return
     if not folder.is_dir():
-        raise CaloforgeError(f"--peer-path {folder} is no folder")
+        raise CaloforgeError(f"--reference-path {folder} is not a directory")
     sys.path.append(str(folder.resolve()))
     try:
         yield

@@ -1,16 +1,16 @@
-"""Time against batch: a generator, its parts, its floor and its peers, all in one run.
+"""Time against batch: a generator, its parts, a lower bound and reference implementations, all in one run.
 
 For each number of threads and each batch the candidates take turns, of one call if it is long and of several if it is
-short, so that a drifting machine hurts them alike; read the ratios. One thread is timed by its CPU clock, several by
-the clock on the wall.
+short, so that a drift of the machine affects all alike; compare ratios. One thread is timed in CPU time, several in
+wall-clock time.
 
 | candidate | what a call does |
 |---|---|
 | `torch` | energies to voxels in MeV, by the torch engine |
 | `model` | the same without undoing the preprocessing |
-| `floor` | the bare matrix products of the same network (`caloforge.timing.lower_bound`) |
+| `lower_bound` | the matrix products of the same network only (`caloforge.timing.lower_bound`) |
 | `onnx`, `onnx-int8`, `compile` | as `torch`, by the other engines |
-| `graph`, `graph-int8` | onnxruntime's part of it, noise and energies lying ready: what a C++ program waits for |
+| `graph`, `graph-int8` | onnxruntime's part of it, noise and energies prepared: what a C++ program waits for |
 | `nflows` | as `torch`, with the flow by nflows (`caloforge.timing.reference_implementations`) |
 """
 
@@ -44,8 +44,8 @@ class Scan:
         batch, threads, calls: showers per call, threads, rounds measured.
         clock: `cpu` or `wall`.
         ms: candidate → ms per shower.
-        postprocessing: share of a torch call that undoing the preprocessing and the threshold take, by the engine's own
-            account: the difference of `torch` and `model` would be lost in the noise.
+        postprocessing: fraction of a torch call that undoes the preprocessing and applies the threshold, as the engine
+            measures it: the difference of `torch` and `model` would be lost in the noise.
     """
 
     batch: int
@@ -94,7 +94,7 @@ def scan(
             raise CaloforgeError(f"{what} must be at least 1, not {value}")
     parameter = next(simulator.model.parameters())
     if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
-        raise CaloforgeError("times are taken in float32 on the CPU: simulator.to('cpu')")
+        raise CaloforgeError("benchmarks run in float32 on the CPU: simulator.to('cpu')")
     for n_threads in threads:
         with torch_threads(n_threads):
             engine = TorchEngine(simulator)
@@ -103,32 +103,32 @@ def scan(
                 batch = Batch(0, np.resize(energies, size).astype(np.float64), seed)
                 c = simulator.transforms.condition(torch.as_tensor(batch.energies, dtype=torch.float32)[:, None])
                 account = _Account(engine)
-                calls: dict[str, Call] = {"torch": account.make, "model": engine.sample, **more}
+                calls: dict[str, Call] = {"torch": account.generate, "model": engine.sample, **more}
                 bound = {name: _bound(call, batch) for name, call in calls.items()}
-                bound["floor"] = bare_products(matrix_products(simulator.model, c))
+                bound["lower_bound"] = bare_products(matrix_products(simulator.model, c))
                 times = timed(list(bound.values()), n_threads, repeats, seconds)
                 clock = 0 if n_threads == 1 else 1
                 ms = {name: Spread.of(1e3 / size * times[:, k, clock]) for k, name in enumerate(bound)}
-                yield Scan(size, n_threads, len(times), ("cpu", "wall")[clock], ms, account.share)
+                yield Scan(size, n_threads, len(times), ("cpu", "wall")[clock], ms, account.fraction)
                 if progress is not None:
                     progress(1)
 
 
 class _Account:
-    """An engine whose accounts of its time are kept."""
+    """Records which fraction of its time an engine takes for postprocessing."""
 
     def __init__(self, engine: TorchEngine) -> None:
         self.engine = engine
-        self._shares: list[float] = []
+        self._fractions: list[float] = []
 
-    def make(self, batch: Batch) -> None:
-        made = self.engine.generate(batch)
-        self._shares.append(made.postprocessing / (made.model + made.postprocessing))
+    def generate(self, batch: Batch) -> None:
+        done = self.engine.generate(batch)
+        self._fractions.append(done.postprocessing / (done.model + done.postprocessing))
 
     @property
-    def share(self) -> float:
-        """Median share of the postprocessing."""
-        return float(np.median(self._shares))
+    def fraction(self) -> float:
+        """The median."""
+        return float(np.median(self._fractions))
 
 
 def _bound(call: Call, batch: Batch) -> Callable[[], object]:
@@ -136,7 +136,7 @@ def _bound(call: Call, batch: Batch) -> Callable[[], object]:
 
 
 def peak_memory_mb(run: Path, batch: int, trusted: Collection[str] = ()) -> tuple[float, float]:
-    """Peak memory in MB of a process of its own: after loading a run, and after making one batch.
+    """Peak memory in MB of a separate process: after loading a run, and after generating one batch.
 
     Args:
         run: folder of the run.
@@ -151,5 +151,5 @@ def peak_memory_mb(run: Path, batch: int, trusted: Collection[str] = ()) -> tupl
     done = subprocess.run(arguments, capture_output=True, text=True, env=environment, check=False)
     if done.returncode != 0:
         raise CaloforgeError(f"peak memory could not be measured: {done.stderr.strip().splitlines()[-1]}")
-    loaded, made = json.loads(done.stdout)
-    return loaded, made
+    loaded, after_batch = json.loads(done.stdout)
+    return loaded, after_batch

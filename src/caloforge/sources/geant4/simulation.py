@@ -1,6 +1,6 @@
 """A simulation from request to file: energies, blocks of events, workers, journal, HDF5.
 
-Event i has the i-th energy of the law and the seeds of (seed, i), whoever simulates it and when. So the arrays are
+Event i has the i-th energy of the spectrum and the seeds of (seed, i), whoever simulates it and when. So the arrays are
 the same for one worker or many, and for a run that was killed and resumed.
 """
 
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from caloforge.energies import parse_law
+from caloforge.energies import parse_spectrum
 from caloforge.errors import CaloforgeError, missing_extra
 from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.sources.geant4.datasets import FoundData, physics_list_for
@@ -42,8 +42,8 @@ class SimulationRequest:
     Args:
         detector: from `load_detector`.
         particle: Geant4's name: e-, e+, gamma, or a hadron.
-        energies: a law of incident energy (`caloforge.energies`).
-        n: number of events; None where the law has a number of its own.
+        energies: an incident-energy spectrum (`caloforge.energies`).
+        n: number of events; None where the spectrum has a natural number.
         seed: of energies and events, from 0.
         data: from `find_data`.
         cut: production cut in mm.
@@ -92,7 +92,7 @@ class SimulationRequest:
     def draw(self) -> np.ndarray:
         """(n,) incident energies in MeV."""
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0,)))
-        return parse_law(self.energies).draw(self.n, rng)
+        return parse_spectrum(self.energies).draw(self.n, rng)
 
     def config(self, energies: np.ndarray, version: str) -> dict[str, Any]:
         """Everything that decides what the events are."""
@@ -170,7 +170,7 @@ def simulate(
     if output.exists() and not (overwrite or append):
         raise CaloforgeError(f"{output} exists: add --append for more events of it, or --overwrite to start anew")
     with tempfile.TemporaryDirectory(prefix="caloforge-geant4-") as folder, ExitStack() as stack:
-        setup = _setup(request, Path(folder))
+        setup = worker_setup(request, Path(folder))
         config = request.config(energies, geant4_version(setup.environment))
         if overwrite:
             partial.unlink(missing_ok=True)
@@ -191,7 +191,7 @@ def simulate(
     return SimulationSummary(len(energies), cpu, 1e6 * cpu / float(energies.sum()), len(energies) - before, wall)
 
 
-def _setup(request: SimulationRequest, scratch: Path) -> Setup:
+def worker_setup(request: SimulationRequest, scratch: Path) -> Setup:
     empty = scratch / "no-data"
     empty.mkdir()
     data = request.data

@@ -180,7 +180,7 @@ class ParametricShowers:
             energies: (N,) incident energies in MeV, from above zero to 1e12.
             geometry: the voxels, polar or Cartesian.
             seed: from 0. Batch k draws from SeedSequence(seed, spawn_key=(1, k)), so the same energies, seed
-                and batch size give the same arrays; another batch size gives other showers of the same law.
+                and batch size give the same arrays; another batch size gives other showers of the same distribution.
             batch_size: showers per batch; by default `default_batch_size(geometry)`.
 
         Raises:

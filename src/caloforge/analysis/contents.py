@@ -1,0 +1,89 @@
+"""What is in a shower file, and what in it looks like a mistake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from caloforge.geometry import Geometry
+from caloforge.showers import ShowerFile
+from caloforge.units import count
+
+LOW_ENERGY = 50.0
+"""MeV; a median incident energy below it suggests GeV."""
+
+PLAUSIBLE_RESPONSE = (0.02, 3.0)
+"""Range of the mean of E_dep / E_inc outside of which units are likely wrong."""
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Numbers about the showers of a file.
+
+    Args:
+        geometry: of the showers.
+        energies: (N,) incident energies in MeV.
+        deposited: (N,) deposited energies in MeV.
+        layer_means: (L,) mean layer energies in MeV.
+        largest_voxel: MeV.
+        zero_fraction: fraction of the voxel values that are zero.
+        above_threshold: fraction of the voxel values above the geometry's readout threshold.
+    """
+
+    geometry: Geometry
+    energies: np.ndarray
+    deposited: np.ndarray
+    layer_means: np.ndarray
+    largest_voxel: float
+    zero_fraction: float
+    above_threshold: float
+
+    @property
+    def response(self) -> np.ndarray:
+        """(N,) E_dep / E_inc."""
+        return self.deposited / self.energies
+
+    @property
+    def doubts(self) -> list[str]:
+        """What can be read but is probably a mistake, a sentence each."""
+        empty = int(np.count_nonzero(self.deposited == 0))
+        if empty == len(self.deposited):
+            return ["no shower deposits any energy"]
+        found = []
+        if empty:
+            found.append(f"of {count(len(self.deposited), 'shower')}, {empty} deposit no energy at all")
+        typical = float(np.median(self.energies))
+        if typical < LOW_ENERGY:
+            found.append(f"half of the incident energies are below {typical:.3g} MeV: are they GeV? They must be MeV")
+        mean = float(self.response.mean())
+        low, high = PLAUSIBLE_RESPONSE
+        if not low <= mean <= high:
+            found.append(
+                f"the mean of E_dep / E_inc is {mean:.3g}: are showers and incident energies in the same unit, and the "
+                "voxels divided by the sampling fraction?"
+            )
+        return found
+
+
+def contents(file: ShowerFile) -> Contents:
+    """Read a file once, chunk by chunk, and summarise it.
+
+    Raises:
+        CaloforgeError: what reading raises: every value is checked.
+    """
+    geometry = file.geometry
+    energies = file.energies()
+    deposited = np.empty(len(file))
+    layer_sums = np.zeros(geometry.n_layers)
+    zeros, above, largest, start = 0, 0, 0.0, 0
+    for chunk in file.chunks():
+        stop = start + len(chunk)
+        deposited[start:stop] = chunk.deposited
+        layer_sums += [chunk.voxels[:, part].sum(dtype=np.float64) for part in geometry.slices]
+        zeros += int(np.count_nonzero(chunk.voxels == 0))
+        above += int(np.count_nonzero(chunk.voxels > geometry.threshold))
+        largest = max(largest, float(chunk.voxels.max()))
+        start = stop
+    n_values = len(file) * geometry.n_voxels
+    return Contents(geometry, energies, deposited, layer_sums / len(file), largest, zeros / n_values, above / n_values)

@@ -1,0 +1,207 @@
+"""The intrinsic dimension of showers, in three representations (CaloMan, arXiv:2211.15380, Fig. 2).
+
+| representation | what it is |
+|---|---|
+| `raw` | voxels in MeV |
+| `preprocessed` | voxels over r_max E_inc, E_dep / (r_max E_inc) appended; r_max is the file's largest E_dep / E_inc |
+| `logit` | the logit of that, with α = 1e-6 |
+
+Each is estimated from a random choice of showers, of all incident energies together or of one. The Levina-Bickel
+estimates for all k, TwoNN and local PCA share one search for neighbours (`caloforge.manifold`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from caloforge.errors import CaloforgeError
+from caloforge.geometry import Geometry
+from caloforge.manifold import (
+    DimensionEstimate,
+    dimension_from_distances,
+    distinct_points,
+    local_pca_dimension,
+    two_nn,
+)
+from caloforge.neighbours import nearest_neighbours
+from caloforge.showers import ShowerFile
+from caloforge.transforms import AppendDepositedEnergy, Compose, IncidentEnergyFraction, Logit
+from caloforge.units import format_energy
+
+MAX_DISTINCT_ENERGIES = 20
+"""Most incident energies that are estimated one by one."""
+
+PCA_NEIGHBOURS = 100
+"""Neighbours for local PCA. They bound its estimate, so there are many more of them than dimensions of showers."""
+
+REPRESENTATIONS = ("raw", "preprocessed", "logit")
+
+
+@dataclass(frozen=True)
+class ShowerDimension:
+    """All estimates for one representation of one group of showers; `energy` (MeV) is None for all together."""
+
+    energy: float | None
+    representation: str
+    estimates: list[DimensionEstimate]
+    two_nn: float
+    local_pca: float
+
+    @property
+    def n_pca_neighbours(self) -> int:
+        """Neighbours that local PCA had."""
+        return min(PCA_NEIGHBOURS, self.estimates[0].n_points - 1)
+
+
+@dataclass(frozen=True)
+class ChosenShowers:
+    """The showers of a file that dimensions are estimated from.
+
+    Args:
+        geometry: of the file.
+        n_showers: in the file.
+        n_energies: distinct incident energies in the file.
+        r_max: largest E_dep / E_inc in the file.
+        energies: (m,) incident energies of the chosen showers in MeV.
+        voxels: (m, V) in MeV.
+        groups: incident energy in MeV (None: all together) → (n,) rows of `energies` and `voxels`.
+    """
+
+    geometry: Geometry
+    n_showers: int
+    n_energies: int
+    r_max: float
+    energies: np.ndarray
+    voxels: np.ndarray
+    groups: Mapping[float | None, np.ndarray]
+
+    @property
+    def n_points(self) -> int:
+        """Points of all groups and representations."""
+        return len(REPRESENTATIONS) * sum(len(rows) for rows in self.groups.values())
+
+
+def choose_showers(file: ShowerFile, points: int, *, per_energy: bool = False, seed: int = 0) -> ChosenShowers:
+    """Choose showers at random, of all incident energies together and, if asked for, of each.
+
+    Args:
+        file: read chunk by chunk; only chosen showers stay in memory.
+        points: most showers of a group.
+        per_energy: also each incident energy by itself.
+        seed: of the choice.
+
+    Raises:
+        CaloforgeError: too many incident energies for `per_energy`, or no shower deposits any energy.
+    """
+    energies = file.energies()
+    rng = np.random.default_rng(seed)
+    rows: dict[float | None, np.ndarray] = {None: _choose(np.arange(len(file)), points, rng)}
+    distinct = np.unique(energies)
+    if per_energy:
+        if len(distinct) > MAX_DISTINCT_ENERGIES:
+            raise CaloforgeError(
+                f"{file.path} has {len(distinct)} distinct incident energies; at most {MAX_DISTINCT_ENERGIES} can be "
+                "estimated one by one: leave out --per-energy"
+            )
+        rows |= {float(e): _choose(np.flatnonzero(energies == e), points, rng) for e in distinct}
+    chosen = np.unique(np.concatenate(list(rows.values())))
+    voxels, r_max = _read(file, chosen)
+    groups = {energy: np.searchsorted(chosen, group) for energy, group in rows.items()}
+    return ChosenShowers(file.geometry, len(file), len(distinct), r_max, energies[chosen], voxels, groups)
+
+
+def shower_dimensions(
+    showers: ChosenShowers,
+    ks: Sequence[int],
+    *,
+    seed: int = 0,
+    progress: Callable[[int, str], None] | None = None,
+) -> list[ShowerDimension]:
+    """Estimate the dimension of every group in every representation.
+
+    Args:
+        showers: from `choose_showers`.
+        ks: numbers of neighbours, rising.
+        seed: of the bootstrap.
+        progress: called with the number of points done since the last call, and with what is being estimated.
+
+    Raises:
+        CaloforgeError: too few distinct showers for the largest k; names group and representation.
+    """
+    found = []
+    for energy, rows in showers.groups.items():
+        title = energy_title(energy)
+        for name, x in _representations(showers.voxels[rows], showers.energies[rows], showers.r_max).items():
+            tell = _Progress(progress, f"{title}, {name}")
+            try:
+                found.append(_estimate(energy, name, x, ks, seed, tell))
+            except CaloforgeError as error:
+                raise CaloforgeError(f"{title}, {name}: {error}") from None
+            tell.finish(len(rows))  # repeated points were not searched
+    return found
+
+
+def energy_title(energy: float | None) -> str:
+    """What a group of showers is called."""
+    return "all energies" if energy is None else format_energy(energy)
+
+
+class _Progress:
+    def __init__(self, report: Callable[[int, str], None] | None, what: str) -> None:
+        self.report, self.what, self.done = report, what, 0
+
+    def __call__(self, n: int) -> None:
+        self.done += n
+        if self.report is not None:
+            self.report(n, self.what)
+
+    def finish(self, total: int) -> None:
+        self(total - self.done)
+
+
+def _choose(rows: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    return rows if len(rows) <= n else np.sort(rng.choice(rows, n, replace=False))
+
+
+def _read(file: ShowerFile, chosen: np.ndarray) -> tuple[np.ndarray, float]:
+    """The voxels of the chosen rows (rising), and the largest E_dep/E_inc of the whole file; by chunks."""
+    kept, r_max, start = [], 0.0, 0
+    for chunk in file.chunks():
+        low, high = np.searchsorted(chosen, [start, start + len(chunk)])
+        kept.append(chunk.voxels[chosen[low:high] - start])
+        r_max = max(r_max, float((chunk.deposited / chunk.energies).max()))
+        start += len(chunk)
+    if r_max == 0:
+        raise CaloforgeError(f"{file.path}: no shower deposits any energy")
+    return np.concatenate(kept), r_max
+
+
+def _representations(voxels: np.ndarray, energies: np.ndarray, r_max: float) -> dict[str, Tensor]:
+    """The same showers in three spaces: (n, V), (n, V + 1), (n, V + 1)."""
+    # float64 throughout: in float32 the logit of values near 1 has coarse steps.
+    raw = torch.as_tensor(voxels, dtype=torch.float64)
+    condition = torch.as_tensor(energies, dtype=torch.float64)[:, None]
+    preprocessing = Compose([IncidentEnergyFraction(maximum=r_max), AppendDepositedEnergy()]).double()
+    preprocessed, _ = preprocessing(raw, condition)
+    logit, _ = Logit(alpha=1e-6)(preprocessed, condition)
+    return dict(zip(REPRESENTATIONS, (raw, preprocessed, logit), strict=True))
+
+
+def _estimate(
+    energy: float | None, name: str, x: Tensor, ks: Sequence[int], seed: int, progress: Callable[[int], None]
+) -> ShowerDimension:
+    x, n_duplicates = distinct_points(x)
+    n_neighbours = max(ks[-1], min(PCA_NEIGHBOURS, len(x) - 1))
+    distances, indices = nearest_neighbours(x, n_neighbours, progress)
+    return ShowerDimension(
+        energy,
+        name,
+        dimension_from_distances(distances, ks, seed=seed, n_duplicates=n_duplicates),
+        two_nn(distances),
+        local_pca_dimension(x, indices[:, :PCA_NEIGHBOURS], seed=seed),
+    )

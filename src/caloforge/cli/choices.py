@@ -1,0 +1,51 @@
+"""Options with a fixed choice: typer lists the values in --help and refuses others."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class EngineChoice(StrEnum):
+    """What runs a model, as in `caloforge.export.engines.ENGINES`."""
+
+    TORCH = "torch"
+    COMPILE = "compile"
+    ONNX = "onnx"
+    ONNX_INT8 = "onnx-int8"
+
+
+class PrecisionChoice(StrEnum):
+    """Floating-point precision of a model."""
+
+    FLOAT32 = "float32"
+    FLOAT64 = "float64"
+
+
+class GraphPrecisionChoice(StrEnum):
+    """Precision of the large matrix multiplications of an exported graph."""
+
+    FLOAT32 = "float32"
+    INT8 = "int8"
+
+
+class FormatChoice(StrEnum):
+    """What a run is exported for, as in `caloforge.export.FORMATS`."""
+
+    ONNX = "onnx"
+    ATLAS = "atlas"
+    PAR04 = "par04"
+    CALODIT2 = "calodit2"
+    DDML_HDF5 = "ddml-hdf5"
+
+
+class ExporterChoice(StrEnum):
+    """PyTorch's exporters to ONNX."""
+
+    LEGACY = "legacy"
+    DYNAMO = "dynamo"
+
+
+class ReferenceChoice(StrEnum):
+    """Reference implementations that a benchmark can time."""
+
+    NFLOWS = "nflows"
