@@ -13,7 +13,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.models.base import ShowerModel
 from caloforge.models.caloman import CaloMan
 from caloforge.models.dataset import Pair
-from caloforge.training import Callback, Trainer, TrainingSettings, choose_device, derived_seed, fit, loop
+from caloforge.training import Callback, Metric, Trainer, TrainingSettings, choose_device, derived_seed, fit, loop
 from own_model import GaussianPerFeature
 
 
@@ -128,6 +128,29 @@ def test_best_epoch_of_a_metric_is_kept_and_patience_stops() -> None:
     assert [record["odd"] for record in log] == [3.0, 1.0, 2.0, 2.0]
     assert torch.equal(model.mean.bias, snapshots[1])
     assert not torch.equal(snapshots[1], snapshots[3])
+
+
+def test_every_metric_is_evaluated_and_changes_nothing() -> None:
+    """Also one that `select` does not name, that draws random numbers, or that has a value in some epochs only."""
+    settings = _settings(stages={"density": {"select": "validation_loss"}})
+    plain, measured = _caloman(), _caloman()
+    fit(plain, *_data(), settings)
+    metrics: dict[str, Metric] = {
+        "random": lambda trainer: float(torch.rand(())),
+        "rare": lambda trainer: None if trainer.epoch % 3 else float(trainer.epoch),
+    }
+    log = fit(measured, *_data(), settings, metrics=metrics)
+    assert [record.get("rare") for record in log] == 2 * [0.0, None, None, 3.0]
+    assert len({record["random"] for record in log}) == len(log) == 8
+    for name, value in plain.state_dict().items():
+        assert torch.equal(value, measured.state_dict()[name]), name
+    again = fit(_caloman(), *_data(), settings, metrics=metrics)
+    assert [record["random"] for record in again] == [record["random"] for record in log]
+
+
+def test_a_metric_that_selects_must_have_a_value() -> None:
+    with pytest.raises(CaloforgeError, match="'rare'"):
+        fit(_caloman(), *_data(), _settings(stages={}, select="rare"), metrics={"rare": lambda trainer: None})
 
 
 def test_learns_the_known_answer() -> None:
