@@ -140,7 +140,7 @@ def _angle(text: str) -> float:
     try:
         return math.radians(float(text[:-3])) if text.endswith("deg") else float(text.removesuffix("rad"))
     except ValueError:
-        raise CaloforgeError(f"--angle '{text}' is no angle; write 0.26 (rad) or 15deg") from None
+        raise CaloforgeError(f"--angle '{text}' is not a valid angle; write 0.26 (rad) or 15deg") from None
 
 
 def _position(text: str) -> tuple[float, float]:
@@ -150,5 +150,5 @@ def _position(text: str) -> tuple[float, float]:
     try:
         x, y = (float(word) for word in text.split(","))
     except ValueError:
-        raise CaloforgeError(f"--position '{text}' is no point; write X,Y in mm, as in 3,-1.5") from None
+        raise CaloforgeError(f"--position '{text}' is not a valid point; write X,Y in mm, as in 3,-1.5") from None
     return x, y

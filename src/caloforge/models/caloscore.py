@@ -203,7 +203,7 @@ class CaloScore(ShowerModel):
 
         Args:
             x: features. c: (B, C) conditions.
-            probes: vectors of Skilling and Hutchinson's estimate of the trace.
+            probes: random vectors of the Hutchinson trace estimator.
             seed: of those vectors.
         """
         generator = torch.Generator(x.device).manual_seed(seed)

@@ -48,7 +48,7 @@ def matrix_products(model: ShowerModel, c: torch.Tensor) -> list[Shape]:
 
 
 def bare_products(shapes: list[Shape]) -> Callable[[], None]:
-    """A call that does these products on float32 matrices of random numbers, results into places that are ready."""
+    """A call that does these products on float32 matrices of random numbers, results into buffers that are ready."""
     generator = torch.Generator().manual_seed(0)
     left = {(m, k): torch.randn(m, k, generator=generator) for m, k, _ in shapes}
     out = {(m, n): torch.empty(m, n) for m, _, n in shapes}
