@@ -14,11 +14,11 @@ TEXTS = sorted(
     for path in ROOT.glob(pattern)
     if path.name != "CHANGELOG.md"
 )
-READERS_OF_OLD_FILES = ("report/legacy.py",)
-"""Files that must spell the keys of earlier formats."""
+READERS_OF_OLD_FILES = ("report/legacy.py", "cli/renamed.py")
+"""Files that must spell keys and options of earlier versions."""
 
 WORDS = {
-    r"(?<![.\w])floors?\b(?!\()": "baseline (Geant4 vs Geant4); in benchmarks: lower bound",
+    r"(?<![-.\w])floors?\b(?!\()": "baseline (Geant4 vs Geant4); in benchmarks: lower bound",
     r"\bfloor_|_floor\b": "baseline",
     r"\b(showers )?a side\b": "per sample",
     r"\boff (the )?floor\b": "pull",
@@ -26,14 +26,14 @@ WORDS = {
     r"\bhonest verdict\b": "evaluate",
     r"\b[Jj]udge[sd]? (generated )?showers\b": "evaluate",
     r"\b[Ll]aws? of (incident )?energ": "incident-energy spectrum",
-    r"\bis no (?!longer|more|less)": "is not a valid …",
+    r"(?<!here )\bis no (?!longer|more|less|noise|second|natural|terminal|x |use|network)": "is not a valid …",
     r"\buser can mend\b": "user-correctable error",
     r"\btable of the lecture\b|\blecture's table\b|lecture_w1": "W1 over ten independent samples",
     r"\btraining file leaves\b": "training data used by the memorisation tests",
     r"\b(refusal|darkness|dark reference)\b": "unavailable, empty_reference",
     r"\bchance of nothing\b|\bgets? nothing with the chance\b": "a child energy is zero with probability p₀",
     r"\bteacher's way\b": "the teacher's trajectory",
-    r"\bplaces\b(?! where)": "positional_bias; positions; decimals",
+    r"(?<!\")\bplaces\b(?! where)": "positional_bias; positions; decimals",
     r"\bcome to life\b": "posterior collapse; active latent dimensions",
     r"\b[Ll]ower(ed|ing)\b(?! (the|by|to|limit|bound))": "optimised for inference, for tracing",
     r"\brecorder\b": "tracing",

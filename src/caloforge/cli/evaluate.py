@@ -28,7 +28,7 @@ def evaluate(
         "--baseline",
         help="Independent reference showers (Geant4) for the baselines; without them the reference is split in two.",
     ),
-    floor: Path | None = typer.Option(None, "--floor", hidden=True, help="Older name of --baseline."),
+    older_baseline: Path | None = typer.Option(None, "--floor", hidden=True, help="Older name of --baseline."),
     train: Path | None = typer.Option(
         None, "--train", help="The file that the generator was trained on: does it repeat showers of it?"
     ),
@@ -108,7 +108,7 @@ def evaluate(
     from caloforge.evaluation.report.terminal import rich_table, verdict_lines
     from caloforge.registry import import_file
 
-    baseline = baseline or floor
+    baseline = baseline or older_baseline
     inputs = [path for path in (generated, reference, baseline, train) if path is not None]
     target = out or Path(f"{generated.stem}-report")
     folder = check_target(target, inputs, overwrite)

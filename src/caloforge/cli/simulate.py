@@ -24,7 +24,7 @@ def _group() -> None:
 @app.command("parametric")
 def parametric(
     energies: str = typer.Option(
-        ..., "--energies", "-e", metavar="SPECTRUM", help="Law of incident energy, as in loguniform:1GeV:1TeV."
+        ..., "--energies", "-e", metavar="SPECTRUM", help="Incident-energy spectrum, as in loguniform:1GeV:1TeV."
     ),
     output: Path = typer.Option(..., "--output", "-o", metavar="FILE", help="HDF5 file to write."),
     geometry: str = typer.Option("ds2", "--geometry", "-g", help="Built-in geometry or geometry file."),

@@ -20,7 +20,7 @@ def geant4(
         ..., "--particle", "-p", help="e-, e+ or gamma; hadrons such as pi+ need further data sets."
     ),
     energies: str = typer.Option(
-        ..., "--energies", "-e", metavar="SPECTRUM", help="Law of incident energy, as in loguniform:1GeV:16GeV."
+        ..., "--energies", "-e", metavar="SPECTRUM", help="Incident-energy spectrum, as in loguniform:1GeV:16GeV."
     ),
     output: Path = typer.Option(..., "--output", "-o", metavar="FILE", help="HDF5 file to write."),
     n: int | None = typer.Option(
