@@ -103,14 +103,14 @@ def test_what_is_missing_is_named_with_the_remedy(tmp_path: Path) -> None:
     fill(tmp_path / "d" / "G4ENSDFSTATE3.0")
     with pytest.raises(CaloforgeError, match=r"FTFP_BERT needs .* PhotonEvaporation6\.1\.2 .* G4PARTICLEXS4\.2"):
         find_data(tmp_path / "d").require("FTFP_BERT")
-    with pytest.raises(CaloforgeError, match="is no folder"):
+    with pytest.raises(CaloforgeError, match="is not a directory"):
         find_data(tmp_path / "nowhere")
 
 
 def test_an_emlow_without_usable_tables(tmp_path: Path) -> None:
     emlow(tmp_path / "d", "none")
     fill(tmp_path / "d" / "G4ENSDFSTATE3.0")
-    with pytest.raises(CaloforgeError, match=r"it is no G4EMLOW that Geant4 11\.4 can use"):
+    with pytest.raises(CaloforgeError, match=r"it is not a G4EMLOW that Geant4 11\.4 can use"):
         find_data(tmp_path / "d").require("G4EmStandardPhysics")
 
 

@@ -93,7 +93,7 @@ def test_two_writers_and_foreign_files_are_refused(tmp_path: Path) -> None:
     ):
         Journal(path, CONFIG, 6)
     path.write_bytes(b"\x89HDF\r\n\x1a\n something else")
-    with pytest.raises(CaloforgeError, match="is no journal"):
+    with pytest.raises(CaloforgeError, match="is not a journal"):
         Journal(path, CONFIG, 6)
 
 
