@@ -99,7 +99,7 @@ class Registry(Generic[Base]):
             return self._own(moved[0])
         if found is None:
             raise CaloforgeError(
-                f"the {self.what} '{path}' was defined in a notebook or script: define it in this session first, or "
+                f"the {self.what} '{path}' was defined in a notebook or script: define it again first, or "
                 f"move it to a module and name that, in the recipe or by --trust my_module.{name}"
             )
         cls = self._checked(path, found)
