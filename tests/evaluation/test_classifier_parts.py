@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.classifiers import TESTS, NetworkTest, features
 from caloforge.evaluation.classifiers import scores as judged
-from caloforge.evaluation.classifiers.networks import CaloflowCNN, ResNet3d, mlp, n_parameters
-from caloforge.evaluation.classifiers.training import (
-    TrainingSettings,
+from caloforge.evaluation.classifiers.architectures import CaloflowCNN, ResNet3d, n_parameters
+from caloforge.evaluation.classifiers.fitting import (
+    ClassifierSettings,
     fit,
     make_optimiser,
     part_sizes,
@@ -20,6 +21,7 @@ from caloforge.evaluation.classifiers.training import (
     step,
 )
 from caloforge.geometry import Geometry, Layer, load_geometry
+from caloforge.networks.residual import mlp
 from caloforge.showers import Showers
 
 TWO = Geometry("two", (Layer(0, (0, 10, 20)), Layer(3, (0, 10), n_alpha=4)), threshold=1.0)
@@ -168,14 +170,14 @@ class TestTrainingParts:
         results = []
         for micro in (None, 7):
             torch.manual_seed(3)
-            network = mlp(4, (8,), 1)
+            network = mlp([4, 8, 1], nn.LeakyReLU)
             loss = step(network, torch.optim.SGD(network.parameters(), lr=0.1), x, kinds, micro)
             results.append((loss, torch.cat([p.detach().flatten() for p in network.parameters()])))
         assert results[0][0] == pytest.approx(results[1][0], rel=1e-5)
         assert torch.allclose(results[0][1], results[1][1], atol=1e-6)
 
     def test_optimiser_is_adam_as_published(self) -> None:
-        optimiser = make_optimiser(mlp(2, (3,), 1), TESTS["challenge_low"].settings)
+        optimiser = make_optimiser(mlp([2, 3, 1], nn.LeakyReLU), TESTS["challenge_low"].settings)
         assert isinstance(optimiser, torch.optim.Adam)
         assert optimiser.defaults["lr"] == 2e-4
         assert optimiser.defaults["betas"] == (0.9, 0.999)
@@ -189,9 +191,9 @@ class TestTrainingParts:
         kinds = torch.arange(2).repeat_interleave(200)
         parts = split(200, 2, (120, 40), rng)
         torch.manual_seed(1)
-        network = mlp(3, (8,), 1)
+        network = mlp([3, 8, 1], nn.LeakyReLU)
         reached: list[float] = []
-        fitted = fit(network, x, kinds, parts, TrainingSettings(0.5, 40, 12), 1, lambda e, loss, a: reached.append(a))
+        fitted = fit(network, x, kinds, parts, ClassifierSettings(0.5, 40, 12), 1, lambda e, loss, a: reached.append(a))
         truth = kinds[torch.from_numpy(parts.validate)].numpy()
         final = ((predict(network, x, parts.validate, 50)[:, 0] > 0).numpy() == truth).mean()
         assert fitted.best_epoch == int(np.argmax(reached)) + 1
@@ -202,7 +204,7 @@ class TestTrainingParts:
         parts = split(150, 2, (90, 30), np.random.default_rng(1))
         kinds = torch.arange(2).repeat_interleave(150)
         with pytest.raises(CaloforgeError, match="loss became nan in epoch 1"):
-            fit(mlp(2, (3,), 1), x, kinds, parts, TrainingSettings(1e-3, 50, 2), 1)
+            fit(mlp([2, 3, 1], nn.LeakyReLU), x, kinds, parts, ClassifierSettings(1e-3, 50, 2), 1)
 
 
 class TestMetrics:

@@ -6,15 +6,16 @@ import math
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.classifiers import (
     TESTS,
     ClassifierResult,
+    ClassifierSettings,
+    ClassifierTraining,
     Epoch,
     NetworkTest,
-    Training,
-    TrainingSettings,
     expected_seconds,
     learning_curve,
     register,
@@ -22,8 +23,8 @@ from caloforge.evaluation.classifiers import (
     run_test,
 )
 from caloforge.evaluation.classifiers.multiclass import calibrate
-from caloforge.evaluation.classifiers.networks import mlp
 from caloforge.geometry import Geometry, Layer, load_geometry
+from caloforge.networks.residual import mlp
 from caloforge.showers import Showers
 
 LINE = Geometry("line", (Layer(0, tuple(range(6))),))
@@ -34,8 +35,8 @@ PLAIN = NetworkTest(
     "plain",
     "the voxels as they are, logistic regression with one hidden layer",
     lambda showers: showers.voxels.astype(np.float32),
-    lambda geometry, n_in, n_out: mlp(n_in, (16,), n_out),
-    TrainingSettings(learning_rate=5e-3, batch_size=200, epochs=6),
+    lambda geometry, n_in, n_out: mlp([n_in, 16, n_out], nn.LeakyReLU),
+    ClassifierSettings(learning_rate=5e-3, batch_size=200, epochs=6),
 )
 
 NAMED = (
@@ -105,7 +106,7 @@ class TestKnownTruth:
             if isinstance(test, NetworkTest) and test.why_unsuitable(small_showers.geometry) is None:
                 settings = dataclasses.replace(test.settings, epochs=20, batch_size=60, learning_rate=2e-3)
                 narrow = dataclasses.replace(
-                    test, settings=settings, network=lambda g, n_in, n_out: mlp(n_in, (64, 64), n_out)
+                    test, settings=settings, network=lambda g, n_in, n_out: mlp([n_in, 64, 64, n_out], nn.LeakyReLU)
                 )
                 assert run_test(narrow, moved, small_showers[half:]).auc > 0.75, name
 
@@ -145,9 +146,9 @@ class TestTraining:
 
     def test_patience_ends_a_hopeless_training(self) -> None:
         impatient = dataclasses.replace(
-            PLAIN, settings=TrainingSettings(learning_rate=1e-9, batch_size=100, epochs=40, patience=3)
+            PLAIN, settings=ClassifierSettings(learning_rate=1e-9, batch_size=100, epochs=40, patience=3)
         )
-        training: Training = run_test(impatient, gaussian(0.0, 300, 1), gaussian(0.0, 300, 2)).first
+        training: ClassifierTraining = run_test(impatient, gaussian(0.0, 300, 1), gaussian(0.0, 300, 2)).first
         assert training.epochs == training.best_epoch + 3 < 40
 
     def test_result_says_what_was_trained(self, shifted: ClassifierResult) -> None:

@@ -8,8 +8,8 @@ import pytest
 from caloforge.evaluation import observables
 from caloforge.evaluation.metrics.base import Metric
 from caloforge.evaluation.metrics.correlations import DIRECTED, correlations, direction_names, pearson, variances
+from caloforge.evaluation.samples.inputs import InMemory
 from caloforge.evaluation.samples.opening import Opened, Request
-from caloforge.evaluation.samples.sources import InMemory
 from caloforge.evaluation.samples.summary import summarise
 from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.showers import Showers

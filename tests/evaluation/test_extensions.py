@@ -26,13 +26,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from caloforge.evaluation.classifiers import NetworkTest, TrainingSettings, register
+from caloforge.evaluation.classifiers import ClassifierSettings, NetworkTest, register
 from caloforge.evaluation.classifiers.features import relative
-from caloforge.evaluation.classifiers.networks import mlp
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Found, Metric, Section, metric
 from caloforge.evaluation.observables import View, observable
 from caloforge.evaluation.samples.pair import SamplePair
+from caloforge.networks.residual import mlp
 
 
 @observable("skewness", per="layer", unit="mm", label="skewness in r", group="widths", where=lambda layer: layer.id > 0)
@@ -62,8 +62,8 @@ register(
         "tiny network",
         "voxels / E_inc; MLP 8 (mine)",
         relative,
-        lambda geometry, n_in, n_out: mlp(n_in, (8,), n_out),
-        TrainingSettings(learning_rate=1e-3, batch_size=100, epochs=2),
+        lambda geometry, n_in, n_out: mlp([n_in, 8, n_out]),
+        ClassifierSettings(learning_rate=1e-3, batch_size=100, epochs=2),
     )
 )
 '''

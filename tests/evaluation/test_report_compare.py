@@ -15,7 +15,14 @@ from caloforge.errors import CaloforgeError
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Direction, Metric, Section
 from caloforge.evaluation.report.about import About, BaselineSample, Sample
-from caloforge.evaluation.report.compare import Entry, comparison_tables, join, load_reports, remarks, write_comparison
+from caloforge.evaluation.report.compare import (
+    ComparedReport,
+    comparison_tables,
+    join,
+    load_reports,
+    remarks,
+    write_comparison,
+)
 from caloforge.evaluation.report.published import DATA_SETS, FILE, choose_published, published_table
 from caloforge.evaluation.report.records import Records
 from caloforge.evaluation.report.saving import write_records
@@ -48,7 +55,7 @@ def write(folder: Path, found: Records) -> Path:
 
 
 def best(*found: Records) -> list[int]:
-    (each,) = join([Entry(f"r{k}", one) for k, one in enumerate(found)])
+    (each,) = join([ComparedReport(f"r{k}", one) for k, one in enumerate(found)])
     return list(each.best)
 
 
@@ -97,7 +104,9 @@ def test_differences_from_an_expected_value_are_compared_by_size() -> None:
 def test_a_metric_that_only_one_report_has_keeps_its_row() -> None:
     other = Metric("auc", "own", "own", Estimate(0.6, 0.01, 0.5, 0.0))
     absent = Metric("auc", "none", "none", None, reason="too few")
-    (table,) = comparison_tables([Entry("a", records(power(0.1), other)), Entry("b", records(power(0.2), absent))])
+    (table,) = comparison_tables(
+        [ComparedReport("a", records(power(0.1), other)), ComparedReport("b", records(power(0.2), absent))]
+    )
     rows = {row[0].text: [cell.text for cell in row[1:]] for row in table.rows}
     assert rows["Section <auc>: own"] == ["0.600(10)", "0.5", "+10.0 σ", "–", "", "", ""]
     assert rows["Section <auc>: none"][:4] == ["–", "", "", "–"]
@@ -105,7 +114,7 @@ def test_a_metric_that_only_one_report_has_keeps_its_row() -> None:
 
 
 def test_each_column_appears_once_and_best_is_the_last() -> None:
-    entries = [Entry(name, records(power(value))) for name, value in (("flow", 0.03), ("vae", 0.01))]
+    entries = [ComparedReport(name, records(power(value))) for name, value in (("flow", 0.03), ("vae", 0.01))]
     (table,) = comparison_tables(entries)
     assert [column.title for column in table.columns] == [
         "",
@@ -127,7 +136,7 @@ def test_each_column_appears_once_and_best_is_the_last() -> None:
 def test_long_sections_have_tables_of_their_own() -> None:
     many = [Metric("long", str(k), str(k), Estimate(0.1)) for k in range(9)]
     at = Metric("long", "0", "0", Estimate(0.1), at="1 GeV")
-    tables = comparison_tables([Entry("a", records(power(0.1), *many, at))])
+    tables = comparison_tables([ComparedReport("a", records(power(0.1), *many, at))])
     assert [(table.name, len(table.rows)) for table in tables] == [("key_numbers", 1), ("long", 9)]
 
 
@@ -141,9 +150,9 @@ def test_long_sections_have_tables_of_their_own() -> None:
     ],
 )
 def test_what_makes_reports_incomparable_is_said(changes: dict[str, Any], words: tuple[str, ...]) -> None:
-    first = Entry("a", records())
-    assert remarks([first, Entry("b", records())]) == []
-    (remark,) = remarks([first, Entry("b", records(**changes))])
+    first = ComparedReport("a", records())
+    assert remarks([first, ComparedReport("b", records())]) == []
+    (remark,) = remarks([first, ComparedReport("b", records(**changes))])
     assert all(word in remark for word in words)
 
 
@@ -173,7 +182,10 @@ def test_which_published_numbers_are_shown() -> None:
 
 
 def test_the_comparison_page_and_its_files(tmp_path: Path) -> None:
-    entries = [Entry("<flow>", records(power(0.03))), Entry("vae", records(power(0.01), threshold_mev=2.0))]
+    entries = [
+        ComparedReport("<flow>", records(power(0.03))),
+        ComparedReport("vae", records(power(0.01), threshold_mev=2.0)),
+    ]
     page = write_comparison(entries, published_table("ds1-photons"), tmp_path / "out")
     text = page.read_text(encoding="utf-8")
     ours, published = text.split('id="published-block"')
@@ -203,7 +215,7 @@ def test_reports_of_both_formats_are_joined(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_the_terminal_fits_any_number_of_reports(n: int) -> None:
-    entries = [Entry(f"report-[{k}]", records(power(0.11694 + 0.1 * k, 0.00651, 0.0312))) for k in range(n)]
+    entries = [ComparedReport(f"report-[{k}]", records(power(0.11694 + 0.1 * k, 0.00651, 0.0312))) for k in range(n)]
     (table,) = comparison_tables(entries)
     out = io.StringIO()
     Console(file=out, width=80, soft_wrap=True).print(comparison_table(table, entries))

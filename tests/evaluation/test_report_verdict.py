@@ -13,7 +13,7 @@ from caloforge.evaluation.metrics.base import Metric, Section
 from caloforge.evaluation.report.about import About, BaselineSample, Sample, Spectrum
 from caloforge.evaluation.report.records import Records
 from caloforge.evaluation.report.verdict import telling, verdict
-from caloforge.evaluation.report.verdict.words import Moments, difference
+from caloforge.evaluation.report.verdict.words import MomentPair, difference
 
 DIRECTIONS = {"prdc": "higher", "response": "nearer"}
 
@@ -86,7 +86,7 @@ def test_the_pull_decides_the_level(pull: float, level: str) -> None:
 def test_direction_and_size_in_words(
     family: str, unit: str, moments: tuple[float, float, float, float], words: str
 ) -> None:
-    assert difference(family, "it", unit, Moments(*moments)) == words
+    assert difference(family, "it", unit, MomentPair(*moments)) == words
 
 
 def test_a_layer_is_named_with_the_worst_of_each_kind() -> None:

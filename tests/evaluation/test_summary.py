@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from caloforge.evaluation import observables
-from caloforge.evaluation.samples import sources, summary
+from caloforge.evaluation.samples import inputs, summary
 from caloforge.geometry import load_geometry
 from caloforge.showers import Showers
 
@@ -22,13 +22,13 @@ def showers(n: int = 70, seed: int = 1) -> Showers:
 
 @pytest.mark.parametrize("chunk", [1, 17, 1000])
 def test_streaming_equals_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int) -> None:
-    monkeypatch.setattr(sources, "CHUNK_VALUES", chunk * GEOMETRY.n_voxels)
+    monkeypatch.setattr(inputs, "CHUNK_VALUES", chunk * GEOMETRY.n_voxels)
     whole = showers()
     whole.write(tmp_path / "x.h5")
     rows = np.arange(2, 70, 3)
     seen: list[int] = []
-    with sources.open_source(tmp_path / "x.h5") as source:
-        largest = sources.largest_voxel(source, rows)
+    with inputs.open_source(tmp_path / "x.h5") as source:
+        largest = inputs.largest_voxel(source, rows)
         edges = observables.find(GEOMETRY, "voxel_energy").edges(np.array([largest]))
         found = summary.summarise(
             source,
@@ -77,7 +77,7 @@ def test_sectors_of_alpha(name: str, sectors: int) -> None:
 
 
 def test_voxels_above_the_references_largest_are_counted_apart() -> None:
-    source = sources.open_source(showers())
+    source = inputs.open_source(showers())
     found = summary.summarise(source, voxel_edges=np.geomspace(2.0, 10.0, 6))
     cut = showers().voxels.astype(np.float64)
     assert found.voxel_counts[-1] == (cut > 10).sum()
@@ -93,7 +93,7 @@ def test_fingerprints_see_one_changed_bit_and_empty_showers() -> None:
     changed[0, 100] = np.nextafter(changed[0, 100], np.float32(np.inf))
     assert summary.fingerprint(changed)[0] != prints[0]
     np.testing.assert_array_equal(summary.fingerprint(changed)[1:], prints[1:])
-    assert summary.summarise(sources.open_source(showers())).without_energy == 1
+    assert summary.summarise(inputs.open_source(showers())).without_energy == 1
 
 
 def test_fingerprints_do_not_collide_where_only_exponents_differ() -> None:
@@ -119,9 +119,9 @@ def test_radial_bins_are_few_and_take_every_voxel(name: str) -> None:
 def test_a_part_of_a_summary_is_the_summary_of_the_part() -> None:
     rows = np.arange(0, 70, 2)
     options = {"observables": observables.default(GEOMETRY), "voxel_edges": np.geomspace(1.0, 100.0, 9)}
-    whole = summary.summarise(sources.open_source(showers()), **options, sample_rows=np.array([2, 5, 8, 60]))
+    whole = summary.summarise(inputs.open_source(showers()), **options, sample_rows=np.array([2, 5, 8, 60]))
     part = whole.take(rows)
-    alone = summary.summarise(sources.open_source(showers()[rows]), **options, sample_rows=np.array([1, 4, 30]))
+    alone = summary.summarise(inputs.open_source(showers()[rows]), **options, sample_rows=np.array([1, 4, 30]))
     assert part.n == len(rows)
     assert (part.without_energy, part.below_threshold) == (alone.without_energy, alone.below_threshold)
     for name, values in alone.observables.items():

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from caloforge import plots
 from caloforge.errors import CaloforgeError
 from caloforge.plots.charts import DRAW, numbers
-from caloforge.plots.style import PageFigure, panel_grid, power_of_ten, style
+from caloforge.plots.style import StyledFigure, panel_grid, power_of_ten, style
 
 PROFILE = {
     "label": "r [mm]",
@@ -64,7 +64,7 @@ def test_every_kind_has_an_example():
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_every_kind_is_drawn_from_json(kind):
     figure = plots.draw(kind, json.loads(json.dumps(EXAMPLES[kind])))
-    assert isinstance(figure, PageFigure)
+    assert isinstance(figure, StyledFigure)
     figure.canvas.draw()
 
 

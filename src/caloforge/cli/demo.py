@@ -10,6 +10,7 @@ import typer
 
 
 def demo(
+    context: typer.Context,
     out: Path = typer.Option(Path("demo"), "--out", "-o", help="Folder for the run, the showers and the report."),
     recipe: str = typer.Option("flagship-demo", "--recipe", help="Recipe to train (any for ds1-photons)."),
 ) -> None:
@@ -21,7 +22,6 @@ def demo(
     """
     import time
 
-    from caloforge.cli import app
     from caloforge.cli.console import stdout
     from caloforge.sources.sample import sample_path
 
@@ -33,13 +33,14 @@ def demo(
         ["generate", str(run), "--energies", f"like:{test}", "--seed", "1", "--out", str(made), "--overwrite"],
         ["evaluate", str(made), "--reference", str(test), "--train", str(train), "--out", str(report), "--overwrite"],
     ]
+    commands = context.find_root().command
     started = time.monotonic()
     for step in steps:
         stdout.rule()
         stdout.print(f"$ caloforge {shlex.join(step)}", markup=False, style="bold")
         arguments, sys.argv = sys.argv, ["caloforge", *step]  # outputs record the command that made them
         try:
-            status = app(step, standalone_mode=False)
+            status = commands.main(step, standalone_mode=False)
         finally:
             sys.argv = arguments
         if status:  # of a step that was interrupted, or that refused

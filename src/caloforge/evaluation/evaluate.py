@@ -19,7 +19,7 @@ from caloforge.evaluation.metrics import (
     figure_data,
     fpd_kpd,
     per_energy,
-    prdc,
+    precision_recall,
     profiles,
     response,
     separation,
@@ -30,9 +30,9 @@ from caloforge.evaluation.metrics.base import REGISTRY, Chart, Found, Metric, Re
 from caloforge.evaluation.observables import Observable
 from caloforge.evaluation.report.about import SPLIT, About, BaselineSample, Plain, Sample, Spectrum
 from caloforge.evaluation.report.report import Report
+from caloforge.evaluation.samples.inputs import AnySource
 from caloforge.evaluation.samples.opening import Opened, Request
 from caloforge.evaluation.samples.pair import Progress, SamplePair
-from caloforge.evaluation.samples.sources import AnySource
 from caloforge.evaluation.samples.spectra import EnergyChoice
 from caloforge.evaluation.samples.summary import Summary
 from caloforge.geometry import Geometry
@@ -47,7 +47,7 @@ BUILTIN = (
     w1_subsamples.w1_subsamples,
     profiles.profiles,
     correlations.correlations,
-    prdc.precision_recall,
+    precision_recall.precision_recall,
     fpd_kpd.fpd_kpd,
     duplicates.duplicates,
     empty_voxels.empty_voxels,

@@ -6,8 +6,8 @@ files, `files` reads one from YAML, JSON or the challenge's binning XML, `builti
 
 from caloforge.geometry.builtin import BUILTIN, geometry_in_file, geometry_of_voxel_count, load_geometry
 from caloforge.geometry.description import Geometry
-from caloforge.geometry.files import read_geometry
 from caloforge.geometry.layers import AnyLayer, CartesianLayer, Layer
+from caloforge.geometry.loading import read_geometry
 
 __all__ = [
     "BUILTIN",

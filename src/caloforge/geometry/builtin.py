@@ -15,8 +15,8 @@ import numpy as np
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry.description import Geometry
-from caloforge.geometry.files import read_geometry
 from caloforge.geometry.layers import CartesianLayer, Layer
+from caloforge.geometry.loading import read_geometry
 
 
 def _polar(rows: Sequence[tuple[int, str, int]]) -> tuple[Layer, ...]:

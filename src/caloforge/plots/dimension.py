@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
-from caloforge.plots.style import CYCLE, PageFigure, style
+from caloforge.plots.style import CYCLE, StyledFigure, style
 
 MARKERS = "osD^vP"
 
@@ -65,7 +65,7 @@ def dimension_grid(panels: Mapping[str, Mapping[str, Sequence[Estimated]]]) -> F
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
     with style():
-        figure = PageFigure(1.5 + 3.5 * columns, 3.6 * rows, layout="constrained")
+        figure = StyledFigure(1.5 + 3.5 * columns, 3.6 * rows, layout="constrained")
         for number, (title, curves) in enumerate(panels.items()):
             ax = figure.add_subplot(rows, columns, number + 1)
             draw_dimension(curves, ax=ax)

@@ -40,7 +40,7 @@ def choose_layers(geometry: Geometry, voxels: np.ndarray, n: int) -> list[int]:
         voxels: (V,) energies in MeV, as a sample's means.
         n: how many there is room for, at least 2.
     """
-    return at_equal_steps(np.array([voxels[part].sum() for part in geometry.slices]), n)
+    return at_equal_steps(geometry.layer_sums(voxels), n)
 
 
 def at_equal_steps(layer_energies: np.ndarray, n: int) -> list[int]:

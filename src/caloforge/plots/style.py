@@ -1,6 +1,6 @@
 """The look of all figures: mplhep's ROOT style at the size of a page, in figures that pyplot does not know.
 
-A `PageFigure` keeps that style when it is drawn later, outside `style()`: in a notebook, or by `savefig`.
+A `StyledFigure` keeps that style when it is drawn later, outside `style()`: in a notebook, or by `savefig`.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def styled(function: Callable[P, T]) -> Callable[P, T]:
     return inside
 
 
-class PageFigure(Figure):
+class StyledFigure(Figure):
     """A matplotlib figure of the package's style, drawn by Agg; notebooks show it without pyplot."""
 
     def __init__(self, width: float, height: float, **settings: Any) -> None:
@@ -133,14 +133,14 @@ class PageFigure(Figure):
         return buffer.getvalue()
 
 
-def new_figure(width: float, height: float) -> PageFigure:
+def new_figure(width: float, height: float) -> StyledFigure:
     """An empty figure of `width` × `height` inches."""
-    return PageFigure(width, height)
+    return StyledFigure(width, height)
 
 
 def axes(ax: Axes | None = None, *, width: float = 4.0, height: float = 3.2) -> Axes:
     """`ax`, or the axes of a new figure of `width` × `height` inches."""
-    return PageFigure(width, height, layout="constrained").add_subplot() if ax is None else ax
+    return StyledFigure(width, height, layout="constrained").add_subplot() if ax is None else ax
 
 
 def figure_of(ax: Axes) -> Figure:

@@ -164,8 +164,7 @@ class Showers:
     @property
     def layer_energies(self) -> np.ndarray:
         """(N, L) energy in each layer in MeV, front to back, summed in float64."""
-        sums = [self.voxels[:, part].sum(axis=1, dtype=np.float64) for part in self.geometry.slices]
-        return np.stack(sums, axis=1)
+        return self.geometry.layer_sums(self.voxels)
 
     def layer(self, layer_id: int) -> np.ndarray:
         """(N, rows, columns) images of the layer with the detector's number `layer_id`, MeV."""

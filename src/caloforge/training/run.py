@@ -36,7 +36,9 @@ from caloforge.training.callbacks import Callback, Metric, Record, Trainer
 from caloforge.training.folder import LogFile, RunFolder
 from caloforge.training.loop import fit
 from caloforge.training.machine import choose_device, derived_seed
-from caloforge.training.reading import (
+from caloforge.training.recipe import Recipe, load_recipe
+from caloforge.training.settings import check_stages
+from caloforge.training.training_set import (
     Source,
     check_finite,
     file_name,
@@ -45,8 +47,6 @@ from caloforge.training.reading import (
     tensors,
     training_and_validation,
 )
-from caloforge.training.recipe import Recipe, load_recipe
-from caloforge.training.settings import check_stages
 from caloforge.transforms import Compose, Transform, build_transforms, specification_of
 
 ShowerInput = Showers | str | os.PathLike[str]

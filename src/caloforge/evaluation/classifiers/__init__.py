@@ -16,31 +16,31 @@ from caloforge.evaluation.classifiers.base import (
     TESTS,
     ClassifierResult,
     ClassifierTest,
+    ClassifierTraining,
     Epoch,
     EpochProgress,
     Importance,
-    Training,
     get_test,
     register,
 )
 from caloforge.evaluation.classifiers.curve import default_sizes, learning_curve
 from caloforge.evaluation.classifiers.expected_time import expected_seconds
+from caloforge.evaluation.classifiers.fitting import ClassifierSettings
 from caloforge.evaluation.classifiers.multiclass import MulticlassResult, run_multiclass
-from caloforge.evaluation.classifiers.run import NetworkTest, run_test
-from caloforge.evaluation.classifiers.training import TrainingSettings
+from caloforge.evaluation.classifiers.network_test import NetworkTest, run_test
 
 __all__ = [
     "MIN_SHOWERS",
     "TESTS",
     "ClassifierResult",
+    "ClassifierSettings",
     "ClassifierTest",
+    "ClassifierTraining",
     "Epoch",
     "EpochProgress",
     "Importance",
     "MulticlassResult",
     "NetworkTest",
-    "Training",
-    "TrainingSettings",
     "default_sizes",
     "expected_seconds",
     "get_test",

@@ -2,7 +2,7 @@
 
 A test of one's own is a subclass (or a `NetworkTest`, see `run`) of which one instance is registered:
 
-    settings = TrainingSettings(learning_rate=1e-3, batch_size=500, epochs=20)
+    settings = ClassifierSettings(learning_rate=1e-3, batch_size=500, epochs=20)
     register(NetworkTest("mine", "my test", "voxels / E_inc; MLP 2 × 64 (mine)", relative, build, settings))
 
 Label 1 is Geant4 (the reference), 0 generated. Both samples are cut to the same number of showers, so that the
@@ -55,7 +55,7 @@ EpochProgress = Callable[[Epoch], None]
 
 
 @dataclass(frozen=True)
-class Training:
+class ClassifierTraining:
     """One training.
 
     Args:
@@ -106,7 +106,7 @@ class ClassifierResult:
     n_parameters: int
     settings: Mapping[str, float | int | None]
     seed: int
-    trainings: tuple[Training, ...]
+    trainings: tuple[ClassifierTraining, ...]
     seconds: float
     energies: np.ndarray
     explain: Callable[[], tuple[Importance, ...]] = tuple
@@ -117,7 +117,7 @@ class ClassifierResult:
         return self.explain()
 
     @property
-    def first(self) -> Training:
+    def first(self) -> ClassifierTraining:
         """The first training."""
         return self.trainings[0]
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.classifiers.base import MIN_SHOWERS, ClassifierResult, ClassifierTest, EpochProgress, get_test
-from caloforge.evaluation.classifiers.run import run_test
+from caloforge.evaluation.classifiers.network_test import run_test
 from caloforge.showers import Showers
 
 

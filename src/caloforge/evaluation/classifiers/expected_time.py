@@ -12,8 +12,8 @@ import torch
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.classifiers.base import MIN_SHOWERS, ClassifierTest, get_test
 from caloforge.evaluation.classifiers.features import feature_matrix
-from caloforge.evaluation.classifiers.run import NetworkTest
-from caloforge.evaluation.classifiers.training import make_optimiser, part_sizes, step
+from caloforge.evaluation.classifiers.fitting import make_optimiser, part_sizes, step
+from caloforge.evaluation.classifiers.network_test import NetworkTest
 from caloforge.geometry import Geometry
 from caloforge.showers import Showers
 

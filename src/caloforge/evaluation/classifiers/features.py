@@ -42,12 +42,6 @@ def thresholded(showers: Showers) -> np.ndarray:
     return observables.above_threshold(showers.voxels.astype(np.float32, copy=False), showers.geometry.threshold)
 
 
-def layer_energies(voxels: np.ndarray, geometry: Geometry) -> np.ndarray:
-    """(N, L) energy per layer in MeV, summed in float64."""
-    sums = [voxels[:, part].sum(axis=1, dtype=np.float64) for part in geometry.slices]
-    return np.stack(sums, axis=1)
-
-
 def _stack(*columns: np.ndarray) -> np.ndarray:
     blocks = [np.asarray(c, dtype=np.float32) for c in columns]
     return np.concatenate([b[:, None] if b.ndim == 1 else b for b in blocks], axis=1)
@@ -67,7 +61,7 @@ def relative(showers: Showers) -> np.ndarray:
 def normalised(showers: Showers) -> np.ndarray:
     """(N, 1 + V + L): log10 of E_inc, voxels (no threshold) over their layer's energy, log10 of that."""
     voxels = showers.voxels.astype(np.float32, copy=False)
-    energies = layer_energies(voxels, showers.geometry)
+    energies = showers.geometry.layer_sums(voxels)
     shares = _per_layer(voxels, energies, showers.geometry)
     return _stack(np.log10(showers.energies), shares, np.log10(energies + 1e-8))
 
@@ -75,7 +69,7 @@ def normalised(showers: Showers) -> np.ndarray:
 def compressed(showers: Showers) -> np.ndarray:
     """(N, 1 + V + L): logarithms that give faint voxels as much say as bright ones."""
     voxels = thresholded(showers)
-    energies = layer_energies(voxels, showers.geometry)
+    energies = showers.geometry.layer_sums(voxels)
     scale = (1e5 / showers.energies).astype(np.float32)
     logs = np.log1p(voxels * scale[:, None]) * np.float32(1 / np.log(10))
     return _stack(np.log10(showers.energies), logs, np.log10(energies + 1))
@@ -95,20 +89,20 @@ def _caloflow(showers: Showers, voxels: np.ndarray, energies: np.ndarray) -> np.
 def caloflow_raw(showers: Showers) -> np.ndarray:
     """(N, V + 1 + L): voxels in units of 100 GeV, and CaloFlow's conditions."""
     voxels = thresholded(showers)
-    return _caloflow(showers, voxels * np.float32(1e-5), layer_energies(voxels, showers.geometry))
+    return _caloflow(showers, voxels * np.float32(1e-5), showers.geometry.layer_sums(voxels))
 
 
 def caloflow_normalised(showers: Showers) -> np.ndarray:
     """(N, V + 1 + L): voxels with each layer summing to 1, and CaloFlow's conditions."""
     voxels = thresholded(showers)
-    energies = layer_energies(voxels, showers.geometry)
+    energies = showers.geometry.layer_sums(voxels)
     return _caloflow(showers, _per_layer(voxels, energies, showers.geometry), energies)
 
 
 def caloflow_logit(showers: Showers) -> np.ndarray:
     """(N, V + 1 + L): normalised voxels in logit space over 10, and CaloFlow's conditions."""
     voxels = thresholded(showers)
-    energies = layer_energies(voxels, showers.geometry)
+    energies = showers.geometry.layer_sums(voxels)
     # In float32, 1 - a + rounding may reach 1: the logit is taken in float64.
     shares = np.minimum(_per_layer(voxels, energies, showers.geometry).astype(np.float64), 1.0)
     shares = LOGIT_ALPHA + (1 - 2 * LOGIT_ALPHA) * shares

@@ -22,11 +22,11 @@ import numpy as np
 import torch
 
 from caloforge.errors import CaloforgeError
+from caloforge.evaluation.classifiers.architectures import n_parameters
 from caloforge.evaluation.classifiers.base import ClassifierTest, EpochProgress, get_test
 from caloforge.evaluation.classifiers.features import feature_matrix
-from caloforge.evaluation.classifiers.networks import n_parameters
-from caloforge.evaluation.classifiers.run import NetworkTest, fits, prepare
-from caloforge.evaluation.classifiers.training import predict
+from caloforge.evaluation.classifiers.fitting import predict
+from caloforge.evaluation.classifiers.network_test import NetworkTest, fits, prepare
 from caloforge.showers import Showers
 
 RESAMPLES = 20

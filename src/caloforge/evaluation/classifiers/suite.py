@@ -27,15 +27,16 @@ from __future__ import annotations
 from torch import nn
 
 from caloforge.evaluation.classifiers import features as rows
+from caloforge.evaluation.classifiers.architectures import CaloflowCNN, ResNet3d, caloflow_cnn_accepts
 from caloforge.evaluation.classifiers.base import register
-from caloforge.evaluation.classifiers.networks import CaloflowCNN, ResNet3d, caloflow_cnn_accepts, mlp
-from caloforge.evaluation.classifiers.run import NetworkBuilder, NetworkTest
-from caloforge.evaluation.classifiers.training import TrainingSettings
+from caloforge.evaluation.classifiers.fitting import ClassifierSettings
+from caloforge.evaluation.classifiers.network_test import NetworkBuilder, NetworkTest
 from caloforge.geometry import CartesianLayer, Geometry
+from caloforge.networks.residual import mlp
 
 
 def _mlp(*hidden: int, activation: type[nn.Module] = nn.LeakyReLU) -> NetworkBuilder:
-    return lambda geometry, n_in, n_out: mlp(n_in, hidden, n_out, activation)
+    return lambda geometry, n_in, n_out: mlp([n_in, *hidden, n_out], activation)
 
 
 def _caloflow_cnn(geometry: Geometry, n_features: int, n_out: int) -> nn.Module:
@@ -59,10 +60,10 @@ def _needs_poolable_layers(geometry: Geometry) -> str | None:
     return "needs layer images of 3 × 96 voxels or with rows and columns in multiples of 6 (as in calogan)"
 
 
-_CHALLENGE = TrainingSettings(learning_rate=2e-4, batch_size=1000, epochs=50)
+_CHALLENGE = ClassifierSettings(learning_rate=2e-4, batch_size=1000, epochs=50)
 _CHALLENGE_MLP = _mlp(2048, 2048, 2048)
-_CALOFLOW = TrainingSettings(learning_rate=5e-4, batch_size=1000, epochs=60)
-_CALOFLOW_CNN = TrainingSettings(learning_rate=5e-4, batch_size=1000, epochs=50, micro_batch=250)
+_CALOFLOW = ClassifierSettings(learning_rate=5e-4, batch_size=1000, epochs=60)
+_CALOFLOW_CNN = ClassifierSettings(learning_rate=5e-4, batch_size=1000, epochs=50, micro_batch=250)
 _DS1_PHOTONS = 121_000
 
 _ALL = (
@@ -72,7 +73,7 @@ _ALL = (
         "voxels / E_inc, standardised; MLP 3 × 512, early stopping (CaloMan)",
         rows.relative,
         _mlp(512, 512, 512, activation=nn.ReLU),
-        TrainingSettings(learning_rate=5e-4, batch_size=1000, epochs=60, patience=10),
+        ClassifierSettings(learning_rate=5e-4, batch_size=1000, epochs=60, patience=10),
         standardise=True,
     ),
     NetworkTest(
@@ -108,7 +109,7 @@ _ALL = (
         "voxels / E_inc as images; 3D ResNet-18 (CaloChallenge)",
         rows.relative,
         _resnet,
-        TrainingSettings(learning_rate=2e-4, batch_size=1000, epochs=50, micro_batch=200),
+        ClassifierSettings(learning_rate=2e-4, batch_size=1000, epochs=50, micro_batch=200),
         unsuitable=_needs_alike_layers,
     ),
     NetworkTest(
@@ -168,7 +169,7 @@ _ALL = (
         "log voxels, standardised; MLP 2 × 128, at most 20 000 showers per sample (not published)",
         rows.compressed,
         _mlp(128, 128),
-        TrainingSettings(learning_rate=1e-3, batch_size=500, epochs=20, patience=4),
+        ClassifierSettings(learning_rate=1e-3, batch_size=500, epochs=20, patience=4),
         standardise=True,
         max_showers=20_000,
     ),

@@ -19,15 +19,15 @@ from caloforge.evaluation import observables
 from caloforge.evaluation.classifiers.base import (
     ClassifierResult,
     ClassifierTest,
+    ClassifierTraining,
     Epoch,
     EpochProgress,
     Importance,
-    Training,
     equally_many,
     register,
 )
+from caloforge.evaluation.classifiers.fitting import part_sizes, split
 from caloforge.evaluation.classifiers.scores import Scores, auc
-from caloforge.evaluation.classifiers.training import part_sizes, split
 from caloforge.evaluation.observables.high_level import ENERGY
 from caloforge.showers import Showers
 
@@ -67,7 +67,7 @@ class TreeTest(ClassifierTest):
         names, features = _features(cut)
         n, geometry = len(cut[0]), cut[0].geometry
         labels = np.repeat([0, 1], n)
-        found: list[Training] = []
+        found: list[ClassifierTraining] = []
         fitted: list[Any] = []
         for repeat in range(1, repeats + 1):
             parts = split(n, 2, part_sizes(n), np.random.default_rng([seed, repeat]))
@@ -75,7 +75,7 @@ class TreeTest(ClassifierTest):
             held, tested = (trees.decision_function(features[rows]) for rows in (parts.validate, parts.test))
             scores = Scores.of((held, labels[parts.validate]), (tested, labels[parts.test]))
             right = float(np.mean((held > 0) == labels[parts.validate]))
-            found.append(Training(scores, right, trees.n_iter_, trees.n_iter_, parts.test))
+            found.append(ClassifierTraining(scores, right, trees.n_iter_, trees.n_iter_, parts.test))
             fitted.append(trees)
             if progress is not None:
                 left = (repeats - repeat) * (time.perf_counter() - start) / repeat

@@ -14,7 +14,7 @@ import numpy as np
 
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Found, Metric, Section, metric
-from caloforge.evaluation.metrics.prdc import FEWEST, neighbourhoods
+from caloforge.evaluation.metrics.precision_recall import FEWEST, neighbourhoods
 from caloforge.evaluation.samples.pair import SamplePair
 
 DUPLICATES = Section(

@@ -131,7 +131,7 @@ def profiles(geometry: Geometry, generated: Array, reference: Array, *azimuthal:
     With `azimuthal`, mean energies in equal sectors of alpha of both samples, the azimuthal profile is the last.
     """
     positions = choose_layers(geometry, reference, MOST_PROFILES)
-    first, second = (_layer_energies(geometry, voxels) for voxels in (generated, reference))
+    first, second = (geometry.layer_sums(voxels) for voxels in (generated, reference))
     parts = [(geometry.layers[k], geometry.slices[k]) for k in positions]
     others = [transverse(layer, generated[part], reference[part]) for layer, part in parts]
     if azimuthal and len(azimuthal[0]):
@@ -258,10 +258,6 @@ def nearest(points: Array, others: Array) -> tuple[Array, Array]:
         index[row] = squared.argmin()
         distance[row] = np.sqrt(squared[index[row]])
     return index, distance
-
-
-def _layer_energies(geometry: Geometry, voxels: Array) -> Array:
-    return np.array([voxels[part].sum() for part in geometry.slices])
 
 
 def _gallery(geometry: Geometry, positions: list[int], rows: list[tuple[str, Array, str]], unit: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Observables of single showers, by name.
 
 `e_tot_over_e_inc`, `e_layer_<id>` (MeV), `ec_eta_<id>`, `ec_phi_<id>`, `ec_r_<id>`, `width_eta_<id>`, … (mm) and
-`sparsity_<id>` are the CaloChallenge's (`challenge`); further ones are in `energies`, `centres` and `shapes`, and a
+`sparsity_<id>` are the CaloChallenge's (`challenge`); further ones are in `deposits`, `centres` and `shapes`, and a
 user's own are added with `@observable`. Voxels below the readout threshold are set to zero first. `voxel_energy` is an
 observable of voxels: samples keep its histogram only.
 
@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from caloforge.evaluation.observables import centres, energies, shapes
+from caloforge.evaluation.observables import centres, deposits, shapes
 from caloforge.evaluation.observables.base import (
     GROUPS,
     REGISTRY,
@@ -47,7 +47,7 @@ __all__ = [
     "challenge_names",
     "compute",
     "default",
-    "energies",
+    "deposits",
     "find",
     "names_of",
     "observable",

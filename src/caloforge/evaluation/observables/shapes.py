@@ -15,7 +15,7 @@ import numpy as np
 from caloforge.evaluation.observables.axes import equal, length
 from caloforge.evaluation.observables.base import observable, with_directions
 from caloforge.evaluation.observables.centres import centre
-from caloforge.evaluation.observables.energies import FEW_LAYERS
+from caloforge.evaluation.observables.deposits import FEW_LAYERS
 from caloforge.evaluation.observables.view import SMALLEST, View
 
 ROUNDING = 1e-13

@@ -34,7 +34,7 @@ Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
-class Entry:
+class ComparedReport:
     """A report to compare, and the name of its columns."""
 
     name: str
@@ -61,7 +61,7 @@ class Joined:
         return next(metric for metric in self.metrics if metric is not None)
 
 
-def load_reports(paths: Sequence[str | os.PathLike[str]]) -> list[Entry]:
+def load_reports(paths: Sequence[str | os.PathLike[str]]) -> list[ComparedReport]:
     """Read reports of any format, given as folders or as `report.json` files; each gets a name of its own.
 
     Raises:
@@ -71,7 +71,7 @@ def load_reports(paths: Sequence[str | os.PathLike[str]]) -> list[Entry]:
         raise CaloforgeError("give at least one report: a folder that `caloforge evaluate` wrote, or its report.json")
     reports = [Report.load(path) for path in paths]
     folders = [Path(path) if Path(path).is_dir() else Path(path).parent for path in paths]
-    return [Entry(name, report) for name, report in zip(_names(folders), reports, strict=True)]
+    return [ComparedReport(name, report) for name, report in zip(_names(folders), reports, strict=True)]
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -84,7 +84,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
     return [f"{p[-1]} ({k + 1})" for k, p in enumerate(parts)]
 
 
-def remarks(entries: Sequence[Entry]) -> list[str]:
+def remarks(entries: Sequence[ComparedReport]) -> list[str]:
     """Why the columns may not be comparable, one line each."""
     found = []
     abouts = [entry.records.about for entry in entries]
@@ -103,7 +103,7 @@ def remarks(entries: Sequence[Entry]) -> list[str]:
     return found
 
 
-def sections_of(entries: Sequence[Entry]) -> dict[str, Section]:
+def sections_of(entries: Sequence[ComparedReport]) -> dict[str, Section]:
     """The sections of all reports; where several have one, the first report's."""
     sections: dict[str, Section] = {}
     for entry in entries:
@@ -111,7 +111,7 @@ def sections_of(entries: Sequence[Entry]) -> dict[str, Section]:
     return sections
 
 
-def join(entries: Sequence[Entry]) -> list[Joined]:
+def join(entries: Sequence[ComparedReport]) -> list[Joined]:
     """Every metric of every report, in the order of the reports."""
     found = [{metric.key: metric for metric in entry.records.metrics} for entry in entries]
     sections = sections_of(entries)
@@ -147,7 +147,7 @@ def _away(metric: Metric, direction: str) -> float | None:
     return {"lower": difference, "higher": -difference}.get(direction, abs(difference))
 
 
-def comparison_tables(entries: Sequence[Entry]) -> list[Table]:
+def comparison_tables(entries: Sequence[ComparedReport]) -> list[Table]:
     """First the numbers of all sections that have only a few, then a table for each other section; all showers only."""
     sections = sections_of(entries)
     by_section: dict[str, list[Joined]] = {}
@@ -166,7 +166,10 @@ def comparison_tables(entries: Sequence[Entry]) -> list[Table]:
 
 
 def _table(
-    entries: Sequence[Entry], joined: Sequence[Joined], section: Section, titles: dict[str, Section] | None = None
+    entries: Sequence[ComparedReport],
+    joined: Sequence[Joined],
+    section: Section,
+    titles: dict[str, Section] | None = None,
 ) -> Table:
     columns = [Column("", kind="text")]
     for entry in entries:
@@ -199,7 +202,7 @@ def _cells(records: Records, metric: Metric | None, best: bool) -> list[Cell]:
     ]
 
 
-def _data(entries: Sequence[Entry], each: Joined) -> list[dict[str, Any]]:
+def _data(entries: Sequence[ComparedReport], each: Joined) -> list[dict[str, Any]]:
     """One flat mapping per report that has the metric."""
     rows = []
     for k, (entry, metric) in enumerate(zip(entries, each.metrics, strict=True)):
@@ -210,7 +213,7 @@ def _data(entries: Sequence[Entry], each: Joined) -> list[dict[str, Any]]:
     return rows
 
 
-def write_comparison(entries: Sequence[Entry], published: Table | None, folder: Path) -> Path:
+def write_comparison(entries: Sequence[ComparedReport], published: Table | None, folder: Path) -> Path:
     """Write `compare.html`, `compare.json` and CSV tables into `folder`, replacing it as a whole.
 
     Returns:

@@ -18,7 +18,7 @@ from caloforge.evaluation.metrics import correlations, duplicates, fpd_kpd, prof
 from caloforge.evaluation.metrics.base import Chart, Metric, Section
 from caloforge.evaluation.metrics.classifier import AUC, JSD
 from caloforge.evaluation.metrics.empty_voxels import EMPTY_VOXELS
-from caloforge.evaluation.metrics.prdc import NAMES, NEIGHBOURS
+from caloforge.evaluation.metrics.precision_recall import NAMES, NEIGHBOURS
 from caloforge.evaluation.metrics.w1_subsamples import SUBSAMPLES
 from caloforge.evaluation.metrics.wasserstein import DISTANCES
 from caloforge.evaluation.observables import REGISTRY

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from caloforge.evaluation.report.compare import Entry
+from caloforge.evaluation.report.compare import ComparedReport
 from caloforge.evaluation.report.tables import Table
 from caloforge.evaluation.report.verdict import Verdict
 
@@ -64,7 +64,7 @@ def empty_table(title: str | None = None) -> RichTable:
     )
 
 
-def comparison_table(table: Table, entries: Sequence[Entry]) -> RichTable:
+def comparison_table(table: Table, entries: Sequence[ComparedReport]) -> RichTable:
     """Reports one below the other for each metric, so that any number of them fits; `*` marks the best."""
     drawn = empty_table(table.title)
     drawn.add_column("metric, report", overflow="fold", width=LABEL)

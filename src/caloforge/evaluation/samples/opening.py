@@ -14,9 +14,7 @@ from caloforge.evaluation.estimates import FEWEST
 from caloforge.evaluation.observables import Observable, challenge, default, find, select
 from caloforge.evaluation.observables.axes import same_voxels
 from caloforge.evaluation.samples import spectra
-from caloforge.evaluation.samples.pair import Progress, SamplePair, Training
-from caloforge.evaluation.samples.plan import make_plan
-from caloforge.evaluation.samples.sources import (
+from caloforge.evaluation.samples.inputs import (
     CHUNK_VALUES,
     AnySource,
     ChunkProgress,
@@ -25,6 +23,8 @@ from caloforge.evaluation.samples.sources import (
     largest_voxel,
     open_source,
 )
+from caloforge.evaluation.samples.pair import Progress, SamplePair, TrainingData
+from caloforge.evaluation.samples.plan import make_plan
 from caloforge.evaluation.samples.summary import Summary, fingerprint, summarise
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.showers import ShowerFile, Showers
@@ -219,7 +219,7 @@ class Opened:
         nearest = [np.argsort(np.abs(np.log(energies / e)), kind="stable")[:each] for e in wanted]
         return np.unique(np.concatenate(nearest))
 
-    def _training(self, generated: Summary, reference: Summary, progress: Progress | None) -> Training:
+    def _training(self, generated: Summary, reference: Summary, progress: Progress | None) -> TrainingData:
         source, tell = self.sources["train"], self._told(progress, "reading the training showers", "train")
         searches = []
         for sample in (generated.sample.showers, reference.sample.showers):
@@ -233,7 +233,7 @@ class Opened:
                 search.update(points)
             if tell is not None:
                 tell(len(chunk))
-        return Training(str(source.path), np.concatenate(prints), searches[0].distances, searches[1].distances)
+        return TrainingData(str(source.path), np.concatenate(prints), searches[0].distances, searches[1].distances)
 
     def load(self, key: str) -> Showers:
         """The chosen showers of one file in memory, raw."""

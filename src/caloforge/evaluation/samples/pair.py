@@ -25,7 +25,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingData:
     """Training data used by the memorisation tests.
 
     Args:
@@ -84,7 +84,7 @@ class SamplePair:
     plan: Plan
     threshold: float
     observables: Sequence[BoundObservable]
-    training: Training | None = None
+    training: TrainingData | None = None
     seed: int = 1
     progress: Progress | None = None
     load: Callable[[str], Showers] | None = None

@@ -16,7 +16,7 @@ import numpy as np
 
 from caloforge.evaluation.observables import BoundObservable, View, above_threshold, select
 from caloforge.evaluation.observables.binning import SingleBins
-from caloforge.evaluation.samples.sources import ChunkProgress, Source, chunks_of
+from caloforge.evaluation.samples.inputs import ChunkProgress, Source, chunks_of
 from caloforge.geometry import Geometry
 from caloforge.showers import Showers
 

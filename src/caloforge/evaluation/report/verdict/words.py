@@ -18,7 +18,7 @@ LARGE = 3.0
 
 
 @dataclass(frozen=True)
-class Moments:
+class MomentPair:
     """Mean and standard deviation of an observable in the generated (g) and reference (r) sample."""
 
     mean_g: float
@@ -46,14 +46,14 @@ WORDS = {
 """Family → what it means that its mean is too low, too high."""
 
 
-def moments(records: Records, name: str) -> Moments | None:
+def moments(records: Records, name: str) -> MomentPair | None:
     """From the extras of its Wasserstein distance, else from its histogram."""
     for metric in records.section("wasserstein", at=""):
         keys = ("mean_generated", "std_generated", "mean_reference", "spread")
         if metric.name == name:
             numbers = [value for key in keys if isinstance(value := metric.extra.get(key), (int, float))]
             if len(numbers) == len(keys):
-                return Moments(*numbers)
+                return MomentPair(*numbers)
     if name not in records.hists:
         return None
     samples, axis = records.hists[name].axes
@@ -64,10 +64,10 @@ def moments(records: Records, name: str) -> Moments | None:
             return None
         mean = float(np.average(axis.centers, weights=counts))
         found += [mean, math.sqrt(np.average((axis.centers - mean) ** 2, weights=counts))]
-    return Moments(*found)
+    return MomentPair(*found)
 
 
-def difference(family: str, label: str, unit: str, values: Moments) -> str:
+def difference(family: str, label: str, unit: str, values: MomentPair) -> str:
     """As `14 % too narrow in phi`, `centre of energy in eta 1.2 mm too low`, `width in r varies 8 % too little`.
 
     Args:

@@ -1,6 +1,5 @@
 """The networks of the classifier tests, each from a flat row of features to logits.
 
-- `mlp`: dense layers with one activation between them.
 - `CaloflowCNN`: CaloFlow's second classifier (arXiv:2106.05285): convolutions per layer image to (64, 2, 2),
   joined with the conditions, then dense. 1 262 913 parameters on CaloGAN's voxels.
 - `ResNet3d`: an 18-layer residual network in three dimensions (arXiv:1512.03385; 3D form and stem of
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from caloforge.geometry import Geometry
+from caloforge.networks.residual import mlp
 
 
 def channels_last(network: nn.Module, layout: torch.memory_format) -> None:
@@ -24,15 +24,6 @@ def channels_last(network: nn.Module, layout: torch.memory_format) -> None:
 
 WIDE_IMAGE = (3, 96)
 """CaloGAN's first layer: too few rows for 3 × 3 kernels and pooling to 6 × 6, hence kernels of its own."""
-
-
-def mlp(n_in: int, hidden: tuple[int, ...], n_out: int, activation: type[nn.Module] = nn.LeakyReLU) -> nn.Sequential:
-    """(N, n_in) → (N, n_out), with `activation` after each hidden layer (LeakyReLU's slope is 0.01)."""
-    widths = (n_in, *hidden)
-    steps: list[nn.Module] = []
-    for a, b in itertools.pairwise(widths):
-        steps += [nn.Linear(a, b), activation()]
-    return nn.Sequential(*steps, nn.Linear(widths[-1], n_out))
 
 
 def caloflow_cnn_accepts(shape: tuple[int, int]) -> bool:
@@ -69,7 +60,7 @@ class CaloflowCNN(nn.Module):
         self.shapes = [layer.shape for layer in geometry.layers]
         self.widths = [layer.n_voxels for layer in geometry.layers] + [n_conditions]
         self.branches = nn.ModuleList(_image_branch(shape) for shape in self.shapes)
-        self.head = mlp(256 * len(self.shapes) + n_conditions, (512, 512), n_out)
+        self.head = mlp([256 * len(self.shapes) + n_conditions, 512, 512, n_out], nn.LeakyReLU)
         channels_last(self, torch.channels_last)
 
     def forward(self, x: Tensor) -> Tensor:

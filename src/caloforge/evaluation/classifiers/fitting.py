@@ -31,7 +31,7 @@ from caloforge.errors import CaloforgeError
 
 
 @dataclass(frozen=True)
-class TrainingSettings:
+class ClassifierSettings:
     """How a classifier is trained.
 
     Args:
@@ -116,7 +116,7 @@ def accuracy(logits: Tensor, kinds: Tensor) -> float:
     return (guess == kinds).double().mean().item()
 
 
-def make_optimiser(network: nn.Module, settings: TrainingSettings) -> torch.optim.Optimizer:
+def make_optimiser(network: nn.Module, settings: ClassifierSettings) -> torch.optim.Optimizer:
     """Adam with PyTorch's other defaults."""
     return torch.optim.Adam(network.parameters(), lr=settings.learning_rate, fused=True)
 
@@ -141,7 +141,7 @@ def fit(
     features: Tensor,
     kinds: Tensor,
     parts: Parts,
-    settings: TrainingSettings,
+    settings: ClassifierSettings,
     seed: int,
     on_epoch: Callable[[int, float, float], None] | None = None,
 ) -> Fit:

@@ -11,19 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from caloforge.errors import CaloforgeError
+from caloforge.evaluation.classifiers.architectures import n_parameters
 from caloforge.evaluation.classifiers.base import (
     ClassifierResult,
     ClassifierTest,
+    ClassifierTraining,
     Epoch,
     EpochProgress,
-    Training,
     equally_many,
     get_test,
 )
 from caloforge.evaluation.classifiers.features import FeatureFunction, Scaling, feature_matrix
-from caloforge.evaluation.classifiers.networks import n_parameters
+from caloforge.evaluation.classifiers.fitting import ClassifierSettings, Fit, Parts, fit, part_sizes, predict, split
 from caloforge.evaluation.classifiers.scores import Scores
-from caloforge.evaluation.classifiers.training import Fit, Parts, TrainingSettings, fit, part_sizes, predict, split
 from caloforge.geometry import Geometry
 from caloforge.showers import Showers
 
@@ -49,7 +49,7 @@ class NetworkTest(ClassifierTest):
 
     features: FeatureFunction
     network: NetworkBuilder
-    settings: TrainingSettings
+    settings: ClassifierSettings
     standardise: bool = False
     published_n: int | None = None
     max_showers: int | None = None
@@ -85,7 +85,7 @@ class NetworkTest(ClassifierTest):
         for fitted, parts in fits(task, repeats=repeats, seed=seed, progress=progress, device=device):
             held, tested = (_scores(task, fitted, rows) for rows in (parts.validate, parts.test))
             scores = Scores.of(held, tested)
-            found.append(Training(scores, fitted.accuracy, fitted.best_epoch, fitted.epochs_run, parts.test))
+            found.append(ClassifierTraining(scores, fitted.accuracy, fitted.best_epoch, fitted.epochs_run, parts.test))
             size = n_parameters(fitted.network)
         return ClassifierResult(
             test=self.name,
