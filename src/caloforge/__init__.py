@@ -18,20 +18,20 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from caloforge import observables as observables
     from caloforge.errors import CaloforgeError as CaloforgeError
-    from caloforge.evaluation import observables as observables
     from caloforge.evaluation.estimates import Estimate as Estimate
     from caloforge.evaluation.evaluate import evaluate as evaluate
     from caloforge.evaluation.metrics.base import Chart as Chart
     from caloforge.evaluation.metrics.base import Metric as Metric
     from caloforge.evaluation.metrics.base import Section as Section
     from caloforge.evaluation.metrics.base import metric as metric
-    from caloforge.evaluation.observables import observable as observable
     from caloforge.evaluation.report.report import Report as Report
     from caloforge.geometry import Geometry as Geometry
     from caloforge.geometry import Layer as Layer
     from caloforge.geometry import load_geometry as load_geometry
     from caloforge.models.base import ShowerModel as ShowerModel
+    from caloforge.observables import observable as observable
     from caloforge.showers import Showers as Showers
     from caloforge.simulator import Simulator as Simulator
     from caloforge.simulator import generate as generate
@@ -62,23 +62,23 @@ _HOME = {
     "generate": "simulator",
     "load_geometry": "geometry",
     "metric": "evaluation.metrics.base",
-    "observable": "evaluation.observables",
+    "observable": "observables",
     "sample": "sources.sample",
     "train": "training",
 }
 """Public name → module of the package that it comes from."""
 
-_MODULES = {"observables": "evaluation.observables"}
-"""Public name → module of the package that it is."""
+_ROOMS = ("observables",)
+"""Public names that are modules of the package."""
 
-__all__ = ["__version__", *sorted((*_HOME, *_MODULES))]
+__all__ = ["__version__", *sorted((*_HOME, *_ROOMS))]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         return getattr(importlib.import_module(f"caloforge.{_HOME[name]}"), name)
-    if name in _MODULES:
-        return importlib.import_module(f"caloforge.{_MODULES[name]}")
+    if name in _ROOMS:
+        return importlib.import_module(f"caloforge.{name}")
     raise AttributeError(f"module 'caloforge' has no attribute '{name}'")
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from caloforge.classifiers import TESTS
 from caloforge.cli import main
 from caloforge.cli.compare import Published
 from caloforge.cli.console import progress_bar
 from caloforge.cli.evaluate import Lines, Sections, duration, expected_times, parse_energies, parse_names
 from caloforge.errors import CaloforgeError
-from caloforge.evaluation.classifiers import TESTS
 from caloforge.evaluation.metrics.base import REGISTRY
 from caloforge.evaluation.report.page import key_table
 from caloforge.evaluation.report.published import DATA_SETS
@@ -275,7 +275,7 @@ def test_slow_epochs_say_how_long_they_will_go_on(monkeypatch: pytest.MonkeyPatc
 
 def test_expected_time_counts_baseline_and_curve(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     # A second per shower of a sample: 300 here, 150 for the baseline, and 37.5 + 75 + 150 more for the curve.
-    monkeypatch.setattr("caloforge.evaluation.classifiers.expected_seconds", lambda test, n, shape, repeats: 1.0 * n)
+    monkeypatch.setattr("caloforge.classifiers.expected_seconds", lambda test, n, shape, repeats: 1.0 * n)
     (plain,) = expected_times(["caloman", "quick"], *files, None, None, 1, False)
     (curve,) = expected_times(["caloman"], *files, None, None, 1, True)
     assert duration(450) in plain

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from caloforge.evaluation import observables
+from caloforge import observables
 from caloforge.evaluation.metrics.base import Metric
 from caloforge.evaluation.metrics.correlations import DIRECTED, correlations, direction_names, pearson, variances
 from caloforge.evaluation.samples.inputs import InMemory

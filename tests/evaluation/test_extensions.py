@@ -11,8 +11,8 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from caloforge.evaluation import observables
-from caloforge.evaluation.classifiers import TESTS
+from caloforge import observables
+from caloforge.classifiers import TESTS
 from caloforge.evaluation.evaluate import evaluate
 from caloforge.evaluation.metrics.base import REGISTRY, Section, metric
 from caloforge.evaluation.report.report import Report
@@ -26,11 +26,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from caloforge.evaluation.classifiers import ClassifierSettings, NetworkTest, register
-from caloforge.evaluation.classifiers.features import relative
+from caloforge.classifiers import ClassifierSettings, NetworkTest, register
+from caloforge.classifiers.features import relative
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Found, Metric, Section, metric
-from caloforge.evaluation.observables import View, observable
+from caloforge.observables import View, observable
 from caloforge.evaluation.samples.pair import SamplePair
 from caloforge.networks.residual import mlp
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caloforge.evaluation import observables
+from caloforge import observables
 from caloforge.evaluation.distances.one_dimensional import separation_power
-from caloforge.evaluation.observables.binning import counts
 from caloforge.geometry import load_geometry
+from caloforge.observables.binning import counts
 from caloforge.showers import Showers
 
 DS1 = {

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caloforge.evaluation import observables
+from caloforge import observables
 from caloforge.evaluation.samples import inputs, summary
 from caloforge.geometry import load_geometry
 from caloforge.showers import Showers

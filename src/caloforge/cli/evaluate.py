@@ -275,7 +275,7 @@ def expected_times(
     named = [test for test in tests if test not in ("quick", "trees")]
     if not named:
         return []
-    from caloforge.evaluation.classifiers import expected_seconds
+    from caloforge.classifiers import expected_seconds
     from caloforge.evaluation.metrics.classifier import CURVE_WORK
 
     with ShowerFile(generated, geometry) as showers, ShowerFile(reference, geometry) as others:

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from caloforge.evaluation.classifiers import MulticlassResult
+    from caloforge.classifiers import MulticlassResult
 
 
 def multiclass(
@@ -45,16 +45,16 @@ def multiclass(
     Example: caloforge multiclass caloman=a.h5 flow=b.h5 --reference geant4.h5
     -o multiclass.json
     """
+    from caloforge.classifiers import expected_seconds, get_test, run_multiclass
     from caloforge.cli.console import progress_bar, stderr, stdout
     from caloforge.cli.evaluate import Lines, Sections, duration
     from caloforge.errors import CaloforgeError
-    from caloforge.evaluation.classifiers import expected_seconds, get_test, run_multiclass
-    from caloforge.evaluation.observables.axes import same_voxels
     from caloforge.evaluation.output import check_writable
     from caloforge.evaluation.report.saving import plain
     from caloforge.evaluation.samples.opening import settled
     from caloforge.evaluation.samples.spectra import check_same
     from caloforge.files import prepare_parent, write_json
+    from caloforge.observables.axes import same_voxels
     from caloforge.showers import Showers
 
     files = parse_generators(generators)

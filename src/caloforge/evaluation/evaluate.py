@@ -27,7 +27,6 @@ from caloforge.evaluation.metrics import (
     wasserstein,
 )
 from caloforge.evaluation.metrics.base import REGISTRY, Chart, Found, Metric, RegisteredMetric, Section
-from caloforge.evaluation.observables import Observable
 from caloforge.evaluation.report.about import SPLIT, About, BaselineSample, Plain, Sample, Spectrum
 from caloforge.evaluation.report.report import Report
 from caloforge.evaluation.samples.inputs import AnySource
@@ -36,9 +35,10 @@ from caloforge.evaluation.samples.pair import Progress, SamplePair
 from caloforge.evaluation.samples.spectra import EnergyChoice
 from caloforge.evaluation.samples.summary import Summary
 from caloforge.geometry import Geometry
+from caloforge.observables import Observable
 
 if TYPE_CHECKING:  # torch takes a second to import
-    from caloforge.evaluation.classifiers import ClassifierTest
+    from caloforge.classifiers import ClassifierTest
 
 BUILTIN = (
     separation.separation,
@@ -134,7 +134,7 @@ _per_energy = per_energy.per_energy
 def _tests(wanted: Sequence[str | ClassifierTest]) -> list[ClassifierTest]:
     if not wanted:
         return []
-    from caloforge.evaluation.classifiers import get_test
+    from caloforge.classifiers import get_test
 
     return [get_test(each) for each in wanted]
 

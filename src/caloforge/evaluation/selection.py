@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from caloforge.evaluation.distances.one_dimensional import separation_power
-from caloforge.evaluation.observables import BoundObservable, View, select, table1
-from caloforge.evaluation.observables.binning import counts
+from caloforge.observables import BoundObservable, View, select, table1
+from caloforge.observables.binning import counts
 from caloforge.showers import Showers
 
 

@@ -21,7 +21,7 @@ from caloforge.evaluation.samples.spectra import groups
 from caloforge.showers import Showers
 
 if TYPE_CHECKING:  # torch takes a second to import
-    from caloforge.evaluation.classifiers import ClassifierResult, ClassifierTest, EpochProgress
+    from caloforge.classifiers import ClassifierResult, ClassifierTest, EpochProgress
 
 AUC = Section(
     "auc",
@@ -96,7 +96,7 @@ def classifiers(
 
 
 def _test(request: _Request, curve: bool) -> Iterator[Found]:
-    from caloforge.evaluation.classifiers import run_test
+    from caloforge.classifiers import run_test
 
     test, seed, repeats = request.test, request.samples.seed, request.repeats
     try:
@@ -173,7 +173,7 @@ def _area(area: tuple[float, float], level: tuple[float, float, int] | None) -> 
 
 def _area_between(found: ClassifierResult, low: float, high: float) -> tuple[float, float, int] | None:
     """(AUC, error, showers per sample) of the third part's showers with low ≤ E_inc < high; None with too few."""
-    from caloforge.evaluation.classifiers.scores import auc
+    from caloforge.classifiers.scores import auc
 
     scores, energies = found.first.scores, found.energies[found.first.rows]
     inside = (energies >= low) & (energies < high)
@@ -208,7 +208,7 @@ def _charts(found: ClassifierResult) -> Iterator[Chart]:
 
 def _learning_curve(request: _Request, whole: ClassifierResult) -> Chart:
     """The curve whose last point is the test on all showers, which needs no second training."""
-    from caloforge.evaluation.classifiers import default_sizes, learning_curve
+    from caloforge.classifiers import default_sizes, learning_curve
 
     points = []
     for size in default_sizes(whole.n)[:-1]:
@@ -237,7 +237,7 @@ def _learning_curve(request: _Request, whole: ClassifierResult) -> Chart:
 
 def _epochs(request: _Request, label: str) -> EpochProgress:
     """Turns epochs into progress, announced before the first one is over."""
-    from caloforge.evaluation.classifiers import Epoch
+    from caloforge.classifiers import Epoch
 
     section, total = f"classifier {request.test.name}{label}", request.test.epochs * request.repeats
     request.samples.tell(section, 0, total)

@@ -23,10 +23,10 @@ from scipy.stats import rankdata
 
 from caloforge.evaluation.estimates import estimate
 from caloforge.evaluation.metrics.base import Chart, Found, Metric, Section, metric
-from caloforge.evaluation.observables import find, names_of, select, with_directions
 from caloforge.evaluation.samples.pair import SamplePair
 from caloforge.evaluation.samples.summary import Summary
 from caloforge.geometry import Geometry
+from caloforge.observables import find, names_of, select, with_directions
 
 CORRELATIONS = Section(
     "correlations",

@@ -9,10 +9,10 @@ import numpy as np
 from caloforge.evaluation.distances import fpd
 from caloforge.evaluation.estimates import Estimate, estimate
 from caloforge.evaluation.metrics.base import Found, Metric, Section, metric
-from caloforge.evaluation.observables import challenge_names
-from caloforge.evaluation.observables.high_level import DEPOSITED, ENERGY, feature_names, features
 from caloforge.evaluation.samples.pair import SamplePair
 from caloforge.evaluation.samples.summary import Summary
+from caloforge.observables import challenge_names
+from caloforge.observables.high_level import DEPOSITED, ENERGY, feature_names, features
 
 FRECHET = Section(
     "fpd",

@@ -6,15 +6,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from caloforge.evaluation import observables
+from caloforge import observables
 from caloforge.evaluation.estimates import FEWEST, Draws
 from caloforge.evaluation.metrics.base import Chart, Found, Metric
 from caloforge.evaluation.metrics.separation import DIVERGENCES, LABELS, MEANS, mean_power, of_observable
 from caloforge.evaluation.metrics.wasserstein import distance_of
-from caloforge.evaluation.observables.axes import of_reference
-from caloforge.evaluation.observables.binning import counts
 from caloforge.evaluation.samples.pair import SamplePair
 from caloforge.evaluation.samples.spectra import groups
+from caloforge.observables.axes import of_reference
+from caloforge.observables.binning import counts
 
 DRAWS = 8
 """Random subsets behind an error and a baseline."""

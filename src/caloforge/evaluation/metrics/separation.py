@@ -12,13 +12,13 @@ from dataclasses import asdict
 
 import numpy as np
 
-from caloforge.evaluation import observables
+from caloforge import observables
 from caloforge.evaluation.distances.one_dimensional import kullback_leibler, separation_powers
 from caloforge.evaluation.estimates import Draws, Estimate, draw, mean_of
 from caloforge.evaluation.metrics.base import Extra, Found, Metric, Section, metric
-from caloforge.evaluation.observables import BoundObservable
-from caloforge.evaluation.observables.binning import described
 from caloforge.evaluation.samples.pair import SamplePair
+from caloforge.observables import BoundObservable
+from caloforge.observables.binning import described
 
 POWERS = Section(
     "separation_power",

@@ -9,8 +9,8 @@ import numpy as np
 
 from caloforge.evaluation.estimates import estimate
 from caloforge.evaluation.metrics.base import Found, Metric, Section, metric
-from caloforge.evaluation.observables import BoundObservable
 from caloforge.evaluation.samples.pair import SamplePair
+from caloforge.observables import BoundObservable
 
 DISTANCES = Section(
     "wasserstein",

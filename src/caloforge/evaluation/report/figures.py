@@ -19,9 +19,9 @@ from hist import Hist
 from caloforge import plots
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.metrics.base import Chart, Metric
-from caloforge.evaluation.observables import REGISTRY
-from caloforge.evaluation.observables.base import GROUPS
 from caloforge.evaluation.report.records import Records
+from caloforge.observables import REGISTRY
+from caloforge.observables.base import GROUPS
 from caloforge.plots.classifiers import KINDS
 from caloforge.plots.layers import at_equal_steps
 from caloforge.plots.series import Series, series_grid

@@ -21,10 +21,10 @@ from caloforge.evaluation.metrics.empty_voxels import EMPTY_VOXELS
 from caloforge.evaluation.metrics.precision_recall import NAMES, NEIGHBOURS
 from caloforge.evaluation.metrics.w1_subsamples import SUBSAMPLES
 from caloforge.evaluation.metrics.wasserstein import DISTANCES
-from caloforge.evaluation.observables import REGISTRY
 from caloforge.evaluation.report.about import SPLIT, About, BaselineSample, Plain, Sample, Spectrum
 from caloforge.evaluation.report.records import Records
 from caloforge.geometry import BUILTIN, load_geometry
+from caloforge.observables import REGISTRY
 
 Entry = Mapping[str, Any]
 Found = Iterable[Metric | Chart]
@@ -264,7 +264,7 @@ def _scores(test: Entry, key: str) -> dict[str, Any]:
 
 def _title(name: str) -> str:
     """A classifier test in words."""
-    from caloforge.evaluation.classifiers import TESTS
+    from caloforge.classifiers import TESTS
 
     return TESTS[name].title if name in TESTS else name.replace("_", " ")
 

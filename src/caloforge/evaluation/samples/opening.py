@@ -11,8 +11,6 @@ import numpy as np
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.distances.prdc import NearestSoFar, logarithms
 from caloforge.evaluation.estimates import FEWEST
-from caloforge.evaluation.observables import Observable, challenge, default, find, select
-from caloforge.evaluation.observables.axes import same_voxels
 from caloforge.evaluation.samples import spectra
 from caloforge.evaluation.samples.inputs import (
     CHUNK_VALUES,
@@ -27,6 +25,8 @@ from caloforge.evaluation.samples.pair import Progress, SamplePair, TrainingData
 from caloforge.evaluation.samples.plan import make_plan
 from caloforge.evaluation.samples.summary import Summary, fingerprint, summarise
 from caloforge.geometry import Geometry, load_geometry
+from caloforge.observables import Observable, challenge, default, find, select
+from caloforge.observables.axes import same_voxels
 from caloforge.showers import ShowerFile, Showers
 from caloforge.units import count
 

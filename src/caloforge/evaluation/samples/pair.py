@@ -11,11 +11,11 @@ import numpy as np
 from hist import Hist
 
 from caloforge.evaluation.estimates import FEWEST, Plan
-from caloforge.evaluation.observables import BoundObservable
-from caloforge.evaluation.observables.binning import bin_numbers, histogram
 from caloforge.evaluation.samples.plan import make_plan
 from caloforge.evaluation.samples.summary import Summary
 from caloforge.geometry import Geometry
+from caloforge.observables import BoundObservable
+from caloforge.observables.binning import bin_numbers, histogram
 from caloforge.showers import Showers
 
 T = TypeVar("T")

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from caloforge.evaluation.observables import BoundObservable, View, above_threshold, select
-from caloforge.evaluation.observables.binning import SingleBins
 from caloforge.evaluation.samples.inputs import ChunkProgress, Source, chunks_of
 from caloforge.geometry import Geometry
+from caloforge.observables import BoundObservable, View, above_threshold, select
+from caloforge.observables.binning import SingleBins
 from caloforge.showers import Showers
 
 RADII = 64

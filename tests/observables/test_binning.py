@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from caloforge.evaluation import observables
+from caloforge import observables
 from caloforge.evaluation.evaluate import evaluate
-from caloforge.evaluation.observables.axes import AxisRequest, of_reference
-from caloforge.evaluation.observables.binning import SingleBins, bin_numbers, counts, described, histogram
 from caloforge.geometry import CartesianLayer, Geometry, Layer, load_geometry
+from caloforge.observables.axes import AxisRequest, of_reference
+from caloforge.observables.binning import SingleBins, bin_numbers, counts, described, histogram
 from caloforge.showers import Showers
 
 REFERENCE = np.array([0.0, 2.0, 700.0])

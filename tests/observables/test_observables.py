@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
+from caloforge import observables
 from caloforge.errors import CaloforgeError
-from caloforge.evaluation import observables
 from caloforge.geometry import CartesianLayer, Geometry, Layer, load_geometry
 from caloforge.showers import Showers
 

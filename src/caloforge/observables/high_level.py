@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from caloforge.evaluation.observables.base import names_of, select
 from caloforge.geometry import Geometry
+from caloforge.observables.base import names_of, select
 
 ENERGY, DEPOSITED = "log10_e_inc", "log10_e_tot"
 """Names of the two features that are not observables."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from caloforge.evaluation.observables import axes
-from caloforge.evaluation.observables.base import observable
-from caloforge.evaluation.observables.view import SMALLEST, View
+from caloforge.observables import axes
+from caloforge.observables.base import observable
+from caloforge.observables.view import SMALLEST, View
 
 FEW_LAYERS = 10
 """Up to so many layers a report also has observables of single layers beyond the challenge's."""

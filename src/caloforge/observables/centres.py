@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from caloforge.evaluation.observables.axes import length
-from caloforge.evaluation.observables.base import observable, with_directions
-from caloforge.evaluation.observables.view import SMALLEST, View
+from caloforge.observables.axes import length
+from caloforge.observables.base import observable, with_directions
+from caloforge.observables.view import SMALLEST, View
 
 
 def centre(view: View, position: int, axis: str) -> np.ndarray:

@@ -26,11 +26,11 @@ from __future__ import annotations
 
 from torch import nn
 
-from caloforge.evaluation.classifiers import features as rows
-from caloforge.evaluation.classifiers.architectures import CaloflowCNN, ResNet3d, caloflow_cnn_accepts
-from caloforge.evaluation.classifiers.base import register
-from caloforge.evaluation.classifiers.fitting import ClassifierSettings
-from caloforge.evaluation.classifiers.network_test import NetworkBuilder, NetworkTest
+from caloforge.classifiers import features as rows
+from caloforge.classifiers.architectures import CaloflowCNN, ResNet3d, caloflow_cnn_accepts
+from caloforge.classifiers.base import register
+from caloforge.classifiers.fitting import ClassifierSettings
+from caloforge.classifiers.network_test import NetworkBuilder, NetworkTest
 from caloforge.geometry import CartesianLayer, Geometry
 from caloforge.networks.residual import mlp
 

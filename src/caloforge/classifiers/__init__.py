@@ -1,17 +1,17 @@
 """Classifier tests: can a network tell generated showers from Geant4's?
 
-    from caloforge.evaluation.classifiers import TESTS, expected_seconds, run_test
+    from caloforge.classifiers import TESTS, expected_seconds, run_test
 
     expected_seconds("caloman", len(generated), generated.geometry)
     run_test("caloman", generated, reference, repeats=3).auc
 
 `base` has what a test is and how one is registered, `suite` and `trees` the tests by name, `features` what they look
-at, `networks`, `training` and `scores` the rest; `run_multiclass` asks which of several generators comes nearest to
+at, `architectures`, `fitting` and `scores` the rest; `run_multiclass` asks which of several generators comes nearest to
 Geant4, `learning_curve` gives AUC against the number of showers.
 """
 
-from caloforge.evaluation.classifiers import suite, trees
-from caloforge.evaluation.classifiers.base import (
+from caloforge.classifiers import suite, trees
+from caloforge.classifiers.base import (
     MIN_SHOWERS,
     TESTS,
     ClassifierResult,
@@ -23,11 +23,11 @@ from caloforge.evaluation.classifiers.base import (
     get_test,
     register,
 )
-from caloforge.evaluation.classifiers.curve import default_sizes, learning_curve
-from caloforge.evaluation.classifiers.expected_time import expected_seconds
-from caloforge.evaluation.classifiers.fitting import ClassifierSettings
-from caloforge.evaluation.classifiers.multiclass import MulticlassResult, run_multiclass
-from caloforge.evaluation.classifiers.network_test import NetworkTest, run_test
+from caloforge.classifiers.curve import default_sizes, learning_curve
+from caloforge.classifiers.expected_time import expected_seconds
+from caloforge.classifiers.fitting import ClassifierSettings
+from caloforge.classifiers.multiclass import MulticlassResult, run_multiclass
+from caloforge.classifiers.network_test import NetworkTest, run_test
 
 __all__ = [
     "MIN_SHOWERS",

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from caloforge.classifiers.base import MIN_SHOWERS, ClassifierResult, ClassifierTest, EpochProgress, get_test
+from caloforge.classifiers.network_test import run_test
 from caloforge.errors import CaloforgeError
-from caloforge.evaluation.classifiers.base import MIN_SHOWERS, ClassifierResult, ClassifierTest, EpochProgress, get_test
-from caloforge.evaluation.classifiers.network_test import run_test
 from caloforge.showers import Showers
 
 

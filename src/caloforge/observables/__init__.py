@@ -17,8 +17,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from caloforge.evaluation.observables import centres, deposits, shapes
-from caloforge.evaluation.observables.base import (
+from caloforge.geometry import Geometry
+from caloforge.observables import centres, deposits, shapes
+from caloforge.observables.base import (
     GROUPS,
     REGISTRY,
     BoundObservable,
@@ -30,8 +31,7 @@ from caloforge.evaluation.observables.base import (
     select,
     with_directions,
 )
-from caloforge.evaluation.observables.view import View, above_threshold
-from caloforge.geometry import Geometry
+from caloforge.observables.view import View, above_threshold
 from caloforge.showers import Showers
 
 __all__ = [

@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from caloforge.errors import CaloforgeError
-from caloforge.evaluation.classifiers.architectures import n_parameters
-from caloforge.evaluation.classifiers.base import (
+from caloforge.classifiers.architectures import n_parameters
+from caloforge.classifiers.base import (
     ClassifierResult,
     ClassifierTest,
     ClassifierTraining,
@@ -21,9 +20,10 @@ from caloforge.evaluation.classifiers.base import (
     equally_many,
     get_test,
 )
-from caloforge.evaluation.classifiers.features import FeatureFunction, Scaling, feature_matrix
-from caloforge.evaluation.classifiers.fitting import ClassifierSettings, Fit, Parts, fit, part_sizes, predict, split
-from caloforge.evaluation.classifiers.scores import Scores
+from caloforge.classifiers.features import FeatureFunction, Scaling, feature_matrix
+from caloforge.classifiers.fitting import ClassifierSettings, Fit, Parts, fit, part_sizes, predict, split
+from caloforge.classifiers.scores import Scores
+from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.showers import Showers
 

@@ -1,6 +1,6 @@
 """`ClassifierTest`: what a test has to provide, what it gives, and the registry of tests by name.
 
-A test of one's own is a subclass (or a `NetworkTest`, see `run`) of which one instance is registered:
+A test of one's own is a subclass (or a `NetworkTest`) of which one instance is registered:
 
     settings = ClassifierSettings(learning_rate=1e-3, batch_size=500, epochs=20)
     register(NetworkTest("mine", "my test", "voxels / E_inc; MLP 2 × 64 (mine)", relative, build, settings))
@@ -19,8 +19,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from caloforge.classifiers.scores import Scores
 from caloforge.errors import CaloforgeError
-from caloforge.evaluation.classifiers.scores import Scores
 from caloforge.geometry import Geometry
 from caloforge.showers import Showers
 
@@ -177,7 +177,7 @@ class ClassifierTest(ABC):
         progress: EpochProgress | None = None,
         device: str = "cpu",
     ) -> ClassifierResult:
-        """Train the classifier and say how well it distinguishes the samples (see `run.run_test`)."""
+        """Train the classifier and say how well it distinguishes the samples (see `network_test.run_test`)."""
 
     @property
     def epochs(self) -> int:

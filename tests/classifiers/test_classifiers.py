@@ -8,8 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from caloforge.errors import CaloforgeError
-from caloforge.evaluation.classifiers import (
+from caloforge.classifiers import (
     TESTS,
     ClassifierResult,
     ClassifierSettings,
@@ -22,7 +21,8 @@ from caloforge.evaluation.classifiers import (
     run_multiclass,
     run_test,
 )
-from caloforge.evaluation.classifiers.multiclass import calibrate
+from caloforge.classifiers.multiclass import calibrate
+from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.networks.residual import mlp
 from caloforge.showers import Showers

@@ -25,9 +25,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from caloforge.evaluation import observables
-from caloforge.evaluation.observables.high_level import features, observable_names
+from caloforge import observables
 from caloforge.geometry import Geometry
+from caloforge.observables.high_level import features, observable_names
 from caloforge.showers import Showers
 
 FeatureFunction = Callable[[Showers], np.ndarray]

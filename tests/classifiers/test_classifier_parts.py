@@ -7,11 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from caloforge.errors import CaloforgeError
-from caloforge.evaluation.classifiers import TESTS, NetworkTest, features
-from caloforge.evaluation.classifiers import scores as judged
-from caloforge.evaluation.classifiers.architectures import CaloflowCNN, ResNet3d, n_parameters
-from caloforge.evaluation.classifiers.fitting import (
+from caloforge.classifiers import TESTS, NetworkTest, features
+from caloforge.classifiers import scores as judged
+from caloforge.classifiers.architectures import CaloflowCNN, ResNet3d, n_parameters
+from caloforge.classifiers.fitting import (
     ClassifierSettings,
     fit,
     make_optimiser,
@@ -20,6 +19,7 @@ from caloforge.evaluation.classifiers.fitting import (
     split,
     step,
 )
+from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.networks.residual import mlp
 from caloforge.showers import Showers

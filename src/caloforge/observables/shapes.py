@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from caloforge.evaluation.observables.axes import equal, length
-from caloforge.evaluation.observables.base import observable, with_directions
-from caloforge.evaluation.observables.centres import centre
-from caloforge.evaluation.observables.deposits import FEW_LAYERS
-from caloforge.evaluation.observables.view import SMALLEST, View
+from caloforge.observables.axes import equal, length
+from caloforge.observables.base import observable, with_directions
+from caloforge.observables.centres import centre
+from caloforge.observables.deposits import FEW_LAYERS
+from caloforge.observables.view import SMALLEST, View
 
 ROUNDING = 1e-13
 """A variance below this fraction of its two terms is what rounding leaves of zero."""

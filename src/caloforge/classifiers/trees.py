@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from caloforge.evaluation import observables
-from caloforge.evaluation.classifiers.base import (
+from caloforge import observables
+from caloforge.classifiers.base import (
     ClassifierResult,
     ClassifierTest,
     ClassifierTraining,
@@ -26,9 +26,9 @@ from caloforge.evaluation.classifiers.base import (
     equally_many,
     register,
 )
-from caloforge.evaluation.classifiers.fitting import part_sizes, split
-from caloforge.evaluation.classifiers.scores import Scores, auc
-from caloforge.evaluation.observables.high_level import ENERGY
+from caloforge.classifiers.fitting import part_sizes, split
+from caloforge.classifiers.scores import Scores, auc
+from caloforge.observables.high_level import ENERGY
 from caloforge.showers import Showers
 
 PERMUTED, FEWEST_PERMUTED, PERMUTED_VALUES = 4000, 1000, 150_000

@@ -17,9 +17,9 @@ from typing import Literal
 import numpy as np
 
 from caloforge.errors import CaloforgeError
-from caloforge.evaluation.observables.axes import Axis, AxisRequest, equal, of_reference
-from caloforge.evaluation.observables.view import View
 from caloforge.geometry import AnyLayer, Geometry
+from caloforge.observables.axes import Axis, AxisRequest, equal, of_reference
+from caloforge.observables.view import View
 
 GROUPS = {
     "energies": "Energies",

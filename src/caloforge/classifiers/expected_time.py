@@ -9,11 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from caloforge.classifiers.base import MIN_SHOWERS, ClassifierTest, get_test
+from caloforge.classifiers.features import feature_matrix
+from caloforge.classifiers.fitting import make_optimiser, part_sizes, step
+from caloforge.classifiers.network_test import NetworkTest
 from caloforge.errors import CaloforgeError
-from caloforge.evaluation.classifiers.base import MIN_SHOWERS, ClassifierTest, get_test
-from caloforge.evaluation.classifiers.features import feature_matrix
-from caloforge.evaluation.classifiers.fitting import make_optimiser, part_sizes, step
-from caloforge.evaluation.classifiers.network_test import NetworkTest
 from caloforge.geometry import Geometry
 from caloforge.showers import Showers
 

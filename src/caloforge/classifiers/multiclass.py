@@ -21,12 +21,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from caloforge.classifiers.architectures import n_parameters
+from caloforge.classifiers.base import ClassifierTest, EpochProgress, get_test
+from caloforge.classifiers.features import feature_matrix
+from caloforge.classifiers.fitting import predict
+from caloforge.classifiers.network_test import NetworkTest, fits, prepare
 from caloforge.errors import CaloforgeError
-from caloforge.evaluation.classifiers.architectures import n_parameters
-from caloforge.evaluation.classifiers.base import ClassifierTest, EpochProgress, get_test
-from caloforge.evaluation.classifiers.features import feature_matrix
-from caloforge.evaluation.classifiers.fitting import predict
-from caloforge.evaluation.classifiers.network_test import NetworkTest, fits, prepare
 from caloforge.showers import Showers
 
 RESAMPLES = 20
