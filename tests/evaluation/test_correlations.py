@@ -8,11 +8,11 @@ import pytest
 from caloforge import observables
 from caloforge.evaluation.metrics.base import Metric
 from caloforge.evaluation.metrics.correlations import DIRECTED, correlations, direction_names, pearson, variances
-from caloforge.evaluation.samples.inputs import InMemory
 from caloforge.evaluation.samples.opening import Opened, Request
 from caloforge.evaluation.samples.summary import summarise
 from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.showers import Showers
+from caloforge.showers.inputs import InMemory
 
 RINGS = (0.0, 5.0, 10.0, 20.0)
 GEOMETRY = Geometry("toy", (Layer(0, RINGS, 1), Layer(1, RINGS, 6), Layer(2, RINGS, 6)), threshold=0.0)

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from caloforge.energies.agreement import groups
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Metric
 from caloforge.evaluation.metrics.response import Moments, by_energy, combined
-from caloforge.evaluation.samples.spectra import groups
 
 SLICES = groups(np.array([256.0, 512.0, 1024.0]))
 

@@ -48,11 +48,11 @@ def multiclass(
     from caloforge.classifiers import expected_seconds, get_test, run_multiclass
     from caloforge.cli.console import progress_bar, stderr, stdout
     from caloforge.cli.evaluate import Lines, Sections, duration
+    from caloforge.energies.agreement import check_same
     from caloforge.errors import CaloforgeError
     from caloforge.evaluation.output import check_writable
     from caloforge.evaluation.report.saving import plain
     from caloforge.evaluation.samples.opening import settled
-    from caloforge.evaluation.samples.spectra import check_same
     from caloforge.files import prepare_parent, write_json
     from caloforge.observables.axes import same_voxels
     from caloforge.showers import Showers

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hist import Hist
 
+from caloforge.energies.agreement import EnergyChoice
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.metrics import (
     classifier,
@@ -29,13 +30,12 @@ from caloforge.evaluation.metrics import (
 from caloforge.evaluation.metrics.base import REGISTRY, Chart, Found, Metric, RegisteredMetric, Section
 from caloforge.evaluation.report.about import SPLIT, About, BaselineSample, Plain, Sample, Spectrum
 from caloforge.evaluation.report.report import Report
-from caloforge.evaluation.samples.inputs import AnySource
 from caloforge.evaluation.samples.opening import Opened, Request
 from caloforge.evaluation.samples.pair import Progress, SamplePair
-from caloforge.evaluation.samples.spectra import EnergyChoice
 from caloforge.evaluation.samples.summary import Summary
 from caloforge.geometry import Geometry
 from caloforge.observables import Observable
+from caloforge.showers.inputs import AnySource
 
 if TYPE_CHECKING:  # torch takes a second to import
     from caloforge.classifiers import ClassifierTest

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from caloforge.energies.agreement import groups
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.estimates import FEWEST, Estimate
 from caloforge.evaluation.metrics.base import Chart, Extra, Found, Metric, Section
 from caloforge.evaluation.samples.pair import SamplePair
-from caloforge.evaluation.samples.spectra import groups
 from caloforge.showers import Showers
 
 if TYPE_CHECKING:  # torch takes a second to import

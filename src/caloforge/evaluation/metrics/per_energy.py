@@ -7,12 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from caloforge import observables
+from caloforge.energies.agreement import groups
 from caloforge.evaluation.estimates import FEWEST, Draws
 from caloforge.evaluation.metrics.base import Chart, Found, Metric
 from caloforge.evaluation.metrics.separation import DIVERGENCES, LABELS, MEANS, mean_power, of_observable
 from caloforge.evaluation.metrics.wasserstein import distance_of
 from caloforge.evaluation.samples.pair import SamplePair
-from caloforge.evaluation.samples.spectra import groups
 from caloforge.observables.axes import of_reference
 from caloforge.observables.binning import counts
 

@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.special import gammaincc
 
+from caloforge.energies.agreement import groups
 from caloforge.evaluation.estimates import FEWEST, Estimate
 from caloforge.evaluation.metrics.base import Extra, Found, Metric, Section, metric
 from caloforge.evaluation.samples.pair import SamplePair
-from caloforge.evaluation.samples.spectra import groups
 
 RESPONSE = Section(
     "response",

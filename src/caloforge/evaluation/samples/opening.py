@@ -8,11 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from caloforge.energies import agreement
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.distances.prdc import NearestSoFar, logarithms
 from caloforge.evaluation.estimates import FEWEST
-from caloforge.evaluation.samples import spectra
-from caloforge.evaluation.samples.inputs import (
+from caloforge.evaluation.samples.pair import Progress, SamplePair, TrainingData
+from caloforge.evaluation.samples.plan import make_plan
+from caloforge.evaluation.samples.summary import Summary, fingerprint, summarise
+from caloforge.geometry import Geometry, load_geometry
+from caloforge.observables import Observable, challenge, default, find, select
+from caloforge.observables.axes import same_voxels
+from caloforge.showers import ShowerFile, Showers
+from caloforge.showers.inputs import (
     CHUNK_VALUES,
     AnySource,
     ChunkProgress,
@@ -21,13 +28,6 @@ from caloforge.evaluation.samples.inputs import (
     largest_voxel,
     open_source,
 )
-from caloforge.evaluation.samples.pair import Progress, SamplePair, TrainingData
-from caloforge.evaluation.samples.plan import make_plan
-from caloforge.evaluation.samples.summary import Summary, fingerprint, summarise
-from caloforge.geometry import Geometry, load_geometry
-from caloforge.observables import Observable, challenge, default, find, select
-from caloforge.observables.axes import same_voxels
-from caloforge.showers import ShowerFile, Showers
 from caloforge.units import count
 
 EXAMPLE_ENERGIES, EXAMPLES_EACH, EXAMPLE_VALUES = 5, 200, 8_000_000
@@ -56,7 +56,7 @@ class Request:
     train: AnySource | None = None
     observables: Sequence[str | Observable] | None = None
     geometry: Geometry | str | None = None
-    only_energies: spectra.EnergyChoice | None = None
+    only_energies: agreement.EnergyChoice | None = None
     match_energies: bool = False
     seed: int = 1
 
@@ -130,16 +130,16 @@ class Opened:
         rng = np.random.default_rng([self.request.seed, 1])
         if self.request.only_energies is not None:
             for key in self.rows:
-                self.rows[key] = spectra.select(self.energies[key], self.request.only_energies, self.name(key))
+                self.rows[key] = agreement.select(self.energies[key], self.request.only_energies, self.name(key))
         if self.request.match_energies:
-            pair = spectra.match(self._chosen("generated"), self._chosen("reference"), rng)
+            pair = agreement.match(self._chosen("generated"), self._chosen("reference"), rng)
             for key, kept in zip(("generated", "reference"), pair, strict=True):
                 self.rows[key] = self.rows[key][kept]
             if "baseline" in self.rows:
-                kept = spectra.match(self._chosen("baseline"), self._chosen("reference"), rng)[0]
+                kept = agreement.match(self._chosen("baseline"), self._chosen("reference"), rng)[0]
                 self.rows["baseline"] = self.rows["baseline"][kept]
         found = {
-            key: spectra.check_same(
+            key: agreement.check_same(
                 self._chosen(key), self._chosen("reference"), self.name(key), self.name("reference")
             )
             for key in self.rows
@@ -179,7 +179,7 @@ class Opened:
                 observables=[*self.observables, *needed],
                 geometry=self.geometry,
                 voxel_edges=edges,
-                sample_rows=spectra.thin(energies, wanted[key], rng, plan.stratified),
+                sample_rows=agreement.thin(energies, wanted[key], rng, plan.stratified),
                 example_rows=self._example_rows(energies, examples),
                 progress=self._told(progress, f"reading the {key} showers", key),
             )
@@ -207,9 +207,9 @@ class Opened:
 
     def _example_energies(self) -> np.ndarray:
         """Up to five incident energies of the reference, spread over its spectrum."""
-        energies = spectra.rounded(self._chosen("reference"))
+        energies = agreement.rounded(self._chosen("reference"))
         distinct = np.unique(energies)
-        if len(distinct) <= spectra.MANY_ENERGIES:
+        if len(distinct) <= agreement.MANY_ENERGIES:
             picks = np.linspace(0, len(distinct) - 1, min(EXAMPLE_ENERGIES, len(distinct))).round().astype(int)
             return np.asarray(distinct[picks])
         return np.asarray(np.quantile(energies, [0.05, 0.25, 0.5, 0.75, 0.95]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from caloforge.energies.agreement import halves, share_spectrum, thin
 from caloforge.evaluation.estimates import Plan, Rows
-from caloforge.evaluation.samples.spectra import halves, share_spectrum, thin
 
 DRAWS = 20
 """Random subsets behind each mean and spread."""

@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from caloforge.evaluation.samples.inputs import ChunkProgress, Source, chunks_of
 from caloforge.geometry import Geometry
 from caloforge.observables import BoundObservable, View, above_threshold, select
 from caloforge.observables.binning import SingleBins
 from caloforge.showers import Showers
+from caloforge.showers.inputs import ChunkProgress, Source, chunks_of
 
 RADII = 64
 """Up to so many distinct voxel radii are kept apart in radial profiles; more are put into 40 equal bins."""
