@@ -1,5 +1,5 @@
-"""Incident energies: `laws` from which they are drawn, and `agreement` of the spectra of two samples."""
+"""Incident energies: the `spectra` they are drawn from, and the `agreement` of two samples' spectra."""
 
-from caloforge.energies.laws import EnergySpectrum, outside_range, parse_spectrum
+from caloforge.energies.spectra import EnergySpectrum, outside_range, parse_spectrum
 
 __all__ = ["EnergySpectrum", "outside_range", "parse_spectrum"]
