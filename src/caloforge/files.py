@@ -177,7 +177,7 @@ def _last_change(path: Path) -> float:
     """When `path`, or anything in it, was last written (seconds since 1970); infinity where that cannot be told."""
     try:
         inside = path.rglob("*") if path.is_dir() else ()
-        return max(entry.lstat().st_mtime for entry in (path, *inside))
+        return max(float(entry.lstat().st_mtime) for entry in (path, *inside))
     except OSError:
         return float("inf")
 

@@ -64,7 +64,7 @@ class Registry(Generic[Base]):
         """
         if kind in self._classes:
             module, _, name = self._classes[kind].rpartition(".")
-            return getattr(importlib.import_module(module), name)
+            return cast(type[Base], getattr(importlib.import_module(module), name))
         if "." not in kind:
             known = ", ".join(self._classes)
             raise CaloforgeError(f"unknown {self.what} '{kind}'; known are {known}, or the dotted path of a class")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from caloforge import observables
-from caloforge.evaluation.samples import inputs, summary
+from caloforge.evaluation.samples import summary
 from caloforge.geometry import load_geometry
-from caloforge.showers import Showers
+from caloforge.showers import Showers, inputs
 
 GEOMETRY = load_geometry("ds1-photons")
 

@@ -42,7 +42,7 @@ class Contents:
     @property
     def response(self) -> np.ndarray:
         """(N,) E_dep / E_inc."""
-        return self.deposited / self.energies
+        return np.asarray(self.deposited / self.energies)
 
     @property
     def doubts(self) -> list[str]:

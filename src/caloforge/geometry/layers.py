@@ -100,12 +100,12 @@ class Layer:
     @cached_property
     def eta(self) -> FloatArray:
         """(n_voxels,) transverse coordinate r cos(alpha) in mm."""
-        return self.r * np.cos(self.alpha)
+        return np.asarray(self.r * np.cos(self.alpha))
 
     @cached_property
     def phi(self) -> FloatArray:
         """(n_voxels,) transverse coordinate r sin(alpha) in mm."""
-        return self.r * np.sin(self.alpha)
+        return np.asarray(self.r * np.sin(self.alpha))
 
     @cached_property
     def areas(self) -> FloatArray:
@@ -176,12 +176,12 @@ class CartesianLayer:
     @cached_property
     def r(self) -> FloatArray:
         """(n_voxels,) distance of each voxel's centre from the shower axis in mm."""
-        return np.hypot(self.eta, self.phi)
+        return np.asarray(np.hypot(self.eta, self.phi))
 
     @cached_property
     def alpha(self) -> FloatArray:
         """(n_voxels,) azimuth of each voxel's centre in rad, within [-pi, pi]."""
-        return np.arctan2(self.phi, self.eta)
+        return np.asarray(np.arctan2(self.phi, self.eta))
 
     @cached_property
     def areas(self) -> FloatArray:

@@ -159,7 +159,7 @@ class Showers:
     @property
     def deposited(self) -> np.ndarray:
         """(N,) deposited energy E_dep in MeV, summed in float64."""
-        return self.voxels.sum(axis=1, dtype=np.float64)
+        return np.asarray(self.voxels.sum(axis=1, dtype=np.float64))
 
     @property
     def layer_energies(self) -> np.ndarray:
@@ -290,7 +290,7 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
         return guess
 
     def __len__(self) -> int:
-        return self._layout.n_showers
+        return int(self._layout.n_showers)
 
     def __exit__(
         self,

@@ -37,7 +37,7 @@ def model_settings(overrides: Sequence[str]) -> dict[str, Any]:
         if not override.startswith("model."):
             raise CaloforgeError(f"--set {override}: a trained run takes settings of its model, as in model.KEY=VALUE")
         _override(plain, override)
-    return plain["model"]
+    return dict(plain["model"])
 
 
 def _override(plain: dict[str, Any], text: str) -> None:

@@ -48,7 +48,7 @@ class Transform(Configured, nn.Module, ABC):
 
     def fit_forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """`fit`, then `forward` of the same (x, c)."""
-        return self.fit(x, c)(x, c)
+        return self.fit(x, c).forward(x, c)
 
     @abstractmethod
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:

@@ -219,7 +219,7 @@ class ParametricShowers:
         }
 
     def _shape_energies(self, energies: np.ndarray) -> np.ndarray:
-        return np.clip(energies, math.exp(LN_Y_FLOOR) * self.medium.critical_energy, ENERGY_CEILING)
+        return np.asarray(np.clip(energies, math.exp(LN_Y_FLOOR) * self.medium.critical_energy, ENERGY_CEILING))
 
     def _batches(
         self, energies: np.ndarray, geometry: Geometry, depths: np.ndarray, seed: int, size: int

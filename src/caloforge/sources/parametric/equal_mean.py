@@ -76,4 +76,4 @@ class Cells:
             yield int(copies), np.flatnonzero(self.copies[cells] == copies)
 
     def _voxels(self, cells: np.ndarray, copies: int) -> np.ndarray:
-        return self.first[cells, None] + np.arange(copies) * self.step[cells, None]
+        return np.asarray(self.first[cells, None] + np.arange(copies) * self.step[cells, None])

@@ -113,10 +113,10 @@ def radial_parameters(tau: np.ndarray, energy: np.ndarray, charge: float) -> tup
 
 def circle_containment(r: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """∫ 2ρ R²/(ρ² + R²)² dρ from 0 to r: the share of one radial component within r."""
-    return r**2 / (r**2 + radius**2)
+    return np.asarray(r**2 / (r**2 + radius**2))
 
 
 def rectangle_containment(x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """∫∫ R²/(π (u² + v² + R²)²) du dv from (0, 0) to (x, y): one component's share of a rectangle."""
     a, b = np.sqrt(x**2 + radius**2), np.sqrt(y**2 + radius**2)
-    return (x / a * np.arctan(y / a) + y / b * np.arctan(x / b)) / (2 * math.pi)
+    return np.asarray((x / a * np.arctan(y / a) + y / b * np.arctan(x / b)) / (2 * math.pi))
