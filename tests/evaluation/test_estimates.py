@@ -1,6 +1,7 @@
 """Values, errors and baselines against statistics whose answer is known."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,3 +112,9 @@ def test_pulls_from_an_expected_value_and_with_a_smallest_error() -> None:
     assert Estimate(0.03, 0.01, baseline=0.02, expected=0.0).pull == pytest.approx(3.0)
     assert Estimate(0.51, 0.0001, 0.50, 0.0001, smallest_error=0.001).pull == pytest.approx(10.0)
     assert Estimate(0.51, 0.01).pull is None
+
+
+@pytest.mark.parametrize("numbers", [{"baseline": 0.1}, {"expected": 0.0}, {"baseline": 0.1, "n": 9}])
+def test_not_a_number_has_no_pull(numbers: dict[str, Any]) -> None:
+    assert Estimate(math.nan, 0.1, **numbers).pull is None
+    assert Estimate(0.2, 0.1, **{key: math.nan for key in numbers if key != "n"}).pull is None

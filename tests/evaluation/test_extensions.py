@@ -15,6 +15,7 @@ from caloforge import observables
 from caloforge.classifiers import TESTS
 from caloforge.evaluation.evaluate import evaluate
 from caloforge.evaluation.metrics.base import REGISTRY, Section, metric
+from caloforge.evaluation.report.compare import load_reports, write_comparison
 from caloforge.evaluation.report.report import Report
 from caloforge.geometry import Geometry, Layer
 from caloforge.showers import Showers
@@ -139,6 +140,14 @@ def test_page_tables_and_figures(report: Report, folder: Path) -> None:
     for name in ("skewness_1", "early", "n_hits", "tiny"):
         assert name in tables
     assert report.plot("skewness_1") is not None
+
+
+def test_comparison(folder: Path, tmp_path: Path) -> None:
+    others = evaluate(showers(3), showers(2), observables=["early", "skewness"], classifiers=["tiny"])
+    reports = load_reports([folder, others.save(tmp_path / "others")])
+    page = write_comparison(reports, None, tmp_path / "both").read_text()
+    for words in ("skewness in r, layer 1", "early fraction", "number of hits", "tiny network"):
+        assert words in page
 
 
 def test_a_saved_report_needs_none_of_it(folder: Path, report: Report) -> None:

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 from caloforge.evaluation.estimates import Estimate
-from caloforge.evaluation.metrics.base import Metric, Section
+from caloforge.evaluation.metrics.base import Chart, Metric, Section
 from caloforge.evaluation.report import formatting
 from caloforge.evaluation.report.about import About, Sample
 from caloforge.evaluation.report.page import key_table
 from caloforge.evaluation.report.published import DATA_SETS, published_table
 from caloforge.evaluation.report.records import Records, level_of
-from caloforge.evaluation.report.tables import Table, flat, section_tables, write_csv
+from caloforge.evaluation.report.tables import Table, flat, pairs, section_tables, write_csv
 from caloforge.evaluation.report.terminal import rich_table, verdict_lines
 from caloforge.evaluation.report.verdict import Point, Verdict
 
@@ -268,3 +268,9 @@ def test_the_verdict_in_the_terminal() -> None:
     assert lines[:2] == ["How good.", " ✗ Layer [0]: wrong, more"]
     assert len(lines) == 10
     assert "2 more" in lines[-1]
+
+
+def test_pairs_of_a_matrix() -> None:
+    numbers = {"generated": [[1, 0.5], [0.5, 1]], "reference": [[1, 0.2], [0.2, 1]], "difference": [[0, 0.3], [0.3, 0]]}
+    chart = Chart("correlations_x", "matrix", "correlations", "X", "", {"names": ["a", "b"], **numbers})
+    assert pairs(chart) == [{"first": "a", "second": "b", "generated": 0.5, "reference": 0.2, "difference": 0.3}]

@@ -70,7 +70,7 @@ class Estimate:
 
     @property
     def pull(self) -> float | None:
-        """(compared − baseline) in combined standard errors; None without a baseline or expected value.
+        """(compared − baseline) in combined standard errors; None without a baseline or expected value, or where one is NaN.
 
         Where neither has an error (constants), 0 if they are equal, else ±infinity.
         """
@@ -82,7 +82,7 @@ class Estimate:
             difference, size = self.compared - target, max(abs(self.compared), abs(target))
         else:
             return None
-        return in_errors(difference, max(error, self.smallest_error), size)
+        return None if math.isnan(difference) else in_errors(difference, max(error, self.smallest_error), size)
 
 
 def in_errors(difference: float, error: float, size: float) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -54,6 +54,10 @@ IMPORTANCE = Section(
 )
 
 SECTIONS = (AUC, JSD, IMPORTANCE)
+
+AREAS = ("auc", "auc_error", "jsd", "jsd_error")
+COURSE = ("accuracy", "best_epoch", "epochs")
+"""Fields of a training's scores, and of the training, that reports keep."""
 
 CURVE_WORK = 1 / 8 + 1 / 4 + 1 / 2
 """Trainings that a learning curve adds, in units of the one on all showers."""
@@ -120,21 +124,11 @@ def _test(request: _Request, curve: bool) -> Iterator[Found]:
 def _numbers(found: ClassifierResult, baseline: ClassifierResult | None, reason: str) -> Iterator[Metric]:
     first, weights = found.first, found.first.scores.weights
     extra: Extra = {
-        "n": found.n,
-        "n_features": found.n_features,
-        "n_parameters": found.n_parameters,
+        **_fields(found, "n", "n_features", "n_parameters"),
         "repeats": len(found.trainings),
-        "seconds": found.seconds,
-        "seed": found.seed,
-        "summary": found.summary,
-        "error_from": found.error_from,
-        "accuracy": first.accuracy,
-        "best_epoch": first.best_epoch,
-        "epochs": first.epochs,
-        "weights_n": weights.n,
-        "weights_mean": weights.mean,
-        "weights_ess": weights.ess,
-        "weights_ess_share": weights.ess_share,
+        **_fields(found, "seconds", "seed", "summary", "error_from"),
+        **_fields(first, *COURSE),
+        **{f"weights_{key}": value for key, value in _fields(weights, "n", "mean", "ess", "ess_share").items()},
         **{f"settings_{key}": value for key, value in found.settings.items()},
     }
     if reason:
@@ -149,6 +143,10 @@ def _numbers(found: ClassifierResult, baseline: ClassifierResult | None, reason:
         yield Metric(
             IMPORTANCE.name, each.feature, each.label, Estimate(each.value, each.error), extra={"test": found.test}
         )
+
+
+def _fields(record: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
 
 
 def _at_energies(samples: SamplePair, found: ClassifierResult, baseline: ClassifierResult | None) -> Iterator[Metric]:
@@ -185,16 +183,7 @@ def _area_between(found: ClassifierResult, low: float, high: float) -> tuple[flo
 def _charts(found: ClassifierResult) -> Iterator[Chart]:
     scores, title = found.first.scores, found.title
     runs = [
-        {
-            "repeat": number,
-            "auc": each.scores.auc,
-            "auc_error": each.scores.auc_error,
-            "jsd": each.scores.jsd,
-            "jsd_error": each.scores.jsd_error,
-            "accuracy": each.accuracy,
-            "best_epoch": each.best_epoch,
-            "epochs": each.epochs,
-        }
+        {"repeat": number, **_fields(each.scores, *AREAS), **_fields(each, *COURSE)}
         for number, each in enumerate(found.trainings, 1)
     ]
     data = {"label": title, "fpr": scores.roc.fpr, "tpr": scores.roc.tpr, "auc": found.auc, "runs": runs}

@@ -17,7 +17,7 @@ from caloforge.errors import missing_extra
 from caloforge.evaluation.report.page import notebook, render
 from caloforge.evaluation.report.records import Records
 from caloforge.evaluation.report.saving import metric_to_plain, read_json, records_from, write_records
-from caloforge.evaluation.report.tables import flat, write_csv
+from caloforge.evaluation.report.tables import flat, pairs, write_csv
 from caloforge.evaluation.report.verdict import Verdict, verdict
 from caloforge.files import atomic_folder
 
@@ -70,6 +70,9 @@ class Report(Records):
             for name in self.sections:
                 if found := self.section(name):
                     write_csv(flat(found), partial / "tables" / f"{name}.csv")
+            for chart in self.charts:
+                if chart.kind == "matrix":
+                    write_csv(pairs(chart), partial / "tables" / f"{chart.name}.csv")
         render(self, Path(folder))
         return Path(folder)
 

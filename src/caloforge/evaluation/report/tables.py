@@ -10,10 +10,11 @@ import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from caloforge.evaluation.metrics.base import Metric, Section
+from caloforge.evaluation.metrics.base import Chart, Metric, Section
 from caloforge.evaluation.report import formatting
 from caloforge.evaluation.report.records import Records, level_of
 from caloforge.evaluation.report.saving import metric_to_plain
@@ -203,6 +204,13 @@ def flat(metrics: Iterable[Metric]) -> list[dict[str, Any]]:
         entry = metric_to_plain(metric)
         rows.append({**{key: value for key, value in entry.items() if key != "extra"}, **entry.get("extra", {})})
     return rows
+
+
+def pairs(chart: Chart) -> list[dict[str, Any]]:
+    """The pairs of a matrix chart as flat mappings: first, second, generated, reference, difference."""
+    names, keys = chart.data["names"], ("generated", "reference", "difference")
+    found = combinations(range(len(names)), 2)
+    return [{"first": names[i], "second": names[j], **{k: chart.data[k][i][j] for k in keys}} for i, j in found]
 
 
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:

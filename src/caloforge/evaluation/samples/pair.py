@@ -170,5 +170,6 @@ class SamplePair:
                 "family": observable.observable.name,
                 "layer": None if layer is None else layer.id,
                 "log": observable.observable.log,
+                **({"counted": "voxels"} if observable.observable.per == "voxel" else {}),
             },
         )
