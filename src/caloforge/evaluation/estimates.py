@@ -70,7 +70,7 @@ class Estimate:
 
     @property
     def pull(self) -> float | None:
-        """(compared − baseline) in combined standard errors; None without a baseline or expected value, or where one is NaN.
+        """(compared − baseline) in combined standard errors; None without a baseline or expected value, or with a NaN.
 
         Where neither has an error (constants), 0 if they are equal, else ±infinity.
         """
