@@ -113,7 +113,7 @@ def counted(small_geometry: Geometry, small_showers: Showers) -> tuple[Hierarchy
     for k, split in enumerate(hierarchy):
         split.fit(energies[k + 1], energies[k])
         if isinstance(split, CountedSplit):
-            split.fit_hits(energies[k + 1], energies[k])
+            split.fit_hits(split.numbers(energies[k + 1]), energies[k])
     return hierarchy, energies
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 
-from caloforge.models.dataset import MemoryRows, Pair, ShowerDataset
-from caloforge.training.prepared import kept
+from caloforge.models import dataset
+from caloforge.models.dataset import Pair, ShowerDataset
+from caloforge.training.store import Store
 
 
 def _data(n: int = 10) -> tuple[Tensor, Tensor]:
@@ -19,12 +21,6 @@ def _double(x: Tensor, c: Tensor) -> Pair:
 
 def _noise(x: Tensor, c: Tensor) -> Pair:
     return torch.rand(len(x), 2), c
-
-
-class Scarce(MemoryRows):
-    """Rows of which four may be in memory at a time."""
-
-    limit = 4  # type: ignore[assignment]
 
 
 def test_rows_are_mapped_when_they_are_taken() -> None:
@@ -45,17 +41,27 @@ def test_subsets_are_evenly_spread() -> None:
     assert torch.equal(data.subset(3).take(torch.tensor([1]))[0], x[[4]])
 
 
-def test_statistics_of_what_does_not_fit_in_memory() -> None:
+def test_statistics_of_large_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of rows with three features and a condition, of which four at most are handed on at a time."""
     x, c = _data()
-    data = ShowerDataset(Scarce(x, c))
+    data = ShowerDataset.of(x, c)
+    (whole,) = data.chunks()
+    assert torch.equal(whole[0], x)
+    assert torch.equal(data.sample()[0], x)
+    monkeypatch.setattr(dataset, "STATISTIC_VALUES", 16)
+    monkeypatch.setattr(dataset, "PIECE_VALUES", 6)
     assert torch.equal(torch.cat([part for part, _ in data.chunks()]), x)
-    assert max(len(part) for part, _ in data.chunks()) == 4
+    assert max(len(part) for part, _ in data.chunks()) == 5
     sample, _ = data.sample()
     assert sample.shape == (4, 3)
     assert len(set(sample[:, 0].tolist())) == 4
     assert torch.equal(data.subset(4).take(slice(None))[0], x[::2])
-    (whole,) = ShowerDataset.of(x, c).chunks()
-    assert torch.equal(whole[0], x)
+    # What counts is the size of the result; and a look at a row uses up no random numbers.
+    torch.manual_seed(0)
+    small, _ = data.map(lambda x, c: (x[:, :1] + torch.rand(len(x), 1), c)).sample()
+    torch.manual_seed(0)
+    rows = torch.randperm(10)[:8].sort().values
+    assert torch.equal(small, x[rows, :1] + torch.rand(8, 1))
 
 
 def test_what_is_kept_and_what_is_drawn_anew() -> None:
@@ -63,10 +69,12 @@ def test_what_is_kept_and_what_is_drawn_anew() -> None:
     x, c = _data()
     rows = torch.arange(10)
     for when, anew in (("once", False), ("each batch", True)):
-        data = kept(ShowerDataset.of(x, c).map(_double).map(_noise, when))  # type: ignore[arg-type]
+        data = Store().kept(ShowerDataset.of(x, c).map(_double).map(_noise, when), "data")  # type: ignore[arg-type]
         assert torch.equal(data.take(rows)[0], data.take(rows)[0]) != anew
         assert torch.equal(data.take(rows)[1], c + 1)
-    assert torch.equal(kept(ShowerDataset.of(x, c).map(_double)).rows.read(rows)[0], 2 * x)  # nothing left to evaluate
+    assert torch.equal(
+        Store().kept(ShowerDataset.of(x, c).map(_double), "data").rows.read(rows)[0], 2 * x
+    )  # nothing left to evaluate
 
 
 def test_maps_have_no_gradient() -> None:

@@ -29,6 +29,7 @@ from caloforge.cli import (
     train,
 )
 from caloforge.cli.renamed import instead_of
+from caloforge.cli.several_files import SeveralFiles
 from caloforge.errors import CaloforgeError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -72,7 +73,7 @@ app.command("check")(check.check)
 app.add_typer(data.app, name="data")
 app.add_typer(simulate.app, name="simulate")
 app.command("dimension")(dimension.dimension)
-app.command("train")(train.train)
+app.command("train", cls=SeveralFiles)(train.train)
 app.command("generate")(generate.generate)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)

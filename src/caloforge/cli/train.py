@@ -9,10 +9,15 @@ import typer
 
 def train(
     recipe: str = typer.Argument(..., help="Recipe file, or the name of a shipped one (caloman-ds1-photons)."),
-    train_file: Path = typer.Option(..., "--train", help="HDF5 file of training showers."),
+    train_files: list[Path] = typer.Option(
+        ...,
+        "--train",
+        metavar="FILE...",
+        help="HDF5 file of training showers, or several, parts of one sample.",
+    ),
     out: Path = typer.Option(..., "--out", "-o", help="Folder of the run, created."),
-    valid: Path | None = typer.Option(
-        None, "--valid", help="File of validation showers; by default a share of --train is set aside."
+    valid: list[Path] = typer.Option(
+        [], "--valid", metavar="FILE...", help="The same for validation; by default a share of --train is set aside."
     ),
     overrides: list[str] = typer.Option(
         [], "--set", metavar="KEY=VALUE", help="Override a key of the recipe, as in training.epochs=10. Repeatable."
@@ -30,6 +35,10 @@ def train(
 
     Shows losses, rate and time left for each stage, writes a line per epoch to RUN/log.jsonl, and checkpoints. Ctrl-C
     stops cleanly; the same command with --resume ends with the same weights as an uninterrupted run.
+
+    Showers that do not fit in memory (training.memory_gb, by default half of what is free) are read from scratch files
+    next to RUN, which are removed at the end. The result does not depend on it. A sample in several files is trained on
+    as a whole: --train 'dataset_3_*.hdf5', or their names one after another.
 
     Example: caloforge train caloman-ds1-photons --train train.h5 -o run --set training.epochs=50
     """
@@ -52,9 +61,9 @@ def train(
         with sigterm_interrupts(), bars:
             simulator = run_training(
                 checked,
-                train_file,
+                train_files,
                 out,
-                validation=valid,
+                validation=valid or None,
                 exclude_energies=[parse_energy(word) for word in (exclude_energies or "").split(",") if word],
                 callbacks=callbacks,
                 resume=resume,
@@ -68,9 +77,12 @@ def train(
         raise
     facts = simulator.provenance
     seconds = ", ".join(f"{stage} {s:.0f} s" for stage, s in facts["training_seconds"].items())
-    stdout.print(f"trained {simulator.n_parameters:,} parameters: {seconds}; peak {facts['peak_memory_mb']} MB")
+    stdout.print(
+        f"trained {simulator.n_parameters:,} parameters: {seconds}; waiting for data {facts['waiting_for_data']:.1%} "
+        f"of the time; peak {facts['peak_memory_mb']} MB"
+    )
     stdout.print(f"run: {out}", markup=False)
-    following = ["caloforge", "generate", str(out), "--energies", f"like:{train_file}", "-o", "generated.h5"]
+    following = ["caloforge", "generate", str(out), "--energies", f"like:{train_files[0]}", "-o", "generated.h5"]
     for own in dict.fromkeys(checked.trusted):
         following += ["--trust", own]
     stdout.print(f"next: {shlex.join(following)}", markup=False)

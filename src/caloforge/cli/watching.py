@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.progress import TaskID
 
-from caloforge.cli.console import progress_bar
+from caloforge.cli.console import progress_bar, stderr
 from caloforge.errors import missing_extra
 from caloforge.training import Callback, Trainer
 
@@ -33,6 +33,10 @@ class TrainingBars(Callback):
             self._finish()
         if self._task is not None:
             self._bar.stop()
+
+    def training_started(self, trainer: Trainer) -> None:
+        if trainer.memory is not None:
+            stderr.print(f"training {trainer.memory}", markup=False)
 
     def stage_started(self, trainer: Trainer) -> None:
         if self._task is None:

@@ -186,10 +186,9 @@ class CountedSplit(Split):
         """n (N, n_counted) → the same from −1 for no part to 1 for all."""
         return 2 * n / self.sizes - 1
 
-    def fit_hits(self, parts: Tensor, wholes: Tensor) -> None:
-        """Measure the tables of the number of hits from parts (N, P) and wholes (N, W) in MeV."""
-        if self.size:
-            self.hits.fit(self.numbers(parts), self.counted(wholes))
+    def fit_hits(self, n: Tensor, wholes: Tensor) -> None:
+        """Measure the tables of the numbers of hits n (N, n_counted), given wholes (N, W) in MeV."""
+        self.hits.fit(n, self.counted(wholes))
 
     def hit_intervals(self, parts: Tensor, wholes: Tensor) -> Tensor:
         """parts (N, P), wholes (N, W) in MeV → (2, N, n_counted) intervals of the numbers of hits."""

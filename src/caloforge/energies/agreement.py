@@ -20,6 +20,9 @@ from caloforge.units import format_energy
 SMALLEST_P = 1e-4
 """Two spectra with a smaller Kolmogorov–Smirnov probability are said to differ."""
 
+PARTS_P = 1e-6
+"""The same for files that are read as parts of one sample, of which there may be many."""
+
 SHARED_DISTANCE = 0.3
 """√n_eff · D below which two spectra agree better than independent draws would (p ≈ 1 − 1e-5)."""
 
@@ -71,6 +74,29 @@ def check_same(generated: np.ndarray, reference: np.ndarray, name: str, referenc
         unit = _unit_question(generated, reference, name, reference_name)
         raise CaloforgeError(f"{both} {found}: {unit or remedy}")
     return d, p
+
+
+def check_parts(parts: Sequence[np.ndarray], names: Sequence[object]) -> None:
+    """Check that files which are read together have one spectrum.
+
+    Args:
+        parts: (n,) incident energies in MeV of each file.
+        names: of the files.
+
+    Raises:
+        CaloforgeError: the spectrum of one differs from that of the first.
+    """
+    for energies, name in zip(parts[1:], names[1:], strict=True):
+        d, p = distance(parts[0], energies)
+        if p < PARTS_P:
+            raise CaloforgeError(
+                f"incident energies of {names[0]} ({describe(parts[0])}) and {name} ({describe(energies)}) differ "
+                f"(Kolmogorov–Smirnov distance {d:.3f}): "
+                + (
+                    _unit_question(parts[0], energies, str(names[0]), str(name))
+                    or "files that are read together must be parts of one sample; `caloforge merge` joins others"
+                )
+            )
 
 
 def _overlap(first: np.ndarray, second: np.ndarray) -> bool:

@@ -6,9 +6,12 @@ metric is taken after every epoch.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
 from caloforge.evaluation.distances.one_dimensional import separation_power
+from caloforge.geometry import Geometry
 from caloforge.observables import BoundObservable, View, select, table1
 from caloforge.observables.binning import counts
 from caloforge.showers import Showers
@@ -18,20 +21,27 @@ class MeanSeparationPower:
     """Mean separation power of samples against one reference, in the challenge's binning.
 
     Args:
-        reference: showers to compare with. Observables without a histogram there (an empty layer) are left out.
+        reference: showers to compare with, some at a time. Observables without a histogram there (an empty layer) are
+            left out.
+        geometry: of the showers.
     """
 
-    def __init__(self, reference: Showers) -> None:
+    def __init__(self, reference: Iterable[Showers], geometry: Geometry) -> None:
+        observables = select(geometry, table1)
         self._counts: list[tuple[BoundObservable, np.ndarray, np.ndarray]] = []
-        view = View(reference)
-        for observable in select(reference.geometry, table1):
-            values = observable.values(view)
+        for observable, values in zip(observables, _values(observables, reference), strict=True):
             edges = observable.edges(values)
             if edges is not None:
                 self._counts.append((observable, edges, counts(values, edges)[1:-1]))
 
-    def __call__(self, showers: Showers) -> float:
-        """The mean over the observables, 0 (same) … 1 (disjoint)."""
-        view = View(showers)
-        powers = [separation_power(counts(each.values(view), e)[1:-1], g) for each, e, g in self._counts]
-        return float(np.mean(powers))
+    def __call__(self, showers: Iterable[Showers]) -> float:
+        """The mean over the observables, 0 (same) … 1 (disjoint), for showers that come some at a time."""
+        found = _values([observable for observable, _, _ in self._counts], showers)
+        pairs = zip(self._counts, found, strict=True)
+        return float(np.mean([separation_power(counts(values, e)[1:-1], g) for (_, e, g), values in pairs]))
+
+
+def _values(observables: Sequence[BoundObservable], showers: Iterable[Showers]) -> list[np.ndarray]:
+    """(N,) of each observable."""
+    parts = [[each.values(view) for each in observables] for view in map(View, showers)]
+    return [np.concatenate(found) for found in zip(*parts, strict=True)]

@@ -60,6 +60,10 @@ class ShowerModel(Configured, nn.Module, ABC):
         """The parts of the training, in order; by default one, named `model`."""
         return [Stage("model", self.loss, self.parameters())]
 
+    def rows_at_once(self, batch_size: int) -> int:
+        """How many showers of a training batch pass through the networks together, for the estimate of memory."""
+        return batch_size
+
     @abstractmethod
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) loss per shower; the sum of the objectives where there are several stages."""

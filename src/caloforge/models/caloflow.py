@@ -227,8 +227,7 @@ class CaloFlow(LatentModel):
 
     def _fit_energies(self, data: ShowerDataset) -> None:
         if isinstance(first := self.energies.steps[0], ConditionalStandardise):
-            energies, c = (torch.cat(parts) for parts in zip(*data.map(self._layer_energies).chunks(), strict=True))
-            first.fit(*self._energy_view(energies, c))
+            first.fit(*self._energy_view(*data.map(self._layer_energies).sample()))
 
     def _shape_loss(self, x: Tensor, c: Tensor) -> Tensor:
         return -self._log_prob_of_logits(*self._shape_features(x, c))

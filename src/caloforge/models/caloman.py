@@ -139,7 +139,7 @@ class CaloMan(LatentModel):
 
     @classmethod
     def settings_from_data(cls, settings: dict[str, Any], data: ShowerDataset) -> dict[str, Any]:
-        """Replace `latent_dim: auto` by the rounded d̂_10 of the features (appendix of the paper)."""
+        """Replace `latent_dim: auto` by the rounded d̂_10 of the features, or of a random sample of many (appendix)."""
         if settings["latent_dim"] != "auto":
             return settings
         from caloforge.manifold import intrinsic_dimension
@@ -180,7 +180,7 @@ class CaloMan(LatentModel):
 
     def _fit_scaling(self, data: ShowerDataset) -> None:
         if isinstance(self.autoencoder.scaling, Standardise):
-            self.autoencoder.scaling.fit(data.sample()[0])
+            self.autoencoder.scaling.fit_chunks(x for x, _ in data.chunks())
 
     def _fit_codes(self, data: ShowerDataset) -> None:
         codes = torch.cat([self.codes(x, c) for x, c in data.chunks()])

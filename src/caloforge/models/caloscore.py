@@ -28,6 +28,7 @@ from torch.utils.checkpoint import checkpoint
 from caloforge.diffusion import SAMPLERS, SCHEDULES, log_likelihood
 from caloforge.geometry import Geometry
 from caloforge.models.base import ShowerModel
+from caloforge.models.dataset import ShowerDataset
 from caloforge.models.stages import Stage
 from caloforge.networks.residual import ConditionalResidualNet
 from caloforge.networks.standardise import By, Standardise
@@ -156,7 +157,10 @@ class CaloScore(ShowerModel):
 
     def stages(self) -> list[Stage]:
         """One, `model`."""
-        return [Stage("model", self.loss, self.parameters(), fit=lambda data: self.standardise.fit(data.sample()[0]))]
+        return [Stage("model", self.loss, self.parameters(), fit=self._fit)]
+
+    def _fit(self, data: ShowerDataset) -> None:
+        self.standardise.fit_chunks(x for x, _ in data.chunks())
 
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) ‖ε − z‖² / F, at one time and one noise for each shower."""
@@ -170,6 +174,9 @@ class CaloScore(ShowerModel):
         # Of each piece only the loss is kept, and the gradient computes the rest again: the memory is one piece's.
         pieces = zip(*(part.split(rows) for part in (x, t, z, c)), strict=True)
         return torch.cat([checkpoint(self._loss, *piece, use_reentrant=False) for piece in pieces])
+
+    def rows_at_once(self, batch_size: int) -> int:
+        return min(batch_size, self.rows_training)
 
     def _loss(self, x: Tensor, t: Tensor, z: Tensor, c: Tensor) -> Tensor:
         x_t = self.schedule.alpha(t)[:, None] * self.standardise(x) + self.schedule.sigma(t)[:, None] * z

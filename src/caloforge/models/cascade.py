@@ -131,17 +131,27 @@ class Cascade(LatentModel):
             for k, inner in enumerate(models[split.name].stages())
         ]
 
-    def _fit_tables(self, x: Tensor, c: Tensor, number: int) -> None:
-        """The tables of the level, and of those before it that have no model."""
-        energies = self.hierarchy.energies(x, c)
-        for k, split in enumerate(self.hierarchy):
-            if k == number or (k < number and split.name not in self.models):
-                split.fit(energies[k + 1], energies[k])
-                following = [*self.hierarchy, None][k + 1]
-                if isinstance(following, CountedSplit):
-                    following.fit_hits(energies[k + 2], energies[k + 1])
-            if k == number:
-                self.scalings[split.name].fit(energies[0], energies[k])  # type: ignore[operator]
+    def _fit_tables(self, data: ShowerDataset, number: int) -> None:
+        """The tables of the level, and of those before it that have no model, from all showers or a sample of many."""
+        splits = [*self.hierarchy]
+        wanted = [k for k in range(number + 1) if k == number or splits[k].name not in self.models]
+        counted = {k: following for k, following in enumerate(splits[1:]) if isinstance(following, CountedSplit)}
+
+        def energies_and_hits(x: Tensor, c: Tensor) -> Pair:
+            energies = self.hierarchy.energies(x, c)
+            hits = [counted[k].numbers(energies[k + 2]) for k in wanted if k in counted and counted[k].size]
+            return torch.cat([*energies[1 : number + 2], *hits], dim=1), c
+
+        found, c = data.map(energies_and_hits).sample()
+        widths = [len(split.whole_of_part.index) for split in splits[: number + 1]]
+        *energies, hits = found.split([*widths, found.shape[1] - sum(widths)], dim=1)
+        energies = [c, *energies]
+        for k in wanted:
+            splits[k].fit(energies[k + 1], energies[k])
+            if k in counted and counted[k].size:
+                n, hits = hits[:, : counted[k].n_counted], hits[:, counted[k].n_counted :]
+                counted[k].fit_hits(n, energies[k + 1])
+        self.scalings[splits[number].name].fit(energies[0], energies[number])  # type: ignore[operator]
 
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) the losses of all stages together."""
@@ -199,7 +209,7 @@ class _LevelStage(Stage):
 
     def fit(self, data: ShowerDataset) -> None:
         if self.first:
-            self.cascade._fit_tables(*data.sample(), self.number)
+            self.cascade._fit_tables(data, self.number)
         self.inner.fit(self._numbers(data.subset(FIT_ROWS)))  # from the whole file, whatever its order
 
     def prepare(self, data: ShowerDataset) -> ShowerDataset:

@@ -8,6 +8,9 @@ put on top and evaluated on the rows that are asked for, without gradients:
 
 A map is deterministic, or draws random numbers either once (`once`: the training evaluates it one time and keeps the
 result), or for every batch anew (`each_batch`).
+
+Constants of a model come from `chunks` (a pass over all rows) or from `sample` (all rows, or a random subset of large
+data). Both depend on the data alone, not on where the rows are kept, so that constants do not either.
 """
 
 from __future__ import annotations
@@ -26,13 +29,22 @@ PairMap = Callable[[Tensor, Tensor], Pair]
 
 When = Literal["any time", "once", "each batch"]
 
+STATISTIC_VALUES = 100_000_000
+"""Most values (400 MB of float32) that a statistic is handed at a time."""
+
+PIECE_VALUES = 5_000_000
+"""Values that maps are evaluated on at a time: their intermediate results are several times as large."""
+
+PIECE_ROWS = 8192
+"""Rows that maps are evaluated on at a time, at most."""
+
 
 class Rows(Protocol):
     """Where the rows of a data set come from."""
 
     @property
-    def limit(self) -> int | None:
-        """How many rows may be in memory at a time; None: all of them."""
+    def values(self) -> int:
+        """Numbers in the features of a row."""
 
     def __len__(self) -> int: ...
 
@@ -50,10 +62,12 @@ class MemoryRows:
         x: (N, …). c: (N, C).
     """
 
-    limit = None
-
     def __init__(self, x: Tensor, c: Tensor) -> None:
         self.x, self.c = x, c
+
+    @property
+    def values(self) -> int:
+        return self.x[:1].numel()
 
     def __len__(self) -> int:
         return len(self.x)
@@ -118,17 +132,28 @@ class ShowerDataset:
         rows = order if self.selection is None else self.selection[order]
         return map(self._mapped, self.rows.stream(rows.split(size)))
 
+    def pieces(self, size: int | None = None) -> Iterator[Pair]:
+        """(x, c) of all rows in order, `size` at a time; by default as many as maps are best evaluated on."""
+        size = size or min(PIECE_ROWS, max(1, PIECE_VALUES // max(1, self.rows.values)))
+        return (self.take(slice(start, start + size)) for start in range(0, len(self), size))
+
     def chunks(self) -> Iterator[Pair]:
-        """(x, c) of all rows in order, as many at a time as fit in memory: for statistics in one pass."""
-        size = self.rows.limit or len(self)
-        return self.batches(torch.arange(len(self)), size) if size < len(self) else iter([self.take(slice(None))])
+        """(x, c) of all rows in order, `STATISTIC_VALUES` at a time: for statistics in one pass."""
+        return self.pieces(max(1, STATISTIC_VALUES // max(1, self.rows.values)))
 
     def sample(self) -> Pair:
-        """(x, c) of all rows, or of a random subset where not all fit in memory: for other statistics."""
-        limit = self.rows.limit
-        if limit is None or limit >= len(self):
-            return self.take(slice(None))
-        return self.take(torch.randperm(len(self))[:limit].sort().values)
+        """(x, c) of all rows, or of a random subset of them with `STATISTIC_VALUES` values: for other statistics."""
+        with torch.random.fork_rng():  # a row for its size, which must not use up the random numbers of the maps
+            x, c = self.take(slice(0, 1))
+        limit = max(1, STATISTIC_VALUES // max(1, x.numel() + c.numel()))
+        chosen = self
+        if limit < len(self):
+            rows = torch.randperm(len(self))[:limit].sort().values
+            chosen = replace(self, selection=rows if self.selection is None else self.selection[rows])
+        if not self.maps:
+            return chosen.take(slice(None))
+        parts = list(chosen.pieces())
+        return parts[0] if len(parts) == 1 else (torch.cat([x for x, _ in parts]), torch.cat([c for _, c in parts]))
 
     def _mapped(self, pair: Pair) -> Pair:
         x, c = pair[0].to(self.device), pair[1].to(self.device)

@@ -179,7 +179,7 @@ class _Adversaries(Stage):
         self.model = model
 
     def fit(self, data: ShowerDataset) -> None:
-        self.model.standardise.fit(data.sample()[0])
+        self.model.standardise.fit_chunks(x for x, _ in data.chunks())
 
     def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
         """The critic's and the generator's."""

@@ -6,6 +6,7 @@ rarely hit voxels small; `none`: the identity.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 import torch
@@ -39,6 +40,25 @@ class Standardise(nn.Module):
         if self.by == "none":
             return
         mean, std = (x.mean(dim=0), x.std(dim=0)) if self.by == "each" else (x.mean(), x.std())
+        self._set(mean, std)
+
+    def fit_chunks(self, chunks: Iterable[Tensor]) -> None:
+        """`fit` to x (N, F) that comes some rows at a time, in one pass."""
+        if self.by == "none":
+            return
+        parts = iter(chunks)
+        first, second = next(parts), next(parts, None)
+        if second is None:
+            self.fit(first)
+            return
+        moments = _merged(_merged((0, first.new_zeros(()), first.new_zeros(())), first, self.by), second, self.by)
+        del first, second
+        for part in parts:
+            moments = _merged(moments, part, self.by)
+        n, mean, squares = moments
+        self._set(mean, (squares / (n - 1)).sqrt())
+
+    def _set(self, mean: Tensor, std: Tensor) -> None:
         mu, s = self.constants()
         mu.copy_(mean.expand_as(mu))
         s.copy_(torch.where(std > 0, std, torch.ones_like(std)).expand_as(s))
@@ -56,3 +76,20 @@ class Standardise(nn.Module):
     def log_slope(self) -> Tensor:
         """() sum of log |dx̂/dx| over features."""
         return -self.constants()[1].log().sum()
+
+
+_Moments = tuple[int, Tensor, Tensor]
+"""Number of values, their mean, and the sum of squared deviations from it, in double precision."""
+
+
+def _merged(before: _Moments, x: Tensor, by: By) -> _Moments:
+    """The moments of what was seen before together with x (M, F) (Chan, Golub and LeVeque 1983)."""
+    n, mean, squares = before
+    dims = (0,) if by == "each" else (0, 1)
+    m = len(x) if by == "each" else x.numel()
+    about = x.mean(dim=dims)  # in single precision: near enough to take deviations from
+    rest = x - about
+    shift = rest.sum(dim=dims, dtype=torch.float64) / m
+    own_squares = rest.square_().sum(dim=dims, dtype=torch.float64) - m * shift**2
+    step = about.double() + shift - mean
+    return n + m, mean + step * m / (n + m), squares + own_squares + step**2 * n * m / (n + m)

@@ -28,6 +28,10 @@ def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     return entry
 
 
+def _chunk_rows(dataset: h5py.Dataset) -> int:
+    return 1 if dataset.chunks is None else min(int(dataset.chunks[0]), len(dataset))
+
+
 class ChallengeLayout:
     """Rows of `incident_energies` (MeV) and `showers` (MeV)."""
 
@@ -50,6 +54,11 @@ class ChallengeLayout:
         self.n_showers, self.n_voxels = self._voxels.shape
         if self.n_showers == 0:
             raise reject(path, "holds no showers")
+
+    @property
+    def chunk_rows(self) -> int:
+        """Showers that are stored, and so decompressed, together."""
+        return _chunk_rows(self._voxels)
 
     def energies(self, start: int, stop: int) -> np.ndarray:
         return np.asarray(self._energies[start:stop], dtype=np.float64).reshape(-1)
@@ -81,6 +90,11 @@ class CaloganLayout:
         self.n_voxels = sum(layer.shape[1] * layer.shape[2] for layer in self._layers)
         if self.n_showers == 0:
             raise reject(path, "holds no showers")
+
+    @property
+    def chunk_rows(self) -> int:
+        """Showers that are stored, and so decompressed, together."""
+        return max(_chunk_rows(layer) for layer in self._layers)
 
     def energies(self, start: int, stop: int) -> np.ndarray:
         return np.asarray(self._energies[start:stop], dtype=np.float64).reshape(-1) * 1e3

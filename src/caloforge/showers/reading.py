@@ -338,8 +338,16 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
         return Showers.unchecked(energies, voxels, self.geometry, self.attributes)
 
     def chunks(self, size: int | None = None) -> Iterator[Showers]:
-        """All showers in file order, `size` at a time (by default so many that a chunk takes 64 MB)."""
-        size = size or max(1, CHUNK_VALUES // self.geometry.n_voxels)
+        """All showers in file order, `size` at a time.
+
+        By default so many that a chunk takes 64 MB, or up to eight times that where the chunks of the HDF5 file, which
+        are decompressed as a whole, are so large.
+        """
+        if size is None:
+            stored = self._layout.chunk_rows
+            size = max(1, CHUNK_VALUES // self.geometry.n_voxels)
+            if stored <= 8 * size:
+                size = max(stored, size - size % stored)
         for start in range(0, len(self), size):
             yield self.read(start, start + size)
 

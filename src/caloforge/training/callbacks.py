@@ -23,10 +23,12 @@ from caloforge.errors import CaloforgeError
 from caloforge.models.base import ShowerModel
 from caloforge.models.stages import Stage, StageSettings
 from caloforge.simulator import Simulator
+from caloforge.training.budget import MemoryEstimate
 
 Record = dict[str, Any]
 """An epoch's entry of the history, a line of `log.jsonl`: `stage`, `epoch` (from 1), `epochs`, `loss`,
-`validation_loss`, `learning_rate`, `seconds`, metrics, and what callbacks logged."""
+`validation_loss`, `learning_rate`, `seconds`, `data_seconds` of these in which it waited for data, metrics, and what
+callbacks logged."""
 
 
 @dataclass
@@ -41,6 +43,7 @@ class Trainer:
         history: a record for each epoch so far, of all stages.
         losses: of the last step, averaged over the batch: `loss`, and the parts that the stage names.
         simulator: transforms, model and geometry, where `train` runs the training; None under `fit`.
+        memory: what the training is estimated to need, likewise.
     """
 
     model: ShowerModel
@@ -51,6 +54,7 @@ class Trainer:
     history: list[Record] = field(default_factory=list)
     losses: Mapping[str, float] = field(default_factory=dict)
     simulator: Simulator | None = None
+    memory: MemoryEstimate | None = None
     _entry: Record = field(default_factory=dict)
     _stage_stopped: bool = False
     _stopped: bool = False
@@ -82,7 +86,9 @@ class Trainer:
         self._stage_stopped = self._stopped = True
 
 
-OWN_KEYS = frozenset({"stage", "epoch", "epochs", "loss", "validation_loss", "learning_rate", "seconds"})
+OWN_KEYS = frozenset(
+    {"stage", "epoch", "epochs", "loss", "validation_loss", "learning_rate", "seconds", "data_seconds"}
+)
 """Keys of a record that callbacks cannot log."""
 
 Metric = Callable[[Trainer], float | None]

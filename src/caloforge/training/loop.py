@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,12 @@ from caloforge.models.base import ShowerModel
 from caloforge.models.dataset import Pair, ShowerDataset
 from caloforge.models.stages import Losses, Stage, StageSettings, TrainingBatch
 from caloforge.simulator import Simulator
+from caloforge.training.budget import MemoryEstimate
 from caloforge.training.callbacks import OWN_KEYS, Callback, Callbacks, Metric, Record, Trainer
 from caloforge.training.checkpoint import FORMAT, Checkpoint, read_checkpoint, write_checkpoint
 from caloforge.training.machine import choose_device, derived_seed, seeded
-from caloforge.training.prepared import kept
 from caloforge.training.settings import SCHEDULES, TrainingSettings, check_stages
+from caloforge.training.store import Store
 from caloforge.training.weights import Average, Best, copied
 
 CHECKPOINT_SECONDS = 20.0
@@ -45,6 +46,8 @@ def fit(
     checkpoint: Path | None = None,
     resume: bool = False,
     simulator: Simulator | None = None,
+    store: Store | None = None,
+    memory: MemoryEstimate | None = None,
 ) -> list[Record]:
     """Train `model` in place, stage by stage.
 
@@ -69,6 +72,8 @@ def fit(
         checkpoint: file to write checkpoints to, and to resume from.
         resume: continue from `checkpoint`.
         simulator: what the model is part of, for callbacks and metrics.
+        store: where the data of stages are kept; by default in memory.
+        memory: what the training is estimated to need, for callbacks.
 
     Returns:
         The history: one record per epoch with stage, epoch, losses, learning rate, seconds, metrics and what callbacks
@@ -78,7 +83,8 @@ def fit(
         CaloforgeError: a stage or metric is unknown, the checkpoint does not fit, or the loss is no longer finite.
         KeyboardInterrupt: passed on; the checkpoint holds a completed epoch.
     """
-    loop = _Loop(model, training, validation, settings, metrics or {}, callbacks, checkpoint, simulator)
+    loop = _Loop(model, training, validation, settings, metrics or {}, callbacks, checkpoint, simulator, store)
+    loop.trainer.memory = memory
     return loop.run(resume)
 
 
@@ -93,9 +99,10 @@ class _Loop:
         callbacks: Sequence[Callback],
         checkpoint: Path | None,
         simulator: Simulator | None,
+        store: Store | None,
     ) -> None:
         self.model, self.settings, self.metrics, self.callbacks = model, settings, metrics, Callbacks(callbacks)
-        self.checkpoint = checkpoint
+        self.checkpoint, self.store = checkpoint, store or Store()
         self.device = choose_device(settings.device)
         self.training, self.validation = (
             (data if isinstance(data, ShowerDataset) else ShowerDataset.of(*data)).to(self.device)
@@ -133,6 +140,7 @@ class _Loop:
         # Before the data are prepared: that may take minutes, and whoever watches shall know what is going on.
         self.callbacks.stage_started(trainer)
         _StageRun(self, number, state).run()
+        self.store.forget_stage()
         self.callbacks.stage_done(trainer)
 
 
@@ -171,9 +179,14 @@ class _StageRun:
         if not fitted:
             with self._seeded("fit"):
                 self.stage.fit(self.loop.training)
+        store, what = self.loop.store, f"the data of stage '{self.stage.name}'"
         # A seed of its own: a resumed stage, which is not fitted again, has the same data.
         with self._seeded("view"):
-            return kept(self.stage.prepare(self.loop.training)), kept(self.stage.prepare(self.loop.validation))
+            training, validation = (
+                store.kept(self.stage.prepare(data), what, for_stage=True)
+                for data in (self.loop.training, self.loop.validation)
+            )
+        return training, validation
 
     def run(self) -> None:
         trainer, settings, average = self.trainer, self.settings, self.average
@@ -198,7 +211,7 @@ class _StageRun:
     def _epoch(self) -> None:
         """Train and judge one epoch; leaves the averaged weights in the model."""
         trainer, settings, epoch = self.trainer, self.settings, self.trainer.epoch
-        started = time.monotonic()
+        started, self.waited = time.monotonic(), 0.0
         with self._seeded(epoch):
             losses, rate = self._train()
         if self.average is not None:
@@ -222,7 +235,8 @@ class _StageRun:
             record |= self._measured()
         if settings.select != "last" and record[settings.select] < self.best.value:
             self.best = Best(record[settings.select], epoch, copied(self.model))
-        record |= trainer._entry | {"seconds": round(time.monotonic() - started, 3)}
+        seconds = {"seconds": time.monotonic() - started, "data_seconds": self.waited}
+        record |= trainer._entry | {name: round(value, 3) for name, value in seconds.items()}
         trainer.history.append(record)
         trainer._entry = record
         with self._seeded(epoch, "callbacks"):
@@ -240,7 +254,7 @@ class _StageRun:
         totals: dict[str, float] = {}
         counts: dict[str, int] = {}
         order = torch.randperm(len(self.training))
-        for k, (x, c) in enumerate(self.training.batches(order, settings.batch_size)):
+        for k, (x, c) in enumerate(self._timed(self.training.batches(order, settings.batch_size))):
             losses = self.stage.step(TrainingBatch(x, c, epoch * trainer.n_batches + k), self.optimizers)
             if self.average is not None:
                 self.average.update()
@@ -281,7 +295,17 @@ class _StageRun:
     @torch.no_grad()
     def _validation_loss(self) -> float:
         batches = self.validation.batches(torch.arange(len(self.validation)), self.settings.batch_size)
-        return sum(self.stage.loss(x, c).sum().item() for x, c in batches) / len(self.validation)
+        return sum(self.stage.loss(x, c).sum().item() for x, c in self._timed(batches)) / len(self.validation)
+
+    def _timed(self, batches: Iterator[Pair]) -> Iterator[Pair]:
+        """The batches; adds up the time that they take to come."""
+        while True:
+            asked = time.monotonic()
+            batch = next(batches, None)
+            self.waited += time.monotonic() - asked
+            if batch is None:
+                return
+            yield batch
 
     def _write_checkpoint(self) -> None:
         if self.loop.checkpoint is None:

@@ -79,8 +79,9 @@ class Recipe(BaseModel):
         return list(dict.fromkeys(_dotted_paths([self.model, self.transforms])))
 
     def to_yaml(self) -> str:
-        """The resolved recipe as YAML."""
-        return yaml.safe_dump(self.model_dump(), sort_keys=False, allow_unicode=True)
+        """The resolved recipe as YAML, less what does not change the result (`training.memory_gb`)."""
+        plain = self.model_dump(exclude={"training": {"memory_gb"}})
+        return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
     def load_geometry(self) -> Geometry:
         """The geometry that the recipe names or holds.

@@ -1,18 +1,18 @@
 """`train`: from a recipe and showers to a trained simulator.
 
     run = train("flagship-demo", showers)                                         # a shipped recipe, in memory
-    run = train("my.yaml", "train.h5", "run", training={"epochs": 5})             # files, and settings that differ
+    run = train("my.yaml", "train.h5", "run", training={"epochs": 5})             # a file, and settings that differ
+    run = train("my.yaml", ["dataset_3_1.hdf5", "dataset_3_2.hdf5"], "run")       # a sample in parts, or "dataset_3_*"
     run = train(MyModel, showers, transforms=[LinearCondition()], training={...}) # a class, without a recipe
 
 It reads and splits the showers, fits the transforms, builds the model, trains its stages (`caloforge.training.loop`),
-and saves the simulator where a folder is given.
+and saves the simulator where a folder is given. What does not fit in memory is kept in scratch files
+(`caloforge.training.store`).
 """
 
 from __future__ import annotations
 
 import os
-import resource
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -28,29 +28,33 @@ from caloforge.evaluation.selection import MeanSeparationPower
 from caloforge.geometry import Geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
-from caloforge.models.dataset import ShowerDataset
-from caloforge.registry import importable, trusting
-from caloforge.showers import ShowerFile, Showers, geometry_attribute
+from caloforge.models.dataset import STATISTIC_VALUES, ShowerDataset
+from caloforge.registry import IDENTITY, importable, trusting
+from caloforge.showers import ShowerFiles, Showers, geometry_attribute, matching_files
 from caloforge.simulator import Simulator
+from caloforge.timing.memory import peak_mb
+from caloforge.training.budget import estimate, memory_limit
 from caloforge.training.callbacks import Callback, Metric, Record, Trainer
 from caloforge.training.folder import LogFile, RunFolder
 from caloforge.training.loop import fit
-from caloforge.training.machine import choose_device, derived_seed
+from caloforge.training.machine import choose_device, derived_seed, seeded
+from caloforge.training.preprocessing import changes_nothing, fitted
 from caloforge.training.recipe import Recipe, load_recipe
 from caloforge.training.settings import check_stages
+from caloforge.training.store import Store, scratch_folder
 from caloforge.training.training_set import (
     Source,
+    TrainingShowers,
     check_finite,
-    file_name,
-    fingerprint,
-    name_of,
-    tensors,
+    file_names,
     training_and_validation,
 )
 from caloforge.transforms import Compose, Transform, build_transforms, specification_of
 
-ShowerInput = Showers | str | os.PathLike[str]
-"""Showers in memory, or the path of a file of them."""
+FileName = str | os.PathLike[str]
+
+ShowerInput = Showers | FileName | Sequence[FileName]
+"""Showers in memory, a file of them, or several files or glob patterns whose showers are one sample."""
 
 
 def train(
@@ -76,9 +80,10 @@ def train(
 
     Args:
         recipe: name of a shipped recipe, path of a recipe file, a recipe as a mapping, or a `ShowerModel` class.
-        showers: what to train on: showers, or the path of an HDF5 file.
+        showers: what to train on: showers, an HDF5 file, or several files (or glob patterns) that are parts of one
+            sample.
         out: folder of the run, created: recipe, log, checkpoint and the trained simulator. None: nothing is written.
-        validation: showers, or the path of a file; by default a share of `showers` is set aside
+        validation: showers or files likewise; by default a share of `showers` is set aside
             (`training.validation_fraction`).
         transforms: in place of the recipe's; with a class, the preprocessing (none by default).
         model: settings of the model that differ from the recipe's; with a class, those without a default.
@@ -115,14 +120,16 @@ def train(
     held_out = None if validation is None else _source(validation)
     folder = None
     if out is not None:
-        files = [entry for entry in (source, held_out) if isinstance(entry, Path)]
+        files = [file for entry in (source, held_out) if isinstance(entry, list) for file in entry]
         folder = RunFolder(Path(out), resume=resume, overwrite=overwrite, inputs=files)
     with importable(Path.cwd(), checked.folder), trusting(*checked.trusted):
         return _train(checked, source, held_out, folder, exclude_energies, callbacks)
 
 
 def _source(showers: ShowerInput) -> Source:
-    return showers if isinstance(showers, Showers) else Path(showers)
+    if isinstance(showers, Showers):
+        return showers
+    return matching_files([showers] if isinstance(showers, str | os.PathLike) else showers)
 
 
 def _specification(transforms: Sequence[Transform | Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -143,8 +150,8 @@ def _recipe_of_class(
     if isinstance(source, Showers):
         geometry = source.geometry
     else:
-        with ShowerFile(source) as file:
-            geometry = file.geometry
+        with ShowerFiles(source) as files:
+            geometry = files.geometry
     named = geometry_attribute(geometry)
     plain = {
         "name": model_class.__name__,
@@ -164,8 +171,31 @@ def _train(
     exclude_energies: Sequence[float],
     callbacks: Sequence[Callback],
 ) -> Simulator:
+    limit = memory_limit(recipe.training.memory_gb, choose_device(recipe.training.device))
+    store = Store(limit, None if folder is None else scratch_folder(folder.path))
+    if folder is None or not folder.resume:
+        store.remove()  # what a killed process left
+    resumable = False
+    try:
+        return _train_with(store, recipe, source, validation_source, folder, exclude_energies, callbacks)
+    except KeyboardInterrupt:
+        resumable = folder is not None and (folder.path / IDENTITY).exists()
+        raise
+    finally:
+        if not resumable:
+            store.remove()
+
+
+def _train_with(
+    store: Store,
+    recipe: Recipe,
+    source: Source,
+    validation_source: Source | None,
+    folder: RunFolder | None,
+    exclude_energies: Sequence[float],
+    callbacks: Sequence[Callback],
+) -> Simulator:
     settings = recipe.training
-    choose_device(settings.device)
     geometry = recipe.load_geometry()
     training, validation = training_and_validation(
         source,
@@ -174,46 +204,69 @@ def _train(
         exclude=exclude_energies,
         fraction=settings.validation_fraction,
         seed=settings.seed,
+        store=store,
+        resume=folder is not None and folder.resume,
     )
     identity = {
         "recipe": recipe.name,
         "recipe_yaml": recipe.to_yaml(),
-        "training_fingerprint": fingerprint(training),
+        "training_fingerprint": training.fingerprint(),
     }
     if folder is not None:
         folder.check_identity(identity)
     transforms = build_transforms(recipe.transforms, geometry, recipe.trusted)
-    try:
-        x, c = transforms.fit_forward(*tensors(training))
-    except CaloforgeError as error:
-        raise CaloforgeError(f"{name_of(source)}: {error}") from None
-    x_valid, c_valid = transforms(*tensors(validation))
-    check_finite(x, source)
-    check_finite(x_valid, validation_source or source)
-    training_data = ShowerDataset.of(x, c)
-    model = _model(recipe, geometry, training_data)
+    with seeded(derived_seed(settings.seed, "constants")):
+        training_data, validation_data = _features(transforms, training, validation, store)
+        model = _model(recipe, geometry, training_data)
     energy_range = (float(training.energies.min()), float(training.energies.max()))
     simulator = Simulator(geometry, transforms, model, identity, energy_range)
-    metrics = {"separation_power": _separation_power(simulator, validation, settings.seed)}
-    check_stages(model.stages(), settings, metrics)
+    stages = model.stages()
+    check_stages(stages, settings, ["separation_power"])
+    chosen = [settings.for_stage(stage.name) for stage in stages]
+    metrics: dict[str, Metric] = {}
+    if any(each.select == "separation_power" for each in chosen):
+        metrics["separation_power"] = _separation_power(simulator, validation, settings.seed)
+    if training_data.rows is not training.rows:
+        training, validation = (each.given_up(store) for each in (training, validation))
+    memory = estimate(model, list(zip(stages, chosen, strict=True)), training_data, validation_data, store)
+    memory.check()
     own = recipe.folder if recipe.trusted else None
     with nullcontext() if folder is None else folder.open(identity, own):
         history = fit(
             model,
             training_data,
-            (x_valid, c_valid),
+            validation_data,
             settings,
             metrics=metrics,
             callbacks=callbacks if folder is None else [*callbacks, LogFile(folder.path / "log.jsonl")],
             checkpoint=None if folder is None else folder.checkpoint,
             resume=folder is not None and folder.resume,
             simulator=simulator,
+            store=store,
+            memory=memory,
         )
     simulator.to("cpu")
-    simulator.provenance = identity | _provenance(recipe, file_name(source), training, exclude_energies, history)
+    simulator.provenance = identity | _provenance(recipe, file_names(source), training, exclude_energies, history)
     if folder is not None:
         simulator.save(folder.path)
     return simulator
+
+
+def _features(
+    transforms: Compose, training: TrainingShowers, validation: TrainingShowers, store: Store
+) -> tuple[ShowerDataset, ShowerDataset]:
+    """Features and conditions of both sets, kept where the transforms change anything."""
+    try:
+        data = fitted(transforms, training.dataset())
+    except CaloforgeError as error:
+        raise CaloforgeError(f"{training.name}: {error}") from None
+    if changes_nothing(transforms, training.dataset()):
+        return training.dataset(), validation.dataset()
+    held_out = ShowerDataset(validation.rows, maps=data.maps, selection=validation.dataset().selection)
+    return (
+        store.kept(data, "the features", check=lambda x: check_finite(x, training.name)),
+        store.kept(held_out, "the features", check=lambda x: check_finite(x, validation.name)),
+    )
 
 
 def _model(recipe: Recipe, geometry: Geometry, data: ShowerDataset) -> ShowerModel:
@@ -228,32 +281,38 @@ def _model(recipe: Recipe, geometry: Geometry, data: ShowerDataset) -> ShowerMod
         return model_class(x.shape[1], c.shape[1], **chosen, **context)
 
 
-def _separation_power(simulator: Simulator, reference: Showers, seed: int) -> Metric:
+def _separation_power(simulator: Simulator, reference: TrainingShowers, seed: int) -> Metric:
     """Mean separation power over CaloMan's Table 1 features, of freshly generated showers against `reference`.
 
     Evaluated in stages that select by it: it takes `select_showers` generated showers.
     """
-    distance = MeanSeparationPower(reference)
+    distance = MeanSeparationPower(reference.pieces(), reference.geometry)
+    energies = reference.energies
+    batch = min(10_000, max(1, STATISTIC_VALUES // reference.geometry.n_voxels))
 
     def metric(trainer: Trainer) -> float | None:
         if trainer.settings.select != "separation_power":
             return None
-        energies = np.resize(reference.energies, trainer.settings.select_showers)
-        return distance(simulator.generate(energies, derived_seed(seed, "select", trainer.epoch)))
+        wanted = np.resize(energies, trainer.settings.select_showers)
+        return distance(simulator.stream(wanted, derived_seed(seed, "select", trainer.epoch), batch))
 
     return metric
 
 
 def _provenance(
-    recipe: Recipe, file: str, training: Showers, exclude_energies: Sequence[float], history: list[Record]
+    recipe: Recipe,
+    files: list[str],
+    training: TrainingShowers,
+    exclude_energies: Sequence[float],
+    history: list[Record],
 ) -> dict[str, Any]:
     seconds: dict[str, float] = {}
     for record in history:
         seconds[record["stage"]] = round(seconds.get(record["stage"], 0.0) + record["seconds"], 1)
-    scale = 1 if sys.platform == "darwin" else 1024
+    waited = sum(record.get("data_seconds", 0.0) for record in history)
     return {
         "caloforge_version": __version__,
-        "training_file": file,
+        "training_file": ", ".join(files),
         "training_showers": len(training),
         "training_seed": recipe.training.seed,
         "excluded_energies_mev": [float(e) for e in exclude_energies],
@@ -261,6 +320,7 @@ def _provenance(
         "particle": str(training.attributes.get("particle", "unknown")),
         "detector": str(training.attributes.get("detector", "unknown")),
         "training_seconds": seconds,
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6),
+        "waiting_for_data": round(waited / max(1e-3, sum(record["seconds"] for record in history)), 4),
+        "peak_memory_mb": round(peak_mb()),
         "n_epochs": len(history),
     }

@@ -23,12 +23,15 @@ class TrainingSettings(StageSettings):
     """How a model is trained: a stage's settings for all stages, and what differs in some.
 
     seed: of everything random. device: `auto` takes a GPU where there is one. validation_fraction: share of the
-    training file set aside, unless a validation file is given. stages: per stage, the settings that differ.
+    training file set aside, unless a validation file is given. memory_gb: how much of the showers, and of what stages
+    keep of them, may be in memory (10⁹ bytes); the rest is read from scratch files. null is half of what is free. It
+    does not change the result. stages: per stage, the settings that differ.
     """
 
     seed: int = Field(1, ge=0)
     device: str = "auto"
     validation_fraction: float = Field(0.2, gt=0, lt=1)
+    memory_gb: float | None = Field(None, ge=0)
     stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     def for_stage(self, name: str) -> StageSettings:

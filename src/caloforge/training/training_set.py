@@ -3,32 +3,102 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from caloforge.energies.agreement import check_parts
 from caloforge.errors import CaloforgeError
-from caloforge.files import printable
+from caloforge.files import atomic_path, printable, write_text
 from caloforge.geometry import Geometry
-from caloforge.showers import ShowerFile, Showers
+from caloforge.models.dataset import MemoryRows, Pair, Rows, ShowerDataset
+from caloforge.showers import ShowerFiles, Showers
 from caloforge.training.machine import derived_seed
+from caloforge.training.scratch import ScratchRows
+from caloforge.training.store import Store
 from caloforge.units import count
 
-Source = Showers | Path
-"""Showers in memory, or a file of them."""
+Source = Showers | Sequence[Path]
+"""Showers in memory, or files of them."""
+
+ROWS, FACTS = "showers.rows", "showers"
+"""Scratch files of the showers, and of what is known of them (`.json` and `.npy`)."""
 
 
 def name_of(source: Source) -> str:
-    """What to call a source in an error and in a run's provenance."""
-    return "the showers in memory" if isinstance(source, Showers) else str(source)
+    """What to call a source in an error."""
+    return "the showers in memory" if isinstance(source, Showers) else ", ".join(map(str, source))
 
 
-def file_name(source: Source) -> str:
-    """The source's name in a run's provenance."""
-    return "in memory" if isinstance(source, Showers) else printable(source.name)
+def file_names(source: Source) -> list[str]:
+    """The source's files in a run's provenance."""
+    return ["in memory"] if isinstance(source, Showers) else [printable(path.name) for path in source]
+
+
+@dataclass(frozen=True)
+class TrainingShowers:
+    """Some of the showers of a source, wherever they are kept.
+
+    Args:
+        name: of the source, for errors.
+        geometry: of the showers. attributes: of the source.
+        rows: voxels (n, V) and incident energies (n, 1) in MeV, float32, of all showers of the source.
+        all_energies, all_deposited: (n,) incident and deposited energies in MeV of all showers of the source, float64.
+        selection: (N,) which of them are meant; None: all.
+    """
+
+    name: str
+    geometry: Geometry
+    attributes: Mapping[str, Any]
+    rows: Rows
+    all_energies: np.ndarray
+    all_deposited: np.ndarray
+    selection: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.energies)
+
+    @property
+    def energies(self) -> np.ndarray:
+        """(N,) incident energies in MeV."""
+        return self.all_energies if self.selection is None else self.all_energies[self.selection]
+
+    def __getitem__(self, selection: np.ndarray) -> TrainingShowers:
+        rows = np.arange(len(self)) if self.selection is None else self.selection
+        return replace(self, selection=rows[selection])
+
+    def dataset(self) -> ShowerDataset:
+        """Voxels (B, V) and incident energies (B, 1), both MeV, float32."""
+        return ShowerDataset(
+            self.rows, selection=None if self.selection is None else torch.from_numpy(np.asarray(self.selection))
+        )
+
+    def pieces(self) -> Iterator[Showers]:
+        """The showers, some at a time."""
+        energies, start = self.energies, 0
+        for x, _ in self.dataset().pieces():
+            yield Showers.unchecked(energies[start : start + len(x)], x.numpy(), self.geometry, self.attributes)
+            start += len(x)
+
+    def given_up(self, store: Store) -> TrainingShowers:
+        """The same without voxels in memory, which are not needed any more; scratch files stay, for a resumption."""
+        if isinstance(self.rows, MemoryRows):
+            store.forget(self.rows)
+        return replace(self, rows=MemoryRows(torch.empty(0, self.geometry.n_voxels), torch.empty(0, 1)))
+
+    def fingerprint(self) -> str:
+        """A short hash that distinguishes training sets: of all energies and every voxel sum."""
+        chosen = slice(None) if self.selection is None else self.selection
+        digest = hashlib.sha256(self.energies.tobytes())
+        digest.update(np.ascontiguousarray(self.all_deposited[chosen]).tobytes())
+        return digest.hexdigest()[:16]
 
 
 def training_and_validation(
@@ -39,7 +109,9 @@ def training_and_validation(
     exclude: Sequence[float],
     fraction: float,
     seed: int,
-) -> tuple[Showers, Showers]:
+    store: Store | None = None,
+    resume: bool = False,
+) -> tuple[TrainingShowers, TrainingShowers]:
     """Read the showers, and set a part of the training data aside where there are no separate validation data.
 
     Args:
@@ -48,13 +120,16 @@ def training_and_validation(
         exclude: incident energies (MeV) to leave out.
         fraction: share of the training data that is set aside, chosen at random.
         seed: of that choice.
+        store: where the showers of files are kept.
+        resume: whether scratch files of an interrupted run may be used.
 
     Raises:
-        CaloforgeError: a file is invalid or has another geometry, or nothing is left.
+        CaloforgeError: a file is invalid or has another geometry, files differ, or nothing is left.
     """
-    showers = _read(training, geometry, exclude)
+    store = store or Store()
+    showers = _without(_read(training, geometry, store, resume, ""), exclude)
     if validation is not None:
-        return showers, _read(validation, geometry, exclude)
+        return showers, _without(_read(validation, geometry, store, resume, "validation-"), exclude)
     n_valid = round(fraction * len(showers))
     if not 1 <= n_valid < len(showers):
         raise CaloforgeError(
@@ -65,19 +140,7 @@ def training_and_validation(
     return showers[np.sort(order[n_valid:])], showers[np.sort(order[:n_valid])]
 
 
-def tensors(showers: Showers) -> tuple[Tensor, Tensor]:
-    """Voxels (N, V) and incident energies (N, 1), both MeV, float32."""
-    return torch.from_numpy(showers.voxels), torch.from_numpy(showers.energies.astype(np.float32))[:, None]
-
-
-def fingerprint(showers: Showers) -> str:
-    """A short hash that distinguishes training sets: of all energies and every voxel sum."""
-    digest = hashlib.sha256(showers.energies.tobytes())
-    digest.update(showers.deposited.tobytes())
-    return digest.hexdigest()[:16]
-
-
-def check_finite(x: Tensor, source: Source) -> None:
+def check_finite(x: Tensor, source: str) -> None:
     """Check the features that the transforms yield.
 
     Raises:
@@ -87,28 +150,85 @@ def check_finite(x: Tensor, source: Source) -> None:
     if not finite.all():
         row, feature = (int(k) for k in (~finite).nonzero()[0])
         raise CaloforgeError(
-            f"{name_of(source)}: the transforms yield {x[row, feature].item()} for feature {feature} of a shower; "
+            f"{source}: the transforms yield {x[row, feature].item()} for feature {feature} of a shower; "
             "check their order and settings"
         )
 
 
-def _read(source: Source, geometry: Geometry, exclude: Sequence[float]) -> Showers:
+def _read(source: Source, geometry: Geometry, store: Store, resume: bool, prefix: str) -> TrainingShowers:
     if isinstance(source, Showers):
         _check_geometry(source.geometry, geometry, name_of(source))
-        showers = source
-    else:
-        with ShowerFile(source, geometry) as file:
-            _check_geometry(file.geometry, geometry, str(source))
-            showers = file.read()
+        voxels = torch.from_numpy(np.require(source.voxels, requirements="W"))
+        rows: Rows = MemoryRows(voxels, _float32(source.energies))
+        return TrainingShowers(
+            name_of(source), source.geometry, source.attributes, rows, source.energies, source.deposited
+        )
+    with ShowerFiles(source, geometry) as files:
+        for file in files.files:
+            _check_geometry(file.geometry, geometry, str(file.path))
+        by_file = files.energies_by_file()
+        check_parts(by_file, [file.path for file in files.files])
+        energies = np.concatenate(by_file)
+        found = _earlier(store, prefix, source) if resume else None
+        rows, deposited = _load(files, store, prefix) if found is None else found
+        return TrainingShowers(name_of(source), files.geometry, files.attributes, rows, energies, deposited)
+
+
+def _load(files: ShowerFiles, store: Store, prefix: str) -> tuple[Rows, np.ndarray]:
+    """The showers of files, in memory or as scratch files, and their deposited energies."""
+    deposited: list[np.ndarray] = []
+
+    def pieces() -> Iterator[Pair]:
+        for showers in files.chunks():
+            deposited.append(showers.deposited)
+            yield torch.from_numpy(showers.voxels), _float32(showers.energies)
+
+    rows = store.filled(len(files), pieces(), f"the showers of {files.path}", name=f"{prefix}{ROWS}")
+    total = np.concatenate(deposited)
+    if isinstance(rows, ScratchRows):
+        with atomic_path(store.folder / f"{prefix}{FACTS}.npy") as partial, partial.open("wb") as stream:
+            np.save(stream, total)
+        write_text(store.folder / f"{prefix}{FACTS}.json", _state_of(files.paths))
+    return rows, total
+
+
+def _earlier(store: Store, prefix: str, source: Sequence[Path]) -> tuple[Rows, np.ndarray] | None:
+    """What `_load` wrote for the same files before the run was interrupted, if it was complete."""
+    facts = store.folder / f"{prefix}{FACTS}.json"
+    if not facts.exists() or facts.read_text(encoding="utf-8") != _state_of(source):
+        return None
+    try:
+        deposited = np.load(facts.with_suffix(".npy"))
+        with ShowerFiles(source) as files:
+            x, c = torch.empty(0, files.geometry.n_voxels), torch.empty(0, 1)
+        rows = store.reopened(len(deposited), x, c, f"{prefix}{ROWS}")
+    except (OSError, ValueError, CaloforgeError):
+        return None
+    return None if rows is None else (rows, deposited)
+
+
+def _state_of(paths: Sequence[Path]) -> str:
+    """What changes when a file does."""
+    states = [(str(path.resolve()), os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths]
+    return json.dumps(states)
+
+
+def _float32(energies: np.ndarray) -> Tensor:
+    return torch.from_numpy(energies.astype(np.float32))[:, None]
+
+
+def _without(showers: TrainingShowers, exclude: Sequence[float]) -> TrainingShowers:
+    """The showers less those of the incident energies `exclude` (MeV)."""
     if len(exclude) == 0:
         return showers
-    excluded = np.isclose(showers.energies[:, None], np.asarray(exclude)[None, :], rtol=1e-3).any(axis=1)
-    missing = [e for e in exclude if not np.isclose(showers.energies, e, rtol=1e-3).any()]
+    excluded = np.isclose(showers.energies[:, None], np.asarray(exclude)[None, :], rtol=1e-3)
+    missing = [e for e, column in zip(exclude, excluded.T, strict=True) if not column.any()]
     if missing:
-        raise CaloforgeError(f"{name_of(source)} has no showers of {missing[0]:g} MeV to exclude")
-    if excluded.all():
-        raise CaloforgeError(f"{name_of(source)}: --exclude-energies leaves no showers to train on")
-    return showers[~excluded]
+        raise CaloforgeError(f"{showers.name} has no showers of {missing[0]:g} MeV to exclude")
+    kept = ~excluded.any(axis=1)
+    if not kept.any():
+        raise CaloforgeError(f"{showers.name}: --exclude-energies leaves no showers to train on")
+    return showers[np.flatnonzero(kept)]
 
 
 def _check_geometry(found: Geometry, wanted: Geometry, name: str) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self, cast
 
 import numpy as np
@@ -45,6 +46,14 @@ class Transform(Configured, nn.Module, ABC):
     def fit(self, x: Tensor, c: Tensor) -> Self:
         """Take constants from training data that earlier transforms have already mapped."""
         return self
+
+    def fit_chunks(self, chunks: Iterable[tuple[Tensor, Tensor]]) -> bool:
+        """`fit` to (x, c) that come some rows at a time, in one pass; False where the transform has no such way.
+
+        A class that overrides it beside `fit` takes its constants from all of a training set that does not fit in
+        memory, others from a random sample of it.
+        """
+        return False
 
     def fit_forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """`fit`, then `forward` of the same (x, c)."""
@@ -88,14 +97,8 @@ class Compose(Transform):
     def fit_forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """Fit each transform on the output of those before it, and return that of the last: one pass over the data."""
         for transform in self:
-            before = _unsaved(transform)
-            x, c = transform.fit_forward(x, c)
-            for name, value in _unsaved(transform).items():
-                if name not in before or value is not before[name]:
-                    raise CaloforgeError(
-                        f"{type(transform).__name__}.fit sets '{name}' as a plain attribute, which a saved run would "
-                        f"lose: register it as a buffer in the constructor, and copy into it (self.{name}.copy_(…))"
-                    )
+            with only_buffers(transform):
+                x, c = transform.fit_forward(x, c)
         return x, c
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -112,6 +115,23 @@ class Compose(Transform):
         for transform in self:
             c = transform.condition(c)
         return c
+
+
+@contextmanager
+def only_buffers(transform: Transform) -> Iterator[None]:
+    """A block that fits a transform.
+
+    Raises:
+        CaloforgeError: it set a number outside buffers, which a saved run would lose.
+    """
+    before = _unsaved(transform)
+    yield
+    for name, value in _unsaved(transform).items():
+        if name not in before or value is not before[name]:
+            raise CaloforgeError(
+                f"{type(transform).__name__}.fit sets '{name}' as a plain attribute, which a saved run would "
+                f"lose: register it as a buffer in the constructor, and copy into it (self.{name}.copy_(…))"
+            )
 
 
 def _unsaved(transform: Transform) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Self
 
 import torch
@@ -31,12 +32,16 @@ class IncidentEnergyFraction(Transform):
         self.register_buffer("maximum", torch.tensor(1.0 if isinstance(maximum, str) else float(maximum)))
 
     def fit(self, x: Tensor, c: Tensor) -> Self:
+        self.fit_chunks([(x, c)])
+        return self
+
+    def fit_chunks(self, chunks: Iterable[tuple[Tensor, Tensor]]) -> bool:
         if self._auto:
-            largest = (x.sum(dim=1, dtype=torch.float64) / c[:, 0]).max()
+            largest = max((x.sum(dim=1, dtype=torch.float64) / c[:, 0]).max() for x, c in chunks)
             if not largest > 0:
                 raise CaloforgeError("no training shower deposits any energy")
             self.maximum.copy_(largest)
-        return self
+        return True
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         return x / (self.maximum * c[:, :1]), c
@@ -57,10 +62,16 @@ class LinearCondition(Transform):
         self.register_buffer("span", torch.tensor(1.0))
 
     def fit(self, x: Tensor, c: Tensor) -> Self:
-        self.low.copy_(c.min())
-        span = c.max() - c.min()
-        self.span.copy_(span if span > 0 else torch.ones(()))  # one single energy maps to 0
+        self.fit_chunks([(x, c)])
         return self
+
+    def fit_chunks(self, chunks: Iterable[tuple[Tensor, Tensor]]) -> bool:
+        ends = [(c.min(), c.max()) for _, c in chunks]
+        low = min(low for low, _ in ends)
+        span = max(high for _, high in ends) - low
+        self.low.copy_(low)
+        self.span.copy_(span if span > 0 else torch.ones(()))  # one single energy maps to 0
+        return True
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         return x, self.condition(c)

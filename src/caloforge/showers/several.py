@@ -1,0 +1,165 @@
+"""`ShowerFiles`: several files of one sample, read as one, as the challenge ships data set 3 in parts."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from itertools import pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from caloforge.errors import CaloforgeError
+from caloforge.geometry import Geometry
+from caloforge.showers.reading import ShowerFile, Showers
+
+SAME = (
+    "particle",
+    "pdg_id",
+    "detector",
+    "calibration",
+    "energy_unit",
+    "units",
+    "threshold_MeV",
+    "frame",
+    "source",
+    "engine",
+    "weights_sha256",
+)
+"""Attributes in which the files of one sample do not differ, as far as they have them."""
+
+
+def matching_files(patterns: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """Files and glob patterns as files: those of a pattern sorted by name, otherwise in the given order.
+
+    Raises:
+        CaloforgeError: nothing matches a pattern, or a file is named twice.
+    """
+    found: list[Path] = []
+    for pattern in patterns:
+        path = Path(pattern)
+        if path.exists() or not glob.has_magic(str(path)):
+            found.append(path)
+            continue
+        matches = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
+        if not matches:
+            raise CaloforgeError(f"no file matches '{path}'")
+        found += matches
+    seen: dict[Path, Path] = {}
+    for path in found:
+        resolved = path.resolve()
+        if resolved in seen:
+            raise CaloforgeError(f"{path} is named twice; give each file once")
+        seen[resolved] = path
+    return found
+
+
+class ShowerFiles(AbstractContextManager["ShowerFiles"]):
+    """Shower files with the reading methods of one `ShowerFile`, rows counted through all of them.
+
+    >>> from caloforge.sources.sample import sample_path
+    >>> with ShowerFiles([sample_path("train"), sample_path("test")]) as files:
+    ...     len(files)
+    12000
+
+    Args:
+        paths: of the files, in order.
+        geometry: what the voxels are, where the files do not say (see `ShowerFile`).
+
+    Raises:
+        CaloforgeError: what `ShowerFile` raises; or geometries, or attributes that describe the sample, differ: says
+            between which files.
+    """
+
+    def __init__(self, paths: Sequence[str | os.PathLike[str]], geometry: Geometry | str | None = None) -> None:
+        if not paths:
+            raise CaloforgeError("no shower file is given")
+        with ExitStack() as stack:
+            self.files = [stack.enter_context(ShowerFile(path, geometry)) for path in paths]
+            first = self.files[0]
+            for other in self.files[1:]:
+                _check_agreement(first, other)
+            self._stack = stack.pop_all()
+        self.geometry = first.geometry
+        self.attributes: dict[str, Any] = {
+            key: value
+            for key, value in first.attributes.items()
+            if all(_equal(file.attributes.get(key), value) for file in self.files)
+        }
+        self._starts = np.cumsum([0, *(len(file) for file in self.files)])
+
+    @property
+    def path(self) -> str:
+        """The file, or the files, for messages."""
+        return ", ".join(str(file.path) for file in self.files)
+
+    @property
+    def paths(self) -> list[Path]:
+        return [file.path for file in self.files]
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def energies_by_file(self) -> list[np.ndarray]:
+        """(n,) incident energies in MeV of each file."""
+        return [file.energies() for file in self.files]
+
+    def energies(self) -> np.ndarray:
+        """(N,) incident energies in MeV."""
+        return np.concatenate(self.energies_by_file())
+
+    def read(self, start: int = 0, stop: int | None = None) -> Showers:
+        """Rows `start` … `stop` of all files together."""
+        stop = len(self) if stop is None else min(stop, len(self))
+        parts = []
+        for file, (first, last) in zip(self.files, pairwise(self._starts.tolist()), strict=True):
+            low, high = max(start, first), min(stop, last)
+            if low < high:
+                parts.append(file.read(low - first, high - first))
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return self.files[0].read(0, 0)
+        return Showers.unchecked(
+            np.concatenate([part.energies for part in parts]),
+            np.concatenate([part.voxels for part in parts]),
+            self.geometry,
+            self.attributes,
+        )
+
+    def chunks(self, size: int | None = None) -> Iterator[Showers]:
+        """All showers in order, by chunks of one file each (see `ShowerFile.chunks`)."""
+        for file in self.files:
+            yield from file.chunks(size)
+
+
+def _check_agreement(first: ShowerFile, other: ShowerFile) -> None:
+    """Check that two files can be parts of one sample; the first difference is named."""
+    if first.geometry != other.geometry:
+        names = first.geometry.name, other.geometry.name
+        different = f"{names[0]} and {names[1]}" if names[0] != names[1] else f"two that are both called {names[0]}"
+        raise CaloforgeError(f"{first.path} and {other.path} differ in geometry: {different}; train on one of them")
+    for key in SAME:
+        a, b = first.attributes.get(key), other.attributes.get(key)
+        if a is not None and b is not None and not _equal(a, b):
+            raise CaloforgeError(
+                f"{first.path} and {other.path} differ in the attribute '{key}': {a} and {b}; files that are read "
+                "together must be parts of one sample"
+            )
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two attributes are, which may be lists."""
+    return type(a) is type(b) and bool(a == b)
