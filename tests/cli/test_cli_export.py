@@ -64,13 +64,13 @@ def test_showers_for_playback(run: Path, tmp_path: Path) -> None:
     assert "warning" not in result.output
     result = invoke(run, "-f", "ddml-hdf5", "--energies", "list:100,800", "-n", 2, "-o", tmp_path / "e.h5")
     said = " ".join(result.output.split())
-    assert "50.0 % of the incident energies lie outside the training range 100 MeV … 400 MeV; they are moved" in said
+    assert "50.0 % of the incident energies lie outside the training range 100 MeV … 400 MeV; they are clipped" in said
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-f", "ddml-hdf5", "--energies", "list:200", "--precision", "int8"], "--precision int8 is for graphs"),
+        (["-f", "ddml-hdf5", "--energies", "list:200", "--precision", "int8"], "--precision int8 applies to graphs"),
         (["-n", "5"], "-n is for --format ddml-hdf5, not onnx"),
         (["--cell-size", "5"], "--cell-size is for --format ddml-hdf5, not onnx"),
         (["-f", "ddml-hdf5"], "--energies list:1GeV"),

@@ -124,7 +124,7 @@ BAD = [
     ("train caloman-demo --train {train} -o out --set geometry=ds2", "but the recipe is for 'ds2'"),
     ("train caloman-demo --train {train} -o out --exclude-energies 700", "no showers of 700 MeV"),
     ("train caloman-demo --train {train} -o out --resume", "holds no run to resume"),
-    ("train caloman-demo --train {train} -o out --resume --overwrite", "exclude each other"),
+    ("train caloman-demo --train {train} -o out --resume --overwrite", "mutually exclusive"),
     ("train caloman-demo --train {train} -o {run}", "add --resume"),
     ("train caloman-demo --train {train} -o occupied --overwrite", "is not a run of caloforge"),
     ("train caloman-demo --train {train} -o {run} --resume", "begun with another recipe"),

@@ -81,7 +81,7 @@ BEFORE = [
     ("--valid zero.h5 --train zero.h5", "zero.h5: no training shower deposits any energy"),
     ("--valid broken.h5", "broken.h5: voxel 3 of row 3 is nan MeV, not finite"),
     ("--exclude-energies lots", "'lots' is not a valid energy"),
-    ("--resume --overwrite", "--resume and --overwrite exclude each other"),
+    ("--resume --overwrite", "--resume and --overwrite are mutually exclusive"),
 ]
 
 

@@ -185,7 +185,7 @@ def test_other_checksums_than_md5(publisher, tmp_path):
         ([(403, {})], "answers 403 Forbidden"),
         ([None, (404, {})], "answers 404 Not Found to http.*content"),
         ([(503, {})] * 9, "answers 503 Service Unavailable; check the network"),
-        ([(200, {})], "answers with something that is not JSON"),
+        ([(200, {})], "is not JSON"),
         ([(302, {"Location": "/api/records/8099322"})] * 99, "Exceeded 30 redirects"),
     ],
 )
@@ -210,7 +210,7 @@ def test_refusals(publisher, tmp_path, answers, message):
 )
 def test_malformed_record(publisher, tmp_path, record):
     publisher.record = record
-    with pytest.raises(CaloforgeError, match="is not of the expected form"):
+    with pytest.raises(CaloforgeError, match="does not have the expected format"):
         records.get("ds1-photons", tmp_path, "train")
 
 
@@ -248,8 +248,8 @@ def test_no_server(publisher, tmp_path, waits):
     with pytest.raises(CaloforgeError) as raised:
         records.get("ds1-photons", tmp_path / "new", records_url=f"http://{address}")
     assert str(raised.value) == (
-        f"cannot read http://{address}/8099322: no connection to {address}; check the network and the proxy, "
-        "or fetch the files by hand from https://doi.org/10.5281/zenodo.8099322"
+        f"cannot read http://{address}/8099322: cannot connect to {address}; check the network and the proxy, "
+        "or download the files by hand from https://doi.org/10.5281/zenodo.8099322"
     )
     assert not (tmp_path / "new").exists()
     assert waits == [1, 2]
@@ -262,17 +262,17 @@ def test_silent_server(publisher, tmp_path, monkeypatch):
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         address = f"127.0.0.1:{listener.getsockname()[1]}"
-        with pytest.raises(CaloforgeError, match=f"{address} does not answer in time"):
+        with pytest.raises(CaloforgeError, match=f"{address} timed out"):
             records.get("ds1-photons", tmp_path, records_url=f"http://{address}")
 
 
 def test_address_that_is_none(publisher, tmp_path):
-    with pytest.raises(CaloforgeError, match=r"Invalid URL .* is the address right\?"):
+    with pytest.raises(CaloforgeError, match=r"Invalid URL .* check the address"):
         records.get("ds1-photons", tmp_path, records_url="not-an-address")
 
 
 def test_server_without_certificate(publisher, tmp_path):
-    with pytest.raises(CaloforgeError, match="shows no valid certificate"):
+    with pytest.raises(CaloforgeError, match="has no valid certificate"):
         records.get("ds1-photons", tmp_path, records_url=publisher.url.replace("http:", "https:"))
 
 

@@ -110,7 +110,7 @@ def test_what_is_missing_is_named_with_the_remedy(tmp_path: Path) -> None:
 def test_an_emlow_without_usable_tables(tmp_path: Path) -> None:
     emlow(tmp_path / "d", "none")
     fill(tmp_path / "d" / "G4ENSDFSTATE3.0")
-    with pytest.raises(CaloforgeError, match=r"it is not a G4EMLOW that Geant4 11\.4 can use"):
+    with pytest.raises(CaloforgeError, match=r"Geant4 11\.4 cannot use this G4EMLOW"):
         find_data(tmp_path / "d").require("G4EmStandardPhysics")
 
 
@@ -173,7 +173,7 @@ def test_download_refuses_what_is_not_as_published(site: tuple[Path, str], tmp_p
     target = tmp_path / "data"
     data_set = publish(folder, "G4TOY1.0/table")
     wrong = Geant4DataSet(data_set.name, data_set.version, data_set.variable, "0" * 32)
-    with pytest.raises(CaloforgeError, match=f"{data_set.md5} but should have {'0' * 32}"):
+    with pytest.raises(CaloforgeError, match=f"{data_set.md5} instead of {'0' * 32}"):
         download([wrong], target, site=address)
     with pytest.raises(CaloforgeError, match=r"cannot reach .*G4OTHER\.1\.0\.tar\.gz"):
         download([Geant4DataSet("G4OTHER", "1.0", "X", "")], target, site=address)

@@ -99,7 +99,7 @@ def test_workers_interruption_and_appending_change_nothing(
 
     # A file of eight events, appended to: the same twelve, the first eight not simulated again.
     simulate(request(data, n=8), tmp_path / "eight.h5")
-    with pytest.raises(CaloforgeError, match=r"exists: add --append .* or --overwrite"):
+    with pytest.raises(CaloforgeError, match=r"exists: use --append .* or --overwrite"):
         simulate(request(data), tmp_path / "eight.h5")
     with pytest.raises(CaloforgeError, match=r"made with cut = 0\.7, this command has 1\.0"):
         simulate(request(data, cut=1.0), tmp_path / "eight.h5", append=True)

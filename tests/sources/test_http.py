@@ -29,7 +29,7 @@ def test_broken_download_goes_on_where_it_stopped(publisher, tmp_path, waits):
 
 def test_a_later_call_goes_on_from_the_part(publisher, tmp_path):
     publisher.cuts = [200_000] + [0] * http.TRIES
-    with pytest.raises(CaloforgeError, match=r"broke off after \d+ of 300000 bytes: .*the same command goes on"):
+    with pytest.raises(CaloforgeError, match=r"broke off after \d+ of 300000 bytes: .*run the same command again"):
         record.get("ds1-photons", tmp_path, "train")
     assert list(contents(tmp_path)) == [f"{TRAIN}.part"]
     held = len(contents(tmp_path)[f"{TRAIN}.part"])
@@ -121,7 +121,7 @@ def test_busy_server_is_asked_again(publisher, tmp_path, waits, status):
 def test_wrong_checksum(publisher, tmp_path):
     publisher.files[TRAIN] = b"x" + CONTENT[TRAIN][1:]
     found, right = (hashlib.md5(where[TRAIN]).hexdigest() for where in (publisher.files, CONTENT))
-    with pytest.raises(CaloforgeError, match=f"has the md5 {found} but should have {right}"):
+    with pytest.raises(CaloforgeError, match=f"has md5 checksum {found} instead of {right}"):
         record.get("ds1-photons", tmp_path, "train")
     assert contents(tmp_path) == {}
     assert publisher.file_requests == [(TRAIN, None)]
@@ -153,7 +153,7 @@ def test_longer_than_described(publisher, tmp_path):
 
 def test_another_file_of_that_name_is_left_alone(publisher, tmp_path):
     (tmp_path / TRAIN).write_bytes(b"mine")
-    with pytest.raises(CaloforgeError, match="is there already but differs from the published file"):
+    with pytest.raises(CaloforgeError, match="already exists but differs from the published file"):
         record.get("ds1-photons", tmp_path)
     assert contents(tmp_path) == {TRAIN: b"mine"}
     assert publisher.file_requests == []

@@ -247,7 +247,7 @@ def test_bad_parameters_are_named(fields: dict, message: str) -> None:
 @pytest.mark.parametrize(
     ("energies", "options", "message"),
     [
-        ([], {}, "at least one"),
+        ([], {}, "non-empty"),
         ([[1e3]], {}, "shape \\(1, 1\\)"),
         ([1e3, 0.0], {}, "incident energy 1 is 0 MeV"),
         ([1e3, math.nan], {}, "incident energy 1 is nan"),
@@ -266,7 +266,7 @@ def test_geometries_without_usable_depths_are_refused() -> None:
     with pytest.raises(CaloforgeError, match="'half' has z_edges for 1 of 2 layers"):
         ParametricShowers().depths(half)
     crossed = Geometry("crossed", (Layer(0, (0.0, 1.0), 1, (0.0, 3.0)), Layer(1, (0.0, 1.0), 1, (2.0, 4.0))))
-    with pytest.raises(CaloforgeError, match="z_edges of geometry 'crossed' must rise"):
+    with pytest.raises(CaloforgeError, match="z_edges of geometry 'crossed' must increase"):
         ParametricShowers().depths(crossed)
     with pytest.raises(CaloforgeError, match="layer_depths has 1 pairs, but geometry 'half' has 2 layers"):
         ParametricShowers(layer_depths=((0, 1),)).depths(half)

@@ -1,4 +1,4 @@
-"""The command `caloforge`: one file per command, each importing its heavy parts only when it runs."""
+"""The `caloforge` command: one file per subcommand; slow imports happen only when it runs."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ from caloforge.cli.several_files import SeveralFiles
 from caloforge.errors import CaloforgeError
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Errors of a full device or an exhausted quota."""
+"""Error numbers for a full device and an exhausted quota."""
 
 INTERRUPTED = 130
-"""Status after Ctrl-C, as shells have it."""
+"""Exit status after Ctrl-C, by shell convention."""
 
 TRACEBACK = "CALOFORGE_TRACEBACK"
 """Environment variable: show tracebacks of errors in the user's own code."""
 
 app = typer.Typer(
     name="caloforge",
-    help="Fast calorimeter showers from learned generators: get or simulate showers, train, generate, evaluate.",
-    epilog="Energies are MeV and lengths mm throughout. Each command has its own --help with an example.",
+    help="Learned calorimeter-shower generators: get or simulate showers, train, generate, evaluate.",
+    epilog="All energies are in MeV and all lengths in mm. Each command has its own --help with an example.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -67,7 +67,7 @@ def _options(
     pass
 
 
-# In the order in which a new user needs them.
+# In the order a new user needs them.
 app.command("demo")(demo.demo)
 app.command("check")(check.check)
 app.add_typer(data.app, name="data")
@@ -85,12 +85,12 @@ app.command("benchmark-geant4")(benchmark_geant4.benchmark_geant4)
 
 
 UsageProblem = cast("type[Exception]", typer.BadParameter.__mro__[2])
-"""click's ClickException, which some versions of typer contain and others import from click."""
+"""click's ClickException: some versions of typer bundle it, others import it from click."""
 
 
 def main() -> None:
     """Run the command line: a user-correctable error is one line on stderr and status 2, Ctrl-C is status 130."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may hold bytes that are not UTF-8: print them as they are
+    if isinstance(sys.stdout, io.TextIOWrapper):  # file names may contain non-UTF-8 bytes: print them unchanged
         sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
     try:
         status = app(standalone_mode=False, prog_name="caloforge")
@@ -104,17 +104,17 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _leave("caloforge: interrupted", INTERRUPTED)
     except BrokenPipeError:
-        # The reader of our output has gone (as in `| head`): not an error, but nothing more can be printed.
+        # The reader closed the pipe (as in `| head`): not an error, but nothing more can be printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
         if error.errno not in FULL:
             raise
-        remedy = "free some, or write elsewhere (-o; for temporary files, TMPDIR)"
+        remedy = "free some space, or write elsewhere (-o; TMPDIR for temporary files)"
         with suppress(OSError):
             sys.stdout.flush()
         print(f"caloforge: no space left on the device: {remedy}", file=sys.stderr, flush=True)
-        os._exit(2)  # at an ordinary exit the HDF5 library would try to write once more, and crash
+        os._exit(2)  # on a normal exit the HDF5 library would try to write again and crash
     except Exception as error:
         if _is_out_of_memory(error):
             reason = " ".join(str(error).split()).rpartition("] ")[2] or "none left"
@@ -129,7 +129,7 @@ def main() -> None:
 def _is_out_of_memory(error: Exception) -> bool:
     """Whether Python, numpy or PyTorch could not allocate memory.
 
-    On the CPU PyTorch raises a plain RuntimeError, which only its text tells from others.
+    On the CPU, PyTorch raises a plain RuntimeError that can only be recognised by its text.
     """
     of_torch = isinstance(error, RuntimeError) and ("DefaultCPUAllocator" in str(error) or "alloc_cpu" in str(error))
     return isinstance(error, MemoryError) or of_torch or type(error).__name__ == "OutOfMemoryError"

@@ -1,4 +1,4 @@
-"""`caloforge benchmark`: what a shower costs, next to a lower bound, other engines and reference implementations."""
+"""`caloforge benchmark`: time per shower, with a lower bound, other engines and reference implementations."""
 
 from __future__ import annotations
 
@@ -27,41 +27,42 @@ FIGURES = (".png", ".pdf", ".svg")
 def benchmark(
     run: Path = typer.Argument(..., help="Folder that `caloforge train` wrote."),
     batches: str = typer.Option("1,100,10000", "--batches", help="Showers per call of the generator, comma-separated."),
-    threads: str = typer.Option("1", "--threads", help="Numbers of threads, comma-separated, as in 1,all."),
+    threads: str = typer.Option("1", "--threads", help="Thread counts, comma-separated, e.g. 1,all."),
     engines: str = typer.Option(
         "", "--engines", help="Other engines to time, comma-separated: onnx, onnx-int8, compile."
     ),
     reference: ReferenceChoice | None = typer.Option(
-        None, "--reference", help="Reference implementation to time: CaloMan with its flow by nflows."
+        None, "--reference", help="Also time a reference implementation: CaloMan with its flow from nflows."
     ),
     reference_path: Path | None = typer.Option(
         None, "--reference-path", metavar="DIR", help="Folder of the reference implementation, if it is not installed."
     ),
     plot: Path | None = typer.Option(
-        None, "--plot", metavar="FILE", help="Figure of time against batch: png, pdf or svg."
+        None, "--plot", metavar="FILE", help="Plot of time against batch size (png, pdf or svg)."
     ),
     energies: str | None = typer.Option(
         None,
         "--energies",
         "-e",
         metavar="LIST",
-        help="Incident energies, as in list:256,...,16384; by default 7 across the training range.",
+        help="Incident energies, e.g. list:256,...,16384; by default 7 across the training range.",
     ),
-    seed: int = typer.Option(1, "--seed", min=0, help="Seed of the showers."),
-    out: Path | None = typer.Option(None, "--out", "-o", metavar="FILE", help="JSON file for all results."),
+    seed: int = typer.Option(1, "--seed", min=0, help="Random seed for the showers."),
+    out: Path | None = typer.Option(None, "--out", "-o", metavar="FILE", help="JSON file with all results."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace existing files."),
     trust: list[str] = typer.Option(
-        [], "--trust", metavar="CLASS", help="Dotted path of your own class that the run may import. May be repeated."
+        [], "--trust", metavar="CLASS", help="Dotted path of a class of yours that the run may import. May be repeated."
     ),
 ) -> None:
     """Measure the time per shower of a trained run.
 
-    A generator's time goes from incident energies to voxels in MeV, with the preprocessing undone: the median of
-    repeated calls. All candidates take turns; one thread is timed in CPU time, several in wall-clock time.
+    The time of a generator is measured from incident energies to voxels in MeV, including the inverse preprocessing,
+    as the median of repeated calls. The candidates take turns. One thread is timed in CPU time, several in wall-clock
+    time.
 
-    Columns: torch is `caloforge generate`; model the same without undoing the preprocessing; lower bound the matrix
-    products of the same network only; onnx, onnx-int8 and compile are the other engines; graph and graph-int8 are
-    onnxruntime's part of them, which is what a C++ program waits for; nflows is torch with the flow by that library.
+    Columns: torch is `caloforge generate`; model is the same without the inverse preprocessing; lower bound is the
+    matrix products of the network alone; onnx, onnx-int8 and compile are the other engines; graph and graph-int8 are
+    the onnxruntime call alone, as a C++ program would see it; nflows is torch with the flow from that library.
 
     Example: caloforge benchmark run --engines onnx,onnx-int8 --plot times.png -o benchmark.json
 
@@ -78,7 +79,7 @@ def benchmark(
 
     sizes = whole_numbers(batches, "--batches", "1,1000")
     if plot is not None and plot.suffix.lower() not in FIGURES:
-        raise CaloforgeError(f"--plot {plot}: the figure's name must end with {', '.join(FIGURES)}")
+        raise CaloforgeError(f"--plot {plot}: the file name must end with {', '.join(FIGURES)}")
     check_outputs(overwrite, out, plot)
     simulator = load(run, trust)
     _, values = energies_to_time(simulator, energies)
@@ -107,7 +108,7 @@ def benchmark(
 
 
 def load(run: Path, trust: list[str]) -> Simulator:
-    """The simulator of a run; the user's own classes may lie in the current folder."""
+    """The simulator of a run; the user's own classes may be in the current folder."""
     from caloforge.registry import importable
     from caloforge.simulator import Simulator
 
@@ -116,17 +117,17 @@ def load(run: Path, trust: list[str]) -> Simulator:
 
 
 def whole_numbers(text: str, option: str, example: str) -> list[int]:
-    """Whole numbers from 1, comma-separated; each once, rising."""
+    """Sorted distinct positive integers from a comma-separated list."""
     from caloforge.errors import CaloforgeError
 
     words = [word.strip() for word in text.split(",")]
     if not all(word.isdecimal() and int(word) > 0 for word in words):
-        raise CaloforgeError(f"{option} '{text}' must list whole numbers from 1, as in {example}")
+        raise CaloforgeError(f"{option} '{text}' must list positive whole numbers, e.g. {example}")
     return sorted({int(word) for word in words})
 
 
 def check_outputs(overwrite: bool, *paths: Path | None) -> None:
-    """Refuse output files that exist or cannot be written, before anything is timed."""
+    """Raise for output files that exist or cannot be written, before anything is timed."""
     from caloforge.files import prepare_parent, refuse_existing
 
     for path in paths:
@@ -136,14 +137,14 @@ def check_outputs(overwrite: bool, *paths: Path | None) -> None:
 
 
 def finish(simulator: Simulator, facts: dict[str, Any], seed: int, result: dict[str, Any], out: Path | None) -> None:
-    """Print what the times depend on, and write the JSON file.
+    """Print the conditions of the measurement and write the JSON file.
 
     Args:
-        simulator: that was timed.
-        facts: from `machine`, before the timing.
+        simulator: the one that was timed.
+        facts: from `machine`, called before the timing.
         seed: of the showers.
-        result: what was measured.
-        out: the file; None writes none.
+        result: the measurements.
+        out: the JSON file, or None for no file.
     """
     from caloforge.cli.console import stderr, stdout
     from caloforge.files import write_json
@@ -209,7 +210,7 @@ def _threads(n: int) -> str:
 
 
 def _in_words(row: Scan) -> str:
-    """Ratios of one scan in a line."""
+    """The ratios of one scan, on one line."""
     parts = [
         f"{_threads(row.threads)}, batch {row.batch}: torch takes {row.ratio('torch', 'lower_bound'):.2f} x the "
         "lower bound",

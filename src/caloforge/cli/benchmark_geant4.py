@@ -1,4 +1,4 @@
-"""`caloforge benchmark-geant4`: how much faster than Geant4?"""
+"""`caloforge benchmark-geant4`: speed-up over Geant4."""
 
 from __future__ import annotations
 
@@ -23,32 +23,35 @@ def benchmark_geant4(
         "--energies",
         "-e",
         metavar="LIST",
-        help="Incident energies, as in list:256,...,16384; by default 7 across the training range.",
+        help="Incident energies, e.g. list:256,...,16384; by default 7 across the training range.",
     ),
     detector: str | None = typer.Option(
         None,
         "--detector",
         "-d",
-        help="As in `caloforge simulate geant4`; by default the shipped one of the run's training showers.",
+        help="As in `caloforge simulate geant4`; by default that of the run's training showers, if shipped.",
     ),
     particle: str | None = typer.Option(
-        None, "--particle", "-p", help="Incident particle; by default that of the training showers."
+        None, "--particle", "-p", help="Incident particle; by default as in the training showers."
     ),
     geant4_data: Path | None = typer.Option(
-        None, "--geant4-data", metavar="DIR", help="Folder of Geant4's data sets; by default from its variables."
+        None,
+        "--geant4-data",
+        metavar="DIR",
+        help="Folder of the Geant4 data sets; by default from Geant4's environment variables.",
     ),
-    seed: int = typer.Option(1, "--seed", min=0, help="Seed of the showers, Geant4's and generated ones."),
-    out: Path | None = typer.Option(None, "--out", "-o", metavar="FILE", help="JSON file for all results."),
+    seed: int = typer.Option(1, "--seed", min=0, help="Random seed, for Geant4 and the generator."),
+    out: Path | None = typer.Option(None, "--out", "-o", metavar="FILE", help="JSON file with all results."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing file."),
     trust: list[str] = typer.Option(
-        [], "--trust", metavar="CLASS", help="Dotted path of your own class that the run may import. May be repeated."
+        [], "--trust", metavar="CLASS", help="Dotted path of a class of yours that the run may import. May be repeated."
     ),
 ) -> None:
-    """Compare the time per shower of a trained run with Geant4's.
+    """Compare the time per shower of a trained run with that of Geant4.
 
-    Both run on the same core with one thread, at the same energies, in turn. Geant4's time is the mean CPU time of its
-    events, without initialisation; the generator's is the median CPU time of repeated calls, from incident energies to
-    voxels in MeV. The ratio is Geant4's time over the generator's.
+    Both run in turn on the same core, with one thread, at the same energies. The Geant4 time is the mean CPU time per
+    event, without initialisation; the generator time is the median CPU time of repeated calls, from incident energies
+    to voxels in MeV. The ratio is Geant4 time over generator time.
 
     Needs the extra caloforge\\[geant4] and Geant4's data sets; docs/geant4.md says where to get them.
 
@@ -72,7 +75,7 @@ def benchmark_geant4(
     version, name, what = (compared.geant4[key] for key in ("version", "detector", "particle"))
     stdout.print(f"Geant4 {version}: {what} in {name}, {n} showers per energy", markup=False)
     if not compared.pinned:
-        stderr.print("note: this system does not bind processes to a core; both ran with one thread, in turn")
+        stderr.print("note: processes cannot be bound to a core on this system; both ran in turn with one thread")
     for size in sizes:
         fraction = compared.model_fraction(size)
         stdout.print(f"batch {size}: the model takes {100 * fraction:.0f} % of the generator's time", markup=False)

@@ -1,4 +1,4 @@
-"""`caloforge check`: is this a shower file, and what is in it?"""
+"""`caloforge check`: validate a shower file and summarise it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ MOST_ENERGIES, MOST_LAYERS = 16, 12
 def check(
     file: Path = typer.Argument(..., help="HDF5 file of showers (the challenge's layout or CaloGAN's)."),
     geometry: str | None = typer.Option(
-        None, "--geometry", "-g", help="Built-in geometry or geometry file, where the file does not name its own."
+        None, "--geometry", "-g", help="Built-in geometry or geometry file, if the file does not name one."
     ),
 ) -> None:
     """Check a shower file and print what is in it.
 
-    Prints geometry, incident and deposited energies, and the fraction of zero voxels. If a value is invalid, one line
-    says which and where, and the exit status is 2. What can be read but is probably a mistake (incident energies that
-    seem to be GeV, deposits far from the incident energy) is a note on stderr.
+    Prints the geometry, incident and deposited energies, and the fraction of zero voxels. For an invalid value, prints
+    one line that says which and where, and exits with status 2. Probable mistakes (incident energies that look like
+    GeV, deposits far from the incident energy) are reported as notes on stderr.
 
     Example: caloforge check showers.h5 --geometry ds1-photons
     """
@@ -80,7 +80,7 @@ def _rows(file: ShowerFile, found: Contents) -> Iterator[tuple[str, str]]:
 
 
 def _short(layer_ids: tuple[int, ...]) -> str:
-    """The layers' numbers, as a range where they are consecutive and many."""
+    """Layer numbers; as a range if there are many and they are consecutive."""
     if len(layer_ids) > 8 and layer_ids == tuple(range(layer_ids[0], layer_ids[0] + len(layer_ids))):
         return f"{layer_ids[0]} … {layer_ids[-1]}"
     return ", ".join(str(i) for i in layer_ids)

@@ -1,4 +1,4 @@
-"""Options with a fixed choice: typer lists the values in --help and refuses others."""
+"""Options with fixed choices: typer lists the values in --help and rejects others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class EngineChoice(StrEnum):
-    """What runs a model, as in `caloforge.export.engines.ENGINES`."""
+    """Inference engine, as in `caloforge.export.engines.ENGINES`."""
 
     TORCH = "torch"
     COMPILE = "compile"
@@ -29,7 +29,7 @@ class GraphPrecisionChoice(StrEnum):
 
 
 class FormatChoice(StrEnum):
-    """What a run is exported for, as in `caloforge.export.FORMATS`."""
+    """Export format, as in `caloforge.export.FORMATS`."""
 
     ONNX = "onnx"
     ATLAS = "atlas"
@@ -39,7 +39,7 @@ class FormatChoice(StrEnum):
 
 
 class ExporterChoice(StrEnum):
-    """PyTorch's exporters to ONNX."""
+    """PyTorch's ONNX exporters."""
 
     LEGACY = "legacy"
     DYNAMO = "dynamo"

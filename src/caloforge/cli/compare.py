@@ -9,7 +9,7 @@ import typer
 
 
 class Published(StrEnum):
-    """Data sets of the CaloChallenge, or none of them."""
+    """A CaloChallenge data set, or none."""
 
     DS1_PHOTONS = "ds1-photons"
     DS1_PIONS = "ds1-pions"
@@ -24,20 +24,21 @@ def compare(
     published: Published | None = typer.Option(
         None,
         "--published",
-        help="Published challenge numbers to show separately; by default those of the reports' geometry.",
+        help="Published CaloChallenge results to show separately; by default those for the reports' geometry.",
     ),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace everything in the folder, even if it is not an earlier comparison."
     ),
 ) -> None:
-    """Compare reports: a table here, and a page with -o.
+    """Compare reports: print a table and, with -o, write a page.
 
-    Of each report the value with N showers per sample and the baseline (Geant4 vs
-    Geant4) at the same N. Best is the report nearest to a perfect generator, by
-    more than twice the errors; reports that agree within them are marked together.
+    For each report the table gives the value with N showers per sample and the
+    baseline (Geant4 vs Geant4) at the same N. The best report is the one nearest
+    to a perfect generator by more than twice the errors; reports that agree
+    within them are marked together.
 
-    Numbers of the CaloChallenge's submissions are listed separately: they were
-    taken on the official data and on other machines.
+    CaloChallenge submissions are listed separately: their numbers come from the
+    official data and other machines.
 
     Example: caloforge compare caloman-report flow-report -o comparison
     """

@@ -1,4 +1,4 @@
-"""What the commands share of the terminal: one console for messages, one style of progress bar."""
+"""Terminal output shared by the commands: consoles and one style of progress bar."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from rich.table import Column
 from rich.text import Text
 
 stdout = Console(highlight=False, soft_wrap=True)
-"""Results: what a user may pipe into another program."""
+"""Results, which may be piped into another program."""
 
 stderr = Console(stderr=True, highlight=False, soft_wrap=True)
 """Progress and remarks."""
 
 
 LINE_EVERY = 30.0
-"""Least seconds between two lines of progress in a log file."""
+"""Minimum interval between progress lines in a log file, in seconds."""
 
 WIDE, MIDDLING = 110, 80
-"""Widths in columns from which a progress bar shows all it has, and from which it shows a bar at all."""
+"""Terminal widths, in columns, from which all fields are shown, and from which the bar itself is shown."""
 
 
 class RateColumn(ProgressColumn):
@@ -43,15 +43,15 @@ class RateColumn(ProgressColumn):
 
 
 class RemarkColumn(ProgressColumn):
-    """The task's field `remark`, cut off where the line ends."""
+    """The task's field `remark`, truncated at the end of the line."""
 
     def render(self, task: Task) -> Text:
-        # The text must not wrap, but the column may shrink: the opposite of a column with `no_wrap`.
+        # The text must not wrap but the column may shrink, which `no_wrap` on the column would not allow.
         return Text(str(task.fields.get("remark", "")), no_wrap=True, overflow="ellipsis")
 
 
 class LogProgress(Progress):
-    """Progress for log files, where a bar is unreadable: a plain line now and then, and one when a task is done."""
+    """Progress for log files: a plain line every `LINE_EVERY` seconds, and one when a task is done."""
 
     def __init__(self) -> None:
         super().__init__(console=stderr, disable=True)
@@ -59,12 +59,12 @@ class LogProgress(Progress):
         self._finished: set[TaskID] = set()
 
     def update(self, task_id: TaskID, **changes: Any) -> None:
-        """As of a bar (see `rich.progress.Progress.update`)."""
+        """See `rich.progress.Progress.update`."""
         super().update(task_id, **changes)
         self._tell(self._tasks[task_id])
 
     def advance(self, task_id: TaskID, advance: float = 1) -> None:
-        """As of a bar."""
+        """See `rich.progress.Progress.advance`."""
         super().advance(task_id, advance)
         self._tell(self._tasks[task_id])
 
@@ -83,15 +83,15 @@ class LogProgress(Progress):
 
 
 def is_watched() -> bool:
-    """Whether somebody may be looking: stderr is a terminal, not a file."""
+    """Whether stderr is a terminal."""
     return stderr.is_terminal
 
 
 def progress_bar() -> Progress:
-    """A progress bar on stderr: description, done/total, rate, elapsed and left, and the field `remark`.
+    """A progress bar on stderr: description, done/total, rate, elapsed and remaining time, and the field `remark`.
 
-    On a narrow terminal rate and elapsed time give way, then the bar itself, then the end of the remark: a task always
-    takes one line. Where stderr is no terminal, there is a line now and then instead (`LogProgress`).
+    On a narrow terminal the rate and elapsed time are dropped first, then the bar itself, then the end of the remark,
+    so that a task always fits on one line. If stderr is not a terminal, plain lines are printed (`LogProgress`).
     """
 
     if not is_watched():

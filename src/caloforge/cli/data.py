@@ -1,4 +1,4 @@
-"""`caloforge data`: public data sets of showers, listed and downloaded."""
+"""`caloforge data`: list and download public data sets of showers."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ app = typer.Typer(
 
 @app.command("list")
 def list_data(
-    names: list[str] = typer.Argument(None, metavar="[NAME_OR_FILE]...", help="Which ones; by default all."),
+    names: list[str] = typer.Argument(None, metavar="[NAME_OR_FILE]...", help="Data sets to list; by default all."),
 ) -> None:
-    """List public data sets: particle, voxels, energies, files and where they are published.
+    """List public data sets: particle, voxels, energies, files and publication page.
 
-    Needs no network. A data set of your own is described in a small YAML file, whose path is given in place of a name:
-    name, particle, geometry, energies, showers (in each file), doi, train and reference (lists of file names).
+    Works offline. To add your own data set, describe it in a small YAML file and pass its path instead of a name. The
+    keys are name, particle, geometry, energies, showers (per file), doi, train and reference (lists of file names).
 
     Example: caloforge data list
 
@@ -35,7 +35,7 @@ def list_data(
         rows = (
             ("particle", f"{data_set.particle}, {data_set.energies}"),
             ("geometry", f"{geometry.name}: {geometry.n_voxels} voxels in {geometry.n_layers} layers"),
-            ("showers", f"{data_set.showers:,} in each file"),
+            ("showers", f"{data_set.showers:,} per file"),
             ("train", ", ".join(data_set.train)),
             ("reference", ", ".join(data_set.reference)),
             ("published", data_set.page),
@@ -47,22 +47,20 @@ def list_data(
 
 @app.command("get")
 def get_data(
-    name: str = typer.Argument(
-        ..., help="Name as in `caloforge data list`, or a .yaml file that describes a data set."
-    ),
+    name: str = typer.Argument(..., help="Name from `caloforge data list`, or a .yaml file that describes a data set."),
     output: Path = typer.Option(Path("data"), "--output", "-o", metavar="DIR", help="Folder for the files."),
-    files: str = typer.Option("all", "--files", "-f", help="train, reference, all, or the name of one file."),
+    files: str = typer.Option("all", "--files", "-f", help="train, reference, all, or a single file name."),
     records_url: str | None = typer.Option(
         None,
         "--records-url",
         envvar="CALOFORGE_RECORDS_URL",
-        help="Address of the records, for a mirror; by default the data set's own, or Zenodo's.",
+        help="Base URL of the records, for a mirror; by default the data set's own, or Zenodo.",
     ),
 ) -> None:
-    """Download a public data set and verify it against the checksums of its record.
+    """Download a public data set and verify the checksums of its record.
 
-    An interrupted download is kept as FILE.part, and the same command resumes it; complete files are not downloaded
-    again. Prints the paths of the files.
+    An interrupted download is kept as FILE.part and resumed by the same command; complete files are not downloaded
+    again. Prints the file paths.
 
     Example: caloforge data get ds1-photons -o data --files train
     """
@@ -88,7 +86,7 @@ def get_data(
     try:
         paths = get(name, output, files, records_url, show)
     except KeyboardInterrupt:
-        stderr.print("the download so far is kept; the same command resumes it")
+        stderr.print("the partial download is kept; run the same command again to resume it")
         raise
     finally:
         if tasks:

@@ -1,4 +1,4 @@
-"""`caloforge demo`: the whole path on the embedded sample, by the very commands that a user would type."""
+"""`caloforge demo`: the full workflow on the embedded sample, with the commands a user would type."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import typer
 
 def demo(
     context: typer.Context,
-    out: Path = typer.Option(Path("demo"), "--out", "-o", help="Folder for the run, the showers and the report."),
+    out: Path = typer.Option(Path("demo"), "--out", "-o", help="Folder for the run, showers and report."),
     recipe: str = typer.Option("flagship-demo", "--recipe", help="Recipe to train (any for ds1-photons)."),
 ) -> None:
-    """Train, generate and judge a small generator on the embedded Geant4 showers, in minutes.
+    """Train a small generator on the embedded Geant4 showers and evaluate it, in minutes.
 
-    Shows each command before it runs. Ends with the table of numbers and the path of the report.
+    Prints each command before running it, then the table of results and the path of the report.
 
     Example: caloforge demo -o demo
     """
@@ -38,11 +38,11 @@ def demo(
     for step in steps:
         stdout.rule()
         stdout.print(f"$ caloforge {shlex.join(step)}", markup=False, style="bold")
-        arguments, sys.argv = sys.argv, ["caloforge", *step]  # outputs record the command that made them
+        arguments, sys.argv = sys.argv, ["caloforge", *step]  # outputs record the command that wrote them
         try:
             status = commands.main(step, standalone_mode=False)
         finally:
             sys.argv = arguments
-        if status:  # of a step that was interrupted, or that refused
+        if status:  # the step was interrupted or failed
             raise typer.Exit(status)
-    stdout.print(f"the whole path took {time.monotonic() - started:.0f} s", markup=False)
+    stdout.print(f"total time: {time.monotonic() - started:.0f} s", markup=False)

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 def dimension(
     file: Path = typer.Argument(..., help="HDF5 file of showers (the challenge's layout or CaloGAN's)."),
     geometry: str | None = typer.Option(
-        None, "--geometry", "-g", help="Built-in geometry or geometry file, where the file does not name its own."
+        None, "--geometry", "-g", help="Built-in geometry or geometry file, if the file does not name one."
     ),
     k: str = typer.Option("5,10,20,30,50", "--k", help="Numbers of neighbours, comma-separated, each at least 2."),
     points: int = typer.Option(
-        8000, "--points", help="Showers to use, chosen at random (for each energy with --per-energy)."
+        8000, "--points", help="Number of showers to use, chosen at random (per energy with --per-energy)."
     ),
     per_energy: bool = typer.Option(
-        False, "--per-energy", help="Also each incident energy by itself (at most 20 distinct ones)."
+        False, "--per-energy", help="Also estimate at each incident energy (at most 20 distinct ones)."
     ),
-    seed: int = typer.Option(0, "--seed", min=0, help="Seed of the choice and of the bootstrap."),
+    seed: int = typer.Option(0, "--seed", min=0, help="Random seed for the choice of showers and the bootstrap."),
     output: Path | None = typer.Option(None, "--output", "-o", help="Folder for dimension.json, .csv, .png and .pdf."),
 ) -> None:
     """Estimate the intrinsic dimension of showers.
@@ -37,9 +37,9 @@ def dimension(
     E_inc, where r_max is the largest E_dep/E_inc of the file, and E_dep/(r_max E_inc) appended); and the logit of that
     (alpha = 1e-6). TwoNN and local PCA are cross-checks; local PCA cannot exceed its number of neighbours.
 
-    All incident energies are mixed unless --per-energy asks for each. The errors are statistical: with a finite number
-    of points the estimate itself is low, the more so the higher the dimension (8000 points of a 20-dimensional Gaussian
-    give about 17 at k = 10). Compare only estimates from the same number of points.
+    All incident energies are mixed unless --per-energy is given. The errors are statistical only. With a finite number
+    of points the estimate is biased low, more strongly in higher dimensions (8000 points from a 20-dimensional Gaussian
+    give about 17 at k = 10), so compare only estimates from the same number of points.
 
     Example: caloforge dimension showers.h5 --k 5,10,20 -o dimension/
     """
@@ -54,7 +54,7 @@ def dimension(
     if points <= ks[-1]:
         raise CaloforgeError(f"--points {points} must be larger than the largest k, {ks[-1]}")
     if output is not None and output.exists() and not output.is_dir():
-        raise CaloforgeError(f"{output} is a file; give a folder to write into")
+        raise CaloforgeError(f"{output} is a file; give a folder instead")
     with ShowerFile(file, geometry) as opened:
         showers = choose_showers(opened, points, per_energy=per_energy, seed=seed)
     with progress_bar() as bar:
@@ -81,9 +81,9 @@ def _neighbours(text: str) -> list[int]:
     try:
         ks = sorted({int(word) for word in text.split(",")})
     except ValueError:
-        raise CaloforgeError(f"--k '{text}' must list whole numbers, as in --k 5,10,20") from None
+        raise CaloforgeError(f"--k '{text}' must list whole numbers, e.g. --k 5,10,20") from None
     if ks[0] < 2:
-        raise CaloforgeError(f"--k needs numbers of neighbours of at least 2, not {ks[0]}")
+        raise CaloforgeError(f"--k: the number of neighbours must be at least 2, not {ks[0]}")
     return ks
 
 
@@ -105,5 +105,5 @@ def _table(energy: float | None, n_energies: int, n_showers: int, found: Sequenc
     n_around = min(each.n_pca_neighbours for each in found)
     table.add_row(f"local PCA, k = {n_around}", *(f"{each.local_pca:.2f}" for each in found))
     if any(each.estimates[0].n_duplicates for each in found):
-        table.add_row("duplicates left out", *(f"{each.estimates[0].n_duplicates}" for each in found))
+        table.add_row("duplicates excluded", *(f"{each.estimates[0].n_duplicates}" for each in found))
     return table

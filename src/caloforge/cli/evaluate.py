@@ -1,4 +1,4 @@
-"""`caloforge evaluate`: how good are these showers?"""
+"""`caloforge evaluate`: evaluate generated showers against a reference."""
 
 from __future__ import annotations
 
@@ -14,59 +14,59 @@ if TYPE_CHECKING:
 
 
 LINE_EVERY = 60.0
-"""Seconds between two lines about one section in a log file."""
+"""Interval between progress lines of one section in a log file, in seconds."""
 
 
 def evaluate(
     generated: Path = typer.Argument(..., help="HDF5 file of generated showers."),
     reference: Path = typer.Option(..., "--reference", "-r", help="HDF5 file of reference showers (Geant4)."),
     out: Path | None = typer.Option(
-        None, "--out", "-o", help="Folder of the report (by default NAME-report for a file NAME.h5)."
+        None, "--out", "-o", help="Folder for the report (by default NAME-report for a file NAME.h5)."
     ),
     baseline: Path | None = typer.Option(
         None,
         "--baseline",
-        help="Independent reference showers (Geant4) for the baselines; without them the reference is split in two.",
+        help="Independent reference showers (Geant4) for the baselines; by default the reference is split in two.",
     ),
     older_baseline: Path | None = typer.Option(None, "--floor", hidden=True, help="Older name of --baseline."),
     train: Path | None = typer.Option(
-        None, "--train", help="The file that the generator was trained on: does it repeat showers of it?"
+        None, "--train", help="Training file of the generator, to test for memorised showers."
     ),
     classifiers: str | None = typer.Option(
         None,
         "--classifiers",
         metavar="NAMES",
-        help="Comma-separated tests of the list above, or none. By default caloman,trees; with --quick, quick.",
+        help="Comma-separated tests from the list above, or none; by default caloman,trees, or quick with --quick.",
     ),
-    repeats: int = typer.Option(1, "--repeats", min=1, help="Trainings of each classifier, for mean ± std."),
+    repeats: int = typer.Option(1, "--repeats", min=1, help="How many times to train each classifier, for mean ± std."),
     learning_curve: bool = typer.Option(
-        False, "--learning-curve", help="Also each classifier's AUC at an eighth, a quarter and a half of the showers."
+        False, "--learning-curve", help="Also report each classifier's AUC with 1/8, 1/4 and 1/2 of the showers."
     ),
     quick: bool = typer.Option(
-        False, "--quick", help="Separation powers, Wasserstein distances and one small classifier only."
+        False, "--quick", help="Only separation powers, Wasserstein distances and one small classifier."
     ),
     plugin: list[Path] = typer.Option(
         [],
         "--plugin",
         metavar="FILE.py",
-        help="Python file of your own that registers metrics, observables or classifier tests (it is executed). "
+        help="Python file that registers your own metrics, observables or classifier tests (it is executed). "
         "May be repeated.",
     ),
     geometry: str | None = typer.Option(
         None,
         "--geometry",
         "-g",
-        help="Built-in geometry or geometry file, where a file does not name its own; else one with the same voxels "
-        "and another threshold.",
+        help="Built-in geometry or geometry file, if a file does not name one; if it does, one with the same voxels "
+        "but another threshold.",
     ),
     only_energies: str | None = typer.Option(
-        None, "--only-energies", metavar="LIST", help="Compare these incident energies only, as in 512,1GeV,4GeV:8GeV."
+        None, "--only-energies", metavar="LIST", help="Compare only these incident energies, e.g. 512,1GeV,4GeV:8GeV."
     ),
     match_energies: bool = typer.Option(
-        False, "--match-energies", help="Thin both samples until their incident-energy spectra agree."
+        False, "--match-energies", help="Subsample both files until their incident-energy spectra agree."
     ),
-    per_energy: bool = typer.Option(False, "--per-energy", help="Also numbers and figures at each incident energy."),
-    seed: int = typer.Option(1, "--seed", min=0, help="Seed of everything random in the evaluation."),
+    per_energy: bool = typer.Option(False, "--per-energy", help="Also give numbers and figures per incident energy."),
+    seed: int = typer.Option(1, "--seed", min=0, help="Random seed."),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace everything in the folder, even if it is not an earlier report."
     ),
@@ -74,12 +74,12 @@ def evaluate(
     """Evaluate generated showers against a reference, and write a report.
 
     Each metric is reported with its baseline (Geant4 vs Geant4): the same metric
-    between two independent reference samples of equal size. The folder holds
+    between two independent reference samples of equal size. The folder contains
     report.html (one file, works offline), report.json with every number, CSV
     tables, and figures as PNG and PDF. Voxels below the geometry's readout
-    threshold count as zero in both files.
+    threshold are set to zero in both files.
 
-    Classifier tests: what the classifier sees; the classifier (who defined the test)
+    Classifier tests: input; network (origin of the test)
 
       caloman                  voxels/E_inc, standardised; MLP 3 x 512 (CaloMan)
       trees                    E_inc, observables; gradient-boosted trees (ours)
@@ -118,7 +118,7 @@ def evaluate(
     if tests is None:
         tests = ["quick"] if quick else ["caloman", "trees"]
     if learning_curve and not tests:
-        raise CaloforgeError("--learning-curve needs a classifier: name one with --classifiers")
+        raise CaloforgeError("--learning-curve needs a classifier: give one with --classifiers")
     choice = parse_energies(only_energies) if only_energies is not None else None
     for line in expected_times(tests, generated, reference, baseline, geometry, repeats, learning_curve):
         stderr.print(line, markup=False)
@@ -154,7 +154,7 @@ def evaluate(
 
 
 class Lines:
-    """Progress for log files: a line when a section begins, and one a minute while it goes on."""
+    """Progress for log files: a line at the start of each section, then one a minute."""
 
     def __init__(self) -> None:
         self._latest = ""
@@ -174,7 +174,7 @@ class Lines:
 
 
 class Sections:
-    """One bar per section of an evaluation; a section that stops early is full as soon as the next begins."""
+    """One bar per section of an evaluation; if a section stops early, its bar is filled when the next begins."""
 
     def __init__(self, bar: Progress) -> None:
         self._bar = bar
@@ -189,14 +189,14 @@ class Sections:
         if section not in self._tasks:
             self._tasks[section] = self._bar.add_task(section, total=total, unit="", remark="")
         passed = time.monotonic() - self._start
-        # Steps of many seconds are too few for the bar's own estimate of the time left.
+        # With steps of many seconds there are too few for the bar's own estimate of the remaining time.
         slow = 0 < done < total and passed > 10 * done
         remark = f"about {duration(passed / done * (total - done))}" if slow else ""
         self._bar.update(self._tasks[section], completed=done, total=total, remark=remark)
         self._latest = section
 
     def finish(self) -> None:
-        """Fill the latest section's bar, however early it stopped."""
+        """Fill the latest section's bar, even if it stopped early."""
         if self._latest:
             task = self._bar.tasks[self._tasks[self._latest]]
             self._bar.update(task.id, total=max(task.completed, 1), completed=max(task.completed, 1), remark="")
@@ -210,17 +210,17 @@ def duration(seconds: float) -> str:
 
 
 def command_line(argv: list[str]) -> str:
-    """The command as typed, the program by its name alone."""
+    """The command as typed, without the path of the program."""
     import shlex
 
     return shlex.join(["caloforge", *argv[1:]])
 
 
 def parse_names(text: str | None) -> list[str] | None:
-    """Names of classifier tests: None where none were given, empty for `none`.
+    """Names of classifier tests; None if not given, empty for `none`.
 
     Raises:
-        CaloforgeError: an empty name, or `none` next to others.
+        CaloforgeError: a name is empty, or `none` is combined with others.
     """
     from caloforge.errors import CaloforgeError
 
@@ -235,10 +235,10 @@ def parse_names(text: str | None) -> list[str] | None:
 
 
 def parse_energies(text: str) -> list[float | tuple[float, float]]:
-    """Incident energies in MeV and ranges of them from text such as `512,1GeV,4GeV:8GeV`.
+    """Incident energies and energy ranges, in MeV, from text such as `512,1GeV,4GeV:8GeV`.
 
     Raises:
-        CaloforgeError: an energy cannot be read, or a range does not rise.
+        CaloforgeError: an energy cannot be parsed, or the limits of a range are not increasing.
     """
     from caloforge.errors import CaloforgeError
     from caloforge.units import parse_energy
@@ -251,7 +251,7 @@ def parse_energies(text: str) -> list[float | tuple[float, float]]:
             continue
         ends = parse_energy(low), parse_energy(high)
         if ends[0] >= ends[1]:
-            raise CaloforgeError(f"--only-energies: in '{word.strip()}' the lower energy must be below the upper one")
+            raise CaloforgeError(f"--only-energies '{word.strip()}': the lower energy must be below the upper one")
         found.append(ends)
     return found
 
@@ -265,9 +265,9 @@ def expected_times(
     repeats: int,
     learning_curve: bool,
 ) -> list[str]:
-    """How long the networks will take to train at most on this machine, a line each; tests of a few seconds aside.
+    """Upper limits on the training time of the networks on this machine, one line each; tests of seconds are skipped.
 
-    What cannot be estimated (an unknown test, a test that does not suit the geometry) is left to the evaluation.
+    Tests that cannot be estimated (unknown, or not applicable to the geometry) are left for the evaluation to report.
     """
     from caloforge.errors import CaloforgeError
     from caloforge.showers import ShowerFile
@@ -281,7 +281,7 @@ def expected_times(
     with ShowerFile(generated, geometry) as showers, ShowerFile(reference, geometry) as others:
         n, half, shape = min(len(showers), len(others)), len(others) // 2, showers.geometry
         if others.geometry.layers != shape.layers:
-            return []  # which the evaluation refuses
+            return []  # the evaluation will raise
         if baseline is not None:
             with ShowerFile(baseline, geometry) as independent:
                 half = min(len(others), len(independent))

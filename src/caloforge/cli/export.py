@@ -1,4 +1,4 @@
-"""`caloforge export`: a trained run in a form that other programs use."""
+"""`caloforge export`: export a trained run for use in other programs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from caloforge.cli.choices import ExporterChoice, FormatChoice, GraphPrecisionCh
 def export(
     run: Path = typer.Argument(..., help="Folder that `caloforge train` wrote."),
     form: FormatChoice = typer.Option(
-        FormatChoice.ONNX, "--format", "-f", help="A graph, or showers in a file (ddml-hdf5)."
+        FormatChoice.ONNX, "--format", "-f", help="A graph, or a file of showers (ddml-hdf5)."
     ),
-    out: Path = typer.Option(..., "--out", "-o", help="File to write; its card is FILE.json."),
+    out: Path = typer.Option(..., "--out", "-o", help="File to write; the card is FILE.json."),
     energies: str | None = typer.Option(
         None, "--energies", metavar="SPECTRUM", help="For ddml-hdf5: incident energies, as in `caloforge generate`."
     ),
     n: int | None = typer.Option(None, "-n", min=1, help="For ddml-hdf5: number of showers."),
-    seed: int = typer.Option(1, "--seed", min=0, help="For ddml-hdf5: seed of the showers."),
+    seed: int = typer.Option(1, "--seed", min=0, help="For ddml-hdf5: random seed for the showers."),
     cell_size: float | None = typer.Option(
         None,
         "--cell-size",
-        help="For ddml-hdf5: size of the Cartesian cells in mm; by default the narrowest radial bin.",
+        help="For ddml-hdf5: Cartesian cell size in mm; by default the width of the narrowest radial bin.",
     ),
     exporter: ExporterChoice = typer.Option(
         ExporterChoice.LEGACY, "--exporter", help="PyTorch's exporter: legacy (TorchScript, seconds) or dynamo (newer)."
@@ -31,20 +31,20 @@ def export(
     precision: GraphPrecisionChoice = typer.Option(
         GraphPrecisionChoice.FLOAT32,
         "--precision",
-        help="Of large matrix multiplications; int8 quantises as many as the check allows.",
+        help="Precision of large matrix multiplications; int8 quantises as many as the check allows.",
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace existing files."),
     trust: list[str] = typer.Option(
-        [], "--trust", metavar="CLASS", help="Dotted path of your own class that the run may import. May be repeated."
+        [], "--trust", metavar="CLASS", help="Dotted path of a class of yours that the run may import. May be repeated."
     ),
 ) -> None:
-    """Export a run as one checked file, with a JSON card that describes it.
+    """Export a run as one verified file, with a JSON card that describes it.
 
     A graph maps noise and incident energy to voxel energies, with inverse preprocessing and readout threshold inside.
-    It is written only if onnxruntime agrees with PyTorch; the largest difference is printed.
+    It is written only if onnxruntime and PyTorch agree; the largest difference is printed.
 
-    With --precision int8, as many large matrix multiplications are int8-quantised as that agreement allows. This is
-    faster where reading weights takes most of the time, as in a wide CaloMan; see `caloforge benchmark`.
+    With --precision int8, as many large matrix multiplications are int8-quantised as this agreement allows. This is
+    faster when reading weights dominates, as in a wide CaloMan; see `caloforge benchmark`.
 
     Example: caloforge export run --format onnx -o caloman.onnx
 
@@ -62,12 +62,12 @@ def export(
 
     playback = form is FormatChoice.DDML_HDF5
     if playback and precision is GraphPrecisionChoice.INT8:
-        raise CaloforgeError("--precision int8 is for graphs, and ddml-hdf5 contains showers: leave it out")
+        raise CaloforgeError("--precision int8 applies to graphs, and ddml-hdf5 contains showers: omit it")
     for option, given in (("--energies", energies), ("-n", n), ("--cell-size", cell_size)):
         if given is not None and not playback:
             raise CaloforgeError(f"{option} is for --format ddml-hdf5, not {form.value}")
     if playback and energies is None:
-        raise CaloforgeError("ddml-hdf5 contains showers: give their energies, as in --energies list:1GeV -n 1000")
+        raise CaloforgeError("ddml-hdf5 contains showers: give their energies, e.g. --energies list:1GeV -n 1000")
     for path in (out, card_path(out)):
         prepare_parent(path)
         refuse_existing(path, overwrite)
@@ -80,7 +80,7 @@ def export(
 
         assert energies is not None
         drawn = draw_energies(parse_spectrum(energies), n, seed)
-        warn_outside(drawn, simulator.energy_range, "they are moved to its nearer end")
+        warn_outside(drawn, simulator.energy_range, "they are clipped to it")
         with sigterm_interrupts(), progress_bar() as bar:
             task = bar.add_task("export", total=len(drawn), unit="showers", remark="")
             card = export_ddml(

@@ -1,4 +1,4 @@
-"""`caloforge generate`: showers from a trained run."""
+"""`caloforge generate`: generate showers with a trained run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from caloforge.simulator.shards import Shard
 
 SANE = (0.01, 3.0)
-"""Mean E_dep / E_inc outside this range is a sign of an error."""
+"""A mean E_dep / E_inc outside this range indicates an error."""
 
 
 def generate(
@@ -31,45 +31,51 @@ def generate(
         metavar="SPECTRUM",
         help="like:FILE, list:512,1024, discrete:256,...,16384, uniform:1GeV:100GeV or loguniform:1GeV:1TeV.",
     ),
-    out: Path = typer.Option(..., "--out", "-o", help="HDF5 file to write; with --shards a folder."),
-    n: int | None = typer.Option(None, "-n", min=1, help="Number of showers; by default that of like: or list:."),
-    seed: int = typer.Option(1, "--seed", min=0, help="The same seed, batch size and machine give the same showers."),
+    out: Path = typer.Option(..., "--out", "-o", help="HDF5 file to write; a folder with --shards."),
+    n: int | None = typer.Option(None, "-n", min=1, help="Number of showers; defaults to that of like:FILE or list:…."),
+    seed: int = typer.Option(
+        1, "--seed", min=0, help="Random seed; the same seed, batch size and machine give the same showers."
+    ),
     batch_size: int = typer.Option(10_000, "--batch-size", min=1, help="Showers per pass through the model."),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda or cuda:N."),
     overrides: list[str] = typer.Option(
         [],
         "--set",
         metavar="model.KEY=VALUE",
-        help="Another setting of the model, as in model.sampler=multistep or model.steps=25. May be repeated.",
+        help="Override a model setting, e.g. model.sampler=multistep or model.steps=25. May be repeated.",
     ),
     precision: PrecisionChoice = typer.Option(PrecisionChoice.FLOAT32, "--precision", help="float64 is slower."),
     engine: EngineChoice = typer.Option(
         EngineChoice.TORCH,
         "--engine",
-        help="torch is usually the fastest for batches; compile (torch.compile) starts slowly; onnx (onnxruntime, "
-        "extra caloforge\\[onnx]) is the fastest for single showers, within the training range of energies; onnx-int8 "
-        "has some int8-quantised matrix multiplications.",
+        help="torch is usually the fastest for batches; compile (torch.compile) is slow to start; onnx (onnxruntime, "
+        "extra caloforge\\[onnx]) is the fastest for single showers, within the training energy range; onnx-int8 "
+        "quantises some matrix multiplications to int8.",
     ),
     workers: int = typer.Option(
-        1, "--workers", min=1, help="Threads, each with a batch of its own; the showers do not depend on their number."
+        1, "--workers", min=1, help="Number of threads, each with its own batch; the showers do not depend on it."
     ),
     shard: str | None = typer.Option(
-        None, "--shard", metavar="i/N", help="Only part i (0 … N-1) of the N parts of the sample, for batch farms."
+        None, "--shard", metavar="i/N", help="Generate only part i (0 … N-1) of N, for batch farms."
     ),
     shards: int | None = typer.Option(
-        None, "--shards", min=1, metavar="N", help="All N parts, each a file in the folder -o; see caloforge merge."
+        None,
+        "--shards",
+        min=1,
+        metavar="N",
+        help="Generate all N parts, one file each, in the folder -o; see caloforge merge.",
     ),
-    compression: int = typer.Option(1, "--compression", min=0, max=9, help="gzip level; 0 writes fastest."),
-    resume: bool = typer.Option(False, "--resume", help="Keep files that this command has already finished."),
+    compression: int = typer.Option(1, "--compression", min=0, max=9, help="gzip level; 0 is the fastest to write."),
+    resume: bool = typer.Option(False, "--resume", help="Keep the files that this command has already finished."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace existing files."),
     trust: list[str] = typer.Option(
-        [], "--trust", metavar="CLASS", help="Dotted path of your own class that the run may import. May be repeated."
+        [], "--trust", metavar="CLASS", help="Dotted path of a class of yours that the run may import. May be repeated."
     ),
 ) -> None:
-    """Generate showers and write them to an HDF5 file in the challenge's layout, or to many files.
+    """Generate showers and write them to one or several HDF5 files in the CaloChallenge layout.
 
-    Showers are written batch by batch, so memory does not grow with their number. Energies without a unit are MeV. A
-    shard has the same showers wherever it is generated; caloforge merge concatenates shards.
+    Showers are written batch by batch, so memory use does not grow with their number. Energies without a unit are in
+    MeV. A shard contains the same showers wherever it is generated; caloforge merge concatenates shards.
 
     Example: caloforge generate run --energies loguniform:1GeV:16GeV -n 100000 -o generated.h5
 
@@ -86,13 +92,13 @@ def generate(
     from caloforge.simulator.shards import Shard
 
     if resume and overwrite:
-        raise CaloforgeError("--resume and --overwrite exclude each other")
+        raise CaloforgeError("--resume and --overwrite are mutually exclusive")
     parts: list[tuple[Path, Shard | None]]
     if shards is None:
         parts = [(out, None if shard is None else Shard.parse(shard))]
     else:
         if shard is not None:
-            raise CaloforgeError("--shard generates one part and --shards all of them: give one of the two")
+            raise CaloforgeError("--shard generates one part and --shards all of them: give only one of the two")
         if out.is_file():
             raise CaloforgeError(f"{out} is a file; --shards needs a folder")
         parts = [(out / Shard(k, shards).file_name(), Shard(k, shards)) for k in range(shards)]
@@ -115,7 +121,7 @@ def generate(
         for path, part in parts:
             generation = job.run(path, part, check_stopped)
             if generation is None:
-                stdout.print(f"kept {path}: already finished", markup=False)
+                stdout.print(f"kept {path}: already complete", markup=False)
                 continue
             stdout.print("\n".join(_times(generation)))
             stdout.print(f"wrote {path}", markup=False)
@@ -135,7 +141,7 @@ def _load(run: Path, trust: list[str], overrides: list[str], device: str, precis
 
 @dataclass
 class _Job:
-    """One command's sample, generated file by file."""
+    """The sample of one command, generated file by file."""
 
     simulator: Simulator
     engine: Engine
@@ -149,7 +155,7 @@ class _Job:
     warned: bool = False
 
     def run(self, path: Path, shard: Shard | None, check_stopped: Callable[[], None]) -> Generation | None:
-        """Generate one file; None if --resume found it finished."""
+        """Generate one file; None if --resume finds it complete."""
         from caloforge.cli.console import progress_bar, stderr
         from caloforge.cli.ranges import warn_outside
         from caloforge.simulator import generate as run_generation
@@ -168,7 +174,7 @@ class _Job:
         if not self.warned:
             self.warned = True
             if self.engine.energy_range is None:
-                warn_outside(drawn, self.simulator.energy_range, "the showers there are an extrapolation")
+                warn_outside(drawn, self.simulator.energy_range, "showers there are extrapolated")
         with progress_bar() as bar:
             what = "generate" if shard is None else f"shard {shard}"
             task = bar.add_task(what, total=len(drawn), unit="showers", remark="")
@@ -192,8 +198,8 @@ class _Job:
             )
         if not SANE[0] <= generation.deposited_fraction <= SANE[1]:
             stderr.print(
-                f"warning: the mean of E_dep / E_inc is {generation.deposited_fraction:.3g}: the model is not trained, "
-                "the settings of its sampler are unsuitable, or energies are not in MeV"
+                f"warning: the mean E_dep / E_inc is {generation.deposited_fraction:.3g}: the model is untrained, its "
+                "sampler settings are unsuitable, or the energies are not in MeV"
             )
         return generation
 
@@ -208,5 +214,5 @@ def _times(generation: Generation) -> Iterator[str]:
     parts.append(f"writing {spent(generation.writing)}")
     yield f"{generation.n:,} showers in {generation.wall:.2f} s: " + ", ".join(parts)
     if generation.writing > 0.5 * generation.wall and generation.wall > 1:
-        remedy = "--compression 0 is faster, and so are several processes with --shard"
+        remedy = "--compression 0 or several processes with --shard are faster"
         yield f"note: writing took {100 * generation.writing / generation.wall:.0f} % of the time: {remedy}"

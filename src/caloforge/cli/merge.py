@@ -1,4 +1,4 @@
-"""`caloforge merge`: shards, or any files of one geometry, into one file."""
+"""`caloforge merge`: concatenate shards, or any files of one geometry."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from pathlib import Path
 import typer
 
 WORTH_SAYING = ("detector", "engine", "particle", "recipe", "source", "weights_sha256")
-"""Attributes in which files of one sample do not differ."""
+"""Attributes that are equal in all files of one sample."""
 
 
 def merge(
     files: list[Path] = typer.Argument(..., help="Shower files, or folders that `generate --shards` wrote."),
     out: Path = typer.Option(..., "--out", "-o", help="HDF5 file to write."),
-    incomplete: bool = typer.Option(False, "--incomplete", help="Merge although shards are missing."),
-    compression: int = typer.Option(1, "--compression", min=0, max=9, help="gzip level; 0 writes fastest."),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace a file of that name."),
+    incomplete: bool = typer.Option(False, "--incomplete", help="Merge even if shards are missing."),
+    compression: int = typer.Option(1, "--compression", min=0, max=9, help="gzip level; 0 is the fastest to write."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing file."),
 ) -> None:
     """Concatenate shower files, in bounded memory.
 
-    Shards of one sample come in their order, whatever the order of the arguments; one that is missing, given twice or
-    of another sample is an error. Other files are merged as they are given; if their engine, weights or source
-    differ, that is said.
+    Shards are sorted by their number, whatever the order of the arguments; a missing, repeated or foreign shard is an
+    error. Other files are merged in the order given, with a warning if their engine, weights or source differ.
 
     Example: caloforge merge shards -o generated.h5
     """
@@ -39,11 +38,11 @@ def merge(
         inside = sorted(file.glob("shard-*.h5")) if file.is_dir() else [file]
         if not inside:
             raise CaloforgeError(
-                f"{file} holds no shards (shard-*.h5); give the folder of `generate --shards`, or files"
+                f"{file} contains no shards (shard-*.h5); give the folder of `generate --shards`, or files"
             )
         found += inside
     if out.resolve() in {file.resolve() for file in found}:
-        raise CaloforgeError(f"{out} is itself one of the files to merge; write to another one")
+        raise CaloforgeError(f"{out} is one of the files to merge; write to another file")
     total, facts = 0, []
     for file in found:
         with ShowerFile(file) as showers:
@@ -60,5 +59,5 @@ def merge(
         )
     differing = [key for key in WORTH_SAYING if len({known[key] for known in facts}) > 1]
     if differing:
-        stderr.print(f"note: the files differ in {', '.join(differing)}, of which {out} says nothing", markup=False)
-    stdout.print(f"wrote {out}: {total:,} showers of {len(found)} files", markup=False)
+        stderr.print(f"warning: the files differ in {', '.join(differing)}; {out} does not record these", markup=False)
+    stdout.print(f"wrote {out}: {total:,} showers from {len(found)} files", markup=False)

@@ -1,4 +1,4 @@
-"""`caloforge multiclass`: which of several generators comes nearest to Geant4?"""
+"""`caloforge multiclass`: which of several generators is closest to Geant4?"""
 
 from __future__ import annotations
 
@@ -17,30 +17,34 @@ if TYPE_CHECKING:
 
 def multiclass(
     generators: list[str] = typer.Argument(
-        ..., metavar="NAME=FILE...", help="HDF5 files of generated showers, two or more, each with a name."
+        ..., metavar="NAME=FILE...", help="Two or more HDF5 files of generated showers, each with a name."
     ),
     reference: Path = typer.Option(..., "--reference", "-r", help="HDF5 file of reference showers (Geant4)."),
     classifier: str = typer.Option(
-        "caloman", "--classifier", "-c", metavar="TEST", help="Test whose input, network and training are used."
+        "caloman",
+        "--classifier",
+        "-c",
+        metavar="TEST",
+        help="Classifier test whose input, network and training are used.",
     ),
-    out: Path | None = typer.Option(None, "--out", "-o", help="JSON file for every number."),
+    out: Path | None = typer.Option(None, "--out", "-o", help="JSON file with all results."),
     geometry: str | None = typer.Option(
         None,
         "--geometry",
         "-g",
-        help="Built-in geometry or geometry file, where a file does not name its own; else one with the same voxels.",
+        help="Built-in geometry or geometry file, if a file does not name one; if it does, one with the same voxels.",
     ),
-    seed: int = typer.Option(1, "--seed", min=0, help="Seed of everything random."),
+    seed: int = typer.Option(1, "--seed", min=0, help="Random seed."),
 ) -> None:
-    """Train one classifier to tell generators from each other, and let it assign Geant4's showers.
+    """Train one classifier to distinguish generators, and apply it to Geant4 showers.
 
     The classifier is not trained on Geant4. The higher the mean log posterior of
-    Geant4's showers, the likelier they are under that generator rather than under
-    the others; K equal generators share -ln K. The confusion matrix, on held-out
-    showers, says how well the generators can be distinguished at all.
+    a generator for Geant4 showers, the more likely they are under it than under
+    the others; K identical generators each get -ln K. The confusion matrix, on
+    held-out showers, shows how well the generators can be distinguished at all.
 
-    All files must follow one incident-energy spectrum. The tests are those of
-    caloforge evaluate --help.
+    All files must have the same incident-energy spectrum. The tests are those
+    listed by caloforge evaluate --help.
 
     Example: caloforge multiclass caloman=a.h5 flow=b.h5 --reference geant4.h5
     -o multiclass.json
@@ -61,7 +65,7 @@ def multiclass(
     test = get_test(classifier)
     if out is not None:
         if out.resolve() in {path.resolve() for path in (*files.values(), reference)}:
-            raise CaloforgeError(f"{out} is an input: give another file with -o")
+            raise CaloforgeError(f"{out} is an input file: give another file with -o")
         prepare_parent(out)
         check_writable(out)
     truth = Showers.read(reference, geometry)
@@ -77,7 +81,7 @@ def multiclass(
         check_same(read.energies, truth.energies, str(path), str(reference))
         samples[name] = Showers(read.energies, read.voxels, truth.geometry)
     n = min(map(len, samples.values()))
-    # A binary test trains on two samples, this one on as many as there are.
+    # A binary test trains on two samples, this one on all of them.
     seconds = expected_seconds(test, n, truth.geometry) * len(samples) / 2
     stderr.print(f"classifier {classifier}, {len(samples)} generators: at most about {duration(seconds)}", markup=False)
     section = f"classifier {classifier}"
@@ -101,7 +105,7 @@ def parse_generators(words: list[str]) -> dict[str, Path]:
     """Name → file from words such as `caloman=a.h5`.
 
     Raises:
-        CaloforgeError: a word without a name or a file, a name given twice, or fewer than two.
+        CaloforgeError: a name or file is missing, a name is repeated, or there are fewer than two generators.
     """
     from caloforge.errors import CaloforgeError
 
@@ -111,7 +115,7 @@ def parse_generators(words: list[str]) -> dict[str, Path]:
         if not (name and equals and path):
             raise CaloforgeError(f"'{word}': give each generator as NAME=FILE")
         if name in files:
-            raise CaloforgeError(f"two generators are called '{name}'; give each a name of its own")
+            raise CaloforgeError(f"two generators are called '{name}'; give each its own name")
         files[name] = Path(path)
     if len(files) < 2:
         raise CaloforgeError(f"the multi-class test needs at least two generators, not {len(files)}")
@@ -119,16 +123,16 @@ def parse_generators(words: list[str]) -> dict[str, Path]:
 
 
 def tables(found: MulticlassResult) -> list[Table]:
-    """The ranking of the generators, best first, and their confusion matrix, for the terminal."""
+    """Terminal tables: the ranking of the generators, best first, and their confusion matrix."""
     from rich.text import Text
 
     from caloforge.evaluation.report.formatting import share, with_error
     from caloforge.evaluation.report.terminal import empty_table
 
     best_first = sorted(found.generators.items(), key=lambda item: -item[1].value)
-    ranking = empty_table(f"{found.n_reference} Geant4 showers; log posterior of a guess: {found.guess:.4f}")
+    ranking = empty_table(f"{found.n_reference} Geant4 showers; log posterior of a random guess: {found.guess:.4f}")
     confusion = empty_table(
-        f"confusion on {found.n} showers per generator, a fifth held out; accuracy {found.accuracy:.3f}"
+        f"confusion matrix, {found.n} showers per generator, a fifth held out; accuracy {found.accuracy:.3f}"
     )
     titles = {
         ranking: ("generator", "mean log posterior", "Geant4 showers assigned to it"),

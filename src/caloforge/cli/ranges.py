@@ -1,4 +1,4 @@
-"""A warning where incident energies lie outside the range that a run has learnt."""
+"""Warning for incident energies outside the training range of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def warn_outside(energies: np.ndarray, energy_range: tuple[float, float] | None, what_happens: str) -> None:
-    """Say how many incident energies (N,) in MeV lie outside the training range, and what happens to them."""
+    """Warn about incident energies (N,), in MeV, outside the training range, and say what happens to them."""
     import numpy as np
 
     from caloforge.cli.console import stderr

@@ -1,4 +1,4 @@
-"""Options of earlier versions, and what takes their place."""
+"""Options of earlier versions and their replacements."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ INSTEAD = {
     ("generate", "--steps"): "use --set model.steps=VALUE",
     ("generate", "--snr"): "use --set model.snr=VALUE",
     ("benchmark", "--against"): "use the command caloforge benchmark-geant4",
-    ("benchmark", "--detector"): "it belongs to caloforge benchmark-geant4",
-    ("benchmark", "--particle"): "it belongs to caloforge benchmark-geant4",
-    ("benchmark", "--geant4-data"): "it belongs to caloforge benchmark-geant4",
+    ("benchmark", "--detector"): "it is now an option of caloforge benchmark-geant4",
+    ("benchmark", "--particle"): "it is now an option of caloforge benchmark-geant4",
+    ("benchmark", "--geant4-data"): "it is now an option of caloforge benchmark-geant4",
     ("benchmark", "--peer"): "use --reference",
     ("benchmark", "--peer-path"): "use --reference-path",
 }
-"""(command, option that it had) → remedy."""
+"""(command, removed option) → remedy."""
 
 
 def instead_of(command: str, option: str) -> str | None:
-    """What to use in place of `option`, which `caloforge COMMAND` no longer has; None if it never had it."""
+    """Replacement for `option`, which `caloforge COMMAND` no longer has; None if it never had it."""
     return INSTEAD.get((command.rpartition(" ")[2], option))

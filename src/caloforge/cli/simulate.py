@@ -1,4 +1,4 @@
-"""`caloforge simulate`: showers to work on, without anybody's data set."""
+"""`caloforge simulate`: simulate showers with Geant4 or an analytic parametrisation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from caloforge.cli import simulate_geant4
 
 app = typer.Typer(
     name="simulate",
-    help="Make showers: with Geant4 itself, or analytic ones (fast, NOT Geant4) for tests, tutorials and load.",
+    help="Simulate showers with Geant4, or analytic ones (fast, NOT Geant4) for tests, tutorials and load tests.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
@@ -24,40 +24,40 @@ def _group() -> None:
 @app.command("parametric")
 def parametric(
     energies: str = typer.Option(
-        ..., "--energies", "-e", metavar="SPECTRUM", help="Incident-energy spectrum, as in loguniform:1GeV:1TeV."
+        ..., "--energies", "-e", metavar="SPECTRUM", help="Incident-energy spectrum, e.g. loguniform:1GeV:1TeV."
     ),
     output: Path = typer.Option(..., "--output", "-o", metavar="FILE", help="HDF5 file to write."),
     geometry: str = typer.Option("ds2", "--geometry", "-g", help="Built-in geometry or geometry file."),
     n: int | None = typer.Option(
-        None, "-n", metavar="N", help="Number of showers; like:FILE and list:… have one of their own."
+        None, "-n", metavar="N", help="Number of showers; defaults to that of like:FILE or list:…."
     ),
-    seed: int = typer.Option(0, "--seed", "-s", help="Seed of the energies and of the showers, from 0."),
+    seed: int = typer.Option(0, "--seed", "-s", help="Random seed for energies and showers, at least 0."),
     batch_size: int | None = typer.Option(
-        None, "--batch-size", "-b", help="Showers in memory at a time; by default about 4 million voxels."
+        None, "--batch-size", "-b", help="Showers held in memory at a time; by default about 4 million voxels."
     ),
     resolution: float | None = typer.Option(
         None,
         "--resolution",
         help="Stochastic term a of σ/E = a/sqrt(E/GeV) ⊕ c; by default 0.13 (W-Si), 0.10 (ds1-like), "
-        "0.05 (calogan). 0 gives every voxel its mean.",
+        "0.05 (calogan). With 0 every voxel gets its mean.",
     ),
     constant: float | None = typer.Option(
         None, "--constant", help="Constant term c of the energy resolution; by default 0.01."
     ),
     compression: int = typer.Option(1, "--compression", help="gzip level, 0 (none) to 9."),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Replace a file of that name."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing file."),
 ) -> None:
-    """Make analytic electromagnetic showers. They are NOT Geant4 showers.
+    """Simulate analytic electromagnetic showers. They are NOT Geant4 showers.
 
-    A parametrisation after Grindhammer and Peters (hep-ex/0001020): gamma profiles in depth that fluctuate
-    from shower to shower, two radial components, energy resolution. Good for tests, tutorials and load, not
-    for conclusions about a detector; the file says so in its attribute `source`.
+    The parametrisation follows Grindhammer and Peters (hep-ex/0001020): gamma profiles in depth that fluctuate
+    from shower to shower, two radial components, energy resolution. Use it for tests, tutorials and load tests,
+    not for conclusions about a detector; the attribute `source` of the file says so.
 
-    The showers go to the file batch by batch, so memory does not grow with their number. The same seed,
-    energies and batch size give the same arrays.
+    Showers are written batch by batch, so memory use does not grow with their number. The same seed, energies
+    and batch size give the same arrays.
 
-    Energies (MeV without a unit): like:FILE, list:512,1024, discrete:256,...,16384, uniform:1GeV:100GeV,
-    loguniform:1GeV:1TeV.
+    Energies (in MeV if no unit is given): like:FILE, list:512,1024, discrete:256,...,16384,
+    uniform:1GeV:100GeV, loguniform:1GeV:1TeV.
 
     Example: caloforge simulate parametric -g ds3 -e loguniform:1GeV:1TeV -n 10000 --seed 1 -o ds3.h5
     """

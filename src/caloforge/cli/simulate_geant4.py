@@ -1,4 +1,4 @@
-"""`caloforge simulate geant4`: real showers from Geant4, in a detector described in a small file."""
+"""`caloforge simulate geant4`: simulate showers with Geant4 in a detector described by a small file."""
 
 from __future__ import annotations
 
@@ -17,38 +17,39 @@ def geant4(
         ..., "--detector", "-d", help="atlas-like, w-si, calogan, or a .yaml file of slabs (docs/geant4.md)."
     ),
     particle: str = typer.Option(
-        ..., "--particle", "-p", help="e-, e+ or gamma; hadrons such as pi+ need further data sets."
+        ..., "--particle", "-p", help="e-, e+ or gamma; hadrons such as pi+ need additional data sets."
     ),
     energies: str = typer.Option(
-        ..., "--energies", "-e", metavar="SPECTRUM", help="Incident-energy spectrum, as in loguniform:1GeV:16GeV."
+        ..., "--energies", "-e", metavar="SPECTRUM", help="Incident-energy spectrum, e.g. loguniform:1GeV:16GeV."
     ),
     output: Path = typer.Option(..., "--output", "-o", metavar="FILE", help="HDF5 file to write."),
     n: int | None = typer.Option(
-        None, "-n", metavar="N", help="Number of showers; like:FILE and list:… have one of their own."
+        None, "-n", metavar="N", help="Number of showers; defaults to that of like:FILE or list:…."
     ),
-    seed: int = typer.Option(0, "--seed", "-s", help="Seed of the energies and of every shower, from 0."),
-    workers: int = typer.Option(1, "--workers", "-w", help="Processes; the showers do not depend on their number."),
+    seed: int = typer.Option(0, "--seed", "-s", help="Random seed for energies and showers, at least 0."),
+    workers: int = typer.Option(1, "--workers", "-w", help="Number of processes; the showers do not depend on it."),
     angle: str = typer.Option(
-        "0", "--angle", help="Incidence from the shower axis towards +x: rad, or degrees as in 15deg."
+        "0", "--angle", help="Angle of incidence from the shower axis towards +x, in rad or as in 15deg."
     ),
-    position: str = typer.Option(
-        "0,0", "--position", metavar="X,Y", help="Where the particle meets the front face, mm."
-    ),
+    position: str = typer.Option("0,0", "--position", metavar="X,Y", help="Impact point on the front face, mm."),
     cut: float = typer.Option(0.7, "--cut", help="Production cut in mm."),
     geant4_data: Path | None = typer.Option(
-        None, "--geant4-data", metavar="DIR", help="Folder of Geant4's data sets; else its variables say."
+        None,
+        "--geant4-data",
+        metavar="DIR",
+        help="Folder of the Geant4 data sets; by default from Geant4's environment variables.",
     ),
     download_geant4_data: bool = typer.Option(
-        False, "--download-geant4-data", help="Fetch the data sets that are missing (hundreds of MB), then run."
+        False, "--download-geant4-data", help="Download missing data sets (hundreds of MB), then run."
     ),
-    append: bool = typer.Option(False, "--append", help="Add events to a FILE of the same command."),
-    overwrite: bool = typer.Option(False, "--overwrite", help="Start anew, whatever is there."),
+    append: bool = typer.Option(False, "--append", help="Add events to a FILE written by the same command."),
+    overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing file and start again."),
 ) -> None:
-    """Simulate showers with Geant4 itself.
+    """Simulate showers with Geant4.
 
-    Finished events go to FILE.partial at once: after Ctrl-C, a kill or a crash the same command goes on from
-    there, and the result is the same as without the break. Each shower has a seed of its own, so it does not
-    depend on --workers either. The file holds the CPU time of each shower (geant4_cpu_seconds).
+    Finished events are written to FILE.partial as they complete. After an interruption, run the same command
+    again: it continues from there and gives the same result. Each shower has its own seed, so the result does
+    not depend on --workers either. The CPU time of each shower is recorded in the file (geant4_cpu_seconds).
 
     Needs the extra caloforge\\[geant4] and Geant4's data sets; docs/geant4.md says where to get them.
 
@@ -87,19 +88,19 @@ def geant4(
         summary = _with_bar(partial(simulate, request, output, workers, overwrite, append, attributes))
     except KeyboardInterrupt:
         if partial_path(output).exists():
-            stderr.print(f"finished events are in {partial_path(output)}; the same command goes on from them")
+            stderr.print(f"finished events are in {partial_path(output)}; run the same command again to continue")
         raise
     rate = summary.simulated / summary.wall_seconds
     stdout.print(
         f"{output}: {count(summary.n, 'shower')} of {particle} in {loaded.name}; "
         f"{summary.cpu_ms_per_gev:.1f} ms of CPU per GeV, {1e3 * summary.cpu_seconds / summary.n:.1f} ms per shower; "
-        f"{summary.simulated} made in this run at {rate:.3g} showers/s with {count(workers, 'worker')}",
+        f"{summary.simulated} simulated in this run at {rate:.3g} showers/s with {count(workers, 'worker')}",
         markup=False,
     )
 
 
 def _with_bar(run: Callable[[Callable[[int, int], None]], SimulationSummary]) -> SimulationSummary:
-    """`run` under a progress bar that starts with what an earlier run has finished."""
+    """Call `run` with a progress bar that starts from the events of an earlier run."""
     from caloforge.cli.console import progress_bar
 
     with progress_bar() as bar:
@@ -107,7 +108,7 @@ def _with_bar(run: Callable[[Callable[[int, int], None]], SimulationSummary]) ->
 
         def advance(done: int, of: int) -> None:
             if bar.tasks[0].total is None:
-                remark = f"({done} from before)" if done else ""
+                remark = f"({done} from an earlier run)" if done else ""
                 bar.reset(task, total=of, completed=done, unit="showers", remark=remark)
             bar.update(task, completed=done)
 
@@ -115,7 +116,7 @@ def _with_bar(run: Callable[[Callable[[int, int], None]], SimulationSummary]) ->
 
 
 def _download(particle: str, folder: Path | None) -> None:
-    """Fetch the data sets that `particle` needs and that are not in `folder` (or where Geant4 looks)."""
+    """Download the data sets that `particle` needs and that are missing from `folder` (or Geant4's search path)."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     from caloforge.cli.console import stderr

@@ -1,4 +1,4 @@
-"""A batch system ends a job with SIGTERM: long commands then tidy up as after Ctrl-C."""
+"""Batch systems end jobs with SIGTERM: treat it like Ctrl-C, so that long commands clean up."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import NoReturn
 def sigterm_interrupts() -> Iterator[Callable[[], None]]:
     """While the block runs, SIGTERM raises `KeyboardInterrupt`; in the main thread only.
 
-    Gives a function to call now and then: it raises again if the first exception was lost, as happens to those raised
-    inside a callback of a library.
+    Yields a function to call from time to time: it raises again if the first exception was lost, as can happen inside
+    a library callback.
     """
     stopped = threading.Event()
 

@@ -1,4 +1,4 @@
-"""`caloforge train`: from a recipe and a file of showers to a run."""
+"""`caloforge train`: train a generator from a recipe and a shower file."""
 
 from __future__ import annotations
 
@@ -13,32 +13,35 @@ def train(
         ...,
         "--train",
         metavar="FILE...",
-        help="HDF5 file of training showers, or several, parts of one sample.",
+        help="HDF5 file of training showers, or several files of one sample.",
     ),
-    out: Path = typer.Option(..., "--out", "-o", help="Folder of the run, created."),
+    out: Path = typer.Option(..., "--out", "-o", help="Folder for the run; it is created."),
     valid: list[Path] = typer.Option(
-        [], "--valid", metavar="FILE...", help="The same for validation; by default a share of --train is set aside."
+        [], "--valid", metavar="FILE...", help="Validation showers; by default a fraction of --train is set aside."
     ),
     overrides: list[str] = typer.Option(
-        [], "--set", metavar="KEY=VALUE", help="Override a key of the recipe, as in training.epochs=10. Repeatable."
+        [], "--set", metavar="KEY=VALUE", help="Override a key of the recipe, e.g. training.epochs=10. May be repeated."
     ),
     exclude_energies: str | None = typer.Option(
-        None, "--exclude-energies", metavar="LIST", help="Incident energies to leave out, as in 512,4096 or 1GeV."
+        None,
+        "--exclude-energies",
+        metavar="LIST",
+        help="Incident energies to exclude from training, e.g. 512,4096 or 1GeV.",
     ),
     resume: bool = typer.Option(False, "--resume", help="Continue an interrupted run in the same folder."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier run in the folder."),
     tensorboard: bool = typer.Option(
-        False, "--tensorboard", help="Write TensorBoard logs into the run (extra: caloforge\\[tensorboard])."
+        False, "--tensorboard", help="Write TensorBoard logs to the run folder (needs caloforge\\[tensorboard])."
     ),
 ) -> None:
     """Train a generator from a recipe.
 
-    Shows losses, rate and time left for each stage, writes a line per epoch to RUN/log.jsonl, and checkpoints. Ctrl-C
-    stops cleanly; the same command with --resume ends with the same weights as an uninterrupted run.
+    Shows losses, rate and remaining time for each stage, logs every epoch to RUN/log.jsonl, and writes checkpoints.
+    Ctrl-C stops cleanly; the same command with --resume gives the same weights as an uninterrupted run.
 
-    Showers that do not fit in memory (training.memory_gb, by default half of what is free) are read from scratch files
-    next to RUN, which are removed at the end. The result does not depend on it. A sample in several files is trained on
-    as a whole: --train 'dataset_3_*.hdf5', or their names one after another.
+    Showers that do not fit in memory (training.memory_gb, by default half of the free memory) are read from scratch
+    files next to RUN, which are removed at the end; the result is the same. For a sample in several files, give them
+    all: --train 'dataset_3_*.hdf5', or one name after another.
 
     Example: caloforge train caloman-ds1-photons --train train.h5 -o run --set training.epochs=50
     """
@@ -53,7 +56,7 @@ def train(
     from caloforge.units import parse_energy
 
     if resume and overwrite:
-        raise CaloforgeError("--resume and --overwrite exclude each other")
+        raise CaloforgeError("--resume and --overwrite are mutually exclusive")
     checked = load_recipe(recipe, overrides)
     bars = TrainingBars()
     callbacks: list[Callback] = [bars, TensorBoard(out / "tensorboard")] if tensorboard else [bars]
@@ -71,9 +74,9 @@ def train(
             )
     except KeyboardInterrupt:
         if (out / "recipe.yaml").exists():
-            stderr.print(f"stopped; continue with the same command and --resume (the run is in {out})", markup=False)
+            stderr.print(f"stopped; to continue, repeat the command with --resume (the run is in {out})", markup=False)
         else:
-            stderr.print("stopped before anything was worth keeping; the same command starts anew", markup=False)
+            stderr.print("stopped before the run was set up; run the same command again to start over", markup=False)
         raise
     facts = simulator.provenance
     seconds = ", ".join(f"{stage} {s:.0f} s" for stage, s in facts["training_seconds"].items())

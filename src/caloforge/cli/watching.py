@@ -1,4 +1,4 @@
-"""Callbacks of the command line: progress bars on the terminal, and TensorBoard."""
+"""Training callbacks of the command line: progress bars and TensorBoard."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from caloforge.training import Callback, Trainer
 
 
 class TrainingBars(Callback):
-    """A bar per stage with batches per second, time left and the latest losses."""
+    """One bar per stage with batches per second, remaining time and the latest losses."""
 
     def __init__(self) -> None:
         self._bar = progress_bar()
@@ -65,13 +65,13 @@ class TrainingBars(Callback):
         self._show(record["epoch"], record["loss"])
 
     def _show(self, epoch: int, loss: float, advance: int = 0) -> None:
-        """The mean loss of `epoch` so far, and the last finished epoch's loss on the validation set."""
+        """Show the mean loss of `epoch` so far and the validation loss of the last finished epoch."""
         assert self._task is not None
         remark = f"epoch {epoch}/{self._epochs} loss {loss:.4g}{self._validation}"
         self._bar.update(self._task, advance=advance, remark=remark)
 
     def _finish(self) -> None:
-        """A stage that ended early has no batches left."""
+        """Fill the bar of a stage that ended early."""
         if self._task is not None:
             self._bar.update(self._task, total=self._bar.tasks[self._task].completed)
 
@@ -95,7 +95,7 @@ class TensorBoard(Callback):
         self._writer: Any = None
 
     def epoch_done(self, trainer: Trainer) -> None:
-        # Created only now: the run's folder exists once its inputs have been checked.
+        # Created only now: the run folder exists once the inputs have been checked.
         self._writer = self._writer or self._make(str(self._folder))
         record = trainer.record
         for name, value in record.items():

@@ -1,1 +1,1 @@
-"""Where showers come from: `public` data sets, `parametric` showers, `geant4`, and the embedded `sample`."""
+"""Sources of showers: `public` data sets, `parametric` showers, `geant4`, and the embedded `sample`."""

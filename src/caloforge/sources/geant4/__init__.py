@@ -1,1 +1,1 @@
-"""Real showers on demand: Geant4 as an engine (`detector`, `datasets`, `download`, `application`, `workers`, `run`)."""
+"""Showers simulated with Geant4: `detector` describes the calorimeter, `simulation` writes the file."""

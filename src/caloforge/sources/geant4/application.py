@@ -1,12 +1,12 @@
-"""Geant4 itself, in this process: the detector, the particle gun, the scoring; events in, rows of voxels out.
+"""Geant4 in this process: detector, particle gun and scoring; from incident energies to rows of voxels.
 
-There can be one `Application` per process (Geant4 is made of singletons), and its environment must be set before
-the first import of geant4-pybind (see `datasets`).
+There can be only one `Application` per process (Geant4 consists of singletons), and its environment must be set
+before the first import of geant4-pybind (see `datasets`).
 
-What was learnt about the bindings:
+Notes on the bindings:
 
-- Geant4 owns what it is given, but pybind11 does not always know: every object is kept alive in `_keep`.
-- `HepRandom.setTheSeeds` wants a list that ends with 0.
+- Geant4 takes ownership of the objects passed to it, but pybind11 does not always know: `_keep` keeps them alive.
+- `HepRandom.setTheSeeds` expects a list that ends with 0.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from caloforge.sources.geant4.voxels import fill
 
 @dataclass(frozen=True)
 class Beam:
-    """What is shot, and how.
+    """The beam: particle, physics list, production cut, angle and position.
 
     Args:
-        particle: Geant4's name of it.
+        particle: its Geant4 name.
         physics_list: `G4EmStandardPhysics` or `FTFP_BERT`.
         cut: production cut in mm.
-        angle: of incidence from the shower axis in rad, in the x-z plane, 0 … pi/2.
+        angle: angle of incidence from the shower axis, in rad, in the x-z plane, 0 … pi/2.
         position: (x, y) in mm on the front face.
     """
 
@@ -46,19 +46,19 @@ class Beam:
 
 
 def event_seeds(seed: int, event: int) -> list[int]:
-    """The engine's seeds for one event: they depend on the run's seed and the event's number alone."""
+    """Seeds of Geant4's random engine for one event; they depend only on the run's seed and the event number."""
     words = np.random.SeedSequence(seed, spawn_key=(1, event)).generate_state(2)
-    # 0 ends a list of seeds, so neither of the two may be 0.
+    # 0 terminates the list of seeds, so neither of the two may be 0.
     return [int(word) % (2**31 - 1) + 1 for word in words] + [0]
 
 
 class _Construction(g4.G4VUserDetectorConstruction):
-    """The slabs, one logical volume per kind; one sensitive detector per layer."""
+    """The slabs, with one logical volume per kind and one sensitive detector per layer."""
 
     def __init__(self, detector: Detector, beam: Beam, deposits: list[Deposits]) -> None:
         super().__init__()
         self.detector, self.deposits = detector, deposits
-        # Photons are the only neutral particles where there are no hadrons.
+        # Without hadrons, photons are the only neutral particles.
         electromagnetic = beam.physics_list == "G4EmStandardPhysics"
         self.photons_below = detector.score_photons_below if electromagnetic else math.inf
         self._keep: list[Any] = []
@@ -99,7 +99,7 @@ class _Construction(g4.G4VUserDetectorConstruction):
 
 
 class _Gun(g4.G4VUserPrimaryGeneratorAction):
-    """One primary per event; `begin` is called before anything random happens in it."""
+    """One primary per event; `begin` is called before any random number is drawn."""
 
     def __init__(self, beam: Beam, begin: Callable[[], float]) -> None:
         super().__init__()
@@ -147,13 +147,13 @@ class Application:
     """Geant4 with a detector and a beam, ready for events.
 
     Args:
-        detector: what is hit.
-        beam: what hits it.
-        commands: of Geant4's own language, sent before initialisation.
-        elements: atomic numbers with physics tables; none means that it is not known.
+        detector: the detector.
+        beam: the beam.
+        commands: Geant4 UI commands, sent before initialisation.
+        elements: atomic numbers with physics tables; empty if unknown.
 
     Raises:
-        CaloforgeError: a material is not in Geant4's table, or holds an element without physics tables.
+        CaloforgeError: a material is not in Geant4's table, or contains an element without physics tables.
     """
 
     def __init__(self, detector: Detector, beam: Beam, commands: tuple[str, ...], elements: frozenset[int]) -> None:
@@ -175,15 +175,15 @@ class Application:
         for command in commands:
             interface.ApplyCommand(command)
         manager.Initialize()
-        # A run without events builds the physics tables, so that no event's CPU time contains that.
+        # A run without events builds the physics tables, so that this is not in the CPU time of any event.
         manager.BeamOn(0)
         self._keep = (manager, construction, physics, actions)
 
     def simulate(self, seed: int, start: int, energies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Voxels (n, V) float32 in MeV and CPU seconds (n,) of the events start … start + n - 1.
+        """Voxels (n, V) float32 in MeV and CPU seconds (n,) of events start … start + n - 1.
 
         Args:
-            seed: of the whole run.
+            seed: seed of the whole run.
             start: number of the first event.
             energies: (n,) incident energies in MeV.
         """
@@ -218,6 +218,6 @@ def _check_materials(detector: Detector, elements: frozenset[int]) -> None:
             element = material.GetElement(k)
             if elements and element.GetZasInt() not in elements:
                 raise CaloforgeError(
-                    f"detector '{detector.name}': {name} holds {element.GetName()} (Z = {element.GetZasInt()}), for "
+                    f"detector '{detector.name}': {name} contains {element.GetName()} (Z = {element.GetZasInt()}), for "
                     "which the data set G4EMLOW has no tables: use the full data sets (--download-geant4-data)"
                 )

@@ -1,13 +1,12 @@
-"""Geant4's data sets: which a run needs, where they are, and what to tell Geant4 about them.
+"""Geant4 data sets: which ones a run needs, where they are, and the settings that Geant4 needs for them.
 
 Geant4 finds its physics tables through one environment variable per data set. geant4-pybind asks on standard
-input whether to download those that are missing *when it is imported*; so the data are looked for here first,
-and a process that imports it has every variable set: a data set that is not needed and not there becomes an
-empty folder.
+input whether to download missing ones *when it is imported*. The data sets are therefore located here first, and
+every variable is set before the import; data sets that are neither needed nor present are set to an empty folder.
 
-A folder given by hand may be a full installation's (with a sub-folder per data set, or with those under
-`share/Geant4/data`) or a reduced one. Since release 11.4 Geant4 reads photoelectric and Rayleigh tables of EPICS 2017;
-data sets that hold only the older Livermore tables need a command before initialisation.
+A folder given by the user may be a full installation (one sub-folder per data set, directly or under
+`share/Geant4/data`) or a reduced one. Since release 11.4 Geant4 reads photoelectric and Rayleigh tables from EPICS
+2017; data sets with only the older Livermore tables need a command before initialisation.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from caloforge.errors import CaloforgeError
 
 @dataclass(frozen=True)
 class Geant4DataSet:
-    """One of Geant4's data sets: folder `name` + `version`, archive, its variable, the archive's MD5 checksum."""
+    """A Geant4 data set: folder `name` + `version`, environment variable, and MD5 checksum of the archive."""
 
     name: str
     version: str
@@ -54,7 +53,7 @@ DATA_SETS = (
     Geant4DataSet("G4ENSDFSTATE", "3.0", "G4ENSDFSTATEDATA", "c500728534ce3e9fb2fefa0112eb3a74"),
     Geant4DataSet("G4CHANNELING", "2.0", "G4CHANNELINGDATA", "e853fbcba1e8640f7c3a437253955482"),
 )
-"""The data sets of Geant4 11.4 (as in geant4-pybind 0.1.3), with the checksums that Geant4 publishes."""
+"""The data sets of Geant4 11.4 (as in geant4-pybind 0.1.3), with the checksums published by Geant4."""
 
 ELECTROMAGNETIC = ("e-", "e+", "gamma")
 HADRONS = ("pi+", "pi-", "kaon+", "kaon-", "proton", "anti_proton", "neutron")
@@ -65,42 +64,42 @@ _NEEDED = {
 }
 
 USUAL_FOLDER = Path("~/.geant4_pybind")
-"""Where geant4-pybind itself keeps its data sets."""
+"""Where geant4-pybind keeps its data sets."""
 
 
 def physics_list_for(particle: str) -> str:
     """`G4EmStandardPhysics` for e-, e+ and gamma, `FTFP_BERT` for hadrons.
 
     Raises:
-        CaloforgeError: another particle.
+        CaloforgeError: the particle is unknown.
     """
     if particle in ELECTROMAGNETIC:
         return "G4EmStandardPhysics"
     if particle in HADRONS:
         return "FTFP_BERT"
-    raise CaloforgeError(f"unknown particle '{particle}'; known are {', '.join(ELECTROMAGNETIC + HADRONS)}")
+    raise CaloforgeError(f"unknown particle '{particle}': give one of {', '.join(ELECTROMAGNETIC + HADRONS)}")
 
 
 @dataclass(frozen=True)
 class FoundData:
-    """Data sets that were found: variable → folder; `origin` says where they were looked for."""
+    """Data sets found, as variable → folder; `origin` describes where they were searched for."""
 
     folders: Mapping[str, str]
     origin: str
 
     def missing(self, physics_list: str) -> tuple[Geant4DataSet, ...]:
-        """The data sets that `physics_list` needs and that are not there."""
+        """The data sets that `physics_list` needs and that were not found."""
         needed = _NEEDED[physics_list]
         return tuple(d for d in DATA_SETS if d.variable in needed and d.variable not in self.folders)
 
     def require(self, physics_list: str) -> None:
-        """Raise a `CaloforgeError` that names every missing data set and how to get it."""
+        """Raise a `CaloforgeError` that names all missing data sets and how to get them."""
         missing = self.missing(physics_list)
         if missing:
             names = ", ".join(f"{d.folder} ({d.variable})" for d in missing)
             raise CaloforgeError(
                 f"{physics_list} needs Geant4's data set{'s' * (len(missing) > 1)} {names}, not found in "
-                f"{self.origin}: name their folder with --geant4-data DIR or add --download-geant4-data"
+                f"{self.origin}: give their folder with --geant4-data DIR or add --download-geant4-data"
             )
         self.em_commands()
 
@@ -110,18 +109,18 @@ class FoundData:
 
     @property
     def em_model(self) -> str:
-        """Which photoelectric and Rayleigh tables G4EMLOW holds: `epics_2017` (the default) or `livermore`."""
+        """The photoelectric and Rayleigh tables in G4EMLOW: `epics_2017` (the default) or `livermore`."""
         if _filled(self._em / "epics2017" / "phot") and _filled(self._em / "epics2017" / "rayl"):
             return "epics_2017"
         if _filled(self._em / "livermore" / "phot_epics2014") and _filled(self._em / "livermore" / "rayl"):
             return "livermore"
         raise CaloforgeError(
-            f"{self._em} has neither epics2017/phot and rayl nor livermore/phot_epics2014 and rayl: it is not a "
-            "G4EMLOW that Geant4 11.4 can use"
+            f"{self._em} contains neither epics2017/phot and rayl nor livermore/phot_epics2014 and rayl: Geant4 11.4 "
+            "cannot use this G4EMLOW"
         )
 
     def em_commands(self) -> tuple[str, ...]:
-        """Commands to send before initialisation, so that Geant4 reads the tables that are there."""
+        """Commands to send before initialisation, so that Geant4 reads the available tables."""
         return ("/process/em/LivermoreData livermore",) if self.em_model == "livermore" else ()
 
     @property
@@ -131,24 +130,24 @@ class FoundData:
         return frozenset(int(match.group(1)) for match in found if match)
 
     def environment(self, empty: str) -> dict[str, str]:
-        """A value for every one of Geant4's variables; `empty` is an empty folder for what is not there."""
-        # geant4-pybind does not start where the variable CI is "true", as it is on most build servers.
+        """Values of all Geant4 variables; `empty` is an empty folder for data sets that were not found."""
+        # geant4-pybind does not start if the variable CI is "true", as on most build servers.
         return {"CI": "", **{d.variable: self.folders.get(d.variable, empty) for d in DATA_SETS}}
 
     def describe(self) -> str:
-        """One line for an output's attributes: names and versions, which tables, how many elements."""
+        """One line for an output's attributes: names and versions, tables, number of elements."""
         names = ", ".join(sorted(Path(folder).name for folder in self.folders.values()))
         extent = f"{len(self.elements)} elements" + (" only (reduced)" if len(self.elements) < 92 else "")
         return f"{names}; photoelectric and Rayleigh tables {self.em_model}; {extent}"
 
 
 def find_data(folder: Path | None = None, environment: Mapping[str, str] | None = None) -> FoundData:
-    """Look for Geant4's data sets.
+    """Locate the Geant4 data sets.
 
     Args:
-        folder: where to look, and nowhere else; None looks at Geant4's variables, then at `GEANT4_DATA_DIR`, then
-            in geant4-pybind's own folder.
-        environment: the variables; None takes the process's.
+        folder: the only folder to search; None searches Geant4's environment variables, then `GEANT4_DATA_DIR`, then
+            geant4-pybind's own folder.
+        environment: environment variables; None uses those of the process.
 
     Raises:
         CaloforgeError: `folder` is not a folder.
@@ -177,7 +176,7 @@ def _search(folder: Path) -> dict[str, str]:
     for data_set in DATA_SETS:
         candidates = [root / data_set.folder for root in roots]
         for root in roots:
-            # Another version than expected may do; Geant4 itself refuses one that is too old.
+            # Other versions may work; Geant4 itself rejects one that is too old.
             candidates += sorted(root.glob(f"{data_set.name}[0-9]*"), reverse=True)
         found = next((path for path in candidates if _filled(path)), None)
         if found is not None:

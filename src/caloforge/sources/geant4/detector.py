@@ -1,24 +1,24 @@
-"""A calorimeter of slabs, described in a small file: what they consist of, and which layer the active ones count to.
+"""A calorimeter made of slabs, described in a small file: their materials, and the layer of each active slab.
 
-The file is YAML (lengths mm, energies MeV); slabs follow each other from z = 0 along the shower axis.
+The file is YAML (lengths in mm, energies in MeV); the slabs are stacked from z = 0 along the shower axis.
 
     name: my-calorimeter
     geometry: ds2                 # the voxels: a built-in name, a geometry file, or a mapping as in one
-    sampling_fraction: 0.033      # active energy is divided by it; one number, or {layer: number}
-    threshold: 0                  # voxels below it (after that division) are zero; optional
-    half_width: 10000             # of the slabs in x and y; optional
-    score_photons_below: .inf     # photons above it are not asked for energy deposits of their own; optional
+    sampling_fraction: 0.033      # divides the active energy; one number, or {layer: number}
+    threshold: 0                  # voxels below it (after this division) are set to zero; optional
+    half_width: 10000             # half extent of the slabs in x and y; optional
+    score_photons_below: .inf     # direct energy deposits by photons above it are not scored; optional
     slabs:
       - {material: G4_Al, thickness: 20}              # passive: no layer
-      - repeat: 45                                    # a group, repeated; groups may hold groups
-        layer: 0                                      # first layer that its active slabs count to …
-        layer_step: 1                                 # … and by how much it grows from repeat to repeat
+      - repeat: 45                                    # a repeated group; groups may be nested
+        layer: 0                                      # layer of its active slabs in the first repeat …
+        layer_step: 1                                 # … and its increment per repeat
         slabs:
           - {material: G4_W, thickness: 1.4}
           - {material: G4_Si, thickness: 0.3, active: true}
-      - {material: G4_lAr, thickness: 11, layer: 45, z: 900}   # a layer makes a slab active; z leaves a gap
+      - {material: G4_lAr, thickness: 11, layer: 45, z: 900}   # a slab with a layer is active; z leaves a gap
 
-Materials are those of Geant4's NIST table (https://geant4.web.cern.ch, Book for Application Developers).
+Materials are named as in Geant4's NIST table (https://geant4.web.cern.ch, Book for Application Developers).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SHIPPED = Path(__file__).parent / "detectors"
 
 @dataclass(frozen=True)
 class Slab:
-    """One slab: `material` from `z` to `z + thickness` (mm); active if it counts to a `layer` (its id)."""
+    """One slab: `material` from `z` to `z + thickness` (mm); active if it belongs to a `layer` (its id)."""
 
     material: str
     z: float
@@ -54,16 +54,16 @@ class Slab:
 
 @dataclass(frozen=True)
 class Detector:
-    """A stack of slabs and the voxels that its active ones are read out in.
+    """A stack of slabs and the voxels in which the active ones are read out.
 
     Args:
-        name: how outputs call it.
+        name: its name in output files.
         geometry: the voxels.
-        slabs: front to back, not overlapping.
-        sampling_fraction: for each layer of `geometry`, what active energy is divided by.
-        threshold: voxel energy in MeV below which a voxel is zero.
+        slabs: front to back, without overlap.
+        sampling_fraction: per layer of `geometry`; the active energy is divided by it.
+        threshold: voxel energy in MeV below which a voxel is set to zero.
         half_width: half the extent of the slabs in x and y, mm.
-        score_photons_below: MeV; energy that photons above it leave by themselves is not counted.
+        score_photons_below: MeV; direct energy deposits by photons above it are not scored.
         source: the file's content as plain data, for provenance.
     """
 
@@ -83,7 +83,7 @@ class Detector:
 
     @property
     def materials(self) -> tuple[str, ...]:
-        """Names of the materials, each once."""
+        """Names of the distinct materials."""
         return tuple(dict.fromkeys(slab.material for slab in self.slabs))
 
 
@@ -96,13 +96,13 @@ def load_detector(name: str) -> Detector:
     """The shipped detector called `name`, or the one described in the file at that path.
 
     Raises:
-        CaloforgeError: neither a shipped name nor a readable file; an unknown or missing key; a value out of
-            range; slabs that overlap; a layer that the geometry lacks, or one without an active slab.
+        CaloforgeError: `name` is neither a shipped detector nor a readable file; a key is unknown or missing; a value
+            is out of range; slabs overlap; a layer is not in the geometry, or has no active slab.
     """
     path = SHIPPED / f"{name}.yaml" if name in shipped_detectors() else Path(name)
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         known = ", ".join(shipped_detectors())
-        raise CaloforgeError(f"unknown detector '{name}'; shipped are {known}, or give a .yaml file")
+        raise CaloforgeError(f"unknown detector '{name}': give one of {known}, or a .yaml file")
     try:
         plain = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -114,12 +114,12 @@ def load_detector(name: str) -> Detector:
 
 def _of_the_table(material: str) -> str:
     if not re.fullmatch(r"G4_[A-Za-z0-9_.-]+", material):
-        raise ValueError("a name of Geant4's NIST table is needed, such as G4_Pb")
+        raise ValueError("must be a name from Geant4's NIST table, such as G4_Pb")
     return material
 
 
 class SlabEntry(Entry):
-    """A slab of a detector file."""
+    """A slab in a detector file."""
 
     material: Annotated[str, AfterValidator(_of_the_table)]
     thickness: Annotated[Number, Field(gt=0, allow_inf_nan=False)]
@@ -129,7 +129,7 @@ class SlabEntry(Entry):
 
 
 class GroupEntry(Entry):
-    """A group of slabs of a detector file, repeated."""
+    """A repeated group of slabs in a detector file."""
 
     slabs: Annotated[list[Any], Field(min_length=1)]
     repeat: Annotated[StrictInt, Field(ge=1)] = 1
@@ -138,7 +138,7 @@ class GroupEntry(Entry):
 
 
 class DetectorEntry(Entry):
-    """A detector file (see the module's opening)."""
+    """A detector file (see the module docstring)."""
 
     name: str
     geometry: str | dict[str, Any]
@@ -150,12 +150,12 @@ class DetectorEntry(Entry):
 
 
 def detector_from_plain(plain: Any, origin: str, folder: Path = Path()) -> Detector:
-    """Build a detector from plain data (see the module's opening and `load_detector` for the errors).
+    """Build a detector from plain data (format: module docstring; errors: `load_detector`).
 
     Args:
         plain: the file's content.
-        origin: what to call it in an error.
-        folder: where a geometry file named in it is looked for.
+        origin: its name in error messages.
+        folder: base folder of a relative geometry path.
     """
     entry = checked_entry(DetectorEntry, plain, origin)
     geometry = geometry_in_file(entry.geometry, folder, f"{origin}: geometry")
@@ -166,7 +166,7 @@ def detector_from_plain(plain: Any, origin: str, folder: Path = Path()) -> Detec
             raise CaloforgeError(f"{origin}: layer {layer} is not in geometry '{geometry.name}' {geometry.layer_ids}")
     for layer in geometry.layer_ids:
         if layer not in counted:
-            raise CaloforgeError(f"{origin}: no active slab counts to layer {layer} of geometry '{geometry.name}'")
+            raise CaloforgeError(f"{origin}: layer {layer} of geometry '{geometry.name}' has no active slab")
     return Detector(
         name=entry.name,
         geometry=geometry,
@@ -194,12 +194,12 @@ def _fractions(value: float | dict[int, float], geometry: Geometry, what: str) -
 
 
 def _expand(entries: list[Any], layer: int | None, where: str) -> Iterator[tuple[SlabEntry, int | None, str]]:
-    """Slab, layer that it counts to (None: passive) and position in the file, for a list of slabs and groups.
+    """Slab, its layer (None if passive) and its position in the file, for a list of slabs and groups.
 
     Args:
-        entries: of the file.
-        layer: of the enclosing group.
-        where: what to call the list in an error.
+        entries: list from the file.
+        layer: layer of the enclosing group.
+        where: name of the list in error messages.
     """
     for number, plain in enumerate(entries):
         here = f"{where}.{number}"
@@ -214,7 +214,7 @@ def _expand(entries: list[Any], layer: int | None, where: str) -> Iterator[tuple
         counts_to = layer if slab.layer is None else slab.layer
         active = slab.layer is not None if slab.active is None else slab.active
         if active and counts_to is None:
-            raise CaloforgeError(f"{here}: an active slab needs a 'layer', its own or its group's")
+            raise CaloforgeError(f"{here}: an active slab needs a 'layer', its own or that of its group")
         yield slab, counts_to if active else None, here
 
 
@@ -222,8 +222,8 @@ def _placed(entries: Iterator[tuple[SlabEntry, int | None, str]]) -> Iterator[Sl
     back = 0.0
     for entry, layer, where in entries:
         z = back if entry.z is None else entry.z
-        # Positions are sums of thicknesses: a rounding error is not an overlap.
+        # Positions are sums of thicknesses: tolerate rounding errors.
         if z < back - 1e-9:
-            raise CaloforgeError(f"{where}: begins at z = {z:g} mm and overlaps the slab that ends at {back:g} mm")
+            raise CaloforgeError(f"{where}: starts at z = {z:g} mm and overlaps the slab that ends at {back:g} mm")
         yield Slab(entry.material, z, entry.thickness, layer)
         back = z + entry.thickness

@@ -1,7 +1,7 @@
-"""Fetch Geant4's data sets from Geant4's own site, checked against the published MD5 checksums.
+"""Download Geant4 data sets from Geant4's own site and verify the published MD5 checksums.
 
-A broken download goes on where it stopped. Nothing appears under a data set's name before its archive has
-arrived whole, its checksum agrees and it is unpacked.
+Interrupted downloads are resumed. A data set appears under its name only once its archive is complete, verified
+and unpacked.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ def download(
     progress: Callable[[str, int, int], None] | None = None,
     site: str = SITE,
 ) -> None:
-    """Fetch and unpack `data_sets` into `folder`, which is created.
+    """Download and unpack `data_sets` into `folder`, which is created if necessary.
 
     Args:
-        data_sets: which to fetch; an older copy of one in `folder` is replaced.
-        folder: where each gets a sub-folder of its own name.
-        progress: called with (archive's name, bytes received, bytes in all).
-        site: address of the folder of archives.
+        data_sets: data sets to download; older copies in `folder` are replaced.
+        folder: target, with one sub-folder per data set.
+        progress: called with (archive name, bytes received, total bytes).
+        site: base URL of the archives.
 
     Raises:
-        CaloforgeError: the site does not answer, the checksum differs, the disk is full, or the archive lacks its
-            folder.
+        CaloforgeError: the site does not answer, the checksum differs, the disk is full, or the archive does not
+            contain the expected folder.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -58,7 +58,7 @@ def download(
 
 
 def _describe(session: requests.Session, data_set: Geant4DataSet, site: str) -> http.RemoteFile:
-    """The archive with the size that the site states: the publisher lists checksums, not sizes."""
+    """The archive, with its size from the site; the publisher lists checksums only."""
     url = f"{site}/{data_set.archive}"
     try:
         answer = session.head(url, allow_redirects=True, timeout=http.TIMEOUT)
@@ -66,14 +66,14 @@ def _describe(session: requests.Session, data_set: Geant4DataSet, site: str) -> 
         size = int(answer.headers["Content-Length"])
     except requests.RequestException as error:
         reason = " ".join(str(error).split())
-        raise CaloforgeError(f"cannot reach {url}: {reason}; fetch it elsewhere, see docs/geant4.md") from None
+        raise CaloforgeError(f"cannot reach {url}: {reason}; for other ways to get it see docs/geant4.md") from None
     except (KeyError, ValueError):
-        raise CaloforgeError(f"{url} does not say how long it is; fetch it by hand, see docs/geant4.md") from None
+        raise CaloforgeError(f"{url} does not report its size; download it by hand, see docs/geant4.md") from None
     return http.RemoteFile(data_set.archive, size, "md5", data_set.md5, url)
 
 
 def _unpack(archive: Path, folder: Path, data_set: Geant4DataSet) -> None:
-    """Unpack `archive` beside its target, rename what is in it, and throw the archive away."""
+    """Unpack `archive` in `folder`, move the data set to its final name, and delete the archive."""
     with tempfile.TemporaryDirectory(prefix=".unpack-", dir=folder) as scratch:
         try:
             with tarfile.open(archive) as tar:
@@ -82,7 +82,7 @@ def _unpack(archive: Path, folder: Path, data_set: Geant4DataSet) -> None:
             raise CaloforgeError(f"cannot unpack {archive}: {error}") from None
         unpacked, target = Path(scratch) / data_set.folder, folder / data_set.folder
         if not unpacked.is_dir():
-            raise CaloforgeError(f"{archive} holds no folder {data_set.folder}")
+            raise CaloforgeError(f"{archive} does not contain the folder {data_set.folder}")
         shutil.rmtree(target, ignore_errors=True)
         os.replace(unpacked, target)
     archive.unlink()

@@ -1,12 +1,12 @@
-"""The finished events of a run, in a file that survives being killed at any moment.
+"""The finished events of a run, in a file that remains valid if the process is killed at any moment.
 
-`FILE.partial` stands beside the target and only grows. Its first line is the run's configuration as JSON; then
-come blocks of consecutive events, each a header
+`FILE.partial` is an append-only file next to the target. Its first line is the run's configuration as JSON; then
+follow blocks of consecutive events, each with a header
 
     magic (4 bytes), first event, number of events, length of the payload, CRC-32 of the payload
 
-and a zlib payload: CPU seconds (n,) float64, then voxels (n, V) float32, little-endian. A block counts once it
-is whole and its checksum agrees: what a kill left behind it is cut off at the next start.
+and a zlib payload: CPU seconds (n,) float64, then voxels (n, V) float32, little-endian. A block is valid if it is
+complete and its checksum agrees; anything after the last valid block is truncated at the next start.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ def decode(payload: bytes, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 class Journal(AbstractContextManager["Journal"]):
-    """Open the journal at `path`, or begin it.
+    """Open the journal at `path`, or create it.
 
     Args:
         path: the partial file.
-        config: everything that decides what the events are; compared with that of the file.
+        config: all settings that the events depend on; compared with those in the file.
         n: number of events of the whole run.
 
     Raises:
-        CaloforgeError: the file was begun with another configuration, is not a journal, is being written by another
+        CaloforgeError: the file has another configuration, is not a journal, is being written by another
             process, or cannot be written.
     """
 
@@ -100,7 +100,7 @@ class Journal(AbstractContextManager["Journal"]):
         self._places[start] = (count, place, length)
 
     def append(self, start: int, count: int, payload: bytes) -> None:
-        """Add the block of events start … start + count - 1 (see `encode`); on return it is on disk."""
+        """Append the block of events start … start + count - 1 (see `encode`); on return it is on disk."""
         self._file.seek(self._end)
         self._file.write(_HEADER.pack(_MAGIC, start, count, len(payload), zlib.crc32(payload)) + payload)
         self._file.flush()
@@ -116,7 +116,7 @@ class Journal(AbstractContextManager["Journal"]):
             yield start, *decode(self._file.read(length), count)
 
     def remove(self) -> None:
-        """Close the journal and delete its file: the target is written."""
+        """Close the journal and delete its file, once the target has been written."""
         self._file.close()
         self.path.unlink()
 
@@ -128,19 +128,19 @@ class Journal(AbstractContextManager["Journal"]):
     ) -> None:
         self._file.close()
         if kind is not None and not self.done.any():
-            self.path.unlink(missing_ok=True)  # there is nothing to go on from
+            self.path.unlink(missing_ok=True)  # nothing to resume
 
 
 def check_same(begun: Any, wanted: dict[str, Any], path: str, ignore: tuple[str, ...] = ()) -> None:
-    """Raise a `CaloforgeError` that names the first setting in which two runs differ."""
+    """Raise a `CaloforgeError` that names the first setting that differs between two runs."""
     for key in dict.fromkeys([*wanted, *begun]):
         if key in ignore:
             continue
         old, new = begun.get(key), wanted.get(key)
         if old != new:
             raise CaloforgeError(
-                f"{path} was made with {key} = {_short(old)}, this command has {_short(new)}: repeat its own "
-                "command to go on, or add --overwrite to start anew"
+                f"{path} was written with {key} = {_short(old)}, this command has {_short(new)}: repeat the original "
+                "command to continue, or add --overwrite to start again"
             )
 
 
@@ -150,7 +150,7 @@ def _short(value: Any) -> str:
 
 
 def _lock(file: BinaryIO, path: Path) -> None:
-    """One writer at a time; where the system has no such locks, the user is trusted."""
+    """Allow one writer at a time, on systems with file locks."""
     try:
         import fcntl
     except ImportError:
@@ -158,4 +158,4 @@ def _lock(file: BinaryIO, path: Path) -> None:
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise CaloforgeError(f"{path} is being written by another process: wait for it, or end it") from None
+        raise CaloforgeError(f"{path} is being written by another process: wait for it, or stop it") from None

@@ -1,14 +1,14 @@
-"""Scoring: the energy of each step in one layer's active slabs, and where it was left.
+"""Scoring: energy and position of each deposit in the active slabs of one layer.
 
-Geant4 calls a sensitive detector for every step in its volumes, and a call into Python costs some microseconds, which
-is as much as the step itself. Hence:
+Geant4 calls a sensitive detector for every step in its volumes, and a call into Python takes a few microseconds, as
+long as the step itself. Hence:
 
-- Most steps in active material are photons that leave nothing: C++ filters keep those out of Python. Charged
-  particles have one scorer, neutral ones another, which may be limited to low-energy photons.
-- A good part of a call is to make a Python wrapper for each argument. The step and its two points are the same C++
-  objects for a whole run, so that wrappers held here are found again instead of made anew.
-- Positions cost most. Within a volume a charged particle's step begins where its last one ended, so that only the
-  end is read, except in the first step in a volume.
+- Most steps in active material are photons that deposit nothing: C++ filters keep them out of Python. Charged and
+  neutral particles have separate scorers; the neutral one may be limited to low-energy photons.
+- Much of a call is spent creating a Python wrapper for each argument. The step and its two points are the same C++
+  objects for a whole run, so wrappers that are kept alive here are reused.
+- Reading positions is the most expensive part. Within a volume, each step of a charged particle starts where the last
+  one ended, so only the end point is read, except for the first step in a volume.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from typing import Any
 import geant4_pybind as g4
 
 Deposits = list[float]
-"""Energy (MeV) and the sums x + x', y + y' of both ends (mm) of one step after another, flat."""
+"""Flat list of energy (MeV) and the sums x + x', y + y' of both ends (mm) for each step."""
 
 Recorder = Callable[[Any, Any], bool]
 
 
 def _record_charged(step: Any, deposits: Deposits) -> Recorder:
-    """A function that notes every step of a charged particle; `step` is the run's one step object."""
+    """A function that records every step of a charged particle; `step` is the run's only step object."""
     energy, is_first = step.GetTotalEnergyDeposit, step.IsFirstStepInVolume
     front, back = step.GetPreStepPoint().GetPosition, step.GetPostStepPoint().GetPosition
     extend = deposits.extend
@@ -47,7 +47,7 @@ def _record_charged(step: Any, deposits: Deposits) -> Recorder:
 
 
 def _record_neutral(step: Any, deposits: Deposits) -> Recorder:
-    """The same for neutral particles, most of whose steps leave nothing."""
+    """The same for neutral particles, most of whose steps deposit nothing."""
     energy = step.GetTotalEnergyDeposit
     front, back = step.GetPreStepPoint().GetPosition, step.GetPostStepPoint().GetPosition
 
@@ -62,7 +62,7 @@ def _record_neutral(step: Any, deposits: Deposits) -> Recorder:
 
 
 class _Scorer(g4.G4VPrimitiveScorer):
-    """Passes each step to a scorer, which is created at the first step and then replaces this method."""
+    """Passes each step to a scorer, which is created at the first step and then replaces `ProcessHits`."""
 
     def __init__(self, name: str, make: Callable[[Any, Deposits], Recorder], deposits: Deposits) -> None:
         super().__init__(name)
@@ -70,17 +70,17 @@ class _Scorer(g4.G4VPrimitiveScorer):
 
     def ProcessHits(self, step: Any, history: Any) -> bool:
         record = self._make(step, self._deposits)
-        setattr(self, "ProcessHits", record)  # noqa: B010 - mypy takes no assignment to a method
+        setattr(self, "ProcessHits", record)  # noqa: B010 - mypy rejects assignment to a method
         return record(step, history)
 
 
 def layer_scorer(layer: int, deposits: Deposits, photons_below: float) -> tuple[Any, list[Any]]:
-    """A sensitive detector that appends to `deposits`, and the parts of it to keep alive.
+    """A sensitive detector that appends to `deposits`, and its parts, which must be kept alive.
 
     Args:
-        layer: for its name.
-        deposits: where every energy deposit goes.
-        photons_below: if finite, of neutral particles only photons below it (MeV) are asked for deposits.
+        layer: layer id, used in names.
+        deposits: list that receives every energy deposit.
+        photons_below: if finite, the only neutral particles scored are photons below this energy (MeV).
     """
     scorer = g4.G4MultiFunctionalDetector(f"layer{layer}")
     charged = _Scorer(f"charged{layer}", _record_charged, deposits)

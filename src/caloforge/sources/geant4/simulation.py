@@ -1,7 +1,7 @@
 """A simulation from request to file: energies, blocks of events, workers, journal, HDF5.
 
-Event i has the i-th energy of the spectrum and the seeds of (seed, i), whoever simulates it and when. So the arrays are
-the same for one worker or many, and for a run that was killed and resumed.
+Event i has the i-th energy of the spectrum and seeds derived from (seed, i), whichever worker simulates it and when, so
+the arrays do not depend on the number of workers or on interruptions.
 """
 
 from __future__ import annotations
@@ -30,28 +30,28 @@ from caloforge.sources.geant4.journal import Journal, check_same, encode
 from caloforge.sources.geant4.workers import Block, Setup, geant4_version, run_blocks
 
 BLOCK_ENERGY = 40e3
-"""MeV in a block of events: about a second of work, which is what a kill may cost each worker."""
+"""MeV per block of events: about a second of work, the most that each worker can lose when killed."""
 BLOCK_EVENTS = 64
 CPU_COLUMN = "geant4_cpu_seconds"
 
 
 @dataclass(frozen=True)
 class SimulationRequest:
-    """What shall be simulated.
+    """What to simulate.
 
     Args:
         detector: from `load_detector`.
         particle: Geant4's name: e-, e+, gamma, or a hadron.
         energies: an incident-energy spectrum (`caloforge.energies`).
-        n: number of events; None where the spectrum has a natural number.
-        seed: of energies and events, from 0.
+        n: number of events; None if the spectrum has a natural number.
+        seed: random seed for energies and events, at least 0.
         data: from `find_data`.
         cut: production cut in mm.
-        angle: of incidence from the shower axis in rad, towards +x, from 0 to below pi/2.
-        position: (x, y) in mm where the particle meets the front face.
+        angle: angle of incidence from the shower axis towards +x, in rad, in [0, pi/2).
+        position: (x, y) of the impact point on the front face, mm.
 
     Raises:
-        CaloforgeError: a value is out of range, the particle unknown, or a data set missing.
+        CaloforgeError: a value is out of range, the particle is unknown, or a data set is missing.
     """
 
     detector: Detector
@@ -95,7 +95,7 @@ class SimulationRequest:
         return parse_spectrum(self.energies).draw(self.n, rng)
 
     def config(self, energies: np.ndarray, version: str) -> dict[str, Any]:
-        """Everything that decides what the events are."""
+        """All settings that the events depend on."""
         return {
             "n": len(energies),
             "energies": self.energies,
@@ -113,7 +113,7 @@ class SimulationRequest:
 
 @dataclass(frozen=True)
 class SimulationSummary:
-    """What a run cost: events and CPU seconds of the file, events and wall seconds of this call."""
+    """Events and CPU seconds of the file; events simulated and wall-clock seconds of this call."""
 
     n: int
     cpu_seconds: float
@@ -134,7 +134,7 @@ def binding_version() -> str:
 
 
 def partial_path(output: Path) -> Path:
-    """The journal beside `output`."""
+    """Path of the journal of `output`."""
     return output.with_name(output.name + ".partial")
 
 
@@ -147,20 +147,20 @@ def simulate(
     attributes: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> SimulationSummary:
-    """Simulate and write challenge HDF5 with the CPU time of each event; go on from a partial file.
+    """Simulate and write CaloChallenge HDF5 with the CPU time of each event; resume a partial file.
 
     Args:
-        request: what.
-        output: the file, which appears when all is done; until then `output`.partial grows beside it.
-        workers: processes, at least 1; the arrays do not depend on it.
-        overwrite: start anew, whatever is there.
-        append: take the events of an existing `output` of the same request with fewer events.
-        attributes: further attributes of the file.
+        request: what to simulate.
+        output: the file, written at the end; until then events go to `output`.partial.
+        workers: number of processes, at least 1; the arrays do not depend on it.
+        overwrite: replace an existing file and start again.
+        append: keep the events of an existing `output`, from the same request with fewer events.
+        attributes: additional attributes for the file.
         progress: called with (events done, of n) at the start and after each block.
 
     Raises:
-        CaloforgeError: geant4-pybind is not installed; `output` exists; what is there was made by another
-            request; a worker died.
+        CaloforgeError: geant4-pybind is not installed; `output` exists; existing events are from another request;
+            a worker died.
     """
     if workers < 1:
         raise CaloforgeError(f"the number of workers must be at least 1, not {workers}")
@@ -168,7 +168,7 @@ def simulate(
     binding_version()
     partial = partial_path(output)
     if output.exists() and not (overwrite or append):
-        raise CaloforgeError(f"{output} exists: add --append for more events of it, or --overwrite to start anew")
+        raise CaloforgeError(f"{output} exists: use --append to add events, or --overwrite to start again")
     with tempfile.TemporaryDirectory(prefix="caloforge-geant4-") as folder, ExitStack() as stack:
         setup = worker_setup(request, Path(folder))
         config = request.config(energies, geant4_version(setup.environment))
@@ -206,7 +206,7 @@ def worker_setup(request: SimulationRequest, scratch: Path) -> Setup:
 
 
 def _blocks(energies: np.ndarray, done: np.ndarray) -> Iterator[Block]:
-    """The events that are not done, in consecutive blocks of about BLOCK_ENERGY."""
+    """The events still to simulate, in consecutive blocks of about BLOCK_ENERGY."""
     todo, start = np.flatnonzero(~done), 0
     while start < len(todo):
         stop, energy = start, 0.0
@@ -221,13 +221,13 @@ def _blocks(energies: np.ndarray, done: np.ndarray) -> Iterator[Block]:
 
 
 def _take_over(output: Path, config: dict[str, Any], energies: np.ndarray, journal: Journal) -> None:
-    """Put the events of a finished file of fewer events into the journal."""
+    """Copy the events of a finished, shorter file into the journal."""
     with ShowerFile(output) as file:
         begun = json.loads(str(file.attributes.get("geant4_config", "{}")))
         check_same(begun, json.loads(json.dumps(config)), str(output), ignore=("n", "energies_sha256"))
         n, cpu = len(file), file.column(CPU_COLUMN)
         if n > len(energies) or cpu is None or not np.array_equal(file.energies(), energies[:n]):
-            raise CaloforgeError(f"{output} holds {n} events that are not the first of the {len(energies)} asked for")
+            raise CaloforgeError(f"the {n} events in {output} are not the first of the {len(energies)} requested")
         start = 0
         for chunk in file.chunks(1024):
             stop = start + len(chunk)
@@ -258,7 +258,7 @@ def _provenance(request: SimulationRequest, config: dict[str, Any]) -> dict[str,
 def _write(
     output: Path, request: SimulationRequest, energies: np.ndarray, journal: Journal, attributes: Mapping[str, Any]
 ) -> float:
-    """The journal's events into `output`; CPU seconds of them all."""
+    """Write the journal's events to `output`; return their total CPU seconds."""
     total = 0.0
     with ShowerWriter(output, request.detector.geometry, attributes, columns=(CPU_COLUMN,)) as writer:
         for start, voxels, cpu_seconds in journal.blocks():

@@ -1,8 +1,8 @@
-"""From a point in a layer to its voxel, and from an event's energy deposits to a row of voxels.
+"""Voxel of a point in a layer, and voxel energies from the energy deposits of an event.
 
 Polar layers: r = hypot(x, y), alpha = atan2(y, x), equal alpha bins from -pi. Cartesian layers: phi = x,
-eta = y. A bin holds its lower edge and not its upper one; alpha = pi belongs to the last bin. What lies outside
-the edges is in no voxel and is lost, as in a real calorimeter's readout window.
+eta = y. A bin includes its lower edge but not its upper one; alpha = pi belongs to the last bin. Deposits outside
+the edges are lost, as outside the readout window of a real calorimeter.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from caloforge.sources.geant4.detector import Detector
 
 
 def voxel_index(layer: AnyLayer, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(n,) position of each point's voxel in the layer's own row, -1 outside; x, y (n,) in mm."""
+    """(n,) index of the voxel of each point within the layer, -1 outside; x, y (n,) in mm."""
     if isinstance(layer, Layer):
         turns = (np.arctan2(y, x) + math.pi) / (2 * math.pi)
         row = np.minimum((turns * layer.n_alpha).astype(np.int64), layer.n_alpha - 1)
@@ -32,12 +32,12 @@ def _bin(edges: tuple[float, ...], values: np.ndarray) -> np.ndarray:
 
 
 def fill(detector: Detector, position: int, deposits: np.ndarray) -> np.ndarray:
-    """(n_voxels of the layer,) energies in MeV of one layer, calibrated and above the threshold.
+    """(n_voxels of the layer,) energies of one layer in MeV, calibrated and with the threshold applied.
 
     Args:
         detector: whose sampling fraction and threshold apply.
-        position: of the layer in the geometry, 0 … n_layers - 1.
-        deposits: (n, 3) of energy (MeV) and *twice* the step's middle x and y (mm): the sum of its two ends.
+        position: index of the layer in the geometry, 0 … n_layers - 1.
+        deposits: (n, 3) energy (MeV) and *twice* the x and y of the middle of the step (mm): the sum of its two ends.
     """
     layer = detector.geometry.layers[position]
     index = voxel_index(layer, deposits[:, 1] / 2, deposits[:, 2] / 2)

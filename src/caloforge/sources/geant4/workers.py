@@ -1,8 +1,8 @@
-"""Worker processes, each with a Geant4 of its own: blocks of events out, finished blocks back.
+"""Worker processes, each with its own Geant4, that simulate blocks of events.
 
-A worker is a fresh interpreter (spawn) with a pipe to the parent. It keeps Geant4's output in a log file, reads
-nothing from standard input, leaves Ctrl-C to the parent, and ends when the parent's end of the pipe closes, be it
-by a kill. Which worker makes which block is a matter of time; what is in a block is not.
+A worker is a fresh interpreter (spawn) with a pipe to the parent. It writes Geant4's output to a log file, reads
+nothing from standard input, leaves Ctrl-C to the parent, and exits when the parent's end of the pipe closes, even if
+the parent was killed. Which worker gets which block depends on timing; the contents of a block do not.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from caloforge.sources.geant4.detector import Detector
 
 @dataclass(frozen=True)
 class Setup:
-    """What a worker needs to build Geant4: plain data, sent once."""
+    """What a worker needs to set up Geant4: plain data, sent once."""
 
     detector: Detector
     beam: dict[str, Any]
@@ -40,7 +40,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive events: the first one's number and their incident energies (n,) in MeV."""
+    """Consecutive events: number of the first one, and incident energies (n,) in MeV."""
 
     start: int
     energies: np.ndarray
@@ -48,7 +48,7 @@ class Block:
 
 @dataclass(frozen=True)
 class Finished:
-    """A block's answer: first event, number of events, the journal's payload."""
+    """A simulated block: first event, number of events, payload for the journal."""
 
     start: int
     count: int
@@ -56,7 +56,7 @@ class Finished:
 
 
 def geant4_version(environment: Mapping[str, str]) -> str:
-    """Geant4's version, as in 11.4.1, asked of a process of its own.
+    """The Geant4 version, e.g. 11.4.1, determined in a separate process.
 
     Raises:
         CaloforgeError: geant4-pybind cannot be imported.
@@ -74,19 +74,19 @@ def geant4_version(environment: Mapping[str, str]) -> str:
 
 
 def run_blocks(setup: Setup, blocks: Iterable[Block], n_workers: int, logs: Path) -> Generator[Finished, None, None]:
-    """Simulate `blocks` in up to `n_workers` processes; yield each as it is finished, in any order.
+    """Simulate `blocks` in up to `n_workers` processes; yield each as it completes, in any order.
 
-    Closing the iterator, or an error, ends the workers at once.
+    Closing the iterator, or an error, terminates the workers.
 
     Args:
-        setup: what each builds.
-        blocks: what is to be done.
+        setup: for every worker.
+        blocks: events to simulate.
         n_workers: at least 1.
         logs: folder for the logs, one per worker.
 
     Raises:
-        CaloforgeError: what a worker says (a material that does not exist, say), or that one died, with the last
-            complaint in its log.
+        CaloforgeError: an error from a worker (such as an unknown material), or a worker died; the message includes the
+            end of its log.
     """
     todo = iter(blocks)
     workers: dict[Connection, BaseProcess] = {}
@@ -119,7 +119,7 @@ def run_blocks(setup: Setup, blocks: Iterable[Block], n_workers: int, logs: Path
                     workers.pop(connection)
                     connection.close()
                 else:
-                    with suppress(BrokenPipeError):  # a worker that has died is noticed when its answer is read
+                    with suppress(BrokenPipeError):  # a dead worker is noticed when its answer is read
                         connection.send(block)
                 yield answer
     finally:
@@ -135,12 +135,12 @@ def _death(process: BaseProcess, logs: Path) -> CaloforgeError:
     log = logs / process.name
     text = log.read_text(errors="replace") if log.exists() else ""
     lines = [line.strip() for line in text.splitlines() if line.strip(" -*!")]
-    # Geant4 names the place of a fatal error and its reason in the lines around "issued by"; Python ends with it.
+    # Geant4 reports a fatal error in the lines around "issued by"; Python reports it on the last line.
     place = next((k for k, line in enumerate(lines) if "issued by" in line), len(lines) - 1)
-    said = " ".join(lines[max(place, 0) : place + 3])[:400] or "it said nothing"
+    said = " ".join(lines[max(place, 0) : place + 3])[:400] or "no output"
     return CaloforgeError(
-        f"a Geant4 process died (exit code {process.exitcode}): {said}; finished events are kept, the same "
-        "command goes on from them"
+        f"a Geant4 process died (exit code {process.exitcode}): {said}; finished events are kept, run the same "
+        "command again to continue"
     )
 
 
@@ -163,12 +163,12 @@ def _serve(connection: Connection, setup: Setup, log: str) -> None:
             voxels, cpu_seconds = application.simulate(setup.seed, block.start, block.energies)
             payload = encode(voxels, cpu_seconds)
             connection.send(Finished(block.start, len(block.energies), payload))
-    # Geant4's singletons are torn down in no order that it likes: there is nothing left to save.
+    # Skip the destruction of Geant4's singletons, whose order is undefined; there is nothing left to save.
     os._exit(0)
 
 
 def _redirect(log: str) -> None:
-    """Standard input from nowhere; output, C++'s too, into `log`."""
+    """Redirect standard input from the null device, and all output, including that of C++, to `log`."""
     nothing = os.open(os.devnull, os.O_RDONLY)
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     for old, new in ((nothing, 0), (file, 1), (file, 2)):

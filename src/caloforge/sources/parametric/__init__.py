@@ -1,1 +1,1 @@
-"""Analytic showers, NOT Geant4: `shower_shape` has the closed forms, `electromagnetic` draws showers from them."""
+"""Analytic showers, NOT Geant4: `shower_shape` has the formulae, `electromagnetic` draws showers from them."""

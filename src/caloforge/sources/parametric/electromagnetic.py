@@ -1,15 +1,15 @@
 """Analytic showers: an electromagnetic shower parametrisation. These are NOT Geant4 showers.
 
-For tests, tutorials and load of any size; nothing judged on them says anything about a detector. The mean of
-each voxel comes from the closed forms in `shower_shape`, after Grindhammer and Peters (hep-ex/0001020): a
-gamma distribution in depth, whose ln T and ln α fluctuate together from shower to shower, and two radial
-components that depend on the relative depth τ = (t/T) (α - 1)/α ᾱ/(ᾱ - 1), ᾱ = exp<ln α>. The integrals over
-voxels are exact (incomplete gamma function in depth, r²/(r² + R²) in radius) but for τ, which is held at the
-middle of slices of at most 1 X0.
+They are meant for tests, tutorials and load tests, not for conclusions about a detector. The mean of each voxel
+follows from the formulae in `shower_shape`, after Grindhammer and Peters (hep-ex/0001020): a gamma distribution
+in depth, whose ln T and ln α fluctuate from shower to shower with a correlation, and two radial components that
+depend on the relative depth τ = (t/T) (α - 1)/α ᾱ/(ᾱ - 1), ᾱ = exp<ln α>. The integrals over voxels are exact
+(incomplete gamma function in depth, r²/(r² + R²) in radius), except that τ is constant within slices of at most
+1 X0 and taken at their middle.
 
-Around the mean the energy comes in spots: their number in a voxel is Poisson, the energy of each exponential
-with the mean a²/2 GeV, so that a deposited energy E varies by σ/E = a/sqrt(E/GeV), in the sum as in every
-voxel. Here we depart from the paper, whose spots have a longitudinal profile of their own.
+The energy is deposited in spots: their number in a voxel is Poisson distributed, the energy of each spot
+exponential with mean a²/2 GeV, so that a deposited energy E fluctuates by σ/E = a/sqrt(E/GeV), in every voxel
+and in the sum. This differs from the paper, where the spots have a longitudinal profile of their own.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from caloforge.sources.parametric.shower_shape import (
 )
 
 SOURCE = "analytic shower parametrisation after Grindhammer and Peters (hep-ex/0001020), NOT Geant4"
-"""What the attribute `source` of these showers says."""
+"""The attribute `source` of these showers."""
 
 DS1_DEPTHS = {
     0: (0.0, 1.7),
@@ -49,20 +49,20 @@ DS1_DEPTHS = {
     13: (39.0, 54.0),
     14: (54.0, 69.0),
 }
-"""Front and back in X0 of the layers of a ds1-like detector: plausible numbers of ours, no measurement."""
+"""Front and back, in X0, of the layers of a ds1-like detector: plausible values, not measured ones."""
 
 DEFAULT_DEPTH = 25.0
-"""X0 shared equally by the layers of a geometry of which no depth is known."""
+"""Total depth in X0, divided equally among the layers, if the geometry has no depths."""
 
 CONVERSION_LENGTH = 9 / 7
 """Mean depth in X0 at which a high-energy photon converts."""
 
-# The widths of ln T and ln α diverge at a few E_c, and the formula for p breaks down far above any beam:
-# beyond these bounds (ln y, MeV) a shower keeps the shape of the border.
+# The widths of ln T and ln α diverge at a few E_c, and the formula for p breaks down far above any beam energy:
+# outside these limits (ln y, MeV) a shower has the shape at the limit.
 LN_Y_FLOOR, ENERGY_CEILING, MAX_ENERGY = 2.5, 1e8, 1e12
 # α near 1 would put the centre of a shower at any depth; R_T grows exponentially with τ.
 ALPHA_FLOOR, TAU_CEILING = 1.5, 10.0
-# Longest slice in X0 over which τ is held; voxels in a batch by default.
+# Maximum slice in X0 with constant τ; default number of voxels in a batch.
 SLICE, BATCH_VALUES = 1.0, 4_000_000
 
 
@@ -74,22 +74,21 @@ def _is_ds1_like(geometry: Geometry) -> bool:
 
 @dataclass(frozen=True)
 class ParametricShowers:
-    """Makes analytic electromagnetic showers, NOT Geant4 ones (the module's opening has the equations).
+    """Analytic electromagnetic showers, NOT Geant4 (equations in the module docstring).
 
     Args:
-        medium: what the calorimeter is made of.
-        conversion_length: mean depth in X0 of the shower's start, drawn from an exponential; 0 for electrons,
+        medium: the calorimeter's effective medium.
+        conversion_length: mean depth in X0 of the shower start, drawn from an exponential; 0 for electrons,
             `CONVERSION_LENGTH` for photons.
-        resolution: stochastic term a of σ/E = a/sqrt(E/GeV) ⊕ c; 0 gives every voxel its mean.
-        constant: constant term c, a factor of mean 1 and width c on the whole shower (gamma distributed).
-        fluctuate: draw ln T and ln α per shower; False takes their means.
-        layer_depths: (front, back) of every layer in X0, front to back. None takes the geometry's z_edges,
-            counted from the first layer's front, over the medium's X0; where it has none, `DS1_DEPTHS` for
-            layers numbered like ds1's, else equal shares of `DEFAULT_DEPTH`.
+        resolution: stochastic term a of σ/E = a/sqrt(E/GeV) ⊕ c; with 0 every voxel gets its mean.
+        constant: constant term c, a gamma-distributed factor of mean 1 and width c on the whole shower.
+        fluctuate: draw ln T and ln α for each shower; False uses their means.
+        layer_depths: (front, back) of every layer in X0, front to back. None uses the geometry's z_edges,
+            measured from the front of the first layer, divided by the medium's X0; without z_edges, `DS1_DEPTHS`
+            for layers numbered as in ds1, otherwise equal parts of `DEFAULT_DEPTH`.
 
-    Energy is conserved up to what leaks sideways beyond the outer edges, behind the last layer or into gaps
-    between layers, and up to the resolution. Below E = 12 E_c and above 100 TeV the shower keeps the shape of
-    the border.
+    Energy is conserved up to the resolution and leakage beyond the outer edges, behind the last layer and into
+    gaps between layers. Below E = 12 E_c and above 100 TeV the shower has the shape at the limit.
 
     Raises:
         CaloforgeError: a term is out of range, or depths are not in order.
@@ -114,11 +113,11 @@ class ParametricShowers:
 
     @classmethod
     def for_geometry(cls, geometry: Geometry, **changes: Any) -> ParametricShowers:
-        """Plausible parameters for a geometry; `changes` are fields of the class.
+        """Plausible parameters for a geometry; `changes` override fields of the class.
 
-        ds1-like detectors: photons in lead and liquid argon, a = 0.10; `calogan`: its own lead and argon,
+        ds1-like detectors: photons in lead and liquid argon, a = 0.10; `calogan`: electrons in its lead and argon,
         a = 0.05; everything else: electrons in the tungsten and silicon of ds2 and ds3, a = 0.13. The showers
-        are electromagnetic on ds1-pions too.
+        are electromagnetic for ds1-pions too.
         """
         if _is_ds1_like(geometry):
             made = cls(LEAD_ARGON, CONVERSION_LENGTH, resolution=0.10)
@@ -129,11 +128,11 @@ class ParametricShowers:
         return replace(made, **changes)
 
     def depths(self, geometry: Geometry) -> np.ndarray:
-        """(layers, 2) front and back of each layer in X0.
+        """(n_layers, 2) front and back of each layer in X0.
 
         Raises:
-            CaloforgeError: `layer_depths` has another number of layers, z_edges are known for some layers
-                only, or layers overlap.
+            CaloforgeError: `layer_depths` has the wrong number of layers, only some layers have z_edges, or
+                layers overlap.
         """
         layers = geometry.layers
         if self.layer_depths is not None:
@@ -174,21 +173,24 @@ class ParametricShowers:
     def simulate(
         self, energies: np.ndarray, geometry: Geometry, seed: int = 0, batch_size: int | None = None
     ) -> Iterator[Showers]:
-        """Showers in batches, in the order of `energies`; memory holds one batch.
+        """Showers in batches, in the order of `energies`; one batch is in memory at a time.
 
         Args:
-            energies: (N,) incident energies in MeV, from above zero to 1e12.
+            energies: (N,) incident energies in MeV, in (0, 1e12].
             geometry: the voxels, polar or Cartesian.
-            seed: from 0. Batch k draws from SeedSequence(seed, spawn_key=(1, k)), so the same energies, seed
-                and batch size give the same arrays; another batch size gives other showers of the same distribution.
+            seed: at least 0. Batch k draws from SeedSequence(seed, spawn_key=(1, k)), so the same energies, seed
+                and batch size give the same arrays; another batch size gives different showers of the same
+                distribution.
             batch_size: showers per batch; by default `default_batch_size(geometry)`.
 
         Raises:
-            CaloforgeError: a bad energy, seed or batch size, or what `depths` raises; before the first batch.
+            CaloforgeError: an invalid energy, seed or batch size, or from `depths`; raised before the first batch.
         """
         energies = np.asarray(energies, dtype=np.float64)
         if energies.ndim != 1 or not len(energies):
-            raise CaloforgeError(f"incident energies must be a list of at least one, not of shape {energies.shape}")
+            raise CaloforgeError(
+                f"incident energies must be a non-empty one-dimensional array, not of shape {energies.shape}"
+            )
         bad = ~((energies > 0) & (energies <= MAX_ENERGY))
         if bad.any():
             row = int(np.argmax(bad))
@@ -203,13 +205,13 @@ class ParametricShowers:
         return self._batches(energies, geometry, self.depths(geometry), seed, size)
 
     def sample(self, energies: np.ndarray, geometry: Geometry, seed: int = 0, batch_size: int | None = None) -> Showers:
-        """All showers of `simulate` in memory."""
+        """All showers of `simulate`, in memory."""
         batches = list(self.simulate(energies, geometry, seed, batch_size))
         parts = [np.concatenate([getattr(b, name) for b in batches]) for name in ("energies", "voxels")]
         return Showers(parts[0], parts[1], geometry, batches[0].attributes)
 
     def attributes(self, geometry: Geometry, seed: int, batch_size: int) -> dict[str, Any]:
-        """Provenance for a file: source (analytic, NOT Geant4), seed, batch size, parameters as JSON."""
+        """Provenance for a file: source (analytic, NOT Geant4), seed, batch size, and parameters as JSON."""
         parameters = {**asdict(self), "layer_depths": self.depths(geometry).tolist()}
         return {
             "source": SOURCE,
@@ -261,7 +263,7 @@ class ParametricShowers:
         return np.maximum(means, 0)
 
     def _fluctuated(self, means: np.ndarray, cells: Cells, rng: np.random.Generator) -> np.ndarray:
-        """(B, V) float32 voxels in MeV around the cells' means."""
+        """(B, V) float32 voxels in MeV, fluctuating about the means of the cells."""
         gain = np.ones(len(means))
         if self.constant:
             gain = rng.standard_gamma(self.constant**-2, len(means)) * self.constant**2
@@ -278,7 +280,7 @@ class ParametricShowers:
 
 
 def default_batch_size(geometry: Geometry) -> int:
-    """Showers per batch that make about 4 million voxels, at most 5000."""
+    """Showers per batch: about 4 million voxels, at most 5000 showers."""
     return max(1, min(5000, BATCH_VALUES // geometry.n_voxels))
 
 
@@ -293,7 +295,5 @@ def _check_depths(pairs: Any, name: str) -> np.ndarray:
     if wrong.any():
         k = int(np.argmax(wrong))
         front, back = depths[k]
-        raise CaloforgeError(
-            f"{name} must rise from 0 without overlap; layer {k + 1} of them has {front:g} to {back:g} X0"
-        )
+        raise CaloforgeError(f"{name} must increase from 0 without overlap; layer {k + 1} has {front:g} to {back:g} X0")
     return depths

@@ -1,8 +1,8 @@
-"""Voxels of equal mean: how a shower that is symmetric about its axis falls on a layer.
+"""Groups of voxels with equal mean energy, for showers that are symmetric about their axis.
 
-All voxels of a ring (one layer, one radial bin, every alpha) have the same mean energy, so a ring needs one
-integral and one draw; its energy or its spots are then shared among its voxels. A Cartesian layer has no such
-symmetry: each voxel is a cell of its own.
+All voxels of a ring (one layer, one radial bin, all alpha) have the same mean energy, so a ring needs one
+integral and one draw; its energy or its spots are then distributed over its voxels. A Cartesian layer has no
+such symmetry: each voxel is its own cell.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from caloforge.sources.parametric.shower_shape import circle_containment, rectan
 
 
 def component_shares(layer: AnyLayer, radius: np.ndarray) -> np.ndarray:
-    """(B, cells) share of one radial component in each cell of a layer, for B values of its radius in mm.
+    """(B, cells) fraction of one radial component in each cell of a layer, for B values of its radius in mm.
 
-    The cells of a polar layer are its rings, all alpha together; those of a Cartesian layer are its voxels.
+    The cells of a polar layer are its rings (all alpha); those of a Cartesian layer are its voxels.
     """
     if isinstance(layer, Layer):
         return np.diff(circle_containment(np.array(layer.r_edges), radius[:, None]), axis=1)
@@ -28,9 +28,9 @@ def component_shares(layer: AnyLayer, radius: np.ndarray) -> np.ndarray:
 
 
 class Cells:
-    """The voxels of a geometry in groups (cells) of equal mean: rings of polar layers, else single voxels.
+    """The voxels of a geometry in groups (cells) of equal mean: rings in polar layers, otherwise single voxels.
 
-    Cell c holds the voxels first[c] + k step[c] of a shower's row, k = 0 … copies[c] - 1.
+    Cell c consists of the voxels first[c] + k step[c] of a shower's row, k = 0 … copies[c] - 1.
     """
 
     def __init__(self, geometry: Geometry) -> None:
@@ -48,17 +48,17 @@ class Cells:
         self.n_voxels = geometry.n_voxels
 
     def spread(self, values: np.ndarray) -> np.ndarray:
-        """(B, V) with each cell's value (B, C) shared equally by its voxels."""
+        """(B, V) with the value of each cell (B, C) divided equally among its voxels."""
         out = np.empty((len(values), self.n_voxels))
         for copies, cells in self._by_copies(np.arange(len(self.first))):
             out[:, self._voxels(cells, copies)] = (values[:, cells] / copies)[:, :, None]
         return out
 
     def share(self, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """(B, V) with each cell's spots (B, C) dealt to its voxels at random."""
+        """(B, V) with the spots of each cell (B, C) distributed over its voxels at random."""
         row, cell = np.nonzero(counts)
         n = counts[row, cell]
-        # Few spots are dealt one by one, many by multinomial draws: one law, bounded cost.
+        # A few spots are placed one by one, many by multinomial draws: same distribution, bounded cost.
         few = n < 2 * self.copies[cell]
         owner = np.repeat(np.flatnonzero(few), n[few])
         at = cell[owner]

@@ -1,9 +1,9 @@
-"""The shape of an electromagnetic shower: the closed forms behind the analytic showers (NOT Geant4).
+"""The shape of an electromagnetic shower: the formulae behind the analytic showers (NOT Geant4).
 
-Formulae and constants are those of Grindhammer and Peters (hep-ex/0001020), homogeneous media. Depths t are
-in radiation lengths X0, radii r in Molière radii R_M, y = E / E_c with the critical energy E_c.
+Formulae and constants are those of Grindhammer and Peters (hep-ex/0001020) for homogeneous media. Depths t are
+in radiation lengths X0, radii r in Molière radii R_M, and y = E / E_c with the critical energy E_c.
 
-Longitudinal: (1/E) dE/dt = β (β t)^(α-1) exp(-β t) / Γ(α), with the maximum at T = (α - 1) / β; from shower
+Longitudinal: (1/E) dE/dt = β (β t)^(α-1) exp(-β t) / Γ(α), with its maximum at T = (α - 1) / β; from shower
 to shower (ln T, ln α) follows a two-dimensional Gaussian:
 
     <ln T> = ln(ln y - 0.812)                       σ(ln T) = 1 / (-1.4 + 1.26 ln y)
@@ -30,7 +30,7 @@ from caloforge.errors import CaloforgeError
 
 @dataclass(frozen=True)
 class Medium:
-    """What showers of one medium depend on; for a sampling calorimeter, the average over its materials.
+    """Properties of a medium that determine its showers; for a sampling calorimeter, averages over its materials.
 
     Args:
         radiation_length: X0 in mm.
@@ -54,9 +54,9 @@ class Medium:
 
     @classmethod
     def layered(cls, **thickness: float) -> Medium:
-        """The average over plates of W, Si, Pb and LAr with the given thicknesses in mm.
+        """The average over plates of W, Si, Pb and LAr with the given thicknesses, mm.
 
-        X0 averages by length, Z by mass; 1/R_M = Σ (share of length) E_c / (21.2 MeV · X0), and from it
+        X0 is averaged by length and Z by mass; 1/R_M = Σ (length fraction) E_c / (21.2 MeV · X0), and
         E_c = 21.2 MeV · X0/R_M.
         """
         total = sum(thickness.values())
@@ -79,7 +79,7 @@ TUNGSTEN_SILICON = Medium.layered(W=2.8, Si=0.6)
 """ds2 and ds3: X0 4.22 mm, R_M 10.9 mm, E_c 8.2 MeV."""
 
 LEAD_ARGON = Medium.layered(Pb=1.5, LAr=4.2)
-"""A barrel like ATLAS's: X0 19.2 mm, R_M 40.7 mm, E_c 10.0 MeV."""
+"""ATLAS-like barrel: X0 19.2 mm, R_M 40.7 mm, E_c 10.0 MeV."""
 
 CALOGAN_LEAD_ARGON = Medium.layered(Pb=2.0, LAr=4.0)
 """CaloGAN's calorimeter: X0 15.6 mm."""
@@ -99,7 +99,7 @@ def radial_parameters(tau: np.ndarray, energy: np.ndarray, charge: float) -> tup
     """Core radius R_C, tail radius R_T (both in R_M) and core weight p.
 
     Args:
-        tau: relative depth τ, from 0.
+        tau: relative depth τ, at least 0.
         energy: incident energy in MeV, broadcast against `tau`.
         charge: atomic number Z.
     """
@@ -112,11 +112,11 @@ def radial_parameters(tau: np.ndarray, energy: np.ndarray, charge: float) -> tup
 
 
 def circle_containment(r: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """∫ 2ρ R²/(ρ² + R²)² dρ from 0 to r: the share of one radial component within r."""
+    """∫ 2ρ R²/(ρ² + R²)² dρ from 0 to r: the fraction of one radial component within r."""
     return np.asarray(r**2 / (r**2 + radius**2))
 
 
 def rectangle_containment(x: np.ndarray, y: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """∫∫ R²/(π (u² + v² + R²)²) du dv from (0, 0) to (x, y): one component's share of a rectangle."""
+    """∫∫ R²/(π (u² + v² + R²)²) du dv from (0, 0) to (x, y): the fraction of one component in a rectangle."""
     a, b = np.sqrt(x**2 + radius**2), np.sqrt(y**2 + radius**2)
     return np.asarray((x / a * np.arctan(y / a) + y / b * np.arctan(x / b)) / (2 * math.pi))

@@ -1,1 +1,1 @@
-"""Public data sets: `catalog` describes them, `record` fetches their files, `http` one file."""
+"""Public data sets: `catalog` describes them, `record` downloads their files, `http` downloads one file."""

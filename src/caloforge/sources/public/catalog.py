@@ -1,15 +1,15 @@
-"""Public data sets: what they are and where their files are published.
+"""Public data sets: their properties and where they are published.
 
-`DATA_SETS` holds the four data sets of the Fast Calorimeter Simulation Challenge 2022 (arXiv:2410.21611, section 2). A
-further one needs no change here: describe it in a YAML file and give its path in place of a name,
+`DATA_SETS` contains the four data sets of the Fast Calorimeter Simulation Challenge 2022 (arXiv:2410.21611, section 2).
+To use another one, describe it in a YAML file and give its path instead of a name,
 
     name: my-photons
     particle: photon
     geometry: my-geometry.yaml        # built-in name, geometry file (next to this file), or a mapping as in one
     energies: log-uniform 1 GeV ... 100 GeV
-    showers: 50000                    # in each file
-    doi: 10.5281/zenodo.1234567       # the number at its end is the record's
-    records_url: https://zenodo.org/api/records     # optional: of another publisher that runs InvenioRDM
+    showers: 50000                    # per file
+    doi: 10.5281/zenodo.1234567       # ends with the record number
+    records_url: https://zenodo.org/api/records     # optional: another InvenioRDM server
     train: [train_1.h5]
     reference: [reference_1.h5]
 
@@ -34,16 +34,16 @@ class DataSet(Entry):
     """One public data set.
 
     Args:
-        name: what the command line calls it.
+        name: its name on the command line.
         particle: the incident particle.
-        geometry: of its showers: built-in name, path of a geometry file, or a mapping as in such a file.
-        energies: its incident energies, in words.
+        geometry: built-in name, path of a geometry file, or a mapping as in such a file.
+        energies: description of the incident energies.
         showers: number of showers in each file, at least 1.
-        doi: where it is published; the number at its end is the record's.
-        train: names of the files for training.
+        doi: its DOI, which ends with the record number.
+        train: names of the training files.
         reference: names of the files for evaluation.
-        records_url: address of the publisher's records; None is Zenodo's.
-        folder: where a geometry file is looked for.
+        records_url: address of the publisher's records; None is Zenodo.
+        folder: base folder of a relative geometry path.
 
     Raises:
         CaloforgeError: from `checked_entry` and `find`; pydantic's ValidationError from the constructor.
@@ -62,24 +62,24 @@ class DataSet(Entry):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Names of all its files, those for training first."""
+        """Names of all files, training files first."""
         return self.train + self.reference
 
     @property
     def record(self) -> str:
-        """The record's number."""
+        """The record number."""
         return self.doi.rpartition(".")[2]
 
     @property
     def page(self) -> str:
-        """Address for a browser."""
+        """Web address."""
         return f"https://doi.org/{self.doi}"
 
     def load_geometry(self) -> Geometry:
-        """The geometry of its showers.
+        """The geometry of the showers.
 
         Raises:
-            CaloforgeError: it is unknown or invalid.
+            CaloforgeError: the geometry is unknown or invalid.
         """
         return geometry_in_file(self.geometry, self.folder, f"data set '{self.name}': geometry")
 
@@ -132,14 +132,14 @@ DATA_SETS: dict[str, DataSet] = {
         ),
     )
 }
-"""The data sets by name; `register` adds to them."""
+"""Data sets by name; see `register`."""
 
 
 def register(data_set: DataSet) -> None:
     """Add a data set to the catalogue of this process.
 
     Raises:
-        CaloforgeError: there is another one of its name.
+        CaloforgeError: another data set has the same name.
     """
     if DATA_SETS.setdefault(data_set.name, data_set) != data_set:
         raise CaloforgeError(f"there is another data set '{data_set.name}'; choose a different name")
@@ -149,7 +149,7 @@ def find(name: str | os.PathLike[str]) -> DataSet:
     """The data set called `name`, or the one described in the file at that path.
 
     Raises:
-        CaloforgeError: neither; a key of the file is unknown or missing, or a value is wrong.
+        CaloforgeError: it is neither, a key of the file is unknown or missing, or a value is invalid.
     """
     text = os.fspath(name)
     if text in DATA_SETS:
@@ -157,7 +157,7 @@ def find(name: str | os.PathLike[str]) -> DataSet:
     path = Path(text)
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         raise CaloforgeError(
-            f"no public data set '{text}'; there are {', '.join(DATA_SETS)}, or give a .yaml file that describes one"
+            f"unknown data set '{text}': give one of {', '.join(DATA_SETS)}, or a .yaml file that describes one"
         )
     try:
         plain = yaml.safe_load(path.read_text(encoding="utf-8-sig"))

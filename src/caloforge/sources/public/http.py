@@ -1,10 +1,9 @@
-"""Fetching a file whole over HTTP: resumed when broken off, verified, and named only when it is right.
+"""HTTP download of one file, resumable and verified.
 
-The bytes of FILE go into `FILE.part` beside it. After a break the next request asks for the rest alone
-(`Range: bytes=N-`, RFC 9110 section 14) and looks at the answer: 206 goes on, 200 is the whole file once
-more, and 416 says that N is not inside the file any more, so that we start afresh. A `.part` is kept when we
-give up, and a later call goes on from it. When it has its size, its checksum decides whether it takes the
-file's name.
+FILE is downloaded to `FILE.part` in the same folder. After an interruption the next request asks only for the
+remaining bytes (`Range: bytes=N-`, RFC 9110 section 14): status 206 continues, 200 sends the whole file again,
+and 416 means that N is beyond the end of the file, so the download restarts. If the download is abandoned, the
+`.part` file is kept for a later call. Once complete, it is renamed to FILE if the checksum agrees.
 """
 
 from __future__ import annotations
@@ -28,27 +27,27 @@ from caloforge.errors import CaloforgeError
 TIMEOUT = (15.0, 60.0)
 """Seconds to wait for a connection, and for the next bytes on it."""
 READ_TRIES = 3
-"""Failures after which a description is given up: whoever has no network should soon be told."""
+"""Failed requests for a record before giving up; few, so that users without a network soon know."""
 TRIES = 5
-"""Failures in a row, without a byte gained between them, after which a file is given up."""
+"""Consecutive failures without a byte received before giving up on a file."""
 PAUSE = 1.0
-"""Seconds before the second try; doubled before each further one."""
+"""Seconds before the second attempt; doubled before each further one."""
 LONGEST_PAUSE = 60.0
 CHUNK = 1 << 16
 BUSY = {408, 425, 429, 500, 502, 503, 504}
-"""Answers that may be better a little later."""
+"""HTTP status codes worth retrying."""
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file as its publisher describes it.
+    """A file as described by its publisher.
 
     Args:
-        name: what it is called here, without a folder.
+        name: local file name, without a folder.
         size: bytes.
-        algorithm: of the checksum, as hashlib calls it: `md5`, `sha256`, ...
-        digest: the checksum in hexadecimal, lower case.
-        url: where it lies.
+        algorithm: checksum algorithm by its hashlib name: `md5`, `sha256`, ...
+        digest: the checksum in lower-case hexadecimal.
+        url: download address.
     """
 
     name: str
@@ -59,11 +58,11 @@ class RemoteFile:
 
 
 Received = Callable[[RemoteFile, int], None]
-"""Told of a file and how many of its bytes are here; the number falls when a download starts afresh."""
+"""Called with a file and the number of bytes received; the number drops when a download restarts."""
 
 
 class _Passing(Exception):
-    """A failure that may pass: said in words, with the seconds that the server asks us to wait."""
+    """A temporary failure: its reason, and the number of seconds the server asks us to wait."""
 
     def __init__(self, reason: str, wait: float = 0.0) -> None:
         super().__init__(reason)
@@ -71,24 +70,24 @@ class _Passing(Exception):
 
 
 def new_session() -> requests.Session:
-    """A session that says who asks, and asks for bytes as they are."""
+    """A session with caloforge's user agent and without transfer compression."""
     session = requests.Session()
     session.headers["User-Agent"] = f"caloforge/{__version__}"
-    # A compressed transfer would have another length than the file.
+    # The length of a compressed transfer would differ from that of the file.
     session.headers["Accept-Encoding"] = "identity"
     return session
 
 
 def read_json(session: requests.Session, url: str, remedy: str) -> tuple[Any, str]:
-    """The JSON at `url`, and the address that it came from after redirects.
+    """The JSON at `url`, and its address after redirects.
 
     Args:
         session: from `new_session`.
-        url: where to ask.
-        remedy: what the user can do where there is no answer; ends the error's line.
+        url: the address.
+        remedy: what the user can do if there is no answer; end of the error message.
 
     Raises:
-        CaloforgeError: no network, the server refuses, or the answer is not JSON.
+        CaloforgeError: there is no network, the server returns an error, or the response is not JSON.
     """
     failures = 0
     while True:
@@ -106,7 +105,7 @@ def _body(response: requests.Response) -> Any:
     try:
         return response.json()
     except requests.JSONDecodeError:
-        raise CaloforgeError(f"{response.url} answers with something that is not JSON; is the address right?") from None
+        raise CaloforgeError(f"the response from {response.url} is not JSON: check the address") from None
     except requests.RequestException as error:
         raise _Passing(_in_words(error, response.url)) from None
 
@@ -125,10 +124,10 @@ def _digest(path: Path, algorithm: str) -> str:
 
 
 def is_here(file: RemoteFile, folder: Path) -> bool:
-    """Whether `folder` holds `file`, whole and with its checksum.
+    """Whether `folder` contains the complete `file`, with the right checksum.
 
     Raises:
-        CaloforgeError: something else has that name there (it is the user's: we do not replace it), or it
+        CaloforgeError: another file of that name is there (it may be the user's, so it is not replaced), or it
             cannot be read.
     """
     path = folder / file.name
@@ -140,32 +139,32 @@ def is_here(file: RemoteFile, folder: Path) -> bool:
     except OSError as error:
         raise CaloforgeError(f"cannot read {path}: {error.strerror}") from None
     raise CaloforgeError(
-        f"{path} is there already but differs from the published file ({file.size} bytes, {file.algorithm} "
-        f"{file.digest}); rename or remove it, or give another folder"
+        f"{path} already exists but differs from the published file ({file.size} bytes, {file.algorithm} "
+        f"{file.digest}): rename or remove it, or give another folder"
     )
 
 
 def check_space(files: Sequence[RemoteFile], folder: Path) -> None:
-    """Check that the bytes of `files` that are not in `folder` yet fit on its disk.
+    """Check that there is space in `folder` for the missing bytes of `files`.
 
     Raises:
-        CaloforgeError: they do not.
+        CaloforgeError: there is not enough.
     """
     needed = sum(max(0, file.size - _size(_part(file, folder))) for file in files)
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise CaloforgeError(
             f"{folder} has {free / 1e6:,.0f} MB free and the download needs {needed / 1e6:,.0f} MB; "
-            f"make room, give another folder, or fetch fewer files"
+            f"free some space, give another folder, or download fewer files"
         )
 
 
 def download(session: requests.Session, file: RemoteFile, folder: Path, report: Received) -> None:
-    """Fetch `file` into `folder`, going on from its `.part` where there is one.
+    """Download `file` into `folder`, resuming from its `.part` if there is one.
 
     Raises:
-        CaloforgeError: no network, the server refuses or sends something else, or `folder` cannot be written
-            to.
+        CaloforgeError: there is no network, the server returns an error or a different file, or `folder` is not
+            writable.
     """
     part = _part(file, folder)
     try:
@@ -176,18 +175,18 @@ def download(session: requests.Session, file: RemoteFile, folder: Path, report: 
                 os.replace(part, folder / file.name)
                 return
             part.unlink()
-            # Pieces of two versions of a file do not fit together; a single piece that is wrong stays wrong.
+            # Retry only a file stitched from several responses: they may come from different versions of it.
             if last or not stitched:
                 raise CaloforgeError(
-                    f"{file.url} has the {file.algorithm} {found} but should have {file.digest}; its bytes "
-                    f"are thrown away: try again, and if it stays so tell the publisher"
+                    f"{file.url} has {file.algorithm} checksum {found} instead of {file.digest}; the download "
+                    f"was discarded: try again, and if the error persists tell the publisher"
                 )
     except OSError as error:
         raise CaloforgeError(f"cannot write {part}: {error.strerror}") from None
 
 
 def _fill(session: requests.Session, file: RemoteFile, part: Path, report: Received) -> bool:
-    """Bring `part` to the file's size; tell whether its bytes may come from more than one response."""
+    """Download until `part` has the file's size; return whether it may come from more than one response."""
     if _size(part) > file.size:
         part.unlink()
     part.touch()
@@ -205,7 +204,7 @@ def _fill(session: requests.Session, file: RemoteFile, part: Path, report: Recei
             if failures == TRIES:
                 raise CaloforgeError(
                     f"the download of {file.name} broke off after {held} of {file.size} bytes: {error}; "
-                    f"the same command goes on from there"
+                    f"run the same command again to resume it"
                 ) from None
             _wait(failures, error)
         else:
@@ -214,14 +213,14 @@ def _fill(session: requests.Session, file: RemoteFile, part: Path, report: Recei
 
 
 def _receive(session: requests.Session, file: RemoteFile, part: Path, held: int, report: Received) -> None:
-    """Append one response to the `held` bytes of `part`; start it afresh where the server cannot go on."""
+    """Append one response to the `held` bytes of `part`; restart it if the server cannot resume."""
     with _open(session, file.url, {"Range": f"bytes={held}-"} if held else {}) as response:
         if held and not _goes_on(response, held, file.size):
-            # 200 is the whole file; 416, or a piece that we did not ask for, means that the file has changed.
+            # 200 is the whole file; 416, or a range that we did not ask for, means that the file has changed.
             held = 0
             part.write_bytes(b"")
             if response.status_code != 200:
-                raise _Passing(f"{urlsplit(file.url).netloc} has no bytes to go on with")
+                raise _Passing(f"{urlsplit(file.url).netloc} cannot resume the download")
         try:
             with part.open("ab") as stream:
                 for chunk in response.iter_content(CHUNK):
@@ -234,7 +233,7 @@ def _receive(session: requests.Session, file: RemoteFile, part: Path, held: int,
             raise _Passing(_in_words(error, file.url)) from None
     if held > file.size:
         part.unlink()
-        raise CaloforgeError(f"{file.url} sends more than the {file.size} bytes of its description; try again later")
+        raise CaloforgeError(f"{file.url} sends more than the {file.size} bytes listed in its record; try again later")
     if held < file.size:
         raise _Passing(f"{urlsplit(file.url).netloc} closed the connection")
 
@@ -245,15 +244,17 @@ def _goes_on(response: requests.Response, held: int, size: int) -> bool:
 
 
 def _open(session: requests.Session, url: str, headers: dict[str, str] | None = None) -> requests.Response:
-    """The answer to GET, its body not yet read; 416 is handed on to who asked for a range."""
+    """The response to GET, with its body unread; 416 is returned to callers that asked for a range."""
     try:
         response = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
     except requests.exceptions.SSLError:
-        raise CaloforgeError(f"{urlsplit(url).netloc} shows no valid certificate; check clock and proxy") from None
+        raise CaloforgeError(
+            f"{urlsplit(url).netloc} has no valid certificate; check the clock and the proxy"
+        ) from None
     except (requests.ConnectionError, requests.Timeout) as error:
         raise _Passing(_in_words(error, url)) from None
     except requests.RequestException as error:
-        raise CaloforgeError(f"cannot ask for {url}: {_in_words(error, url)}; is the address right?") from None
+        raise CaloforgeError(f"cannot request {url}: {_in_words(error, url)}; check the address") from None
     status = response.status_code
     if status < 400 or (status == 416 and headers):
         return response
@@ -262,19 +263,19 @@ def _open(session: requests.Session, url: str, headers: dict[str, str] | None = 
     if status in BUSY:
         asked = response.headers.get("Retry-After", "")
         raise _Passing(answer, float(asked) if asked.isdecimal() else 0.0)
-    raise CaloforgeError(f"{answer} to {url}; is the address right, and open to all?")
+    raise CaloforgeError(f"{answer} for {url}; check the address, and that it is public")
 
 
 def _in_words(error: requests.RequestException, url: str) -> str:
     host = urlsplit(url).netloc
     if isinstance(error, requests.exceptions.ProxyError):
-        return f"no way to {host} through the proxy"
+        return f"cannot reach {host} through the proxy"
     if isinstance(error, requests.Timeout):
-        return f"{host} does not answer in time"
+        return f"{host} timed out"
     if isinstance(error, requests.exceptions.ChunkedEncodingError):
         return f"{host} closed the connection"
     if isinstance(error, requests.ConnectionError):
-        return f"no connection to {host}"
+        return f"cannot connect to {host}"
     return " ".join(str(error).split())
 
 

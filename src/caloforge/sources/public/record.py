@@ -1,7 +1,7 @@
-"""Fetching a public data set: its record tells size, checksum and address of every file.
+"""Download of a public data set; its record lists the size, checksum and address of every file.
 
-The record's JSON is read when it is needed, so that no checksum is written down in the catalogue and a record that
-moves is followed (a DOI may name all versions and redirect to the newest).
+The record is read for each download: the catalogue contains no checksums, and redirects are followed (a DOI may stand
+for all versions and redirect to the newest).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from caloforge.sources.public.http import (
 
 RECORDS_URL = "https://zenodo.org/api/records"
 RECORDS_VARIABLE = "CALOFORGE_RECORDS_URL"
-"""Environment variable that names another address for the records (a mirror)."""
+"""Environment variable for another address of the records (a mirror)."""
 
 _ALGORITHMS = {"md5", "sha1", "sha256", "sha512"}
 
@@ -40,24 +40,24 @@ def get(
     records_url: str | None = None,
     progress: Received | None = None,
 ) -> list[Path]:
-    """Fetch files of a public data set into `folder` and verify their checksums.
+    """Download files of a public data set into `folder` and verify their checksums.
 
-    Files that are there already, with the record's checksum, are not fetched again; half-finished ones go on.
+    Files that are already there with the right checksum are not downloaded again; partial ones are resumed.
 
     Args:
-        name: of the data set, as in `DATA_SETS`, or the path of a file that describes one.
-        folder: where the files go; created if absent, once the record has answered.
-        files: `train`, `reference`, `all`, or the name of one file of the record.
-        records_url: address of the records; else the environment's CALOFORGE_RECORDS_URL, else the data set's own, else
-            Zenodo's.
-        progress: called as bytes arrive; its first call for a file tells how many were here already.
+        name: a name from `DATA_SETS`, or the path of a file that describes a data set.
+        folder: target folder; created if it does not exist, once the record has been read.
+        files: `train`, `reference`, `all`, or the name of a file in the record.
+        records_url: address of the records; by default the environment variable CALOFORGE_RECORDS_URL, then the data
+            set's own address, then Zenodo.
+        progress: called as bytes arrive; the first call for a file gives the number of bytes already there.
 
     Returns:
         The paths of the files, in the data set's order.
 
     Raises:
-        CaloforgeError: unknown name or file, no network, the server refuses, wrong checksum, another file of
-            that name in `folder`, not enough space, or `folder` cannot be written to.
+        CaloforgeError: unknown name or file, no network, error from the server, wrong checksum, another file of
+            that name in `folder`, not enough space, or `folder` is not writable.
     """
     data_set = find(name)
     _check_name(data_set, files)
@@ -79,19 +79,19 @@ def get(
 def _read_record(session: requests.Session, data_set: DataSet, records_url: str | None) -> dict[str, RemoteFile]:
     base = records_url or os.environ.get(RECORDS_VARIABLE) or data_set.records_url or RECORDS_URL
     url = f"{base.rstrip('/')}/{data_set.record}"
-    remedy = f"check the network and the proxy, or fetch the files by hand from {data_set.page}"
+    remedy = f"check the network and the proxy, or download the files by hand from {data_set.page}"
     content, address = read_json(session, url, remedy)
     try:
         described = [_described(entry, address) for entry in content["files"]]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise CaloforgeError(f"the record {url} is not of the expected form: {error!r}") from None
+        raise CaloforgeError(f"the record {url} does not have the expected format: {error!r}") from None
     return {file.name: file for file in described}
 
 
 def _described(entry: Any, address: str) -> RemoteFile:
     algorithm, _, digest = entry["checksum"].partition(":")
     if algorithm not in _ALGORITHMS:
-        raise ValueError(f"unknown kind of checksum '{entry['checksum']}'")
+        raise ValueError(f"unknown checksum type '{entry['checksum']}'")
     return RemoteFile(
         name=str(entry["key"]),
         size=int(entry["size"]),
@@ -102,7 +102,7 @@ def _described(entry: Any, address: str) -> RemoteFile:
 
 
 def _check_name(data_set: DataSet, files: str) -> None:
-    """Refuse a name that no record has before the network is used; small companions of the showers are not listed."""
+    """Reject an unknown file name before using the network; files other than showers are not in the catalogue."""
     entries = (data_set, *DATA_SETS.values())
     known = list(dict.fromkeys(name for entry in entries if entry.doi == data_set.doi for name in entry.files))
     companion = Path(files).suffix not in ("", ".hdf5", ".h5")
@@ -116,7 +116,7 @@ def _choose(data_set: DataSet, record: dict[str, RemoteFile], files: str) -> lis
     roles = {"train": data_set.train, "reference": data_set.reference, "all": data_set.files}
     names = roles.get(files, (files,))
     for name in names:
-        # A record is somebody else's text: a name in it must not lead out of the folder.
+        # Records are external input: a name must not point outside the folder.
         if name not in record or Path(name).name != name:
             offered = ", ".join(sorted(record)) or "no files"
             raise CaloforgeError(

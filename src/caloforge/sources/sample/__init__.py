@@ -1,6 +1,6 @@
-"""Geant4 photon showers that come with the package: enough for the demo, tests and a first try.
+"""Geant4 photon showers that come with the package, for the demo, tests and first steps.
 
-See README.md beside this file for how they were made.
+README.md in this folder documents how they were simulated.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ FILES = {"train": "photons-train.h5", "test": "photons-test.h5"}
 
 
 def sample_path(part: str) -> Path:
-    """The file of the sample's `train` or `test` part (challenge layout, geometry ds1-photons).
+    """Path of the `train` or `test` part of the sample (CaloChallenge layout, geometry ds1-photons).
 
     Raises:
         CaloforgeError: there is no such part.
@@ -25,7 +25,7 @@ def sample_path(part: str) -> Path:
 
 
 def sample(part: str, stop: int | None = None) -> Showers:
-    """Geant4 photon showers of the package, in memory: 8 000 in `train`, 4 000 in `test`.
+    """The embedded Geant4 photon showers, read into memory: 8 000 in `train`, 4 000 in `test`.
 
     >>> from caloforge import sample
     >>> sample("test", stop=3)
@@ -33,7 +33,7 @@ def sample(part: str, stop: int | None = None) -> Showers:
 
     Args:
         part: `train` or `test`.
-        stop: at most so many showers.
+        stop: maximum number of showers.
 
     Raises:
         CaloforgeError: there is no such part.

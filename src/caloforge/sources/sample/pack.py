@@ -1,7 +1,7 @@
 """Pack freshly simulated showers into the embedded sample: `python -m caloforge.sources.sample.pack FOLDER`.
 
-`make sample` runs Geant4 and then this. Voxels are rounded to BITS bits of mantissa, a relative step of 2⁻¹² or less,
-far below any resolution here, which lets gzip make the files a third smaller.
+`make sample` runs Geant4 and then this module. Voxel energies are rounded to BITS bits of mantissa, a relative step of
+at most 2⁻¹², far below any resolution here, so that gzip makes the files a third smaller.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CPU_COLUMN = "geant4_cpu_seconds"
 
 
 def rounded(values: np.ndarray, bits: int = BITS) -> np.ndarray:
-    """`values` (float32, not negative, finite) with `bits` of the 24 bits of mantissa, rounded to nearest."""
+    """`values` (float32, non-negative, finite) rounded to nearest with `bits` of the 24 mantissa bits."""
     drop = 24 - bits
     raw = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
     kept = ((raw.astype(np.uint64) + (1 << (drop - 1))) >> drop) << drop
@@ -27,7 +27,7 @@ def rounded(values: np.ndarray, bits: int = BITS) -> np.ndarray:
 
 
 def pack(source: Path, target: Path) -> None:
-    """Write the showers of `source` to `target`: voxels rounded, smallest file, attributes and CPU times kept."""
+    """Write `source` to `target` with rounded voxels and maximum compression; attributes and CPU times are kept."""
     with ShowerFile(source) as file:
         cpu_seconds = file.column(CPU_COLUMN)
         columns = () if cpu_seconds is None else (CPU_COLUMN,)
