@@ -280,7 +280,7 @@ def test_broken_proxy(publisher, tmp_path, monkeypatch):
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    with pytest.raises(CaloforgeError, match=r"no way to records\.invalid through the proxy"):
+    with pytest.raises(CaloforgeError, match=r"cannot reach records\.invalid through the proxy"):
         records.get("ds1-photons", tmp_path, records_url="http://records.invalid")
 
 

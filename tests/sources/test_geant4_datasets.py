@@ -177,7 +177,7 @@ def test_download_refuses_what_is_not_as_published(site: tuple[Path, str], tmp_p
         download([wrong], target, site=address)
     with pytest.raises(CaloforgeError, match=r"cannot reach .*G4OTHER\.1\.0\.tar\.gz"):
         download([Geant4DataSet("G4OTHER", "1.0", "X", "")], target, site=address)
-    with pytest.raises(CaloforgeError, match=r"holds no folder G4TOY1\.0"):
+    with pytest.raises(CaloforgeError, match=r"does not contain the folder G4TOY1\.0"):
         download([publish(folder, "elsewhere/table")], target, site=address)
     with pytest.raises(CaloforgeError, match="cannot unpack"):
         download([publish(folder, "../../escape")], target, site=address)
