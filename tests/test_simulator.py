@@ -225,16 +225,16 @@ def test_a_strangers_module_is_never_imported(simulator: Simulator, tmp_path: Pa
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda run: (run / "simulator.json").unlink(), "holds no trained simulator"),
+        (lambda run: (run / "simulator.json").unlink(), "contains no trained simulator"),
         (lambda run: (run / "simulator.json").write_text("{"), "cannot be read"),
         (lambda run: (run / "simulator.json").write_text('{"format": 99}'), "does not have format 1"),
-        (lambda run: (run / "simulator.json").write_text('{"format": 1}'), "damaged simulator"),
+        (lambda run: (run / "simulator.json").write_text('{"format": 1}'), "is damaged"),
         (lambda run: (run / "weights.safetensors").unlink(), "weights.safetensors are missing: copy it"),
         (
             lambda run: ((run / "weights.safetensors").unlink(), (run / "checkpoint.pt").touch()),
             "weights.safetensors are missing: .* or finish the training: caloforge train … --resume",
         ),
-        (lambda run: (run / "weights.safetensors").write_bytes(b"12345678"), "is not the file that was saved"),
+        (lambda run: (run / "weights.safetensors").write_bytes(b"12345678"), "is not the file saved with it"),
     ],
 )
 def test_damaged_runs_are_named(damage, message: str, simulator: Simulator, tmp_path: Path) -> None:

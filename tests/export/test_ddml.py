@@ -50,10 +50,10 @@ def test_the_file_holds_the_showers(tmp_path: Path) -> None:
 
 def test_what_does_not_suit_is_refused(tmp_path: Path) -> None:
     path, energies = tmp_path / "d.h5", np.array([100.0])
-    with pytest.raises(CaloforgeError, match="ddml-hdf5 takes a regular mesh"):
+    with pytest.raises(CaloforgeError, match="ddml-hdf5 needs a regular mesh"):
         export_ddml(simulator(load_geometry("ds1-photons")), energies, path, seed=1)
     for size in (0.0, 0.01, 100.0, float("nan")):
-        with pytest.raises(CaloforgeError, match="do not suit a mesh of radius 6 mm"):
+        with pytest.raises(CaloforgeError, match="does not suit a mesh of radius 6 mm"):
             export_ddml(simulator(), energies, path, seed=1, cell_size=size)
     with pytest.raises(CaloforgeError, match="incident energy 0 is -1 MeV"):
         export_ddml(simulator(), -energies / 100, path, seed=1)

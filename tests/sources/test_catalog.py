@@ -181,9 +181,9 @@ def test_other_checksums_than_md5(publisher, tmp_path):
 @pytest.mark.parametrize(
     ("answers", "message"),
     [
-        ([(404, {})], "answers 404 Not Found to http.*8099322"),
+        ([(404, {})], "answers 404 Not Found for http.*8099322"),
         ([(403, {})], "answers 403 Forbidden"),
-        ([None, (404, {})], "answers 404 Not Found to http.*content"),
+        ([None, (404, {})], "answers 404 Not Found for http.*content"),
         ([(503, {})] * 9, "answers 503 Service Unavailable; check the network"),
         ([(200, {})], "is not JSON"),
         ([(302, {"Location": "/api/records/8099322"})] * 99, "Exceeded 30 redirects"),
@@ -326,4 +326,4 @@ def test_mistake_is_one_line_and_status_2(publisher, monkeypatch, capsys, tmp_pa
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert err.startswith(f"caloforge: cannot read {address}/6366270: no connection")
+    assert err.startswith(f"caloforge: cannot read {address}/6366270: cannot connect")

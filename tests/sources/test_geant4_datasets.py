@@ -117,7 +117,7 @@ def test_an_emlow_without_usable_tables(tmp_path: Path) -> None:
 def test_particles_and_their_physics() -> None:
     assert physics_list_for("gamma") == physics_list_for("e+") == "G4EmStandardPhysics"
     assert physics_list_for("pi-") == "FTFP_BERT"
-    with pytest.raises(CaloforgeError, match="unknown particle 'tachyon'; known are e-, e\\+, gamma, pi\\+"):
+    with pytest.raises(CaloforgeError, match="unknown particle 'tachyon': give one of e-, e\\+, gamma, pi\\+"):
         physics_list_for("tachyon")
 
 

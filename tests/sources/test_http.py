@@ -131,7 +131,7 @@ def test_wrong_checksum_after_breaks_ends(publisher, tmp_path):
     """Pieces may stem from two versions, so that a second round is fair; a third is not."""
     publisher.files[TRAIN] = b"x" + CONTENT[TRAIN][1:]
     publisher.cuts = [150_000, None] * 10
-    with pytest.raises(CaloforgeError, match="has the md5"):
+    with pytest.raises(CaloforgeError, match="has md5 checksum"):
         record.get("ds1-photons", tmp_path, "train")
     assert contents(tmp_path) == {}
     assert len(publisher.file_requests) == 4

@@ -233,9 +233,9 @@ def test_batches_cover_all_showers_in_order() -> None:
         ({"resolution": 13.0}, "resolution .* not 13"),
         ({"constant": math.nan}, "constant .* not nan"),
         ({"conversion_length": -1.0}, "conversion_length must be at least 0 X0, not -1"),
-        ({"layer_depths": ((0, 1), (0.5, 2))}, "layer_depths .* layer 2 of them has 0.5 to 2 X0"),
-        ({"layer_depths": ((0, 0),)}, "layer 1 of them has 0 to 0 X0"),
-        ({"layer_depths": ((0, math.inf),)}, "layer 1 of them has 0 to inf X0"),
+        ({"layer_depths": ((0, 1), (0.5, 2))}, "layer_depths .* layer 2 has 0.5 to 2 X0"),
+        ({"layer_depths": ((0, 0),)}, "layer 1 has 0 to 0 X0"),
+        ({"layer_depths": ((0, math.inf),)}, "layer 1 has 0 to inf X0"),
         ({"layer_depths": (1, 2, 3)}, "layer_depths must be .* pairs"),
     ],
 )

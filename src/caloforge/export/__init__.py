@@ -1,4 +1,4 @@
-"""A trained run in a form that other programs use: one file per format.
+"""Export of a trained run for other programs: one file per format.
 
 | format | consumer | voxels |
 |---|---|---|
@@ -8,7 +8,7 @@
 | `calodit2` | Par04's newer slot (11.4), noise drawn in the graph | GeV, r outer, phi, z inner |
 | `ddml-hdf5` | DDML's playback of showers from a file | GeV in Cartesian cells (shower, x, y, z) |
 
-The graphs are traced, checked and written by `caloforge.export.graph`; `caloforge.export.engines` generates with them.
+`caloforge.export.graph` traces, checks and writes the graphs; `caloforge.export.engines` generates showers with them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,6 @@ GRAPHS: Registry[GraphFormat] = Registry(
         "calodit2": "caloforge.export.calodit2.CaloDiT2",
     },
 )
-"""Formats that are one ONNX graph."""
+"""Formats that consist of one ONNX graph."""
 
 FORMATS = (*GRAPHS, "ddml-hdf5")

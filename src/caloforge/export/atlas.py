@@ -1,8 +1,8 @@
-"""`atlas`: for ATLAS's fast simulation.
+"""`atlas`: for ATLAS fast simulation.
 
-`node_0` is noise of mean and standard deviation 1/2, the seeds of its GANs; `node_1` is ln(E/E_min)/ln(E_max/E_min)
-with the ends of the training range. The output `out_0` is voxel energies as fractions of E, layer by layer, in a layer
-r outer and alpha inner (caloforge's own order is the other way round).
+`node_0` is noise with mean and standard deviation 1/2, as used by the ATLAS GANs; `node_1` is
+ln(E/E_min)/ln(E_max/E_min), with the limits of the training range. The output `out_0` contains voxel energies as
+fractions of E, layer by layer, with r outer and alpha inner in each layer (the reverse of caloforge's order).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from caloforge.geometry import Geometry, Layer
 
 
 class Atlas(GraphFormat):
-    """Two inputs by name, fractions of E out; any geometry of polar layers, any number of showers at a time."""
+    """Two named inputs to fractions of E; any geometry of polar layers, any number of showers per call."""
 
     name = "atlas"
     summary = "ATLAS: node_0 and node_1 to fractions of E"
@@ -32,7 +32,7 @@ class Atlas(GraphFormat):
         self.order = alpha_inner(target.geometry)
         if not target.low < target.high:
             raise CaloforgeError(
-                f"atlas needs a range of incident energies, but the run was trained at {target.low:g} MeV only"
+                f"atlas needs a range of incident energies, but the run was trained only at {target.low:g} MeV"
             )
 
     def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:
@@ -42,7 +42,7 @@ class Atlas(GraphFormat):
     def read(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         noise, position = inputs
         low, high = self.target.low, self.target.high
-        # Clamped before the exponential, which could overflow for what is clamped anyway.
+        # Clamp before the exponential, which could overflow.
         return 2 * noise - 1, low * torch.exp(position.clamp(0, 1) * math.log(high / low))
 
     def write(self, voxels: Tensor, energies: Tensor) -> Tensor:
@@ -70,7 +70,7 @@ class Atlas(GraphFormat):
 
 
 def alpha_inner(geometry: Geometry) -> np.ndarray:
-    """(V,) caloforge's index of each voxel in the order layer, r, alpha.
+    """(V,) caloforge's voxel indices in the order layer, r, alpha.
 
     Raises:
         CaloforgeError: a layer is Cartesian.
@@ -79,7 +79,7 @@ def alpha_inner(geometry: Geometry) -> np.ndarray:
     for layer, part in zip(geometry.layers, geometry.slices, strict=True):
         if not isinstance(layer, Layer):
             raise CaloforgeError(
-                f"atlas takes layers with r and alpha bins; layer {layer.id} is Cartesian: export onnx"
+                f"atlas needs layers with r and alpha bins, but layer {layer.id} is Cartesian: export onnx"
             )
         order.append(part.start + np.arange(layer.n_voxels).reshape(layer.shape).T.ravel())
     return np.concatenate(order)

@@ -1,7 +1,7 @@
-"""`calodit2`: for the newer slot of Geant4's example Par04 (11.4).
+"""`calodit2`: for the newer model slot of the Geant4 example Par04 (11.4).
 
-One float input (1, 8): E in GeV, phi, theta, and a one-hot of five geometries; noise is drawn inside the graph. Angles
-and geometry are ignored. The output is energies in GeV on the mesh 9 x 16 x 45, flat: r outer, phi, z inner.
+One float input (1, 8): E in GeV, phi, theta, and a one-hot code of five geometries; noise is drawn inside the graph.
+Angles and geometry are ignored. The output is the energies in GeV on the 9 x 16 x 45 mesh, flat: r outer, phi, z inner.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MESH = Mesh(n_z=45, n_alpha=16, n_r=9)
 
 
 class CaloDiT2(GraphFormat):
-    """One shower per call, on the mesh of ds2. For the check, the noise is a second input."""
+    """One shower per call, on the mesh of ds2. For the parity check, noise is a second input."""
 
     name = "calodit2"
     summary = "Geant4 example Par04 (11.4): (1, 8) to GeV, noise inside"
@@ -33,7 +33,7 @@ class CaloDiT2(GraphFormat):
         mesh = Mesh.of(target.geometry, self.name)
         if mesh != MESH:
             raise CaloforgeError(
-                f"calodit2 takes 9 x 16 x 45 voxels (r, phi, z), not {mesh.n_r} x {mesh.n_alpha} x {mesh.n_z}: "
+                f"calodit2 needs 9 x 16 x 45 voxels (r, phi, z), not {mesh.n_r} x {mesh.n_alpha} x {mesh.n_z}: "
                 "export par04 or onnx"
             )
 
@@ -59,7 +59,7 @@ class CaloDiT2(GraphFormat):
                     "ignored": "angles and geometry",
                 }
             },
-            "noise": f"{self.target.latent_dim} numbers from N(0, 1) drawn inside the graph, anew in each call",
+            "noise": f"{self.target.latent_dim} numbers from N(0, 1), drawn inside the graph in each call",
             "output": {"output": {"shape": [1, MESH.n_r * MESH.n_alpha * MESH.n_z], "unit": "GeV"}},
             "axis_order": "r slowest, then phi (from -pi), z fastest",
             "mesh": {"rho": MESH.n_r, "phi": MESH.n_alpha, "z": MESH.n_z},

@@ -1,4 +1,4 @@
-"""The card of an exported file: JSON next to it, with everything that somebody who has only the file must know."""
+"""The card of an exported file: JSON next to it, with everything that a user of the file needs to know."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from caloforge.transforms import ReadoutThreshold
 
 
 def card_path(path: Path) -> Path:
-    """Where the card of an exported file is."""
+    """Path of the card of an exported file."""
     return path.with_name(path.name + ".json")
 
 
@@ -23,7 +23,7 @@ def provenance_of(simulator: Simulator) -> dict[str, Any]:
     known = simulator.provenance
     keys = ("recipe", "particle", "detector", "training_file", "training_source", "training_showers")
     return {
-        "units": {"energy": "MeV unless said otherwise", "length": "mm", "angle": "rad"},
+        "units": {"energy": "MeV unless stated otherwise", "length": "mm", "angle": "rad"},
         "readout_threshold_mev": max(thresholds_of(simulator), default=0.0),
         "model": MODELS.name_of(type(simulator.model)),
         "n_parameters": simulator.n_parameters,
@@ -36,5 +36,5 @@ def provenance_of(simulator: Simulator) -> dict[str, Any]:
 
 
 def thresholds_of(simulator: Simulator) -> list[float]:
-    """The readout thresholds in MeV that the simulator's transforms apply."""
+    """The readout thresholds, in MeV, applied by the simulator's transforms."""
     return [transform.value for transform in simulator.transforms if isinstance(transform, ReadoutThreshold)]

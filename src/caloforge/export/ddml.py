@@ -1,10 +1,10 @@
-"""`ddml-hdf5`: showers for DDML to play back from a file.
+"""`ddml-hdf5`: a file of showers for DDML to play back.
 
-DDML reads a rank-4 dataset (shower, x, y, z) of cell energies and returns one shower after another; it does not look
-energies up, so a file is generated for the incident energies of the job that will read it. The dataset is `layers`,
-with a link `events`, the name that newer versions of the reader use. x and y are transverse, z is the layer; cells are
-in GeV. A voxel's energy is assumed uniform over its area, and each cell gets the fraction of the area that lies in it
-(`caloforge.geometry.cells`).
+DDML reads a rank-4 dataset (shower, x, y, z) of cell energies and returns the showers one by one. It does not look up
+energies, so the file must be generated for the incident energies of the job that will read it. The dataset is called
+`layers`, with a link `events`, the name used by newer versions of the reader. x and y are transverse, z is the layer;
+cell energies are in GeV. The energy of a voxel is assumed to be uniform over its area, and each cell gets the fraction
+of the area that overlaps it (`caloforge.geometry.cells`).
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def export_ddml(
     """Generate showers, resample them to Cartesian cells and write them, with a card next to the file (`.json`).
 
     Args:
-        simulator: of a regular polar mesh.
-        energies: (N,) incident energies in MeV; those outside the training range are moved to its ends.
+        simulator: a simulator on a regular polar mesh.
+        energies: (N,) incident energies in MeV, clipped to the training range.
         path: HDF5 file to write.
-        seed: of the showers.
-        cell_size: in mm; by default the mesh's narrowest radial bin.
+        seed: random seed for the showers.
+        cell_size: in mm; by default the width of the narrowest radial bin of the mesh.
         batch_size: showers at a time.
         compression: gzip level.
         progress: called with the number of showers of each batch.
@@ -58,15 +58,15 @@ def export_ddml(
         The card.
 
     Raises:
-        CaloforgeError: the geometry has no regular mesh, the cells are too small or not positive, an argument is out
-            of its range, or the model gave a voxel that is negative or not finite.
+        CaloforgeError: the geometry has no regular mesh, the cell size is out of range, an argument is out of range,
+            or the model generated a negative or non-finite voxel.
     """
     mesh = Mesh.of(simulator.geometry, "ddml-hdf5")
     layer = simulator.geometry.polar_mesh
     assert layer is not None
     if cell_size is not None and not 0.01 * layer.r_edges[-1] <= cell_size <= 2 * layer.r_edges[-1]:
         raise CaloforgeError(
-            f"cells of {cell_size:g} mm do not suit a mesh of radius {layer.r_edges[-1]:g} mm; give "
+            f"a cell size of {cell_size:g} mm does not suit a mesh of radius {layer.r_edges[-1]:g} mm; give "
             f"{0.01 * layer.r_edges[-1]:.2g} … {2 * layer.r_edges[-1]:.3g} mm"
         )
     edges = cell_edges(layer, cell_size)
@@ -82,10 +82,10 @@ def export_ddml(
         "dataset": {"layers": {"shape": [len(energies), n, n, mesh.n_z], "unit": "GeV"}, "same_as": "events"},
         "axis_order": "shower, x, y, z (z fastest); x = r cos(alpha), y = r sin(alpha)",
         "cells": {"edges_mm": [float(edge) for edge in edges], "along_z": "one per layer"},
-        "cartesian": "each voxel's energy goes to the cells in proportion to its area in them; energy is conserved",
+        "cartesian": "the energy of a voxel is shared among cells in proportion to their overlap; energy is conserved",
         "energies": {"incident_energies": {"shape": [len(energies), 1], "unit": "MeV"}},
         "energy_range_mev": [float(low), float(high)],
-        "outside_the_range": "the energy is moved to the nearer end of the range",
+        "outside_the_range": "the energy is clipped to the range",
         "showers": len(energies),
         "seed": seed,
         **provenance_of(simulator),
@@ -96,7 +96,7 @@ def export_ddml(
             shape = (len(energies), n, n, mesh.n_z)
             rows = max(1, min(64, len(energies)))
             cells = file.create_dataset("layers", shape, "f4", chunks=(rows, *shape[1:]), **options)
-            file["events"] = cells  # a second name of the same data
+            file["events"] = cells  # a second name for the same data
             start = 0
             for showers in simulator.stream(inside, seed, batch_size):
                 check_voxels(showers.voxels, start, simulator)

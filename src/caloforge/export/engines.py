@@ -1,4 +1,4 @@
-"""Engines by name: PyTorch's, and onnxruntime's with a graph exported for it."""
+"""Inference engines by name: PyTorch, and onnxruntime with an exported graph."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def make_engine(name: str, simulator: Simulator, threads: int = 1) -> TorchEngin
     """The engine called `name`, one of `ENGINES`.
 
     Args:
-        name: see above.
-        simulator: what it runs.
-        threads: of onnxruntime; PyTorch's are the process's.
+        name: one of `ENGINES`.
+        simulator: the simulator to run.
+        threads: threads for onnxruntime; PyTorch uses those of the process.
 
     Raises:
         CaloforgeError: the name is unknown, or the simulator does not suit the engine.
@@ -31,7 +31,7 @@ def make_engine(name: str, simulator: Simulator, threads: int = 1) -> TorchEngin
             return onnx_engine(simulator, threads)
         case "onnx-int8":
             return onnx_engine(simulator, threads, "int8")
-    raise CaloforgeError(f"unknown engine '{name}'; known are {', '.join(ENGINES)}")
+    raise CaloforgeError(f"unknown engine '{name}': give one of {', '.join(ENGINES)}")
 
 
 def onnx_engine(
@@ -41,12 +41,12 @@ def onnx_engine(
 
     Args:
         simulator: float32 on the CPU.
-        threads: of onnxruntime, for each call.
-        precision: of large matrix multiplications: float32, or int8 for as many as the tolerance allows.
-        showers: by which the graph is checked.
+        threads: onnxruntime threads per call.
+        precision: precision of large matrix multiplications: float32, or int8 for as many as the tolerance allows.
+        showers: number of showers for the check of the graph.
 
     Raises:
-        CaloforgeError: what `checked_graph` raises; the simulator is not in float32 on the CPU.
+        CaloforgeError: from `checked_graph`, or the simulator is not in float32 on the CPU.
     """
     name = "onnx" if precision == "float32" else f"onnx-{precision}"
     parameter = next(simulator.model.parameters())

@@ -1,7 +1,7 @@
-"""A consumer's format: its inputs from noise and energy, its output from voxels, and the inverses of both.
+"""Formats of consumers: inputs from noise and energy, output from voxels, and the inverses of both.
 
-A format never sees the model. It defines what the consumer passes (`inputs`, inverted by `read`) and what it expects
-(`write`, inverted by `restore`); the same few lines build the graph and check it.
+A format is independent of the model. It defines what the consumer passes (`inputs`, inverted by `read`) and what it
+expects (`write`, inverted by `restore`); the same code builds the graph and checks it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from caloforge.geometry import Geometry
 
 @dataclass(frozen=True)
 class Target:
-    """What is exported.
+    """Properties of the exported generator.
 
     Args:
         geometry: the voxels.
-        latent_dim: D, dimension of a shower's noise.
-        low, high: training range of the incident energy in MeV; energies outside are moved to its ends.
+        latent_dim: D, dimension of the noise of a shower.
+        low, high: training range of the incident energy in MeV, to which energies are clipped.
     """
 
     geometry: Geometry
@@ -38,7 +38,7 @@ class GraphFormat(ABC):
     """A consumer's view of a generator.
 
     Args:
-        target: what is exported.
+        target: the exported generator.
 
     Raises:
         CaloforgeError: the geometry does not suit the consumer.
@@ -50,16 +50,16 @@ class GraphFormat(ABC):
     input_names: ClassVar[tuple[str, ...]]
     output_name: ClassVar[str]
     batch: ClassVar[int | None] = None
-    """Showers per call; None is any number."""
+    """Showers per call; None for any number."""
     draws_noise: ClassVar[bool] = False
-    """Whether the graph draws its noise itself: `noise` is then not an input of the exported file."""
+    """Whether the graph draws its noise itself; `noise` is then not an input of the exported file."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
 
     @abstractmethod
     def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:
-        """What the consumer would pass for noise (B, D) from N(0, 1) and energies (B, 1) in MeV."""
+        """The consumer's inputs for noise (B, D) from N(0, 1) and energies (B, 1) in MeV."""
 
     @abstractmethod
     def read(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,11 +67,11 @@ class GraphFormat(ABC):
 
     @abstractmethod
     def write(self, voxels: Tensor, energies: Tensor) -> Tensor:
-        """Inside the graph: voxels (B, V) in MeV and clamped energies (B, 1) to what the consumer expects."""
+        """Inside the graph: the consumer's output for voxels (B, V) in MeV and clamped energies (B, 1)."""
 
     @abstractmethod
     def restore(self, output: np.ndarray, energies: np.ndarray) -> np.ndarray:
-        """The inverse of `write`, for checks and for readers: (B, V) in MeV."""
+        """The inverse of `write`, for checks and readers: (B, V) in MeV."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -80,13 +80,13 @@ class GraphFormat(ABC):
 
 @dataclass(frozen=True)
 class Mesh:
-    """A regular polar mesh, and its two orders of voxels.
+    """A regular polar mesh and its two voxel orders.
 
-    caloforge's order is (z, alpha, r) with r fastest, that of Geant4's Par04 is (r, phi, z) with z fastest. In both
+    caloforge's order is (z, alpha, r) with r fastest; Par04's is (r, phi, z) with z fastest. In both
     alpha (phi) starts at -pi.
 
     Args:
-        n_z, n_alpha, n_r: its sizes.
+        n_z, n_alpha, n_r: number of bins along each axis.
     """
 
     n_z: int
@@ -104,13 +104,13 @@ class Mesh:
         """The mesh of a geometry whose layers all have the same r and alpha bins.
 
         Raises:
-            CaloforgeError: they have not.
+            CaloforgeError: they do not.
         """
         layer = geometry.polar_mesh
         if layer is None:
             raise CaloforgeError(
-                f"{consumer} takes a regular mesh, the same r and alpha bins in every layer, as ds2 or ds3 have; "
-                f"'{geometry.name}' has none: export it as onnx or atlas"
+                f"{consumer} needs a regular mesh, the same r and alpha bins in every layer, as in ds2 or ds3; "
+                f"'{geometry.name}' has none: export onnx or atlas"
             )
         return cls(geometry.n_layers, layer.n_alpha, layer.n_r)
 

@@ -1,9 +1,10 @@
-"""From a run to one checked ONNX file and its card.
+"""Export of a run as one verified ONNX file with its card.
 
-The graph is traced once, with its noise as an input and with a second output, the voxels before the readout threshold.
-So it is run in onnxruntime and compared with PyTorch (`caloforge.export.parity`), and again if its matrix
-multiplications are then int8-quantised (`caloforge.export.int8`); only then is the second output removed, the noise
-drawn inside where the format wants that, and the file written. The graph that is written is the one that was checked.
+The graph is traced once, with the noise as an input and with a second output, the voxels before the readout threshold.
+In this form it is run in onnxruntime and compared with PyTorch (`caloforge.export.parity`), and compared again if its
+matrix multiplications are int8-quantised (`caloforge.export.int8`). Only then is the second output removed, the noise
+source moved inside if the format requires it, and the file written: the graph that is written is the one that was
+checked.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ if TYPE_CHECKING:
 Precision = Literal["float32", "int8"]
 
 RAW = "before_threshold"
-"""Name of the output that is checked and removed."""
+"""Name of the output used for the check and then removed."""
 
 
 class GeneratorGraph(nn.Module):
-    """A consumer's inputs → its output, and the same before the threshold.
+    """A consumer's inputs → its output, and the same before the readout threshold.
 
     Args:
         form: the consumer's format.
@@ -89,7 +90,7 @@ def inverted(transforms: Compose, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]
 
 
 class _Decode(nn.Module):
-    """A model's `decode` as a module of its own."""
+    """A model's `decode` as a module."""
 
     def __init__(self, model: LatentModel) -> None:
         super().__init__()
@@ -100,7 +101,7 @@ class _Decode(nn.Module):
 
 
 def decoder_of(model: ShowerModel) -> nn.Module:
-    """(z, c) → x as a module that can be traced, optimised for inference where that form is known.
+    """(z, c) → x as a module that can be traced, in its optimised form if there is one.
 
     Raises:
         CaloforgeError: the model is not a `LatentModel`, or has an `export_obstacle`.
@@ -113,21 +114,21 @@ def decoder_of(model: ShowerModel) -> nn.Module:
         return fast
     if not isinstance(model, LatentModel):
         raise CaloforgeError(
-            f"the model '{name}' cannot be exported: it draws its noise itself; derive it from `LatentModel`, with "
+            f"the model '{name}' cannot be exported, since it draws its own noise: derive it from `LatentModel`, with "
             "`latent_dim` and `decode(z, c)`"
         )
     return _Decode(model)
 
 
 def target_of(simulator: Simulator) -> Target:
-    """What the formats need to know of a simulator.
+    """What the formats need to know about a simulator.
 
     Raises:
-        CaloforgeError: the run does not give its range of energies.
+        CaloforgeError: the run does not record its energy range.
     """
     if simulator.energy_range is None:
         raise CaloforgeError(
-            "the run does not give its range of energies, to which the graph would clamp: train it again"
+            "the run does not record its energy range, which the graph needs for clamping: train it again"
         )
     assert isinstance(simulator.model, LatentModel)  # `decoder_of` accepts no other
     return Target(simulator.geometry, simulator.model.latent_dim, *simulator.energy_range)
@@ -138,9 +139,9 @@ class CheckedGraph:
     """A graph that agrees with PyTorch.
 
     Args:
-        content: of the ONNX file, with the card in its metadata.
-        card: what it is.
-        parity: how well it agrees.
+        content: the ONNX file, with the card in its metadata.
+        card: its description.
+        parity: agreement with PyTorch.
     """
 
     content: bytes
@@ -161,15 +162,15 @@ def checked_graph(
 
     Args:
         simulator: a loaded run, float32 on the CPU.
-        name: of a format in `GRAPHS`.
-        exporter: PyTorch's exporter: TorchScript's (`legacy`), in seconds, or `dynamo`, newer and slower.
-        precision: of large matrix multiplications; `int8` quantises as many as the tolerance allows.
-        showers: compared.
-        seed: of their noise and energies.
+        name: name of a format in `GRAPHS`.
+        exporter: PyTorch exporter: `legacy` (TorchScript, takes seconds) or `dynamo` (newer and slower).
+        precision: precision of large matrix multiplications; `int8` quantises as many as the tolerance allows.
+        showers: number of showers to compare.
+        seed: random seed for their noise and energies.
 
     Raises:
-        CaloforgeError: the model or the geometry does not fit the format, a package is absent, the exporter cannot
-            trace the model, the two disagree, or no matrix multiplication can be quantised.
+        CaloforgeError: the model or the geometry does not fit the format, a package is not installed, the exporter
+            cannot trace the model, the two disagree, or no matrix multiplication can be quantised.
     """
     require_onnx()
     decode = decoder_of(simulator.model)
@@ -203,13 +204,13 @@ def export_graph(
     """Write `path` (ONNX) and its card next to it (`.json`), both only if onnxruntime agrees with PyTorch.
 
     Args:
-        path: the file to write. Further arguments as of `checked_graph`.
+        path: the file to write. For the other arguments see `checked_graph`.
 
     Returns:
-        How well the two agree.
+        The agreement between the two.
 
     Raises:
-        CaloforgeError: what `checked_graph` raises.
+        CaloforgeError: from `checked_graph`.
     """
     graph = checked_graph(simulator, name, exporter=exporter, precision=precision, showers=showers, seed=seed)
     with atomic_path(path) as partial:
@@ -226,14 +227,14 @@ def describe(simulator: Simulator, form: GraphFormat, parity: Parity, exporter: 
         "summary": form.summary,
         **form.describe(),
         "energy_range_mev": [form.target.low, form.target.high],
-        "outside_the_range": "the energy is moved to the nearer end of the range",
+        "outside_the_range": "the energy is clipped to the range",
         "parity": {**parity.to_dict(), "exporter": exporter},
         **provenance_of(simulator),
     }
 
 
 def traced(graph: GeneratorGraph, exporter: Exporter) -> onnx.ModelProto:
-    """The graph in ONNX, with both outputs and with noise as an input.
+    """The ONNX graph, with both outputs and with noise as an input.
 
     Raises:
         CaloforgeError: the exporter cannot trace the model.
@@ -245,7 +246,7 @@ def traced(graph: GeneratorGraph, exporter: Exporter) -> onnx.ModelProto:
 
 
 def _finish(model: onnx.ModelProto, form: GraphFormat) -> None:
-    """Remove the checked output with all that only it needs; draw the noise inside if the format says so."""
+    """Remove the output used for the check and its nodes; draw the noise inside if the format requires it."""
     import onnx
 
     graph = model.graph

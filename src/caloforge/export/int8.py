@@ -1,14 +1,14 @@
-"""int8-quantised matrix multiplications: as many of a graph's as agreement with PyTorch allows, for speed.
+"""int8 quantisation of matrix multiplications: as many as the agreement with PyTorch allows, for speed.
 
-The time of a single shower is mostly spent on reading weights, so large matrix multiplications are replaced by
+The time for a single shower is dominated by reading weights, so large matrix multiplications are replaced by
 onnxruntime's operator `MatMulNBits` (domain `com.microsoft`, on x86 since onnxruntime 1.22), which reads 8 bits per
-weight. An output's weights come in blocks of `BLOCK` inputs; with s = max|w| / 127 of a block, w becomes round(w / s).
-The operator quantises its inputs in the same way at run time, and accumulates integers. Small multiplications,
-nonlinearities and splines stay in float32.
+weight. The weights of an output are grouped in blocks of `BLOCK` inputs; with s = max|w| / 127 in a block, w becomes
+round(w / s). The operator quantises its inputs in the same way at run time and accumulates integers. Small
+multiplications, nonlinearities and splines stay in float32.
 
-Rounding near the output goes straight into the voxels; rounding early on, such as of the codes of CaloMan's flow,
-affects them much less. So the last large multiplications stay in float32, as few as keep the showers within the
-tolerance of float32 graphs (`caloforge.export.parity`).
+Rounding near the output directly affects the voxels; early rounding, such as of the codes of CaloMan's flow, affects
+them much less. The last large multiplications therefore stay in float32, as few as needed to keep the showers within
+the tolerance for float32 graphs (`caloforge.export.parity`).
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     import onnx
 
 BLOCK = 32
-"""Inputs that share a scale, a power of two."""
+"""Number of inputs that share a scale; a power of two."""
 
 LEAST_INPUTS, LEAST_WEIGHTS = 32, 16_384
-"""Multiplications with fewer stay in float32: there is little to read, and splines and conditions need precision."""
+"""Smaller multiplications stay in float32: there is little to gain, and splines and conditions need precision."""
 
 
 def quantised(model: onnx.ModelProto, check: Callable[[onnx.ModelProto], Parity]) -> tuple[onnx.ModelProto, Parity]:
-    """A copy with all large matrix multiplications quantised except the last ones, as few as the check allows.
+    """A copy with all large matrix multiplications quantised but the last ones, as few as the check allows.
 
     Args:
-        model: in float32, as traced.
-        check: a graph → its parity with PyTorch; raises `Disagreement` where a difference is too large.
+        model: the traced graph, in float32.
+        check: returns the parity of a graph with PyTorch; raises `Disagreement` if a difference is too large.
 
     Returns:
         The copy, and its parity.
@@ -49,8 +49,8 @@ def quantised(model: onnx.ModelProto, check: Callable[[onnx.ModelProto], Parity]
     large = large_products(model)
     if not large:
         raise CaloforgeError(
-            f"int8 would save nothing: this model has no matrix multiplication with {LEAST_WEIGHTS} constant weights "
-            "or more; leave it in float32"
+            f"int8 would gain nothing: this model has no matrix multiplication with {LEAST_WEIGHTS} constant weights "
+            "or more; use float32"
         )
 
     agreed: dict[int, tuple[onnx.ModelProto, Parity]] = {}
@@ -61,11 +61,11 @@ def quantised(model: onnx.ModelProto, check: Callable[[onnx.ModelProto], Parity]
             agreed[kept] = copy, check(copy)
         except Disagreement:
             return False
-        except Exception as error:  # onnxruntime's have no class of their own
+        except Exception as error:  # onnxruntime's exceptions have no specific class
             said = str(error).strip().splitlines() or [type(error).__name__]
             raise CaloforgeError(
-                f"onnxruntime cannot run int8-quantised matrix multiplications here ({said[0][:160]}): version 1.22 "
-                "and later can on x86; leave the graph in float32"
+                f"onnxruntime cannot run int8-quantised matrix multiplications ({said[0][:160]}): use version 1.22 or "
+                "later on x86, or float32"
             ) from None
         return True
 
@@ -73,10 +73,10 @@ def quantised(model: onnx.ModelProto, check: Callable[[onnx.ModelProto], Parity]
     if kept not in agreed:
         raise CaloforgeError(
             f"int8 is too coarse for this model: with only the first of its {len(large)} large matrix multiplications "
-            f"quantised it disagrees with PyTorch by more than {TOLERANCE:.0e} E_inc; leave it in float32"
+            f"quantised it disagrees with PyTorch by more than {TOLERANCE:.0e} E_inc; use float32"
         )
     copy, parity = agreed[kept]
-    words = f"{len(large) - kept} of {len(large)} large matrix multiplications in int8, all else in float32"
+    words = f"{len(large) - kept} of {len(large)} large matrix multiplications in int8, everything else in float32"
     return copy, replace(parity, precision=words)
 
 
@@ -90,8 +90,8 @@ def with_int8_products(model: onnx.ModelProto, outputs: Collection[str]) -> onnx
     """A copy in which the matrix multiplications with these outputs are int8-quantised.
 
     Args:
-        model: in float32.
-        outputs: some of `large_products`.
+        model: graph in float32.
+        outputs: a subset of `large_products`.
     """
     import onnx
 
@@ -109,7 +109,7 @@ def with_int8_products(model: onnx.ModelProto, outputs: Collection[str]) -> onnx
 
 
 def quantise_weights(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (outputs, inputs) → integers from 1 to 255, of which 128 means zero, (outputs, blocks, BLOCK), and the
+    """Weights (outputs, inputs) → integers from 1 to 255 (128 means zero), of shape (outputs, blocks, BLOCK), and the
     scale of each block (outputs, blocks)."""
     n_out, n_in = weight.shape
     padded = np.pad(weight, ((0, 0), (0, -n_in % BLOCK))).reshape(n_out, -1, BLOCK)
@@ -119,7 +119,7 @@ def quantise_weights(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _constants(graph: onnx.GraphProto) -> dict[str, np.ndarray]:
-    """Name → value of the constants in the graph, aliases included."""
+    """Name → value of the constants in the graph, including aliases."""
     from onnx import numpy_helper
 
     constants = {value.name: numpy_helper.to_array(value) for value in graph.initializer}

@@ -12,7 +12,7 @@ from caloforge.inference.onnx_engine import INPUTS, OUTPUT
 
 
 class Onnx(GraphFormat):
-    """Noise from N(0, 1) and MeV in, voxels in MeV in caloforge's order out; any number of showers at a time."""
+    """Noise from N(0, 1) and energies in MeV to voxels in MeV in caloforge's order; any number of showers per call."""
 
     name = "onnx"
     summary = "generic: noise and incident energy in MeV to voxels in MeV"

@@ -1,7 +1,7 @@
-"""`par04`: for Geant4's example Par04, in the slot of its VAE.
+"""`par04`: for the VAE slot of the Geant4 example Par04.
 
-One float input (1, D + 4): noise from N(0, 1), E/1 024 000 MeV, theta/90°, and a one-hot of two geometries. Angle and
-geometry are ignored: the run has one of each. The output is fractions of E, flat: r outer, phi, z inner.
+One float input (1, D + 4): noise from N(0, 1), E/1 024 000 MeV, theta/90°, and a one-hot code of two geometries. Angle
+and geometry are ignored, since a run has only one of each. The output is fractions of E, flat: r outer, phi, z inner.
 """
 
 from __future__ import annotations

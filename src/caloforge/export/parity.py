@@ -1,8 +1,8 @@
 """Agreement of a graph with PyTorch, shower by shower, before the readout threshold.
 
 The reference is the run itself, `model.decode` and the transforms as trained, so the comparison also covers the model's
-rewritten form. Energies are from the training range and from beyond both ends of it. After the threshold, voxels within
-the tolerance of it may fall on either side; all others must agree too.
+optimised form. Energies are drawn from within and beyond the training range. After the threshold, voxels within the
+tolerance of it may fall on either side; all others must agree too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from caloforge.simulator import Simulator
 from caloforge.transforms import Compose, ReadoutThreshold
 
 TOLERANCE = 1e-4
-"""Largest allowed |difference| of a voxel, as a share of the incident energy."""
+"""Largest allowed |difference| of a voxel, as a fraction of the incident energy."""
 
 
 class Disagreement(CaloforgeError):
@@ -35,11 +35,11 @@ class Parity:
     """Differences between graph and PyTorch.
 
     Args:
-        largest: largest |difference| of a voxel before the threshold, over E_inc.
-        typical: root mean square of the same.
-        showers: compared.
-        flipped: voxels that the threshold sets to zero in one and not in the other.
-        precision: of the graph's matrix multiplications, in words.
+        largest: largest |difference| of a voxel before the threshold, divided by E_inc.
+        typical: root mean square of the differences.
+        showers: number of showers compared.
+        flipped: voxels that the threshold sets to zero in one but not in the other.
+        precision: description of the precision of the graph's matrix multiplications.
     """
 
     largest: float
@@ -63,11 +63,11 @@ def check_parity(graph: bytes, form: GraphFormat, simulator: Simulator, showers:
     """Run the traced graph and compare.
 
     Args:
-        graph: serialised, with two outputs: the consumer's and the same before the threshold.
+        graph: serialised graph with two outputs: the consumer's, and the same before the threshold.
         form: the consumer's format.
         simulator: the reference.
-        showers: to compare.
-        seed: of noise and energies.
+        showers: number of showers to compare.
+        seed: random seed for noise and energies.
 
     Raises:
         Disagreement: a difference is too large.
@@ -76,7 +76,7 @@ def check_parity(graph: bytes, form: GraphFormat, simulator: Simulator, showers:
     assert isinstance(model, LatentModel)
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(showers, target.latent_dim, generator=generator)
-    # From half the lowest to twice the highest energy, evenly in the logarithm.
+    # From half the lowest to twice the highest energy, in equal logarithmic steps.
     asked = torch.logspace(np.log10(target.low / 2), np.log10(target.high * 2), showers)[:, None]
     energies = asked.clamp(target.low, target.high)
     with torch.inference_mode():
@@ -113,7 +113,7 @@ def without_thresholds(transforms: Compose, x: Tensor, c: Tensor) -> Tensor:
 
 
 def _run(graph: bytes, form: GraphFormat, inputs: list[np.ndarray]) -> list[np.ndarray]:
-    """Both outputs for all showers, as many at a time as the format allows."""
+    """Both outputs for all showers, in batches of the format's size."""
     session = onnx_session(graph)
     n = len(inputs[0])
     step = form.batch or n

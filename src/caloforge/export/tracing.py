@@ -1,4 +1,4 @@
-"""PyTorch modules to ONNX, by either of PyTorch's exporters."""
+"""Conversion of PyTorch modules to ONNX, with either of PyTorch's exporters."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def require_onnx() -> None:
     """Check that graphs can be traced and run.
 
     Raises:
-        CaloforgeError: a package of the extra `onnx` is absent.
+        CaloforgeError: a package of the extra `onnx` is not installed.
     """
     for package in ("onnx", "onnxscript", "onnxruntime"):
         try:
@@ -49,14 +49,14 @@ def to_onnx(
     exporter: Exporter,
     batch: int | None,
 ) -> onnx.ModelProto:
-    """The graph of a module.
+    """The ONNX graph of a module.
 
     Args:
         module: in evaluation mode.
-        example: arguments; with several rows, because exporters take a batch of one for a constant.
+        example: arguments with several rows, because exporters treat a batch of one as a constant.
         inputs, outputs: names.
-        exporter: TorchScript's (`legacy`), or `dynamo`.
-        batch: rows that the graph takes; None for any number.
+        exporter: `legacy` (TorchScript) or `dynamo`.
+        batch: number of rows of the graph's inputs; None for any number.
 
     Raises:
         CaloforgeError: the exporter cannot trace the module.
@@ -66,18 +66,18 @@ def to_onnx(
             graph = _LEGACY_OR_DYNAMO[exporter](module, example, inputs, outputs)
         except CaloforgeError:
             raise
-        except Exception as error:  # exporters raise whatever stopped them
+        except Exception as error:  # exporters raise exceptions of any type
             said = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip() or type(error).__name__
             why = said.splitlines()[0][:120].rstrip(": ")
             other = "legacy" if exporter == "dynamo" else "dynamo"
             raise CaloforgeError(
-                f"PyTorch's exporter '{exporter}' cannot trace this model ({why}): "
+                f"PyTorch's '{exporter}' exporter cannot trace this model ({why}): "
                 f"try caloforge export --exporter {other}"
             ) from None
     if batch is not None:
         for value in (*graph.graph.input, *graph.graph.output):
             value.type.tensor_type.shape.dim[0].dim_value = batch
-        del graph.graph.value_info[:]  # shapes inside the graph, which may still have any batch
+        del graph.graph.value_info[:]  # intermediate shapes, which may still have any batch size
     return graph
 
 
@@ -128,12 +128,12 @@ def _softshrink(graph: Any, x: Any, bound: float) -> Any:
 
 
 _SYMBOLICS: dict[str, Callable[..., Any]] = {"aten::threshold": _threshold, "aten::softshrink": _softshrink}
-"""Single operations of ONNX for which the legacy exporter has several, or none."""
+"""Single ONNX operators where the legacy exporter emits several, or none."""
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporters' messages, none of which concern the user."""
+    """Suppress the exporters' messages, which are of no use to the user."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

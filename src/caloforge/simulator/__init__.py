@@ -1,4 +1,4 @@
-"""What a trained generator is and how it makes showers: `Simulator`, its engines, generation to files and shards."""
+"""Trained generators: `Simulator`, generation to files, and shards."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""`Simulator`: a trained generator with all it needs to generate showers in MeV; it is saved and loaded as a whole.
+"""`Simulator`: a trained generator with everything it needs to generate showers in MeV, saved and loaded as one unit.
 
 A saved simulator is a folder with `simulator.json` (geometry, transforms, model, provenance) and
-`weights.safetensors` (every weight and fitted constant). Both hold data only: loading never runs code that came with
-them, and a class from outside the package is imported only if the caller names it.
+`weights.safetensors` (all weights and fitted constants). Both contain data only: loading never runs code from the
+folder, and a class from outside the package is imported only if the caller names it.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ from caloforge.simulator.stored import (
 from caloforge.transforms import Compose, build_transforms, specification_of
 
 LARGEST = 2**63
-"""Integers from here on do not fit into the attributes of a file."""
+"""Integers of this size or more do not fit into file attributes."""
 
 MOST_MEV = 1e15
-"""Upper limit of incident energies: more than any particle observed; single precision reaches 10³⁸."""
+"""Upper limit of incident energies: above any particle observed; single precision reaches 10³⁸."""
 
 CHANGED = "model_settings_changed"
-"""Provenance: the model's settings that differ from those it was trained with, as JSON; absent where none do."""
+"""Provenance key: model settings that differ from the training, as JSON; absent if there are none."""
 
 
 @dataclass
@@ -63,7 +63,7 @@ class Simulator:
         geometry: the voxels.
         transforms: fitted preprocessing.
         model: the generator in transformed space.
-        provenance: plain data: recipe, seeds, training file …, stored and passed on to outputs.
+        provenance: plain data (recipe, seeds, training file, …), stored and passed on to outputs.
         energy_range: lowest and highest incident energy of the training set, in MeV; None if unknown.
     """
 
@@ -105,17 +105,17 @@ class Simulator:
     ) -> Iterator[Showers]:
         """Showers for `energies`, batch by batch.
 
-        Each batch has its own random stream, seeded by (seed, number of the batch): the same seed, batch size, engine
-        and machine give the same showers.
+        Each batch has its own random stream, seeded by (seed, batch number): the same seed, batch size, engine and
+        machine give the same showers.
 
         Args:
             energies: (N,) incident energies in MeV, finite and above 0.
-            seed: not negative.
+            seed: at least 0.
             batch_size: showers per pass through the model, at least 1.
-            engine: what runs the model; by default PyTorch, with the present weights.
+            engine: inference engine; by default PyTorch, with the current weights.
 
         Raises:
-            CaloforgeError: an argument is out of its range.
+            CaloforgeError: an argument is out of range.
         """
         engine = TorchEngine(self) if engine is None else engine
         todo, attributes = batches(energies, seed, batch_size), self.attributes(seed, batch_size, engine)
@@ -131,12 +131,12 @@ class Simulator:
         return Showers.unchecked(np.asarray(energies, dtype=np.float64), voxels, self.geometry, parts[0].attributes)
 
     def attributes(self, seed: int, batch_size: int, engine: Engine) -> dict[str, str | int | float]:
-        """The attributes of generated showers, in memory and in files: provenance, and how they were generated.
+        """Attributes of generated showers, in memory and in files: provenance and generation settings.
 
         Args:
-            seed: of the generation.
+            seed: seed of the generation.
             batch_size: showers per pass through the model.
-            engine: what ran the model.
+            engine: inference engine.
         """
         known: dict[str, Any] = {"weights_sha256": self._weights_sha256(), **self.provenance}
         if self.energy_range is not None:
@@ -145,7 +145,7 @@ class Simulator:
         return plain | {"source": "caloforge", "seed": seed, "batch_size": batch_size, "engine": engine.name}
 
     def _weights_sha256(self) -> str:
-        """The hash of the file of weights that `save` writes; that of the file for a loaded simulator."""
+        """Hash of the weights file: as stored for a loaded simulator, otherwise of the file that `save` would write."""
         return self.provenance.get("weights_sha256") or hashlib.sha256(self._packed_weights()).hexdigest()
 
     def _packed_weights(self) -> bytes:
@@ -181,14 +181,14 @@ class Simulator:
         """Read a saved simulator.
 
         Args:
-            folder: a run's folder.
+            folder: folder of a run.
             trusted: dotted paths of classes from outside the package that may be imported.
-            settings: settings of the model to change from those it was trained with, such as a sampler or its
-                steps (`ShowerModel.sampling_settings`).
+            settings: model settings to change after training, such as a sampler or its steps
+                (`ShowerModel.sampling_settings`).
 
         Raises:
-            CaloforgeError: the folder holds no simulator, a damaged one, or one that needs a class not trusted; a
-                setting is unknown, fixed by the training, or not used in sampling.
+            CaloforgeError: the folder contains no simulator, a damaged one, or one that needs a class that is not
+                trusted; a setting is unknown, fixed by the training, or not used in sampling.
         """
         folder = Path(folder)
         description = read_description(folder)
@@ -211,7 +211,9 @@ class Simulator:
             if not isinstance(error, KeyError | TypeError | RuntimeError | SafetensorError):
                 raise
             reason = " ".join(str(error).splitlines()[:1])
-            raise CaloforgeError(f"{folder} holds a damaged simulator ({reason}); train or copy it again") from None
+            raise CaloforgeError(
+                f"the simulator in {folder} is damaged ({reason}): train it or copy it again"
+            ) from None
         model.eval()
         provenance = {**description["provenance"], "weights_sha256": description["weights_sha256"]}
         if settings:
@@ -225,18 +227,18 @@ def batches(energies: np.ndarray, seed: int, batch_size: int, shard: int | None 
 
     Args:
         energies: (N,) incident energies in MeV.
-        seed: not negative.
+        seed: at least 0.
         batch_size: at least 1.
-        shard: number of the shard, whose batches then have the seeds of (seed, shard, number of the batch).
+        shard: number of the shard; its batches are seeded by (seed, shard, batch number).
 
     Raises:
-        CaloforgeError: an argument is out of its range.
+        CaloforgeError: an argument is out of range.
     """
     energies = checked_energies(energies)
     for what, value, minimum in (("the batch size", batch_size, 1), ("the seed", seed, 0)):
         if value < minimum:
             raise CaloforgeError(f"{what} must be at least {minimum}, not {value}")
-        if value >= LARGEST:  # files could not hold it
+        if value >= LARGEST:  # does not fit into file attributes
             raise CaloforgeError(f"{what} must be less than 2^63, not {value}")
     return _batches(energies, seed, batch_size, (1,) if shard is None else (2, shard, 1))
 
@@ -251,7 +253,7 @@ def checked_energies(energies: np.ndarray) -> np.ndarray:
     """(N,) incident energies in MeV as float64.
 
     Raises:
-        CaloforgeError: there is none, the array is not one-dimensional, or an energy is not in (0, 10¹⁵] MeV; names it.
+        CaloforgeError: the array is empty or not one-dimensional, or an energy is not in (0, 10¹⁵] MeV.
     """
     values = np.asarray(energies, dtype=np.float64)
     if values.ndim != 1 or len(values) == 0:

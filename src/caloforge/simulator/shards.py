@@ -1,8 +1,8 @@
-"""A sample in shards: generated anywhere and in any order, concatenated by `merge`.
+"""Samples in shards, which may be generated anywhere and in any order and are concatenated by `merge`.
 
-Shard i of N has its part of the n showers and random streams of its own, seeded by (seed, i). Spectra with given
-energies (`like:`, `list:`) are split into contiguous ranges: the shards together have exactly the energies of the whole
-sample. Random spectra are drawn in each shard.
+Shard i of N has its part of the n showers and its own random streams, seeded by (seed, i). Spectra with given
+energies (`like:`, `list:`) are split into contiguous ranges, so that the shards together have exactly the energies of
+the full sample. Random spectra are drawn in each shard.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.simulator.core import CHANGED
 
 SAME = ("weights_sha256", CHANGED, "recipe", "energies", "seed", "batch_size", "engine", "shards")
-"""Attributes that are equal for all shards of a sample."""
+"""Attributes that are equal in all shards of a sample."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +43,15 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Shard:
-        """`3/10` → the fourth of ten.
+        """Shard from text such as `3/10`, the fourth of ten.
 
         Raises:
-            CaloforgeError: the text has another form.
+            CaloforgeError: the text has a different form.
         """
         number, _, of = text.partition("/")
         if not (number.isdecimal() and of.isdecimal()):
             raise CaloforgeError(
-                f"'{text}' is not a valid shard: give its number, from 0, and how many there are, as in 0/10"
+                f"'{text}' is not a valid shard: give its number, from 0, and the number of shards, e.g. 0/10"
             )
         return cls(int(number), int(of))
 
@@ -59,10 +59,10 @@ class Shard:
         return f"{self.number}/{self.of}"
 
     def rows(self, n: int) -> tuple[int, int]:
-        """First and last + 1 of its showers among the n of the sample.
+        """Start and stop of its rows among the n showers of the sample.
 
         Raises:
-            CaloforgeError: it has none.
+            CaloforgeError: the shard is empty.
         """
         start, stop = self.number * n // self.of, (self.number + 1) * n // self.of
         if start == stop:
@@ -70,24 +70,24 @@ class Shard:
         return start, stop
 
     def file_name(self) -> str:
-        """Name of its file in a folder of shards."""
+        """Its file name in a folder of shards."""
         return f"shard-{self.number:0{len(str(self.of - 1))}d}-of-{self.of}.h5"
 
 
 def draw_energies(spectrum: EnergySpectrum, n: int | None, seed: int, shard: Shard | None = None) -> np.ndarray:
-    """The incident energies of a sample, or of one shard of it; memory for a shard only.
+    """The incident energies of a sample, or of one shard of it.
 
     Args:
         spectrum: the incident-energy spectrum.
-        n: showers of the whole sample; None takes the spectrum's own number.
-        seed: not negative.
-        shard: None is the whole.
+        n: number of showers in the full sample; None uses the natural count of the spectrum.
+        seed: at least 0.
+        shard: the shard; None for the full sample.
 
     Returns:
-        (showers of the shard,) MeV.
+        (n showers of the shard,) incident energies in MeV.
 
     Raises:
-        CaloforgeError: what `EnergySpectrum.draw` raises; the shard has no showers.
+        CaloforgeError: from `EnergySpectrum.draw`, or the shard is empty.
     """
 
     def random(*key: int) -> np.random.Generator:
@@ -102,7 +102,7 @@ def draw_energies(spectrum: EnergySpectrum, n: int | None, seed: int, shard: Sha
     own = spectrum.natural_count
     if own is None:
         return spectrum.draw(stop - start, random(2, shard.number, 0))
-    # Row k of the whole is row k mod m of one copy, and the last, incomplete copy is random: as in EnergySpectrum.
+    # As in EnergySpectrum: row k of the sample is row k mod m of one copy; the last, incomplete copy is random.
     row, whole = np.arange(start, stop), total - total % own
     energies = spectrum.draw(own, random(0))[row % own]
     if stop > whole:
@@ -114,7 +114,7 @@ def is_made(path: Path, wanted: dict[str, Any], n: int) -> bool:
     """Whether `path` is a complete file of n showers with the attributes `wanted`.
 
     Raises:
-        CaloforgeError: it exists, but differs.
+        CaloforgeError: the file exists but differs.
     """
     if not path.exists():
         return False
@@ -139,23 +139,23 @@ def merge(
     columns: Sequence[str] = ("geant4_cpu_seconds",),
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Concatenate shower files in bounded memory; shards of one sample in their order.
+    """Concatenate shower files in bounded memory; shards of one sample are sorted by their number.
 
     Attributes that are equal in all files are kept.
 
     Args:
-        files: to merge; of one geometry.
-        path: file to write, complete or not at all.
+        files: files to merge, of one geometry.
+        path: file to write, atomically.
         compression: gzip level, 0 (none) … 9.
         incomplete: whether shards may be missing.
-        columns: further datasets to keep where all files have them.
+        columns: further datasets to keep if all files have them.
         progress: called with the number of showers of each chunk.
 
     Returns:
         The number of showers.
 
     Raises:
-        CaloforgeError: no files, different geometries, shards of different samples, one twice, or one missing.
+        CaloforgeError: no files, different geometries, or foreign, repeated or missing shards.
     """
     if not files:
         raise CaloforgeError("no files to merge")
@@ -193,7 +193,7 @@ def _in_shard_order(files: list[ShowerFile], incomplete: bool) -> list[ShowerFil
         return files
     if len(with_shard) < len(files):
         plain = next(file for file in files if "shard" not in file.attributes)
-        raise CaloforgeError(f"{with_shard[0].path} is a shard and {plain.path} is not: merge one kind at a time")
+        raise CaloforgeError(f"{with_shard[0].path} is a shard and {plain.path} is not: merge them separately")
     shards: dict[int, ShowerFile] = {}
     for file in files:
         for key in SAME:
@@ -207,7 +207,7 @@ def _in_shard_order(files: list[ShowerFile], incomplete: bool) -> list[ShowerFil
     if missing and not incomplete:
         which = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
         raise CaloforgeError(
-            f"shards missing: {which} of {files[0].attributes['shards']}; generate them, or --incomplete"
+            f"shards missing: {which} of {files[0].attributes['shards']}; generate them, or use --incomplete"
         )
     return [shards[number] for number in sorted(shards)]
 

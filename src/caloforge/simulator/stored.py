@@ -1,7 +1,7 @@
 """The folder of a saved simulator: `simulator.json` and `weights.safetensors`, read and checked.
 
-`simulator.json` has the geometry, transforms and model (kind and constructor arguments), and the provenance;
-`weights.safetensors` every weight and fitted constant. Both hold data only.
+`simulator.json` contains geometry, transforms and model (kind and constructor arguments) and the provenance;
+`weights.safetensors` contains all weights and fitted constants. Both contain data only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
 
 FORMAT = 1
-"""Version of the saved layout."""
+"""Version of the file format."""
 
 DESCRIPTION, WEIGHTS = "simulator.json", "weights.safetensors"
 
@@ -30,13 +30,13 @@ DESCRIPTION, WEIGHTS = "simulator.json", "weights.safetensors"
 def sampling_with(
     model: ShowerModel, stored: Mapping[str, Any], settings: Mapping[str, Any], geometry: Geometry
 ) -> ShowerModel:
-    """`model`, constructed again with other sampling settings.
+    """`model`, rebuilt with other sampling settings.
 
     Args:
         model: as it was trained.
-        stored: its kind and settings, as saved.
-        settings: those to change.
-        geometry: of the run.
+        stored: its saved kind and settings.
+        settings: settings to change.
+        geometry: geometry of the run.
 
     Raises:
         CaloforgeError: a setting is unknown, fixed by the training, or not used in sampling.
@@ -84,10 +84,10 @@ def read_description(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise CaloforgeError(f"no such run: {folder}")
     if not path.exists():
-        hint = "its training is not finished, continue it with: caloforge train … --resume"
+        hint = "the training is not finished, continue it with: caloforge train … --resume"
         if not (folder / "checkpoint.pt").exists():
             hint = "give the folder that `caloforge train -o` wrote"
-        raise CaloforgeError(f"{folder} holds no trained simulator ({DESCRIPTION} is missing): {hint}")
+        raise CaloforgeError(f"{folder} contains no trained simulator ({DESCRIPTION} is missing): {hint}")
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -111,12 +111,14 @@ def read_weights(folder: Path, sha256: str) -> dict[str, Tensor]:
             remedy += ", or finish the training: caloforge train … --resume"
         raise CaloforgeError(f"the weights {folder / WEIGHTS} are missing: {remedy}") from None
     if hashlib.sha256(packed).hexdigest() != sha256:
-        raise CaloforgeError(f"{WEIGHTS} is not the file that was saved with it; train or copy it again")
+        raise CaloforgeError(
+            f"{WEIGHTS} is not the file saved with it (the checksum differs): train the run or copy it again"
+        )
     return unpack(packed)
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], prefix: str) -> None:
-    """Load the weights whose names begin with `prefix` into a module.
+    """Load the weights whose names start with `prefix` into a module.
 
     Raises:
         CaloforgeError: they do not fit.
@@ -127,6 +129,6 @@ def load_weights(module: nn.Module, weights: Mapping[str, Tensor], prefix: str) 
         what = prefix.rstrip(".")
         reason = " ".join(str(error).splitlines()[1:2]).strip()
         raise CaloforgeError(
-            f"the saved weights do not fit the {what} ({reason}): load the run with the code that it was trained with, "
+            f"the saved weights do not fit the {what} ({reason}): use the version of the code it was trained with, "
             "or train it again"
         ) from None
