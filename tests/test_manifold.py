@@ -146,7 +146,7 @@ def test_bootstrap_error_matches_the_spread_of_repeated_samples():
         (np.arange(6.0), {"k": 2}, r"shape \(n, F\), not \(6,\)"),
         (np.array([[0.0], [np.nan], [1.0]]), {"k": 2}, "point 1 "),
         (np.array([[0.0], [1.0], [np.inf]]), {"k": 2}, "point 2 "),
-        (np.eye(12), {"k": 4}, "equally far"),
+        (np.eye(12), {"k": 4}, "at the same distance"),
     ],
 )
 def test_mistakes_are_named(x, arguments, message):
@@ -158,7 +158,7 @@ def test_zero_distances_are_refused_not_turned_into_infinity():
     distances, _ = nearest_neighbours(np.array([[0.0], [0.0], [1.0], [3.0]]), 2)
     with pytest.raises(CaloforgeError, match="distinct_points"):
         levina_bickel(distances, 2)
-    with pytest.raises(CaloforgeError, match=r"needs distances of the shape \(n, 3\)"):
+    with pytest.raises(CaloforgeError, match=r"needs distances of shape \(n, 3\)"):
         dimension_from_distances(distances, [3])
 
 

@@ -1,1 +1,1 @@
-"""Numbers about a sample of showers, without a model: `contents` of a file, `shower_dimension`."""
+"""Analysis of shower samples without a model: `contents` of a file, `shower_dimension`."""

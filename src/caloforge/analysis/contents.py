@@ -1,4 +1,4 @@
-"""What is in a shower file, and what in it looks like a mistake."""
+"""Summary of a shower file, with probable mistakes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from caloforge.showers import ShowerFile
 from caloforge.units import count
 
 LOW_ENERGY = 50.0
-"""MeV; a median incident energy below it suggests GeV."""
+"""MeV; a median incident energy below this suggests GeV."""
 
 PLAUSIBLE_RESPONSE = (0.02, 3.0)
-"""Range of the mean of E_dep / E_inc outside of which units are likely wrong."""
+"""Range of the mean E_dep / E_inc; outside it the units are probably wrong."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """Numbers about the showers of a file.
+    """Summary of the showers in a file.
 
     Args:
         geometry: of the showers.
@@ -46,31 +46,33 @@ class Contents:
 
     @property
     def doubts(self) -> list[str]:
-        """What can be read but is probably a mistake, a sentence each."""
+        """Probable mistakes in a readable file, one sentence each."""
         empty = int(np.count_nonzero(self.deposited == 0))
         if empty == len(self.deposited):
             return ["no shower deposits any energy"]
         found = []
         if empty:
-            found.append(f"of {count(len(self.deposited), 'shower')}, {empty} deposit no energy at all")
+            found.append(f"{empty} of {count(len(self.deposited), 'shower')} deposit no energy")
         typical = float(np.median(self.energies))
         if typical < LOW_ENERGY:
-            found.append(f"half of the incident energies are below {typical:.3g} MeV: are they GeV? They must be MeV")
+            found.append(
+                f"half of the incident energies are below {typical:.3g} MeV: are they in GeV? They must be in MeV"
+            )
         mean = float(self.response.mean())
         low, high = PLAUSIBLE_RESPONSE
         if not low <= mean <= high:
             found.append(
-                f"the mean of E_dep / E_inc is {mean:.3g}: are showers and incident energies in the same unit, and the "
+                f"the mean E_dep / E_inc is {mean:.3g}: are showers and incident energies in the same unit, and the "
                 "voxels divided by the sampling fraction?"
             )
         return found
 
 
 def contents(file: ShowerFile) -> Contents:
-    """Read a file once, chunk by chunk, and summarise it.
+    """Read a file once, chunk by chunk, check all values, and summarise it.
 
     Raises:
-        CaloforgeError: what reading raises: every value is checked.
+        CaloforgeError: the file cannot be read, or a value is invalid.
     """
     geometry = file.geometry
     energies = file.energies()

@@ -1,4 +1,4 @@
-"""The files of an estimate of dimension: JSON and CSV with every number, and a figure."""
+"""Output of a dimension estimate: JSON and CSV with all numbers, and a figure."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ FIGURES = ("png", "pdf")
 def save_dimensions(
     folder: Path, showers: ChosenShowers, found: Sequence[ShowerDimension], facts: Mapping[str, Any]
 ) -> None:
-    """Write `dimension.json`, `.csv`, `.png` and `.pdf` into `folder`, each complete or not at all.
+    """Write `dimension.json`, `.csv`, `.png` and `.pdf` into `folder`, each atomically.
 
     Args:
-        folder: created if need be.
-        showers: what the dimensions were estimated from.
+        folder: created if necessary.
+        showers: the showers used for the estimates.
         found: the estimates.
         facts: further provenance: file, points, seed.
 

@@ -1,13 +1,13 @@
 """The intrinsic dimension of showers, in three representations (CaloMan, arXiv:2211.15380, Fig. 2).
 
-| representation | what it is |
+| representation | content |
 |---|---|
 | `raw` | voxels in MeV |
-| `preprocessed` | voxels over r_max E_inc, E_dep / (r_max E_inc) appended; r_max is the file's largest E_dep / E_inc |
+| `preprocessed` | voxels over r_max E_inc, with E_dep / (r_max E_inc) appended; r_max is the largest E_dep / E_inc |
 | `logit` | the logit of that, with α = 1e-6 |
 
-Each is estimated from a random choice of showers, of all incident energies together or of one. The Levina-Bickel
-estimates for all k, TwoNN and local PCA share one search for neighbours (`caloforge.manifold`).
+Each is estimated from randomly chosen showers, of all incident energies together or of one. The Levina-Bickel estimates
+for all k, TwoNN and local PCA share one neighbour search (`caloforge.manifold`).
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from caloforge.transforms import AppendDepositedEnergy, Compose, IncidentEnergyF
 from caloforge.units import format_energy
 
 MAX_DISTINCT_ENERGIES = 20
-"""Most incident energies that are estimated one by one."""
+"""Maximum number of incident energies for separate estimates."""
 
 PCA_NEIGHBOURS = 100
-"""Neighbours for local PCA. They bound its estimate, so there are many more of them than dimensions of showers."""
+"""Neighbours for local PCA; their number limits the estimate, so it is much larger than the expected dimension."""
 
 REPRESENTATIONS = ("raw", "preprocessed", "logit")
 
@@ -54,18 +54,18 @@ class ShowerDimension:
 
     @property
     def n_pca_neighbours(self) -> int:
-        """Neighbours that local PCA had."""
+        """Number of neighbours used by local PCA."""
         return min(PCA_NEIGHBOURS, self.estimates[0].n_points - 1)
 
 
 @dataclass(frozen=True)
 class ChosenShowers:
-    """The showers of a file that dimensions are estimated from.
+    """The showers of a file used to estimate dimensions.
 
     Args:
         geometry: of the file.
-        n_showers: in the file.
-        n_energies: distinct incident energies in the file.
+        n_showers: number of showers in the file.
+        n_energies: number of distinct incident energies in the file.
         r_max: largest E_dep / E_inc in the file.
         energies: (m,) incident energies of the chosen showers in MeV.
         voxels: (m, V) in MeV.
@@ -82,18 +82,18 @@ class ChosenShowers:
 
     @property
     def n_points(self) -> int:
-        """Points of all groups and representations."""
+        """Number of points in all groups and representations."""
         return len(REPRESENTATIONS) * sum(len(rows) for rows in self.groups.values())
 
 
 def choose_showers(file: ShowerFile, points: int, *, per_energy: bool = False, seed: int = 0) -> ChosenShowers:
-    """Choose showers at random, of all incident energies together and, if asked for, of each.
+    """Choose showers at random, from all incident energies together and, optionally, from each.
 
     Args:
         file: read chunk by chunk; only chosen showers stay in memory.
-        points: most showers of a group.
-        per_energy: also each incident energy by itself.
-        seed: of the choice.
+        points: maximum number of showers per group.
+        per_energy: also one group per incident energy.
+        seed: random seed for the choice.
 
     Raises:
         CaloforgeError: too many incident energies for `per_energy`, or no shower deposits any energy.
@@ -106,7 +106,7 @@ def choose_showers(file: ShowerFile, points: int, *, per_energy: bool = False, s
         if len(distinct) > MAX_DISTINCT_ENERGIES:
             raise CaloforgeError(
                 f"{file.path} has {len(distinct)} distinct incident energies; at most {MAX_DISTINCT_ENERGIES} can be "
-                "estimated one by one: leave out --per-energy"
+                "estimated separately: omit --per-energy"
             )
         rows |= {float(e): _choose(np.flatnonzero(energies == e), points, rng) for e in distinct}
     chosen = np.unique(np.concatenate(list(rows.values())))
@@ -126,12 +126,12 @@ def shower_dimensions(
 
     Args:
         showers: from `choose_showers`.
-        ks: numbers of neighbours, rising.
-        seed: of the bootstrap.
-        progress: called with the number of points done since the last call, and with what is being estimated.
+        ks: numbers of neighbours, in increasing order.
+        seed: random seed for the bootstrap.
+        progress: called with the number of points done since the last call, and the name of the current estimate.
 
     Raises:
-        CaloforgeError: too few distinct showers for the largest k; names group and representation.
+        CaloforgeError: too few distinct showers for the largest k, with the group and the representation.
     """
     found = []
     for energy, rows in showers.groups.items():
@@ -142,12 +142,12 @@ def shower_dimensions(
                 found.append(_estimate(energy, name, x, ks, seed, tell))
             except CaloforgeError as error:
                 raise CaloforgeError(f"{title}, {name}: {error}") from None
-            tell.finish(len(rows))  # repeated points were not searched
+            tell.finish(len(rows))  # repeated points are not searched
     return found
 
 
 def energy_title(energy: float | None) -> str:
-    """What a group of showers is called."""
+    """Title of a group of showers."""
     return "all energies" if energy is None else format_energy(energy)
 
 
@@ -169,7 +169,7 @@ def _choose(rows: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _read(file: ShowerFile, chosen: np.ndarray) -> tuple[np.ndarray, float]:
-    """The voxels of the chosen rows (rising), and the largest E_dep/E_inc of the whole file; by chunks."""
+    """The voxels of the chosen rows (sorted), and the largest E_dep/E_inc in the file; read by chunks."""
     kept, r_max, start = [], 0.0, 0
     for chunk in file.chunks():
         low, high = np.searchsorted(chosen, [start, start + len(chunk)])

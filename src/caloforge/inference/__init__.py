@@ -1,20 +1,20 @@
-"""Running trained models: engines, and models rewritten so that they run fast.
+"""Inference: engines, and models rewritten for speed.
 
-    engine           `Engine`: what generates batches of showers, and what it is given and returns
-    torch_engine     PyTorch, as is or compiled
+    engine           `Engine`: generates batches of showers
+    torch_engine     PyTorch, eager or compiled
     onnx_engine      onnxruntime, with a graph of the format `onnx`
-    rewriting        `optimised(model)`: the rewritten form of a model, where one is registered
+    rewriting        `optimised(model)`: the rewritten form of a model, if one is registered
     model_rewrites   the rewritten forms of CaloMan, flow matching and cascades
     eager_flow, traced_flow, student, folded_flow   their parts
 
 Training needs densities and gradients; sampling needs neither. A rewritten model gives the same samples, up to
-rounding, in a fraction of the time. Two costs call for two forms:
+rounding, in a fraction of the time. There are two forms:
 
-- *eager*, for batches in PyTorch: each pass over memory costs, so operations are few and in place;
-- *traced*, for one shower at a time in an exported or compiled graph: each operation costs, so there are few, and all
-  of them exist in ONNX.
+- *eager*, for batches in PyTorch: passes over memory dominate, so operations are few and in place;
+- *traced*, for one shower at a time in an exported or compiled graph: the number of operations dominates, so there are
+  few, all of them available in ONNX.
 
-Models know nothing of this room. A model of your own can register its rewritten form (see
+Models do not depend on this package. Your own model can register its rewritten form (see
 `caloforge.inference.rewriting`).
 """
 

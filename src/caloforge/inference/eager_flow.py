@@ -1,8 +1,8 @@
 """A flow from noise to data for batches in PyTorch: few passes over memory, small intermediate results.
 
 - Permutations, LU maps, scales and the order of a coupling's halves are folded into one matrix per coupling.
-- Rows of equal energy are taken together and share their gates.
-- ReLU(Wx + b) = max(Wx, −b) + b, and the last b goes into the next layer's bias: one pass instead of three.
+- Rows of equal energy are grouped and share their gates.
+- ReLU(Wx + b) = max(Wx, −b) + b, and the last b is folded into the next layer's bias: one pass instead of three.
 - The inverse spline works feature by feature with the batch along the last axis. In the bin k of y, with widths w
   and heights h of the bins and slopes d at the knots (see `caloforge.networks.spline` for the rest of the formula),
   1[y ≥ y_j] counts the bins below y, its differences select bin k, and everything else is a sum over bins.
@@ -22,15 +22,15 @@ from caloforge.networks.residual import GatedResidualBlock
 from caloforge.networks.spline import MAX_SLOPE_LOGIT, MIN_BIN, MIN_SLOPE, UNIT_SLOPE_LOGIT
 
 AddGated = Callable[[Tensor, Tensor, Tensor], None]
-"""(h (B, W), update (B, W), weights (C + 1, W)): adds to h, in place, the update times the gates, the sigmoids of the
-conditions times the weights."""
+"""(h (B, W), update (B, W), weights (C + 1, W)): adds the update times the gates to h in place; the gates are the
+sigmoids of the conditions times the weights."""
 
 ROWS_PER_LEVEL = 64
-"""Rows of a batch per distinct condition above which it is faster to go through them condition by condition."""
+"""Rows per distinct condition above which it is faster to process a batch condition by condition."""
 
 
 class EagerLayers(nn.Module):
-    """Linear layers with ReLU between them.
+    """Linear layers with ReLU in between.
 
     Args:
         weights: (outputs, inputs) of each layer.
@@ -47,7 +47,7 @@ class EagerLayers(nn.Module):
             self.register_buffer(f"bias_{k}", carried if k == len(weights) - 1 else -carried)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs of the first) → (B, outputs of the last)."""
+        """(B, inputs of the first layer) → (B, outputs of the last)."""
         for k in range(self.n_layers):
             x = x @ getattr(self, f"weight_{k}")
             bias = getattr(self, f"bias_{k}")
@@ -56,7 +56,7 @@ class EagerLayers(nn.Module):
 
 
 class EagerFlow(nn.Module):
-    """From noise to data through a chain of linear maps and spline couplings; inside, features come first: (F, B).
+    """From noise to data through a chain of linear maps and spline couplings; internally features come first: (F, B).
 
     Args:
         flow: the trained flow.
@@ -69,7 +69,7 @@ class EagerFlow(nn.Module):
         after = torch.arange(next(len(step.bias) for step in chain if isinstance(step, Affine)))
         for k, step in enumerate(chain):
             if isinstance(step, Affine):
-                # Each map outputs its features in the order in which the next coupling takes them.
+                # Each map outputs its features in the order that the next coupling expects.
                 following = chain[k + 1] if k + 1 < len(chain) else None
                 wanted = None
                 if isinstance(following, SplineCoupling):
@@ -106,10 +106,10 @@ class EagerFlow(nn.Module):
 
 
 def _levels(c: Tensor) -> tuple[Tensor | None, Tensor, list[int]]:
-    """The order that puts equal rows of c (B, 1) together, the distinct rows, and the number of each; where there are
-    too many distinct ones: None, c as it is, and nothing.
+    """The order that groups equal rows of c (B, 1), the distinct rows, and their counts; None, c and an empty list if
+    there are too many distinct rows.
 
-    Gates depend on the conditions alone, and samples are often generated at a handful of energies.
+    Gates depend only on the conditions, and samples are often generated at a handful of energies.
     """
     if c.shape[1] == 1:
         values, row, sizes = torch.unique(c[:, 0], return_inverse=True, return_counts=True)
@@ -169,7 +169,7 @@ class _InverseCoupling(nn.Module):
         gates = [_with_bias(block.gate).T for block in blocks]
         self.register_buffer("gates", torch.cat(gates, dim=1) if gates else torch.empty(0))
         # The network's outputs are ordered by feature, then parameter; here by parameter, then feature. The two outer
-        # slopes, which the network does not give, have the logit 0.
+        # slopes, which the network does not output, have logit 0.
         last = _with_bias(network.last) * coupling.scale
         last = last.view(self.n_transformed, -1, last.shape[1]).transpose(0, 1)
         bins = (len(last) + 1) // 3
@@ -199,18 +199,18 @@ def inverse_spline_batch_last(y: Tensor, parameters: Tensor, bound: float) -> Te
     Args:
         y: (F, B) any real values.
         parameters: (3K + 1, F, B): K logits of widths, K of heights, K + 1 of slopes, the outer two 0.
-        bound: B of the spline.
+        bound: half the width B of the spline's interval.
 
     Returns:
         (F, B).
     """
     bins = (len(parameters) - 1) // 3
-    position = y.clamp(-bound, bound) + bound  # from the lower end of the interval
-    # Shares of the interval, widths and heights together: (2, K, F, B).
+    position = y.clamp(-bound, bound) + bound  # relative to the lower end of the interval
+    # Widths and heights as fractions of the interval: (2, K, F, B).
     shares = torch.softmax(parameters[: 2 * bins].view(2, bins, *y.shape), dim=1)
     sizes = shares.mul_(2 * bound * (1 - MIN_BIN * bins)).add_(2 * bound * MIN_BIN)
 
-    # All inner knots by one product with a triangular matrix of ones, which is faster than a cumulative sum.
+    # All inner knots from one product with a triangular matrix of ones, which is faster than a cumulative sum.
     triangle = torch.ones((bins - 1, bins), dtype=y.dtype, device=y.device).tril()
     knots = (triangle @ sizes[1].reshape(bins, -1)).view(bins - 1, *y.shape)
     above = (position >= knots).to(y.dtype)  # 1 where y lies above knot j

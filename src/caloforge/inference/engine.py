@@ -1,6 +1,6 @@
 """`Engine`: generates batches of showers, from incident energies to voxels in MeV.
 
-An engine works through a batch in pieces that fit a processor's cache, and reports the time spent in the model and in
+An engine processes a batch in pieces that fit the processor's cache, and reports the time spent in the model and in
 postprocessing. All engines draw the noise of a batch at once from the batch's own generator, so that they generate the
 same showers up to rounding.
 """
@@ -17,7 +17,7 @@ from caloforge.models.base import ShowerModel
 from caloforge.transforms import Compose
 
 VOXELS = 920_000
-"""Voxels per piece on a CPU, 2 500 showers of data set 1: few enough for caches, enough to hide call overhead."""
+"""Voxels per piece on a CPU, 2 500 showers of data set 1: few enough for the cache, enough to hide call overhead."""
 
 
 class Pipeline(Protocol):
@@ -33,9 +33,9 @@ class Batch:
     """Showers to generate.
 
     Args:
-        number: of the batch, from 0.
+        number: batch number, from 0.
         energies: (B,) incident energies in MeV.
-        seed: of the batch's noise.
+        seed: random seed for the noise.
     """
 
     number: int
@@ -49,8 +49,8 @@ class GeneratedBatch:
 
     Args:
         voxels: (B, V) float32 in MeV.
-        model: seconds in the model, noise included.
-        postprocessing: seconds of inverting the preprocessing, threshold included; 0 where one graph does both.
+        model: seconds in the model, including the noise.
+        postprocessing: seconds in the inverse preprocessing, including the threshold; 0 if one graph does both.
     """
 
     voxels: np.ndarray
@@ -64,12 +64,12 @@ class Engine(Protocol):
     name: str
 
     energy_range: tuple[float, float] | None
-    """Lowest and highest incident energy in MeV that it accepts; None for any."""
+    """Lowest and highest accepted incident energy in MeV; None for any."""
 
     def generate(self, batch: Batch) -> GeneratedBatch:
         """The batch's showers."""
 
 
 def rows_per_piece(n_voxels: int) -> int:
-    """Showers with `n_voxels` voxels that a CPU generates at a time."""
+    """Showers of `n_voxels` voxels per piece on a CPU."""
     return max(1, VOXELS // n_voxels)

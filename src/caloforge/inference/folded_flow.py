@@ -1,7 +1,7 @@
-"""Fixed linear steps of a flow, folded into one matrix each.
+"""Consecutive linear steps of a flow, folded into one matrix.
 
-Once the weights are fixed, neighbouring permutations and LU maps are one affine map, whose inverse is computed in
-advance: it is faster, and ONNX has no triangular solve.
+With fixed weights, consecutive permutations and LU maps are one affine map. Its inverse is computed in advance, which
+is faster and necessary for ONNX, which has no triangular solve.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Affine(FlowStep):
 
 @torch.no_grad()
 def folded(flow: Flow) -> list[FlowStep]:
-    """The steps of the flow, data side first, with neighbouring permutations and LU maps as one `Affine` each."""
+    """The steps of the flow, data side first, with consecutive permutations and LU maps merged into one `Affine`."""
     steps: list[FlowStep] = []
     linear: list[FlowStep] = []
 

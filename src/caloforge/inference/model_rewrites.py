@@ -16,7 +16,7 @@ from caloforge.networks.flows import Flow
 
 
 def caloman(model: CaloMan, traced: bool) -> nn.Module:
-    """Flow and decoder, without the decoder's variance; the scale of the codes goes into the first weights."""
+    """Flow and decoder, without the decoder's variance; the scale of the codes is folded into the first weights."""
     linears = [layer for layer in model.autoencoder.decoder if isinstance(layer, nn.Linear)]
     weights = [layer.weight.detach().clone() for layer in linears]
     biases = [layer.bias.detach() for layer in linears]
@@ -34,7 +34,7 @@ def flow_matching(model: FlowMatching, traced: bool) -> nn.Module | None:
 
 
 def cascade(model: Cascade, traced: bool) -> nn.Module | None:
-    """The cascade with its levels' models rewritten, where all of them can be."""
+    """The cascade with the models of its levels rewritten, or None if one of them has no such form."""
     levels = {}
     for name, level in model.level_models():
         fast = optimised(level, traced=traced)
@@ -45,13 +45,13 @@ def cascade(model: Cascade, traced: bool) -> nn.Module | None:
 
 
 class FlowThenLayers(nn.Module):
-    """A flow maps noise to codes, linear layers with ReLU between them map codes to features.
+    """A flow from noise to codes, followed by linear layers with ReLU in between, from codes to features.
 
     Args:
-        flow: from data to noise, as trained.
+        flow: the trained flow, from data to noise.
         weights, biases: (outputs, inputs) and (outputs,) of each layer.
-        conditional: whether the layers take the conditions too, after the codes.
-        traced: for a graph instead of batches in PyTorch.
+        conditional: whether the layers also take the conditions, after the codes.
+        traced: build the form for a graph instead of batches in PyTorch.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class FlowThenLayers(nn.Module):
 
 
 class OptimisedCascade(nn.Module):
-    """A cascade whose levels' models are rewritten.
+    """A cascade with rewritten models of its levels.
 
     Args:
         cascade: the model.

@@ -1,7 +1,7 @@
 """`OnnxEngine`: onnxruntime on the CPU, with a graph of the format `onnx` (`caloforge export --format onnx`).
 
-For one shower at a time, drawing noise and passing arrays took a fifth of the time. So onnxruntime is told once where
-inputs and outputs are in memory, and noise is drawn in place.
+For single showers, drawing noise and passing arrays would take a fifth of the time. Inputs and outputs are therefore
+bound to fixed memory, and noise is drawn in place.
 """
 
 from __future__ import annotations
@@ -37,13 +37,12 @@ def onnx_session(graph: bytes, threads: int = 1) -> Any:
 class OnnxEngine:
     """onnxruntime on the CPU, noise and voxels in float32; safe to call from several threads.
 
-    Like all exported graphs it moves energies outside the training range to its ends, which generation to files
-    rejects.
+    Like all exported graphs it clips energies to the training range; generation to files rejects energies outside it.
 
     Args:
         graph: content of an ONNX file of the format `onnx`.
-        threads: of onnxruntime, for each call.
-        name: of the engine.
+        threads: onnxruntime threads per call.
+        name: name of the engine.
 
     Raises:
         CaloforgeError: the graph has other inputs or outputs.
@@ -55,7 +54,7 @@ class OnnxEngine:
         shapes = {value.name: value.shape for value in (*self._session.get_inputs(), *self._session.get_outputs())}
         if set(shapes) != {*INPUTS, OUTPUT}:
             raise CaloforgeError(
-                f"the engine {name} runs graphs with the inputs {' and '.join(INPUTS)} and the output {OUTPUT}, and "
+                f"the engine {name} runs graphs with the inputs {' and '.join(INPUTS)} and the output {OUTPUT}, but "
                 f"this one has {', '.join(sorted(shapes))}: export it with --format onnx"
             )
         facts = self._session.get_modelmeta().custom_metadata_map
@@ -78,12 +77,12 @@ class OnnxEngine:
         return GeneratedBatch(whole, time.perf_counter() - begun, 0.0)
 
     def run_graph(self, batch: Batch) -> None:
-        """The graph alone, with noise and energies already in place: to time what a C++ program waits for."""
+        """Run only the graph, with noise and energies already in place, as timed for a C++ program."""
         for binding, _ in self._arrays(len(batch.energies)).pieces:
             self._session.run_with_iobinding(binding)
 
     def _arrays(self, n: int) -> _BoundArrays:
-        """This thread's, for batches of n; those of another size are released."""
+        """This thread's arrays for batches of n; those of another size are released."""
         arrays: _BoundArrays | None = getattr(self._of_thread, "arrays", None)
         if arrays is None or arrays.n != n:
             arrays = self._of_thread.arrays = _BoundArrays(self._session, n, self._latent_dim, self._n_voxels)
@@ -91,7 +90,7 @@ class OnnxEngine:
 
 
 def _n_voxels(shape: list[int | str | None], facts: dict[str, str]) -> int:
-    """V from the output's shape, or from the card where the graph leaves it open."""
+    """V from the shape of the output, or from the card if the graph leaves it open."""
     if isinstance(shape[1], int):
         return shape[1]
     return int(json.loads(facts["caloforge.output"])[OUTPUT]["shape"][1])
@@ -101,8 +100,8 @@ class _BoundArrays:
     """Memory for noise and energies of n showers and for the voxels of a piece of them, bound to onnxruntime.
 
     Args:
-        session: onnxruntime's.
-        n: showers of a batch.
+        session: an onnxruntime session.
+        n: showers per batch.
         latent_dim, n_voxels: D and V.
     """
 
@@ -117,7 +116,7 @@ class _BoundArrays:
         voxels = np.empty((rows, n_voxels), np.float32)
         noise, energies = self.noise.numpy(), self.energies[:, None]
         self.pieces: list[tuple[Any, np.ndarray]] = []
-        """A binding, and the array in which its voxels appear."""
+        """Bindings, each with the array that receives its voxels."""
         for start in range(0, n, rows):
             piece = slice(start, start + rows)
             binding, output = session.io_binding(), voxels[: len(noise[piece])]

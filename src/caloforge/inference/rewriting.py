@@ -1,7 +1,7 @@
-"""`optimised(model)`: a latent model's `decode`, rewritten for inference where such a form is registered.
+"""`optimised(model)`: the `decode` of a latent model, rewritten for inference, if such a form is registered.
 
-A rewritten form is registered for one class, and not for its subclasses, which may decode differently. To register one
-for a model of your own:
+A rewritten form is registered for one class, not for its subclasses, which may decode differently. To register one for
+your own model:
 
     from caloforge.inference import register_rewrite
 
@@ -22,7 +22,7 @@ from caloforge.models.base import LatentModel, ShowerModel
 
 Rewrite = Callable[[Any, bool], nn.Module | None]
 """(model, traced) → module from z (B, D), c (B, C) to x (B, F): the showers of `decode` up to rounding, with a copy of
-the present weights. None where the model, with its settings, has no such form. Traced: for one shower at a time in an
+the current weights. None if the model, with its settings, has no such form. Traced: for one shower at a time in an
 exported or compiled graph, instead of batches in PyTorch."""
 
 AnyRewrite = TypeVar("AnyRewrite", bound=Rewrite)
@@ -38,7 +38,7 @@ _registered: dict[type[ShowerModel], Rewrite] = {}
 
 
 def register_rewrite(cls: type[LatentModel]) -> Callable[[AnyRewrite], AnyRewrite]:
-    """Decorator: the function rewrites models of exactly this class (see `Rewrite`); it replaces an earlier one."""
+    """Decorator: register a function that rewrites models of exactly this class (see `Rewrite`)."""
 
     def register(rewrite: AnyRewrite) -> AnyRewrite:
         _registered[cls] = rewrite
@@ -48,10 +48,10 @@ def register_rewrite(cls: type[LatentModel]) -> Callable[[AnyRewrite], AnyRewrit
 
 
 def optimised(model: ShowerModel, *, traced: bool = False) -> nn.Module | None:
-    """(z (B, D), c (B, C)) → x (B, F): `model.decode` optimised for inference; None where no such form is known.
+    """(z (B, D), c (B, C)) → x (B, F): `model.decode` optimised for inference; None if there is no such form.
 
     Args:
-        model: any model; its weights are copied, so call this again once they have changed.
+        model: any model; its weights are copied, so call this again after changing them.
         traced: for one shower at a time in an exported or compiled graph, instead of batches in PyTorch.
     """
     cls = type(model)

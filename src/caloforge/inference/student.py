@@ -1,9 +1,9 @@
-"""Velocity networks at fixed times, as a student of flow matching evaluates them (`caloforge.networks.velocities`).
+"""Velocity networks at fixed times, as evaluated by a flow-matching student (`caloforge.networks.velocities`).
 
 - The time is a constant, so its embedding is a bias; the projections of the embedding for all blocks are one product.
 - The biases of a sector network's residual stream are folded into the products that read it.
-- Traced, for one shower at a time, a sector network works on sectors, not on Fourier modes around the circle as in
-  training: so a block reads one input matrix, twice as wide, instead of one for each mode.
+- In the traced form, for one shower at a time, a sector network works on sectors instead of Fourier modes around the
+  circle as in training: a block then reads one input matrix, twice as wide, instead of one per mode.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from torch.nn import functional
 from caloforge.networks.velocities import Embedding, ResidualVelocity, SectorBlock, SectorVelocity
 
 ROWS = 100
-"""Showers whose modes are computed at a time: intermediate results then stay in a processor's cache."""
+"""Showers per piece in the computation of modes, so that intermediate results stay in the processor's cache."""
 
 
 class StudentSteps(nn.Module):
     """x ← x + network(x, k / n, c) / n for k = 0 … n − 1, then scaled and shifted.
 
     Args:
-        network: the student's.
+        network: the student's network.
         n: number of steps.
         scale, shift: (F,) of the features.
-        traced: for a graph instead of batches in PyTorch.
+        traced: build the form for a graph instead of batches in PyTorch.
     """
 
     scale: Tensor
@@ -57,7 +57,7 @@ def at_time(network: nn.Module, t: float, factor: float, traced: bool) -> nn.Mod
 
 
 class _Linear(nn.Module):
-    """x (…, inputs) → (…, outputs), with a bias or without one."""
+    """x (…, inputs) → (…, outputs), with or without a bias."""
 
     weight: Tensor
     bias: Tensor | None
@@ -72,7 +72,7 @@ class _Linear(nn.Module):
 
 
 class _Projections(nn.Module):
-    """c (B, C) → projections of the embedding of conditions and time, one for each block: a tuple of (B, outputs).
+    """c (B, C) → projections of the embedding of conditions and time, one (B, outputs) per block.
 
     Args:
         embedding: of conditions and time. t: the time.
@@ -115,10 +115,10 @@ class _Residual(nn.Module):
 
 
 class _SectorNetwork(nn.Module):
-    """The part that both forms of a sector network share.
+    """Base of both forms of a sector network.
 
     Args:
-        network: the trained one. t: its time. factor: to multiply its output by.
+        network: the trained network. t: the time. factor: factor on the output.
         constant: factor of terms that are equal in all sectors.
     """
 

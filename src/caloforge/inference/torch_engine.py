@@ -1,4 +1,4 @@
-"""`TorchEngine`: PyTorch, as is or compiled."""
+"""`TorchEngine`: PyTorch, eager or compiled."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from caloforge.models.base import LatentModel
 
 
 class TorchEngine:
-    """PyTorch on the device and in the precision of the simulator's weights, as they are now.
+    """PyTorch with the current weights of the simulator, on their device and in their precision.
 
     Args:
-        simulator: what to run.
-        compiled: compile model and postprocessing together by torch.compile; the first call takes long.
+        simulator: the simulator to run.
+        compiled: compile model and postprocessing together with torch.compile; the first call is slow.
 
     Raises:
-        CaloforgeError: to be compiled, a model must be a `LatentModel`.
+        CaloforgeError: the model is to be compiled but is not a `LatentModel`.
     """
 
     def __init__(self, simulator: Pipeline, compiled: bool = False) -> None:
@@ -34,7 +34,7 @@ class TorchEngine:
             self.model.eval()
         parameter = next(self.model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
-        # A GPU is fastest with as much as possible at once.
+        # A GPU is fastest with large pieces.
         self.rows = rows_per_piece(simulator.geometry.n_voxels) if self.device.type == "cpu" else 1_000_000
         self.decode: Callable[[Tensor, Tensor], Tensor] | None = optimised(self.model, traced=compiled)
         if self.decode is None and isinstance(self.model, LatentModel):
@@ -47,7 +47,7 @@ class TorchEngine:
         decode = self.decode
         if decode is None:
             raise CaloforgeError(
-                f"the model {type(self.model).__name__} draws its noise itself (it is not a `LatentModel`), "
+                f"the model {type(self.model).__name__} draws its own noise (it is not a `LatentModel`), "
                 "so it cannot be compiled: use --engine torch"
             )
 
@@ -67,7 +67,7 @@ class TorchEngine:
             return self._generate(energies, generator)
 
     def sample(self, batch: Batch) -> None:
-        """Only the model's part of `generate`, noise included: to time it."""
+        """Only the model's part of `generate`, including the noise, for timing."""
         with torch.inference_mode():
             energies = torch.as_tensor(batch.energies, dtype=self.dtype, device=self.device)[:, None]
             generator = torch.Generator(self.device).manual_seed(batch.seed)
@@ -108,7 +108,7 @@ class TorchEngine:
         assert self._compiled is not None
         pieces = []
         for start in range(0, n, rows):
-            # One shape, one compilation: a short last piece is padded by repeating its last row.
+            # One shape means one compilation: a short last piece is padded with copies of its last row.
             index = torch.arange(start, start + rows, device=self.device).clamp_max(n - 1)
             pieces.append(self._compiled(noise[index], energies[index])[: n - start].float().cpu())
         return GeneratedBatch(torch.cat(pieces).numpy(), self._now() - begun, 0.0)

@@ -1,16 +1,16 @@
 """A flow from noise to data in as few operations as possible, for graphs.
 
-One sample at a time, an operation costs about a microsecond, whatever it does to a few hundred numbers. So:
+For a single sample, an operation on a few hundred numbers takes about a microsecond, whatever it does. Therefore:
 
 - Permutations, LU maps and the order of a coupling's halves are folded into one matrix per half.
-- What depends on the conditions alone is two products: gates of all blocks, and the conditions' part of all first
-  layers. Sums enter as the third term of a product.
+- Everything that depends only on the conditions takes two products: the gates of all blocks, and the conditions' part
+  of all first layers. Sums enter as the third term of a product.
 - The inverse spline (`caloforge.networks.spline`) is evaluated in all K bins at once, without a search. Let t
-  be y's position in a bin, from 0 (y below it) to 1 (above). Solving the quadratic for ξ, with s = height / width,
+  be the position of y in a bin, from 0 (y below it) to 1 (above). Solving the quadratic for ξ, with s = height / width,
 
       u = 2 s t,   q = d_k − t (d_k + d_{k+1}),   ξ = u / (q + √(q² + u (2 s − u)) + u),
 
-  which is exactly 0 at t = 0 and exactly 1 at t = 1, also in floating-point arithmetic. So x = −B + Σ_k width_k ξ_k.
+  which is exactly 0 at t = 0 and exactly 1 at t = 1, even in floating-point arithmetic. So x = −B + Σ_k width_k ξ_k.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from caloforge.networks.spline import MAX_SLOPE_LOGIT, MIN_BIN, MIN_SLOPE, UNIT_
 
 
 class TracedLayers(nn.Module):
-    """Linear layers with ReLU between them.
+    """Linear layers with ReLU in between.
 
     Args:
         weights: (outputs, inputs) of each layer.
@@ -40,7 +40,7 @@ class TracedLayers(nn.Module):
         self.products = nn.ModuleList([_Product(w, b) for w, b in zip(weights, biases, strict=True)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs of the first) → (B, outputs of the last)."""
+        """(B, inputs of the first layer) → (B, outputs of the last)."""
         for k, product in enumerate(self.products):
             x = product(torch.relu(x) if k else x)
         return x
@@ -118,7 +118,7 @@ class _Product(nn.Module):
         self.register_buffer("bias", None if bias is None else bias.detach().clone())
 
     def forward(self, x: Tensor, term: Tensor | None = None) -> Tensor:
-        """x (B, inputs), `term` (B, outputs) in place of the bias → (B, outputs)."""
+        """x (B, inputs), `term` (B, outputs) instead of the bias → (B, outputs)."""
         added = self.bias if term is None else term
         assert added is not None
         return torch.addmm(added, x, self.weight)
@@ -128,8 +128,8 @@ class _InverseCoupling(nn.Module):
     """Inverse of a spline coupling, with the linear map before it.
 
     Args:
-        coupling: as trained.
-        weight, bias: (F, F) and (F,), the map.
+        coupling: the trained coupling.
+        weight, bias: (F, F) and (F,) of the linear map.
     """
 
     def __init__(self, coupling: SplineCoupling, weight: Tensor, bias: Tensor) -> None:
@@ -169,7 +169,7 @@ class TracedInverseSpline(nn.Module):
         features: F.
         bins: K.
         bound: B.
-        like: a tensor of the wanted type and device.
+        like: a tensor of the required dtype and device.
     """
 
     def __init__(self, features: int, bins: int, bound: float, like: Tensor) -> None:
@@ -182,26 +182,26 @@ class TracedInverseSpline(nn.Module):
         def product(weight: Tensor, bias: Tensor) -> _Product:
             return _Product(weight.to(like), bias.to(like))
 
-        # Shares of the interval, widths then heights → half widths, heights, lower ends of the heights.
+        # Fractions of the interval, widths then heights → half widths, heights, lower ends of the heights.
         edges = torch.cat([torch.cat([one / 2, zero], 1), torch.cat([zero, one], 1), torch.cat([zero, before], 1)])
         self.edges = product(free * edges, torch.cat([least / 2 * ones, least * ones, least * before.sum(1) - bound]))
-        # tanh of the inner slopes' logits → the logits at all knots, of which the outer two have slope 1.
+        # tanh of the inner slopes' logits → the logits at all knots; the slope at the outer two is 1.
         inner = functional.pad(one[1:, 1:], (0, 0, 1, 1))
         self.knots = product(MAX_SLOPE_LOGIT * inner, UNIT_SLOPE_LOGIT * functional.pad(ones, (0, 1), value=1.0))
-        # Slopes at all knots, less their minimum → on the left of each bin, and left plus right.
+        # Slopes at all knots, minus their minimum → slope on the left of each bin, and left plus right.
         left, right = functional.pad(one, (0, 1)), functional.pad(one, (1, 0))
         self.sides = product(torch.cat([left, left + right]), MIN_SLOPE * torch.cat([ones, 2 * ones]))
-        # Half widths times ξ → their sums.
+        # Half widths times ξ → their sums over bins.
         self.sums = product(2 * torch.eye(features).repeat_interleave(bins, dim=1), torch.zeros(features))
 
     def forward(self, y: Tensor, sizes: Tensor, slopes: Tensor) -> Tensor:
-        """y (B, F), of each feature 2K logits of widths and heights (B, 2KF), and K − 1 bounded logits of slopes as
-        shares of their bound (B, (K − 1)F) → x + B (B, F)."""
+        """y (B, F), logits of widths and heights (B, 2KF), 2K per feature, and bounded logits of slopes divided by
+        their bound (B, (K − 1)F), K − 1 per feature → x + B (B, F)."""
         bins = self.bins
         # From here each row is one feature of one sample.
         shares = torch.softmax(sizes.reshape(-1, bins), dim=1)
         half, height, low = self.edges(shares.reshape(-1, 2 * bins)).split([bins] * 3, dim=1)
-        # softplus, which exporters guard against an overflow that the bound on logits rules out.
+        # softplus, without the exporters' overflow guard, which the bound on logits makes unnecessary.
         steepness = torch.log(torch.exp(self.knots(slopes.reshape(-1, bins - 1))) + 1)
         d, both = self.sides(steepness).split([bins] * 2, dim=1)
         t = ((y.reshape(-1, 1) - low) / height).clamp(0, 1)
@@ -210,5 +210,5 @@ class TracedInverseSpline(nn.Module):
         q = d - t * both
         root = torch.sqrt(q * q + u * (s - u))
         parts = half * (u / (q + root + u))  # in this order: q + root is exactly 0 above the bin
-        outside = functional.softshrink(y, self.bound)  # how far y lies beyond the interval
+        outside = functional.softshrink(y, self.bound)  # distance of y from the interval
         return self.sums(parts.reshape(-1, self.features * bins), outside)

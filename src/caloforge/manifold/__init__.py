@@ -1,9 +1,9 @@
-"""The manifold that showers lie on: its dimension, and densities on it.
+"""The manifold of showers: its dimension, and densities on it.
 
     dimension    intrinsic dimension: Levina-Bickel (with MacKay-Ghahramani's correction), TwoNN, local PCA
-    density      log density of points that a decoder puts on a manifold
+    density      log density on the image of a decoder
 
-Points are rows of a (n, F) array or tensor; whatever their unit, only ratios of distances matter.
+Points are the rows of an (n, F) array or tensor; their unit is arbitrary, since only ratios of distances matter.
 """
 
 from caloforge.manifold.density import decoder_jacobian, log_density_on_manifold, manifold_log_prob

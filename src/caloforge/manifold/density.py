@@ -1,12 +1,12 @@
-"""Density of points that a decoder lays on a manifold (arXiv:2211.15380, section on the density).
+"""Density on the manifold that is the image of a decoder (arXiv:2211.15380, section on the density).
 
-A decoder g maps z in R^d to x = g(z) in R^D, d ≤ D. Volumes on the image are those of z times
-sqrt(det(Jᵀ J)), J = ∂g/∂z, so that a density p(z) becomes one per d-dimensional volume on the manifold:
+A decoder g maps z in R^d to x = g(z) in R^D, d ≤ D. It scales volumes by sqrt(det(Jᵀ J)), J = ∂g/∂z, so that a
+density p(z) becomes a density per d-dimensional volume on the manifold:
 
     log p(x) = log p(z) - 1/2 log det(Jᵀ J)
 
-det(Jᵀ J) is the product of the squared singular values of J. Working with these avoids the square of J's
-condition number that forming Jᵀ J would bring.
+det(Jᵀ J) is the product of the squared singular values of J. Using these avoids squaring the condition number of
+J, as forming Jᵀ J would.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def log_density_on_manifold(log_p_z: Tensor, jacobian: Tensor) -> Tensor:
         jacobian: (B, D, d) derivative of the decoder at the codes, d ≤ D.
 
     Returns:
-        (B,) log density per d-dimensional volume on the manifold; +inf where the decoder's derivative lacks
-        full rank, because it then squeezes a volume to nothing.
+        (B,) log density per d-dimensional volume on the manifold; +inf where the Jacobian does not have full rank,
+        because the decoder then maps volumes to zero.
 
     Raises:
         CaloforgeError: the shapes do not fit, or d > D.
@@ -42,16 +42,16 @@ def log_density_on_manifold(log_p_z: Tensor, jacobian: Tensor) -> Tensor:
     if jacobian.shape[2] > jacobian.shape[1]:
         raise CaloforgeError(
             f"a decoder from {jacobian.shape[2]} to {jacobian.shape[1]} dimensions has no density on its "
-            "image; the code must not be the larger one"
+            "image; the code must not have more dimensions than the output"
         )
     return log_p_z - torch.linalg.svdvals(jacobian).log().sum(dim=-1)
 
 
 def decoder_jacobian(decoder: Callable[[Tensor], Tensor], z: Tensor, chunk_size: int | None = None) -> Tensor:
-    """Derivative of each decoded point in its own code, by forward-mode differentiation.
+    """Jacobian of each decoded point with respect to its own code, by forward-mode differentiation.
 
     Args:
-        decoder: maps (B, d) to (B, D), every row by itself (a module in `eval` mode).
+        decoder: maps (B, d) to (B, D), row by row (a module in `eval` mode).
         z: (B, d) codes.
         chunk_size: number of codes differentiated at once, to bound memory; None does all.
 
@@ -74,13 +74,13 @@ def manifold_log_prob(
 ) -> Tensor:
     """Log density on the manifold at x = decoder(z).
 
-    The density is per d-dimensional volume of the space that `decoder` writes to: with a decoder that ends in
-    preprocessed voxels, put the inverse of the preprocessing into `decoder` to have it in MeV. The Jacobians
-    take B · D · d numbers of memory: give a large sample in parts.
+    The density is per d-dimensional volume in the output space of `decoder`: if that is the space of preprocessed
+    voxels, include the inverse preprocessing in `decoder` for a density in MeV. The Jacobians take B · D · d numbers
+    of memory, so pass a large sample in parts.
 
     Args:
-        log_prob_z: maps codes (B, d) to their log density (B,); a conditional one with its condition bound.
-        decoder: maps (B, d) to (B, D), every row by itself (a module in `eval` mode).
+        log_prob_z: maps codes (B, d) to their log density (B,); bind the condition of a conditional density first.
+        decoder: maps (B, d) to (B, D), row by row (a module in `eval` mode).
         z: (B, d) codes.
         chunk_size: as in `decoder_jacobian`.
 
@@ -88,6 +88,6 @@ def manifold_log_prob(
         (B,) log densities.
 
     Raises:
-        CaloforgeError: as `log_density_on_manifold`.
+        CaloforgeError: from `log_density_on_manifold`.
     """
     return log_density_on_manifold(log_prob_z(z), decoder_jacobian(decoder, z, chunk_size))

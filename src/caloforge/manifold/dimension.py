@@ -1,27 +1,27 @@
-"""How many numbers describe a shower: estimators of the intrinsic dimension of a set of points.
+"""Estimators of the intrinsic dimension of a set of points, such as showers.
 
-Let T_j(x_i) be the distance from point x_i to its j-th nearest neighbour, j = 1 … k, of n points.
+Let T_j(x_i) be the distance from point x_i to its j-th nearest neighbour, j = 1 … k, among n points.
 
-*Levina and Bickel* (NIPS 2004): around x_i the number of points within a distance t is a Poisson process with
-a rate that grows as t^d; its maximum likelihood gives the inverse of the mean of log(T_k/T_j). MacKay and
-Ghahramani (2005) showed that the inverses must not be averaged: the logarithms are averaged over all points
-first, and inverted once. This is the estimator of CaloMan (arXiv:2211.15380):
+*Levina and Bickel* (NIPS 2004): the number of points within a distance t of x_i is a Poisson process with a rate
+that grows as t^d; its maximum likelihood gives the inverse of the mean of log(T_k/T_j). MacKay and Ghahramani
+(2005) showed that the inverses must not be averaged: the logarithms are averaged over all points first, and the
+mean is inverted once. This is the estimator of CaloMan (arXiv:2211.15380):
 
     d_k = [ 1/(n (k-1)) Σ_i Σ_{j<k} log(T_k(x_i)/T_j(x_i)) ]^-1
 
-It assumes a density that is constant across the k neighbours. That fails towards the edge of the sample, and
-the more so the higher d: with 8 000 points of a Gaussian it gives about 17 for d = 20 at k = 10. By the same
-token the estimate for showers, which fluctuate in every voxel, rises with the number of points.
+It assumes a density that is constant across the k neighbours. This fails near the edge of the sample, more so at
+higher d: with 8 000 points of a Gaussian it gives about 17 for d = 20 at k = 10. For the same reason the estimate
+for showers, which fluctuate in every voxel, increases with the number of points.
 
-*TwoNN* (Facco et al., arXiv:1803.06992): the ratio μ = T_2/T_1 has the cumulative F(μ) = 1 - μ^-d, so that
--log(1 - F) against log μ is a line through the origin with slope d; its fit leaves the largest ratios out.
+*TwoNN* (Facco et al., arXiv:1803.06992): the ratio μ = T_2/T_1 has the cumulative distribution F(μ) = 1 - μ^-d,
+so that -log(1 - F) against log μ is a line through the origin with slope d; the fit excludes the largest ratios.
 
-*Local PCA* (Fukunaga and Olsen, 1971): the number of eigenvalues of a neighbourhood's covariance that are not
-small against the largest; the mean over neighbourhoods.
+*Local PCA* (Fukunaga and Olsen, 1971): the number of eigenvalues of the covariance of a neighbourhood that are not
+small compared with the largest, averaged over neighbourhoods.
 
-The latter two are cross-checks: TwoNN looks at the smallest distances that the sample has, local PCA at
-larger neighbourhoods, where curvature adds directions, unequal variances hide some, and the number of
-neighbours is an upper bound.
+The latter two are cross-checks: TwoNN uses the smallest distances in the sample; local PCA uses larger
+neighbourhoods, where curvature adds directions, unequal variances hide some, and the number of neighbours is an
+upper bound.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class DimensionEstimate:
     Args:
         k: number of neighbours.
         value: the estimated dimension d_k, above zero.
-        error: its standard deviation over bootstrap samples of the points: statistical, without the bias; NaN
-            where a tiny sample can be drawn without any spread of distances.
-        n_points: number of distinct points that it was estimated from.
-        n_duplicates: number of points that were left out as repetitions of another.
+        error: its standard deviation over bootstrap samples of the points: statistical, without the bias; NaN if
+            the sample is so small that a bootstrap sample may have no spread of distances.
+        n_points: number of distinct points used.
+        n_duplicates: number of points excluded as duplicates.
     """
 
     k: int
@@ -96,24 +96,24 @@ def intrinsic_dimension(
     max_points: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> DimensionEstimate | list[DimensionEstimate]:
-    """Intrinsic dimension d_k of the points `x` (see the module's opening for the estimator and its bias).
+    """Intrinsic dimension d_k of the points `x` (see the module docstring for the estimator and its bias).
 
-    Exact repetitions of a point are left out and counted in the result.
+    Exact duplicates of a point are excluded and counted in the result.
 
     Args:
-        x: (n, F) points, any unit; constant columns do no harm.
-        k: number of neighbours, at least 2 and below the number of distinct points; or several of them, for
-            which the neighbours are searched once.
+        x: (n, F) points, in any unit; constant columns are harmless.
+        k: number of neighbours, at least 2 and below the number of distinct points; or several, which share one
+            neighbour search.
         n_bootstrap: number of bootstrap samples for the error, at least 2.
-        seed: of the subsample and of the bootstrap.
-        max_points: take so many of the points at random, without replacement; None takes all.
+        seed: random seed for the subsample and the bootstrap.
+        max_points: maximum number of points, chosen at random without replacement; None uses all.
         progress: called with the number of points done since the last call.
 
     Returns:
-        one estimate for a number `k`, a list of them in the given order for a sequence.
+        one estimate for a single `k`, a list in the given order for a sequence.
 
     Raises:
-        CaloforgeError: a wrong argument, points that are not finite, or too few distinct points.
+        CaloforgeError: an argument is invalid, points are not finite, or there are too few distinct points.
     """
     ks = [k] if isinstance(k, int) else list(k)
     _check_ks(ks)
@@ -135,17 +135,17 @@ def dimension_from_distances(
     seed: int = 0,
     n_duplicates: int = 0,
 ) -> list[DimensionEstimate]:
-    """The estimates of `intrinsic_dimension` from distances that are already known.
+    """The estimates of `intrinsic_dimension` from given distances.
 
     Args:
         distances: (n, K) from `nearest_neighbours`, all above zero.
         k: numbers of neighbours, each 2 … K.
-        n_bootstrap: number of bootstrap samples for the error, at least 2; all k share them.
-        seed: of the bootstrap.
+        n_bootstrap: number of bootstrap samples for the error, at least 2; shared by all k.
+        seed: random seed for the bootstrap.
         n_duplicates: passed on to the estimates.
 
     Raises:
-        CaloforgeError: a wrong argument, a distance of zero, or all distances equal.
+        CaloforgeError: an argument is invalid, a distance is zero, or all distances are equal.
     """
     _check_ks(k)
     if n_bootstrap < 2:
@@ -169,7 +169,7 @@ def dimension_from_distances(
 
 
 def levina_bickel(distances: torch.Tensor, k: int) -> float:
-    """d_k from `distances` (n, K ≥ k) of `nearest_neighbours`, all above zero.
+    """d_k from `distances` (n, K ≥ k), from `nearest_neighbours`, all above zero.
 
     Raises:
         CaloforgeError: k is below 2 or above K, a distance is zero, or all distances are equal.
@@ -183,14 +183,14 @@ def two_nn(distances: torch.Tensor, kept: float = 0.9) -> float:
 
     Args:
         distances: (n, K ≥ 2) from `nearest_neighbours`, all above zero.
-        kept: fraction of the points, those with the smallest ratios T_2/T_1, that the line is fitted to;
-            above 0, below 1.
+        kept: fraction of the points, those with the smallest ratios T_2/T_1, used in the fit; in (0, 1).
 
     Raises:
-        CaloforgeError: `kept` out of range, fewer than two neighbours, a distance of zero, or all equal.
+        CaloforgeError: `kept` is out of range, there are fewer than two neighbours, a distance is zero, or all are
+            equal.
     """
     if not 0 < kept < 1:
-        raise CaloforgeError(f"the kept fraction must lie between 0 and 1, not {kept}")
+        raise CaloforgeError(f"the kept fraction must be between 0 and 1, not {kept}")
     log_mu = _mean_log_ratios(distances, 2).sort().values
     n = len(log_mu)
     n_kept = max(1, math.floor(kept * n))
@@ -202,18 +202,18 @@ def two_nn(distances: torch.Tensor, kept: float = 0.9) -> float:
 def local_pca_dimension(
     x: Points, indices: torch.Tensor, *, threshold: float = 0.05, max_points: int = 200, seed: int = 0
 ) -> float:
-    """Mean number of directions in which neighbourhoods extend (Fukunaga and Olsen).
+    """Mean number of directions in which neighbourhoods are extended (Fukunaga and Olsen).
 
     Args:
         x: (n, F) points.
-        indices: (n, K) neighbours from `nearest_neighbours`; K bounds the answer, so take it well above the
-            dimension that is expected.
-        threshold: an eigenvalue counts from this fraction of its neighbourhood's largest.
-        max_points: number of neighbourhoods, chosen at random, that enter the mean.
-        seed: of that choice.
+        indices: (n, K) neighbours from `nearest_neighbours`; K limits the result, so choose it well above the
+            expected dimension.
+        threshold: eigenvalues below this fraction of the largest in the neighbourhood are not counted.
+        max_points: number of randomly chosen neighbourhoods in the mean.
+        seed: random seed for this choice.
 
     Raises:
-        CaloforgeError: the neighbourhoods have no extent, or as `as_points`.
+        CaloforgeError: the neighbourhoods have no extent, or from `as_points`.
     """
     points = as_points(x)
     n = len(points)
@@ -222,35 +222,35 @@ def local_pca_dimension(
     for row in rows:
         around = points[torch.cat([indices.new_tensor([row]), indices[row]])]
         around = around - around.mean(dim=0)
-        # The Gram matrix has the covariance's eigenvalues but for a factor; take the smaller of the two.
+        # The Gram matrix has the eigenvalues of the covariance up to a factor; use the smaller of the two.
         product = around @ around.T if len(around) < points.shape[1] else around.T @ around
         eigenvalues = torch.linalg.eigvalsh(product)
         if eigenvalues[-1] <= 0:
-            raise CaloforgeError("all neighbours of a point are equal to it; take distinct_points first")
+            raise CaloforgeError("all neighbours of a point are equal to it; call distinct_points first")
         total += int((eigenvalues >= threshold * eigenvalues[-1]).sum())
     return total / len(rows)
 
 
 def _check_ks(ks: Sequence[int]) -> None:
     if not ks:
-        raise CaloforgeError("at least one number of neighbours k is needed")
+        raise CaloforgeError("give at least one number of neighbours k")
     for k in ks:
         if k < 2:
             raise CaloforgeError(f"the number of neighbours k must be at least 2, not {k}")
 
 
 def _mean_log_ratios(distances: torch.Tensor, k: int) -> torch.Tensor:
-    """(n,) the mean of log(T_k/T_j) over j < k for every point."""
+    """(n,) mean of log(T_k/T_j) over j < k for every point."""
     if distances.ndim != 2 or distances.shape[1] < k:
-        raise CaloforgeError(f"k = {k} needs distances of the shape (n, {k}), not {tuple(distances.shape)}")
+        raise CaloforgeError(f"k = {k} needs distances of shape (n, {k}), not {tuple(distances.shape)}")
     nearest = distances[:, :k]
     if not (torch.isfinite(nearest) & (nearest > 0)).all():
-        raise CaloforgeError("a distance is zero or not finite; take distinct_points first")
+        raise CaloforgeError("a distance is zero or not finite; call distinct_points first")
     logs = nearest.log()
     return logs[:, -1] - logs[:, :-1].mean(dim=1)
 
 
 def _invert(mean_log_ratio: float) -> float:
     if not mean_log_ratio > 0:
-        raise CaloforgeError("all neighbours of every point are equally far: no finite dimension fits")
+        raise CaloforgeError("all neighbours of every point are at the same distance: there is no finite dimension")
     return 1.0 / mean_log_ratio

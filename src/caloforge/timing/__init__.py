@@ -1,11 +1,11 @@
-"""What a shower costs in time and memory.
+"""Time and memory per shower.
 
 generator                  a simulator alone
 scan                       over batches and threads, with a lower bound (`lower_bound`) and other candidates
 candidates                 the other engines, and reference implementations (`reference_implementations`)
 geant4_comparison          a simulator and Geant4 at the same energies on the same core
-defaults                   what a run itself says: energies, particle, detector
-memory, figure             peak memory of a process; time against batch
+defaults                   energies, particle and detector taken from the run
+memory, figure             peak memory of a process; plot of time against batch size
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is timed next to the torch engine: other engines, their graphs alone, and reference implementations."""
+"""Candidates timed with the torch engine: other engines, their graphs alone, and reference implementations."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ def candidates(
     """Further candidates for `scan`.
 
     Args:
-        simulator: what they run.
-        engines: names of engines other than torch, which is timed anyway; of onnxruntime's, the graph alone too.
-        references: name and call of reference implementations.
+        simulator: the simulator they run.
+        engines: names of engines other than torch, which is always timed; for onnxruntime, also the graph alone.
+        references: names and calls of reference implementations.
 
     Returns:
         Number of threads → candidates, name → call.
 
     Raises:
-        CaloforgeError: an engine is unknown; when called, what the engine raises.
+        CaloforgeError: an engine is unknown; when called, errors from the engine.
     """
     known = ENGINES[1:]
     for name in engines:
         if name not in known:
-            raise CaloforgeError(f"'{name}' is not an engine to compare with torch; there are {', '.join(known)}")
+            raise CaloforgeError(f"'{name}' is not an engine to compare with torch: give one of {', '.join(known)}")
 
     def calls(threads: int) -> dict[str, Call]:
         found: dict[str, Call] = {}

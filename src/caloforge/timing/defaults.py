@@ -1,4 +1,4 @@
-"""What a benchmark takes from the run that it times: energies, particle and detector."""
+"""Defaults that a benchmark takes from the run: energies, particle and detector."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from caloforge.sources.geant4.detector import load_detector, shipped_detectors
 from caloforge.sources.geant4.simulation import SimulationRequest, binding_version
 
 N_ENERGIES = 7
-"""Energies that are timed by default, geometrically from end to end of the training range."""
+"""Number of energies timed by default, in equal logarithmic steps over the training range."""
 
 
 def energies_to_time(simulator: Simulator, spectrum: str | None = None) -> tuple[str, np.ndarray]:
     """Incident energies for a benchmark.
 
     Args:
-        simulator: the run's.
-        spectrum: a list of energies, as in `list:256,...,16384`; None takes `N_ENERGIES` of the training range.
+        simulator: the run.
+        spectrum: a list of energies, e.g. `list:256,...,16384`; None takes `N_ENERGIES` from the training range.
 
     Returns:
-        The spectrum, and its energies in MeV, each once, rising.
+        The spectrum, and its distinct energies in MeV, sorted.
 
     Raises:
         CaloforgeError: the run does not record its training range, or `spectrum` is not a list.
@@ -37,7 +37,7 @@ def energies_to_time(simulator: Simulator, spectrum: str | None = None) -> tuple
         between = np.unique(np.geomspace(*simulator.energy_range, N_ENERGIES))
         spectrum = "list:" + ",".join(f"{energy:.6g}" for energy in between)
     if not spectrum.startswith("list:"):
-        raise CaloforgeError(f"--energies '{spectrum}' is not a list of energies, as in list:256,...,16384")
+        raise CaloforgeError(f"--energies '{spectrum}' is not a list of energies such as list:256,...,16384")
     return spectrum, np.unique(parse_spectrum(spectrum).draw(None, np.random.default_rng(0)))
 
 
@@ -50,15 +50,15 @@ def geant4_request(
     data: Path | None = None,
     seed: int = 1,
 ) -> SimulationRequest:
-    """What Geant4 has to simulate to be compared with a run.
+    """The Geant4 simulation to compare a run with.
 
     Args:
-        simulator: the run's.
+        simulator: the run.
         spectrum: incident energies.
-        detector: name or file; None is the one of the run's training showers.
-        particle: Geant4's name; None is that of the training showers.
-        data: folder of Geant4's data sets; None finds them by their variables.
-        seed: of the showers.
+        detector: name or file; None uses that of the training showers.
+        particle: its Geant4 name; None uses that of the training showers.
+        data: folder of the Geant4 data sets; None uses Geant4's environment variables.
+        seed: random seed.
 
     Raises:
         CaloforgeError: geant4-pybind is not installed, or the run records neither particle nor detector.
@@ -70,13 +70,13 @@ def geant4_request(
     named = detector or simulator.provenance.get("detector")
     if detector is None and named not in shipped_detectors():
         fitting = [d for d in shipped_detectors() if load_detector(d).geometry.layers == simulator.geometry.layers]
-        choice = f" {fitting[0]}, if that is what it learnt" if len(fitting) == 1 else ""
-        raise CaloforgeError(f"the run does not record which detector its showers are of: add --detector{choice}")
+        choice = f" {fitting[0]}, if it was trained on that" if len(fitting) == 1 else ""
+        raise CaloforgeError(f"the run does not record its detector: add --detector{choice}")
     return SimulationRequest(load_detector(str(named)), str(particle), spectrum, None, seed, find_data(data))
 
 
 def description(simulator: Simulator) -> dict[str, Any]:
-    """What identifies a run in the results of a benchmark."""
+    """Properties that identify a run in the results of a benchmark."""
     keys = ("recipe", "weights_sha256", "caloforge_version", "training_source", "particle", "training_showers")
     known = {key: simulator.provenance[key] for key in keys if key in simulator.provenance}
     return {"geometry": simulator.geometry.name, "n_parameters": simulator.n_parameters, **known}

@@ -1,7 +1,7 @@
-"""A trained generator and Geant4, at the same energies on the same core.
+"""Comparison of a trained generator with Geant4, at the same energies on the same core.
 
-Geant4: CPU seconds of each event as `caloforge simulate geant4` takes them (tracking, scoring and voxels;
-initialisation not), in one worker process; mean over events with its standard error. The generator: see
+Geant4: CPU seconds per event as measured by `caloforge simulate geant4` (tracking, scoring and voxels, without
+initialisation), in one worker process; mean over events with its standard error. For the generator see
 `caloforge.timing.generator`.
 """
 
@@ -31,7 +31,7 @@ from caloforge.sources.geant4.workers import Block, geant4_version, run_blocks
 from caloforge.timing.generator import GeneratorTiming, time_simulator
 
 WARM_UP_EVENTS = 5
-"""Geant4 events before any counts, at the lowest energy."""
+"""Geant4 events simulated first and not counted, at the lowest energy."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Geant4Timing:
 
 @dataclass(frozen=True)
 class EnergyTiming:
-    """Times of both at one incident energy (MeV)."""
+    """Times of Geant4 and the generator at one incident energy (MeV)."""
 
     energy: float
     geant4: Geant4Timing
@@ -53,7 +53,7 @@ class EnergyTiming:
 
     @property
     def speed_up(self) -> dict[int, float]:
-        """Batch → Geant4's CPU time per shower over the generator's."""
+        """Batch size → Geant4's CPU time per shower over the generator's."""
         return {timing.batch: self.geant4.cpu / timing.cpu.median for timing in self.generator}
 
 
@@ -66,7 +66,7 @@ class Geant4Comparison:
     rows: list[EnergyTiming]
 
     def model_fraction(self, batch: int) -> float:
-        """Fraction of the generator's time in calls of `batch` showers that the model takes, over all energies."""
+        """Fraction of the generator's time spent in the model, in calls of `batch` showers, over all energies."""
         timings = [timing for row in self.rows for timing in row.generator if timing.batch == batch]
         return sum(t.model_cpu.median for t in timings) / sum(t.cpu.median for t in timings)
 
@@ -83,26 +83,26 @@ def against_geant4(
 ) -> Geant4Comparison:
     """Time Geant4 and the generator at the same energies, in turn, each with one thread, on one core.
 
-    Energy after energy, Geant4 simulates `showers` events and then waits while the generator is timed. Where the system
-    lets a process choose its core, both are bound to the same one.
+    For each energy, Geant4 simulates `showers` events and then waits while the generator is timed. If the system allows
+    it, both are bound to the same core.
 
     Args:
-        simulator: with its weights on the CPU.
-        request: what Geant4 simulates; each of its energies is taken once.
+        simulator: a simulator with its weights on the CPU.
+        request: what Geant4 simulates; each distinct energy is used once.
         showers: Geant4 events per energy, at least 2.
         batches: showers per call of the generator.
         repeats, seconds: as for `time_simulator`.
-        progress: called with the number of Geant4 events of each block done.
+        progress: called with the number of Geant4 events of each finished block.
 
     Raises:
-        CaloforgeError: geant4-pybind is not installed; `request`'s detector has other voxels than the simulator;
-            too few showers; what `time_simulator` and `run_blocks` raise.
+        CaloforgeError: geant4-pybind is not installed; the detector of `request` has other voxels than the simulator;
+            too few showers; or from `time_simulator` and `run_blocks`.
     """
     binding_version()
     if request.detector.geometry.layers != simulator.geometry.layers:
         raise CaloforgeError(
             f"the detector '{request.detector.name}' has the voxels of {request.detector.geometry.name}, the run those "
-            f"of {simulator.geometry.name}: the two times would not be of the same showers"
+            f"of {simulator.geometry.name}: the two times would not refer to the same showers"
         )
     if showers < 2:
         raise CaloforgeError(f"the number of Geant4 showers per energy must be at least 2, not {showers}")
@@ -112,7 +112,7 @@ def against_geant4(
     generator: list[tuple[GeneratorTiming, ...]] = []
 
     def blocks() -> Iterator[Block]:
-        # The worker is idle whenever a block is requested: what runs here between two blocks has the core to itself.
+        # The worker is idle whenever a block is requested, so code that runs here has the core to itself.
         yield Block(n_events, np.full(WARM_UP_EVENTS, energies[0]))
         for k, energy in enumerate(energies):
             size = int(np.clip(BLOCK_ENERGY / energy, 1, BLOCK_EVENTS))
@@ -145,7 +145,7 @@ def against_geant4(
 
 @contextmanager
 def _one_core() -> Iterator[bool]:
-    """Bind this thread, and processes that it starts, to one core; gives whether the system can do that."""
+    """Bind this thread, and processes that it starts, to one core; yields whether the system can do that."""
     if not hasattr(os, "sched_setaffinity"):
         yield False
         return

@@ -1,9 +1,9 @@
-"""What a shower costs: the time of a trained generator, alone.
+"""Time per shower of a trained generator.
 
 A call generates one batch as `Simulator.stream` does, from incident energies to voxels in MeV in memory: noise,
-networks, preprocessing undone, threshold applied. The model alone, noise included, is timed too. After a warm-up the
-two take turns, short calls several times in a row. The result is the median over turns, with quartiles, divided by the
-batch: of the CPU time, which other work on the machine affects little, and of the wall-clock time.
+networks, inverse preprocessing and threshold. The model alone, including the noise, is timed too. After a warm-up the
+two take turns, with several short calls in a row. The result is the median over turns, with quartiles, divided by the
+batch size, for the CPU time, which other work on the machine hardly affects, and the wall-clock time.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from caloforge.inference import Batch, TorchEngine
 from caloforge.simulator import Simulator
 
 WARM_UP_SECONDS = 0.1
-"""Calls that do not count (at least one)."""
+"""Duration of the calls that are not counted (at least one)."""
 
 TURN_SECONDS = 0.2
-"""A turn is as many calls as fit into that time, and at least one. Showers generated one at a time follow each
-other, so that the weights stay in the processor's cache, if they fit; after another candidate's call they would not."""
+"""A turn consists of as many calls as fit into this time, and at least one. Showers generated one at a time thus follow
+each other, so that the weights stay in the processor's cache, if they fit; after another candidate's call they would
+not."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,10 @@ class GeneratorTiming:
 
     Args:
         batch: showers per call.
-        threads: that torch was allowed.
-        calls: rounds measured.
-        cpu, wall: of the whole, from incident energies to voxels in MeV.
-        model_cpu, model_wall: of the model alone.
+        threads: number of PyTorch threads.
+        calls: number of rounds measured.
+        cpu, wall: total time, from incident energies to voxels in MeV.
+        model_cpu, model_wall: time of the model alone.
     """
 
     batch: int
@@ -82,23 +83,29 @@ def time_simulator(
     """Time a simulator on the CPU, one batch size after another.
 
     Args:
-        simulator: with its weights on the CPU.
-        energies: (n,) incident energies in MeV; a batch takes them in turn.
+        simulator: a simulator with its weights on the CPU.
+        energies: (n,) incident energies in MeV, repeated to fill a batch.
         batches: showers per call.
-        threads: that torch may use meanwhile.
-        repeats: calls that are measured at least …
-        seconds: … and for how long at least, by the wall clock.
-        seed: of the showers.
+        threads: number of PyTorch threads.
+        repeats: minimum number of measured rounds.
+        seconds: minimum duration, in wall-clock time.
+        seed: random seed.
 
     Raises:
-        CaloforgeError: a batch, the number of threads or that of repeats is below 1, or the weights are elsewhere.
+        CaloforgeError: a batch size or the number of threads or repeats is below 1, or the weights are not on the CPU.
     """
-    for what, value in (("a batch", min(batches)), ("the number of threads", threads), ("that of repeats", repeats)):
+    for what, value in (
+        ("a batch", min(batches)),
+        ("the number of threads", threads),
+        ("the number of repeats", repeats),
+    ):
         if value < 1:
             raise CaloforgeError(f"{what} must be at least 1, not {value}")
     device = next(simulator.model.parameters()).device
     if device.type != "cpu":
-        raise CaloforgeError(f"times are taken on the CPU, and the simulator is on {device}: simulator.to('cpu')")
+        raise CaloforgeError(
+            f"times are measured on the CPU, but the simulator is on {device}: call simulator.to('cpu')"
+        )
     with torch_threads(threads):
         engine = TorchEngine(simulator)
         return [_time_batch(engine, np.resize(energies, n), threads, repeats, seconds, seed) for n in batches]
@@ -117,20 +124,20 @@ def _time_batch(
 
 
 def timed(calls: Sequence[Callable[[], object]], threads: int, repeats: int, seconds: float) -> np.ndarray:
-    """(rounds, calls, 2): CPU and wall seconds of each call, all of them in turn in each round, after a warm-up.
+    """(rounds, calls, 2): CPU and wall-clock seconds of each call; in each round all take turns, after a warm-up.
 
-    A short call is made several times in a row in its turn, for `TURN_SECONDS`, and the mean is taken.
+    In its turn, a short call is repeated for `TURN_SECONDS`, and the mean is taken.
 
     Args:
         calls: what to time.
-        threads: with one, the CPU time is this thread's; with more, the process's.
-        repeats: rounds at least …
-        seconds: … and for how long at least.
+        threads: with one thread, the CPU time is that of this thread; with more, that of the process.
+        repeats: minimum number of rounds.
+        seconds: minimum duration.
 
     Raises:
         CaloforgeError: a call is too short for the clock.
     """
-    # One thread does all the work itself: its own clock leaves out a progress bar's.
+    # With one thread, its own clock excludes the time of a progress bar.
     clock = time.thread_time if threads == 1 else time.process_time
     once = _repeat([(call, 1) for call in calls], clock, 1, WARM_UP_SECONDS)
     in_a_row = np.clip(TURN_SECONDS / np.median(once[:, :, 1], axis=0), 1, 1000).astype(int)
@@ -143,7 +150,7 @@ def timed(calls: Sequence[Callable[[], object]], threads: int, repeats: int, sec
 def _repeat(
     calls: Sequence[tuple[Callable[[], object], int]], clock: Callable[[], float], repeats: int, seconds: float
 ) -> np.ndarray:
-    """(rounds, calls, 2): CPU and wall seconds of each call, the mean of that many in a row, all in turn."""
+    """(rounds, calls, 2): CPU and wall-clock seconds per call, the mean over the given number in a row, in turn."""
     rounds: list[list[tuple[float, float]]] = []
     begun = time.perf_counter()
     while len(rounds) < repeats or time.perf_counter() - begun < seconds:
@@ -169,7 +176,7 @@ def torch_threads(n: int) -> Iterator[None]:
 
 
 def machine() -> dict[str, Any]:
-    """What the times depend on: processor, cores, vector instructions, system, versions, the load at this moment."""
+    """Facts that times depend on: processor, cores, vector instructions, system, versions and current load."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "processor": _processor(),

@@ -1,8 +1,8 @@
-"""A lower bound on the time of a network: its matrix products only.
+"""A lower bound on the time of a network: its matrix products alone.
 
-During one call of the model the shape of every matrix product is recorded. The lower bound is the time of these
-products alone, on matrices that are already in memory, one after the other with the full batch: no implementation of
-the same network with the same library can be much faster.
+The shape of every matrix product is recorded during one call of the model. The lower bound is the time of these
+products alone, one after the other with the full batch, on matrices already in memory: no implementation of the same
+network with the same library can be much faster.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ def matrix_products(model: ShowerModel, c: torch.Tensor) -> list[Shape]:
 
 
 def bare_products(shapes: list[Shape]) -> Callable[[], None]:
-    """A call that does these products on float32 matrices of random numbers, results into buffers that are ready."""
+    """A call that computes these products on random float32 matrices, into preallocated buffers."""
     generator = torch.Generator().manual_seed(0)
     left = {(m, k): torch.randn(m, k, generator=generator) for m, k, _ in shapes}
     out = {(m, n): torch.empty(m, n) for m, _, n in shapes}
-    # Each product has a weight of its own, laid out as `torch.nn.Linear` keeps it.
+    # Each product has its own weight, with the memory layout of `torch.nn.Linear`.
     work = [(left[m, k], torch.randn(n, k, generator=generator).T, out[m, n]) for m, k, n in shapes]
 
     def call() -> None:

@@ -1,6 +1,6 @@
-"""Peak memory of generating one batch, in a separate process: `python -m caloforge.timing.memory RUN BATCH [CLASS …]`.
+"""Peak memory for generating one batch, in a separate process: `python -m caloforge.timing.memory RUN BATCH [CLASS …]`.
 
-Prints two numbers of MB, after loading the run and after one batch, as JSON.
+Prints two numbers in MB as JSON: after loading the run, and after one batch.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import numpy as np
 
 
 def peak_mb() -> float:
-    """Peak memory of this process so far in MB."""
+    """Peak memory of this process so far, in MB."""
     status = Path("/proc/self/status")
     if status.exists():
-        # getrusage is no use: Linux counts in what the parent had when it started this process.
+        # getrusage is useless here: Linux includes the memory of the parent at the time of the fork.
         line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) * 1024 / 1e6
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e6
 
 
 def main() -> None:
-    """Load, generate, print."""
+    """Load the run, generate a batch, print the peak memory."""
     from caloforge.inference import Batch, TorchEngine
     from caloforge.registry import importable
     from caloforge.simulator import Simulator

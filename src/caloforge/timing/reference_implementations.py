@@ -1,7 +1,7 @@
-"""Reference implementations: the same architecture in other libraries, for the comparison of times.
+"""Reference implementations: the same architecture in other libraries, to compare times.
 
-`nflows` is the library that the published CaloMan used. Its flow has the run's sizes; decoder and preprocessing are the
-run's own. The weights of the flow are random, which does not change the time.
+`nflows` is the library used by the published CaloMan. The flow from nflows has the sizes of the run's flow; decoder and
+preprocessing are the run's own. The weights of the flow are random, which does not affect the time.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 
 def nflows_caloman(simulator: Simulator, folder: Path | None = None) -> Callable[[Batch], Tensor]:
-    """A call that generates a batch's voxels (B, V) in MeV with nflows' flow.
+    """A call that generates the voxels (B, V) of a batch, in MeV, with the flow from nflows.
 
     Args:
-        simulator: of a CaloMan.
-        folder: where nflows is, if not among the installed packages (`pip install --target FOLDER --no-deps nflows`).
+        simulator: a simulator with a CaloMan.
+        folder: folder of nflows, if it is not installed (`pip install --target FOLDER --no-deps nflows`).
 
     Raises:
         CaloforgeError: the model is not a CaloMan, or nflows cannot be imported.
     """
     model = simulator.model
     if not isinstance(model, CaloMan):
-        raise CaloforgeError(f"nflows has no counterpart of {type(model).__name__}: leave out --reference")
+        raise CaloforgeError(f"nflows has no counterpart of {type(model).__name__}: omit --reference")
     with _importable(folder):
         try:
             flow = _flow(model.to_config())
@@ -100,7 +100,7 @@ def _flow(sizes: dict[str, Any]) -> Any:
 
 @contextmanager
 def _importable(folder: Path | None) -> Iterator[None]:
-    # Behind everything that is installed: the folder may hold other versions of what nflows needs.
+    # After all installed packages: the folder may contain other versions of nflows' dependencies.
     if folder is None:
         yield
         return

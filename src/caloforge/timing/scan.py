@@ -1,17 +1,17 @@
-"""Time against batch: a generator, its parts, a lower bound and reference implementations, all in one run.
+"""Time against batch size: a generator, its parts, a lower bound and reference implementations, in one run.
 
-For each number of threads and each batch the candidates take turns, of one call if it is long and of several if it is
-short, so that a drift of the machine affects all alike; compare ratios. One thread is timed in CPU time, several in
-wall-clock time.
+For each number of threads and each batch size the candidates take turns, with one long call or several short ones per
+turn, so that drifts of the machine affect all of them alike; compare ratios. One thread is timed in CPU time, several
+in wall-clock time.
 
-| candidate | what a call does |
+| candidate | a call |
 |---|---|
-| `torch` | energies to voxels in MeV, by the torch engine |
-| `model` | the same without undoing the preprocessing |
-| `lower_bound` | the matrix products of the same network only (`caloforge.timing.lower_bound`) |
-| `onnx`, `onnx-int8`, `compile` | as `torch`, by the other engines |
-| `graph`, `graph-int8` | onnxruntime's part of it, noise and energies prepared: what a C++ program waits for |
-| `nflows` | as `torch`, with the flow by nflows (`caloforge.timing.reference_implementations`) |
+| `torch` | energies to voxels in MeV, with the torch engine |
+| `model` | the same without the inverse preprocessing |
+| `lower_bound` | the matrix products of the network alone (`caloforge.timing.lower_bound`) |
+| `onnx`, `onnx-int8`, `compile` | as `torch`, with the other engines |
+| `graph`, `graph-int8` | the onnxruntime call alone, with noise and energies in place, as a C++ program would see it |
+| `nflows` | as `torch`, with the flow from nflows (`caloforge.timing.reference_implementations`) |
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ Call = Callable[[Batch], object]
 
 @dataclass(frozen=True)
 class Scan:
-    """Times at one batch and number of threads.
+    """Times at one batch size and number of threads.
 
     Args:
-        batch, threads, calls: showers per call, threads, rounds measured.
+        batch, threads, calls: showers per call, number of threads, number of rounds measured.
         clock: `cpu` or `wall`.
         ms: candidate → ms per shower.
-        postprocessing: fraction of a torch call that undoes the preprocessing and applies the threshold, as the engine
-            measures it: the difference of `torch` and `model` would be lost in the noise.
+        postprocessing: fraction of a torch call spent in the inverse preprocessing and the threshold, as measured by
+            the engine; the difference between `torch` and `model` would be lost in the noise.
     """
 
     batch: int
@@ -56,7 +56,7 @@ class Scan:
     postprocessing: float
 
     def ratio(self, over: str, under: str) -> float | None:
-        """Median time of `over` in units of `under`'s; None if one was not timed."""
+        """Median time of `over` divided by that of `under`; None if one was not timed."""
         if over not in self.ms or under not in self.ms:
             return None
         return self.ms[over].median / self.ms[under].median
@@ -74,16 +74,16 @@ def scan(
     seed: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[Scan]:
-    """Time a simulator over batches and numbers of threads.
+    """Time a simulator for several batch sizes and numbers of threads.
 
     Args:
-        simulator: float32, on the CPU.
-        energies: (n,) incident energies in MeV; a batch takes them in turn.
+        simulator: a simulator in float32 on the CPU.
+        energies: (n,) incident energies in MeV, repeated to fill a batch.
         batches: showers per call.
         threads: numbers of threads.
         others: number of threads → further candidates, name → call.
-        repeats, seconds: rounds at least, and for how long at least.
-        seed: of the showers.
+        repeats, seconds: minimum number of rounds, and minimum duration.
+        seed: random seed.
         progress: called with 1 after each measurement.
 
     Raises:
@@ -94,7 +94,7 @@ def scan(
             raise CaloforgeError(f"{what} must be at least 1, not {value}")
     parameter = next(simulator.model.parameters())
     if parameter.device.type != "cpu" or parameter.dtype != torch.float32:
-        raise CaloforgeError("benchmarks run in float32 on the CPU: simulator.to('cpu')")
+        raise CaloforgeError("benchmarks run in float32 on the CPU: call simulator.to('cpu')")
     for n_threads in threads:
         with torch_threads(n_threads):
             engine = TorchEngine(simulator)
@@ -115,7 +115,7 @@ def scan(
 
 
 class _Account:
-    """Records which fraction of its time an engine takes for postprocessing."""
+    """Records the fraction of time that an engine spends in postprocessing."""
 
     def __init__(self, engine: TorchEngine) -> None:
         self.engine = engine
@@ -127,7 +127,7 @@ class _Account:
 
     @property
     def fraction(self) -> float:
-        """The median."""
+        """The median fraction."""
         return float(np.median(self._fractions))
 
 
@@ -140,11 +140,11 @@ def peak_memory_mb(run: Path, batch: int, trusted: Collection[str] = ()) -> tupl
 
     Args:
         run: folder of the run.
-        batch: showers.
+        batch: number of showers.
         trusted: as for `Simulator.load`.
 
     Raises:
-        CaloforgeError: that process failed; says how.
+        CaloforgeError: the process failed; the message gives the reason.
     """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     arguments = [sys.executable, "-m", "caloforge.timing.memory", str(run), str(batch), *trusted]
