@@ -125,7 +125,7 @@ BAD = {
     ),
     "missing key": ({"name": "x"}, "missing key 'layers'"),
     "no edges": ({"name": "x", "layers": [{"id": 0}]}, "missing key 'eta_edges'"),
-    "falling": ({"name": "x", "layers": [{"id": 0, "r_edges": [0, 2, 1]}]}, "must rise"),
+    "falling": ({"name": "x", "layers": [{"id": 0, "r_edges": [0, 2, 1]}]}, "must increase"),
     "negative r": ({"name": "x", "layers": [{"id": 0, "r_edges": [-1, 2]}]}, "must not be negative"),
     "repeated id": (
         {"name": "x", "layers": [{"id": 0, "r_edges": [0, 1]}, {"id": 0, "r_edges": [0, 1]}]},

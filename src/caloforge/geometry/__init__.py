@@ -1,7 +1,7 @@
-"""The voxels of a calorimeter: which layers, which edges, where each centre is.
+"""The voxels of a calorimeter: layers, edges and centres.
 
 `layers` has the two kinds of layer, `description` the `Geometry` that consists of them, `entries` the schema of its
-files, `files` reads one from YAML, JSON or the challenge's binning XML, `builtin` has the public ones by name.
+files, `loading` reads YAML, JSON and the CaloChallenge's binning XML, and `builtin` has the public geometries by name.
 """
 
 from caloforge.geometry.builtin import BUILTIN, geometry_in_file, geometry_of_voxel_count, load_geometry

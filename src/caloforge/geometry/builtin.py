@@ -1,6 +1,6 @@
 """The geometries of the public data sets, and a geometry by name or path.
 
-Edges in mm: ds1, ds2 and ds3 as in the binning files of the CaloChallenge (arXiv:2410.21611), calogan as in
+Edges are in mm; ds1, ds2 and ds3 follow the binning files of the CaloChallenge (arXiv:2410.21611), calogan follows
 arXiv:1712.10321.
 """
 
@@ -79,19 +79,19 @@ BUILTIN = {
     "ds3": _ds3,
     "calogan": _calogan,
 }
-"""Name → maker of each built-in geometry."""
+"""Name → function that builds the geometry."""
 
 
 def load_geometry(name: str | os.PathLike[str]) -> Geometry:
     """The built-in geometry called `name`, or the one in the file at that path.
 
-    For a binning XML of several particles, `path.xml:NAME` chooses one.
+    For a binning XML with several particles, `path.xml:NAME` selects one.
 
     >>> load_geometry("ds2").n_voxels
     6480
 
     Raises:
-        CaloforgeError: neither a built-in name nor a readable geometry file.
+        CaloforgeError: `name` is neither a built-in name nor a readable geometry file.
     """
     text = os.fspath(name)
     if text in BUILTIN:
@@ -102,20 +102,20 @@ def load_geometry(name: str | os.PathLike[str]) -> Geometry:
     if Path(text).suffix.lower() in (".yaml", ".yml", ".json", ".xml"):
         return read_geometry(text)
     known = ", ".join(BUILTIN)
-    raise CaloforgeError(f"unknown geometry '{text}'; built in are {known}, or give a .yaml, .json or .xml file")
+    raise CaloforgeError(f"unknown geometry '{text}': give one of {known}, or a .yaml, .json or .xml file")
 
 
 def geometry_in_file(value: Any, folder: Path, origin: str) -> Geometry:
-    """The geometry that another file names or holds.
+    """The geometry named or contained in another file.
 
     Args:
-        value: a built-in name, the path of a geometry file (relative to `folder` or to the current one), or a mapping
+        value: a built-in name, the path of a geometry file (relative to `folder` or the current one), or a mapping
             as in such a file.
-        folder: of the other file.
-        origin: what to call `value` in an error.
+        folder: folder of the other file.
+        origin: name of `value` in error messages.
 
     Raises:
-        CaloforgeError: it is none of these.
+        CaloforgeError: `value` is none of these.
     """
     if isinstance(value, dict):
         return Geometry.from_dict(value, origin=origin)
@@ -125,7 +125,7 @@ def geometry_in_file(value: Any, folder: Path, origin: str) -> Geometry:
 
 
 def geometry_of_voxel_count(n_voxels: int) -> Geometry | None:
-    """The built-in geometry with `n_voxels` voxels, if there is one (no two share a count)."""
+    """The built-in geometry with `n_voxels` voxels, if there is one (the counts are distinct)."""
     for make in BUILTIN.values():
         geometry = make()
         if geometry.n_voxels == n_voxels:

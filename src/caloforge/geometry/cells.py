@@ -1,7 +1,7 @@
-"""Square cells over a polar layer, and the area that each shares with each voxel.
+"""Square cells over a polar layer, and their overlap with the voxels.
 
-A voxel is a piece of a ring. It is divided into k·k pieces of equal area, evenly in r² and in alpha, and a piece
-belongs to the cell that its middle lies in. So the areas of a voxel's cells sum to the voxel's own.
+A voxel is a piece of a ring. It is divided into k·k pieces of equal area, evenly in r² and in alpha, and each piece is
+assigned to the cell that contains its centre, so the overlaps of a voxel sum to its area.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from scipy import sparse
 from caloforge.geometry.layers import Layer
 
 POINTS = 24
-"""k: a voxel's area is divided into k·k equal pieces."""
+"""k: a voxel is divided into k·k pieces of equal area."""
 
 
 def cell_edges(layer: Layer, size: float | None = None) -> np.ndarray:
     """(n + 1,) edges in mm of square cells that cover the layer, centred on its axis.
 
     Args:
-        layer: polar.
-        size: of a cell in mm; by default the narrowest radial bin.
+        layer: a polar layer.
+        size: cell size in mm; by default the width of the narrowest radial bin.
     """
     size = float(np.diff(layer.r_edges).min()) if size is None else size
     half = int(np.ceil(layer.r_edges[-1] / size - 1e-9))
@@ -28,14 +28,14 @@ def cell_edges(layer: Layer, size: float | None = None) -> np.ndarray:
 
 
 def shared_areas(layer: Layer, edges: np.ndarray) -> sparse.csr_array:
-    """(n·n, voxels) area in mm² that each cell and each voxel share.
+    """(n·n, voxels) overlap of each cell with each voxel, in mm².
 
     Args:
-        layer: polar.
-        edges: (n + 1,) of the cells, the same along x and y, in mm; they must enclose the layer.
+        layer: a polar layer.
+        edges: (n + 1,) cell edges in mm, the same along x and y; they must enclose the layer.
 
     Returns:
-        Rows are cells, x slowest, y fastest; columns are voxels in caloforge's order.
+        Sparse array; rows are cells, x slow, y fast; columns are voxels in caloforge's order.
     """
     n = len(edges) - 1
     r_edges = np.asarray(layer.r_edges)

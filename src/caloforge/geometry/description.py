@@ -20,16 +20,16 @@ from caloforge.geometry.layers import AnyLayer, CartesianLayer, FloatArray, Laye
 
 @dataclass(frozen=True)
 class Geometry:
-    """A calorimeter's voxels.
+    """The voxels of a calorimeter.
 
     >>> from caloforge import Geometry, Layer
     >>> Geometry("toy", (Layer(0, (0, 10, 20), n_alpha=1), Layer(1, (0, 40), n_alpha=2))).n_voxels
     4
 
     Args:
-        name: how files and recipes call it.
-        layers: the layers from front to back, each id once.
-        threshold: readout threshold in MeV, not negative: voxels below it count as zero when judged.
+        name: its name in files and recipes.
+        layers: the layers from front to back, with distinct ids.
+        threshold: readout threshold in MeV, at least 0; evaluations set voxels below it to zero.
 
     Raises:
         CaloforgeError: no layers, a repeated layer id, or a negative threshold.
@@ -57,7 +57,7 @@ class Geometry:
 
     @property
     def n_voxels(self) -> int:
-        """Length of a shower's row."""
+        """Number of voxels of a shower."""
         return self._offsets[-1]
 
     @property
@@ -66,32 +66,32 @@ class Geometry:
 
     @property
     def layer_ids(self) -> tuple[int, ...]:
-        """The detector's own layer numbers, front to back."""
+        """Layer numbers of the detector, front to back."""
         return tuple(layer.id for layer in self.layers)
 
     @cached_property
     def slices(self) -> tuple[slice, ...]:
-        """For each layer, where its voxels lie in a shower's row."""
+        """For each layer, the slice of its voxels in a shower's row."""
         return tuple(slice(a, b) for a, b in zip(self._offsets[:-1], self._offsets[1:], strict=True))
 
     @cached_property
     def layer_index(self) -> np.ndarray:
-        """(n_voxels,) position in `layers` of each voxel's layer, 0 … n_layers - 1."""
+        """(n_voxels,) index in `layers` of the layer of each voxel, 0 … n_layers - 1."""
         return np.repeat(np.arange(self.n_layers), np.diff(self._offsets))
 
     @cached_property
     def eta(self) -> FloatArray:
-        """(n_voxels,) eta of each voxel's centre in mm."""
+        """(n_voxels,) eta of voxel centres in mm."""
         return np.concatenate([layer.eta for layer in self.layers])
 
     @cached_property
     def phi(self) -> FloatArray:
-        """(n_voxels,) phi of each voxel's centre in mm."""
+        """(n_voxels,) phi of voxel centres in mm."""
         return np.concatenate([layer.phi for layer in self.layers])
 
     @cached_property
     def r(self) -> FloatArray:
-        """(n_voxels,) distance of each voxel's centre from the axis in mm."""
+        """(n_voxels,) distance of voxel centres from the axis in mm."""
         return np.concatenate([layer.r for layer in self.layers])
 
     def layer_sums(self, voxels: np.ndarray) -> FloatArray:
@@ -100,7 +100,7 @@ class Geometry:
 
     @property
     def is_regular(self) -> bool:
-        """Whether all layers share one binning, so that a shower reshapes to (layer, alpha, r)."""
+        """Whether all layers have the same binning, so that a shower can be reshaped to (layer, alpha, r)."""
         first = self.layers[0]
         return all(
             {**layer.to_dict(), "id": 0, "z_edges": None} == {**first.to_dict(), "id": 0, "z_edges": None}
@@ -109,25 +109,25 @@ class Geometry:
 
     @property
     def polar_mesh(self) -> Layer | None:
-        """A layer of the binning in r and alpha that all layers share; None where they differ or are Cartesian."""
+        """A layer with the common binning in r and alpha; None if layers differ or are Cartesian."""
         first = self.layers[0]
         return first if isinstance(first, Layer) and self.is_regular else None
 
     @property
     def n_sectors(self) -> int:
-        """The most equal parts of the circle whose borders are borders of bins in all layers with alpha bins.
+        """The largest number of equal sectors whose edges are bin edges in all layers with alpha bins.
 
-        1 where there is no such thing: no layer has alpha bins, or not all are polar.
+        It is 1 if no layer has alpha bins, or if not all are polar.
         """
         if any(layer.kind != "polar" for layer in self.layers):
             return 1
         return max(1, math.gcd(*(layer.shape[0] for layer in self.layers if layer.shape[0] > 1)))
 
     def layer(self, layer_id: int) -> AnyLayer:
-        """The layer with the detector's number `layer_id`.
+        """The layer with the number `layer_id`.
 
         Raises:
-            CaloforgeError: there is none.
+            CaloforgeError: there is no such layer.
         """
         for layer in self.layers:
             if layer.id == layer_id:
@@ -149,7 +149,7 @@ class Geometry:
         Args:
             plain: mapping with `name`, `layers` and optionally `threshold` (MeV). A layer has `id` and either
                 `r_edges` (mm) with `n_alpha`, or `phi_edges` and `eta_edges` (mm); optionally `z_edges` (mm).
-            origin: what to call the source in an error.
+            origin: name of the source in error messages.
 
         Raises:
             CaloforgeError: a key is unknown or missing, or a value is out of range.

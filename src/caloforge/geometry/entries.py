@@ -1,4 +1,4 @@
-"""The schema of geometry files: keys and types of their values; `Layer` and `Geometry` check the ranges."""
+"""The schema of geometry files: keys and value types; `Layer` and `Geometry` check the ranges."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def _not_a_switch(value: Any) -> Any:
 
 
 Number = Annotated[float, BeforeValidator(_not_a_switch)]
-"""A number, or text that is one (YAML 1.1 reads 1e-3 as text), but neither true nor false."""
+"""A number, or text that represents one (YAML 1.1 reads 1e-3 as text), but not a boolean."""
 
 
 class Entry(BaseModel):
-    """A mapping of a user's file: unknown keys are errors, and a name may be a number."""
+    """A mapping in a user's file: unknown keys are errors, and a name may be a number."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
@@ -58,13 +58,13 @@ def checked_entry(schema: type[Checked], plain: Any, origin: str) -> Checked:
     """`plain` as an instance of `schema`.
 
     Args:
-        schema: what it has to be.
-        plain: content of a user's file, or a part of it.
-        origin: what to call it in an error.
+        schema: the required schema.
+        plain: contents of a user's file, or part of them.
+        origin: its name in error messages.
 
     Raises:
-        CaloforgeError: it is not a mapping, a key is unknown or missing, or a value has the wrong type; names every
-            such key.
+        CaloforgeError: it is not a mapping, a key is unknown or missing, or a value has the wrong type; the message
+            names all such keys.
     """
     if not isinstance(plain, dict):
         keys = ", ".join(f"'{name}'" for name, field in schema.model_fields.items() if field.is_required())

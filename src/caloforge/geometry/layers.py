@@ -1,8 +1,8 @@
-"""One layer of voxels, polar or Cartesian: edges and the centres that follow. Lengths are mm, angles rad.
+"""One layer of voxels, polar or Cartesian: edges and centres. Lengths are in mm, angles in rad.
 
-Polar: `n_alpha` equal bins of alpha that start at -pi, and radial bins between `r_edges`. The centre of a voxel is
-r = (r_lo + r_hi) / 2 at the middle of its alpha bin; eta = r cos(alpha), phi = r sin(alpha) are the transverse x and
-y in mm (CaloChallenge convention, arXiv:2410.21611). Voxels run over alpha first and r fastest.
+Polar: `n_alpha` equal bins of alpha starting at -pi, and radial bins between `r_edges`. The centre of a voxel is at
+r = (r_lo + r_hi) / 2 in the middle of its alpha bin; eta = r cos(alpha), phi = r sin(alpha) are the transverse x and
+y in mm (CaloChallenge convention, arXiv:2410.21611). In the order of voxels, alpha is slow and r fast.
 
 Cartesian: rows of phi (= x), columns of eta (= y), both in mm, eta fastest (CaloGAN convention, arXiv:1712.10321).
 """
@@ -31,7 +31,7 @@ def _checked_edges(name: str, edges: Sequence[float]) -> tuple[float, ...]:
     if len(values) < 2:
         raise CaloforgeError(f"{name} needs at least two edges (mm), not {list(values)}")
     if not all(math.isfinite(v) for v in values) or any(b <= a for a, b in itertools.pairwise(values)):
-        raise CaloforgeError(f"{name} must rise from edge to edge (mm), not {list(values)}")
+        raise CaloforgeError(f"{name} must increase from edge to edge (mm), not {list(values)}")
     return values
 
 
@@ -43,10 +43,10 @@ class Layer:
     6
 
     Args:
-        id: the detector's own number of the layer (ds1 has 0, 1, 2, 3, 12).
-        r_edges: radial bin edges in mm, rising, not negative.
+        id: layer number in the detector (ds1 has 0, 1, 2, 3, 12).
+        r_edges: radial bin edges in mm, increasing, non-negative.
         n_alpha: number of equal alpha bins, at least 1.
-        z_edges: (front, back) of the layer along the shower axis in mm, where known.
+        z_edges: (front, back) of the layer along the shower axis in mm, if known.
     """
 
     id: int
@@ -61,7 +61,7 @@ class Layer:
         if self.r_edges[0] < 0:
             raise CaloforgeError(f"r_edges of layer {self.id} must not be negative, not {self.r_edges[0]}")
         if isinstance(self.n_alpha, bool) or not isinstance(self.n_alpha, int) or self.n_alpha < 1:
-            raise CaloforgeError(f"n_alpha of layer {self.id} must be a whole number from 1, not {self.n_alpha!r}")
+            raise CaloforgeError(f"n_alpha of layer {self.id} must be a positive whole number, not {self.n_alpha!r}")
         if self.z_edges is not None:
             front_back = _checked_edges(f"z_edges of layer {self.id}", self.z_edges)
             object.__setattr__(self, "z_edges", (front_back[0], front_back[-1]))
@@ -82,18 +82,18 @@ class Layer:
 
     @property
     def has_directions(self) -> bool:
-        """Whether eta and phi moments mean anything: only with more than one alpha bin."""
+        """Whether eta and phi moments are meaningful: only with more than one alpha bin."""
         return self.n_alpha > 1
 
     @cached_property
     def r(self) -> FloatArray:
-        """(n_voxels,) radius of each voxel's centre in mm."""
+        """(n_voxels,) radius of voxel centres in mm."""
         edges = np.asarray(self.r_edges)
         return np.tile((edges[:-1] + edges[1:]) / 2, self.n_alpha)
 
     @cached_property
     def alpha(self) -> FloatArray:
-        """(n_voxels,) azimuth of each voxel's centre in rad, within (-pi, pi)."""
+        """(n_voxels,) azimuth of voxel centres in rad, within (-pi, pi)."""
         middle = -math.pi + (np.arange(self.n_alpha) + 0.5) * (2 * math.pi / self.n_alpha)
         return np.repeat(middle, self.n_r)
 
@@ -126,10 +126,10 @@ class CartesianLayer:
     """One Cartesian layer: voxels in (phi, eta), eta fastest.
 
     Args:
-        id: the detector's own number of the layer.
-        phi_edges: bin edges along phi (= x) in mm, rising: the rows of the image.
-        eta_edges: bin edges along eta (= y) in mm, rising: the columns of the image.
-        z_edges: (front, back) of the layer along the shower axis in mm, where known.
+        id: layer number in the detector.
+        phi_edges: bin edges along phi (= x) in mm, increasing: the rows of the image.
+        eta_edges: bin edges along eta (= y) in mm, increasing: the columns of the image.
+        z_edges: (front, back) of the layer along the shower axis in mm, if known.
     """
 
     id: int
@@ -158,29 +158,29 @@ class CartesianLayer:
 
     @property
     def has_directions(self) -> bool:
-        """Whether eta and phi moments mean anything: always on a Cartesian layer."""
+        """Whether eta and phi moments are meaningful: always in a Cartesian layer."""
         return True
 
     @cached_property
     def phi(self) -> FloatArray:
-        """(n_voxels,) phi of each voxel's centre in mm."""
+        """(n_voxels,) phi of voxel centres in mm."""
         edges = np.asarray(self.phi_edges)
         return np.repeat((edges[:-1] + edges[1:]) / 2, self.shape[1])
 
     @cached_property
     def eta(self) -> FloatArray:
-        """(n_voxels,) eta of each voxel's centre in mm."""
+        """(n_voxels,) eta of voxel centres in mm."""
         edges = np.asarray(self.eta_edges)
         return np.tile((edges[:-1] + edges[1:]) / 2, self.shape[0])
 
     @cached_property
     def r(self) -> FloatArray:
-        """(n_voxels,) distance of each voxel's centre from the shower axis in mm."""
+        """(n_voxels,) distance of voxel centres from the shower axis in mm."""
         return np.asarray(np.hypot(self.eta, self.phi))
 
     @cached_property
     def alpha(self) -> FloatArray:
-        """(n_voxels,) azimuth of each voxel's centre in rad, within [-pi, pi]."""
+        """(n_voxels,) azimuth of voxel centres in rad, within [-pi, pi]."""
         return np.asarray(np.arctan2(self.phi, self.eta))
 
     @cached_property

@@ -1,4 +1,4 @@
-"""A geometry from a file: YAML, JSON, or the challenge's binning XML."""
+"""Geometry files: YAML, JSON, or the CaloChallenge's binning XML."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from caloforge.geometry.layers import AnyLayer, Layer
 
 
 def read_geometry(path: str | os.PathLike[str], particle: str | None = None) -> Geometry:
-    """Read a geometry from a YAML or JSON file, or from the challenge's binning XML.
+    """Read a geometry from a YAML or JSON file, or from the CaloChallenge's binning XML.
 
     Args:
-        path: the file; its suffix decides (`.yaml`, `.yml`, `.json`, `.xml`).
-        particle: for XML with several `Bin` elements, the `name` or `pid` of the wanted one.
+        path: the file; its suffix gives the format (`.yaml`, `.yml`, `.json`, `.xml`).
+        particle: for XML with several `Bin` elements, the `name` or `pid` of the one to read.
 
     Raises:
-        CaloforgeError: the file is absent, unreadable or malformed.
+        CaloforgeError: the file does not exist, cannot be read, or is malformed.
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")  # a byte order mark is skipped
+        text = path.read_text(encoding="utf-8-sig")  # skips a byte order mark
     except FileNotFoundError:
         raise CaloforgeError(f"no such geometry file: {path}") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -42,7 +42,7 @@ def read_geometry(path: str | os.PathLike[str], particle: str | None = None) -> 
 
 
 def _from_xml(text: str, path: Path, particle: str | None) -> Geometry:
-    """Challenge binning: root `Bins`, a `Bin` per particle, a `Layer` per detector layer.
+    """CaloChallenge binning: root `Bins`, one `Bin` per particle, one `Layer` per detector layer.
 
     A layer with a single edge has no voxels and is skipped.
     """
@@ -61,7 +61,7 @@ def _from_xml(text: str, path: Path, particle: str | None) -> Geometry:
     if len(chosen) != 1:
         known = ", ".join(names)
         what = f"no particle '{particle}'" if particle is not None and not chosen else f"{len(chosen)} particles"
-        raise CaloforgeError(f"{path} has {what}; append ':NAME' to its path, one of {known}")
+        raise CaloforgeError(f"{path} has {what}: append ':NAME' to its path, with one of {known}")
     layers: list[AnyLayer] = []
     for element in chosen[0].findall("Layer"):
         try:
@@ -69,9 +69,9 @@ def _from_xml(text: str, path: Path, particle: str | None) -> Geometry:
             edges = [float(edge) for edge in element.attrib["r_edges"].split(",")]
             n_alpha = int(element.get("n_bin_alpha", "1"))
         except KeyError as error:
-            raise CaloforgeError(f"{path}: a 'Layer' lacks the attribute {error}") from None
+            raise CaloforgeError(f"{path}: a 'Layer' has no attribute {error}") from None
         except ValueError as error:
-            raise CaloforgeError(f"{path}: a 'Layer' has a bad number: {error}") from None
+            raise CaloforgeError(f"{path}: a 'Layer' has an invalid number: {error}") from None
         if len(edges) > 1:
             layers.append(Layer(layer_id, tuple(edges), n_alpha))
     name = chosen[0].get("name") or chosen[0].get("pid") or "xml"

@@ -1,13 +1,13 @@
-"""Figures of showers, histograms and everything else that caloforge draws; usable alone.
+"""Figures of showers, histograms and all other plots of caloforge; usable on their own.
 
     from caloforge import plots
 
     plots.shower(geometry, voxels, energy)         # one shower, layer by layer
-    plots.histogram(h)                             # a hist.Hist of two samples, with their ratio
+    plots.histogram(h)                             # a hist.Hist of two samples, with ratio panel
     plots.draw("roc", {"label": …, "fpr": …, "tpr": …})
 
-`draw_…` functions take the axes to draw on and return their artists. Functions that return a figure make a new one, or
-draw on `ax` where they accept it. Figures never enter pyplot's global state and need no display; a notebook shows them.
+`draw_…` functions take the axes to draw on and return the artists. Functions that return a figure create one, or draw
+on `ax` if they accept it. Figures never enter pyplot's global state and need no display; notebooks show them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 
 
 def _import_matplotlib() -> None:
-    """Import matplotlib whatever MPLBACKEND says: an unknown backend there is an error on import, but unused here."""
+    """Import matplotlib without MPLBACKEND: an unknown backend would fail on import, but no backend is used here."""
     backend = os.environ.pop("MPLBACKEND", None)
     try:
         import matplotlib
@@ -26,7 +26,7 @@ def _import_matplotlib() -> None:
         if backend is not None:
             os.environ["MPLBACKEND"] = backend
     if backend:
-        with contextlib.suppress(ValueError):  # pyplot, if anyone uses it, then chooses for itself
+        with contextlib.suppress(ValueError):  # pyplot, if used, then chooses a backend itself
             matplotlib.rcParams["backend"] = backend
 
 

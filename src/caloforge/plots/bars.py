@@ -1,4 +1,4 @@
-"""Horizontal bars with names, as the importance of each observable to a classifier."""
+"""Horizontal bar charts, e.g. for the importance of each observable to a classifier."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from caloforge.plots.style import GENERATED, REFERENCE, axes, figure_of
 def draw_bars(
     names: Sequence[str], values: np.ndarray, errors: np.ndarray | None = None, *, ax: Axes, label: str = ""
 ) -> BarContainer:
-    """One bar per name, from the top in the given order.
+    """Draw one bar per name, from the top in the given order.
 
     Args:
         names, values, errors: (K,) each.
-        ax: where to draw.
-        label: of the horizontal axis.
+        ax: axes to draw on.
+        label: label of the horizontal axis.
     """
     rows = np.arange(len(names))
     bars = ax.barh(
@@ -37,7 +37,7 @@ def draw_bars(
 
 @chart("bars")
 def bars(data: Data, ax: Axes | None = None) -> Figure:
-    """Bars with errors, where there are any."""
+    """Bars, with errors if given."""
     ax = axes(ax, width=6.4, height=0.7 + 0.22 * len(data["names"]))
     errors = data.get("errors")
     draw_bars(

@@ -1,51 +1,51 @@
-"""Kinds of chart: which data each needs, and the function that draws it.
+"""Kinds of chart: the data that each needs, and the function that draws it.
 
 A chart of an evaluation (`caloforge.evaluation.metrics.base.Chart`) has a `kind` and plain `data`: numbers, text, lists
-or numpy arrays. All that is drawn is in there, so a report that was saved and loaded draws the same figures. Lengths
-are mm, energies MeV; a missing number is nan or None.
+or numpy arrays. The data are complete, so a report that was saved and loaded draws the same figures. Lengths are in mm,
+energies in MeV; a missing number is nan or None.
 
-`showers`: layers as images, a column per layer and a row per shower or sample.
-    geometry    `Geometry.to_dict()` of the layers that are drawn, and only those
-    rows        list of {"title", "voxels" (V of those layers), optional "scale"}; rows of one scale share their colours
-    unit        words at the colour bar, as "energy [MeV]"
+`showers`: layers as images, one column per layer and one row per shower or sample.
+    geometry    `Geometry.to_dict()` of the drawn layers only
+    rows        list of {"title", "voxels" (V of these layers), optional "scale"}; rows of one scale share colours
+    unit        label of the colour bar, e.g. "energy [MeV]"
     ratio       optional; true adds a row, row 0 over row 1
 `histograms`: panels of an observable, each with its ratio.
     panels      list of {"label" (with unit), "edges" (B+1), "generated", "reference" (B+2 counts, flow bins included)}
-    log         optional; true draws the fractions of showers on a logarithmic scale
+    log         optional; if true, the fractions of showers are drawn on a logarithmic scale
 `profiles`: longitudinal profile, and others such as transverse ones.
     layers, generated, reference    (L) ids and mean energies
-    others      list of {"label", as "r, layer 1 [mm]", "unit", as "MeV / mm²", "edges" (B+1), "generated" (B),
+    others      list of {"label", e.g. "r, layer 1 [mm]", "unit", e.g. "MeV / mm²", "edges" (B+1), "generated" (B),
                 "reference" (B)}
 `profile`: one profile with errors.
-    label       of the horizontal axis, with unit
-    unit        of the values
+    label       label of the horizontal axis, with unit
+    unit        unit of the values
     positions, generated, generated_error, reference, reference_error    (P)
 `response`: deposited against incident energy.
     edges       (B+1) of E_inc;  ratio_edges (R+1) of E_dep/E_inc
     generated, reference    each {"counts" (B × R), "mean", "error", "width" (B), None with fewer than two showers}
 `matrix`: a matrix of both samples and their difference.
-    names       (K) in words
+    names       (K) names
     generated, reference, difference    (K × K)
 `roc`: label, fpr, tpr, optional auc.
 `weights`: label, edges (B+1) of log10 w, generated, reference (B counts).
 `learning_curve`: label, n (showers per sample), auc, error.
-`bars`: names, values, optional errors; label of the axis.
+`bars`: names, values, optional errors; label (of the axis).
 
-Charts of kind `roc`, `weights` and `learning_curve` hold one classifier each; a report's page draws them together. A
-chart of kind `profile` is a table there.
-`showers`, `profiles` and `response` are built by `caloforge.evaluation.metrics.figure_data`, the others by the metric
-that they belong to.
+Charts of kind `roc`, `weights` and `learning_curve` contain one classifier each; the report page draws them together. A
+chart of kind `profile` is shown as a table there.
+`showers`, `profiles` and `response` are built by `caloforge.evaluation.metrics.figure_data`, the others by their
+metric.
 
-Histograms of observables are not charts but `hist.Hist` (`Report.hists`): axis 0 a `StrCategory` with "generated" and
-"reference" (without overflow), axis 1 the observable, its `name` and `label` (mathtext, with unit), flow bins holding
-what lies outside. (hist reserves the name "sample": no axis can have it.) `Hist.metadata` is a mapping:
+Histograms of observables are not charts but `hist.Hist` (`Report.hists`): axis 0 is a `StrCategory` with "generated"
+and "reference" (without overflow), axis 1 the observable with its `name` and `label` (mathtext, with unit) and flow
+bins. (hist reserves the name "sample", so no axis can have it.) `Hist.metadata` is a mapping:
 
     {"group": "centres", "family": "ec_eta", "layer": 1 or None, "log": True}
 
-`group` is the figure that it belongs to, `family` the observable without its layer, `log` whether fractions of showers
-are drawn on a logarithmic scale. Where voxels rather than showers are counted, `"counted": "voxels"` says so.
+`group` is the figure that contains it, `family` the observable without its layer, `log` whether fractions of showers
+are drawn on a logarithmic scale. Histograms of voxels instead of showers have `"counted": "voxels"`.
 
-A kind of one's own is one function, which draws on `ax` or on a new figure and returns the figure:
+To add a kind, register one function, which draws on `ax` or on a new figure and returns the figure:
 
     from caloforge import plots
 
@@ -69,7 +69,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.plots.style import styled
 
 Data = Mapping[str, Any]
-"""A chart's data: numbers, text, lists and arrays under the names above."""
+"""Data of a chart: numbers, text, lists and arrays under the names above."""
 
 DrawFunction = TypeVar("DrawFunction", bound=Callable[..., Figure])
 
@@ -78,15 +78,15 @@ DRAW: dict[str, Callable[..., Figure]] = {}
 
 
 def chart(kind: str) -> Callable[[DrawFunction], DrawFunction]:
-    """Register a function (data, ax=None) → figure for charts of `kind`; it may do without `ax`.
+    """Register a function (data, ax=None) → figure for charts of `kind`; `ax` is optional.
 
     Raises:
-        ValueError: the kind has a function already.
+        ValueError: the kind already has a function.
     """
 
     def register(function: DrawFunction) -> DrawFunction:
         if kind in DRAW:
-            raise ValueError(f"chart kind '{kind}' exists already; choose another name")
+            raise ValueError(f"chart kind '{kind}' already exists; choose another name")
         DRAW[kind] = styled(function)
         return function
 
@@ -97,31 +97,31 @@ def draw(kind: str, data: Data, *, ax: Axes | None = None) -> Figure:
     """The figure of a chart.
 
     Args:
-        kind: of the chart.
-        data: its fields (see the module's opening).
-        ax: axes of your own; only for kinds of one panel. None makes a figure.
+        kind: kind of chart.
+        data: its fields (see the module docstring).
+        ax: existing axes, only for kinds with one panel; None creates a figure.
 
     Raises:
-        CaloforgeError: the kind is unknown, lacks a field, or has several panels and `ax` is given.
+        CaloforgeError: the kind is unknown, a field is missing, or the kind has several panels and `ax` is given.
     """
     function = DRAW.get(kind)
     if function is None:
         raise CaloforgeError(
-            f"no function draws charts of kind '{kind}' (known: {', '.join(DRAW)}); import the module that registers "
+            f"unknown chart kind '{kind}' (known: {', '.join(DRAW)}): import the module that registers "
             "it with @caloforge.plots.chart"
         )
     try:
         return function(data) if ax is None else function(data, ax=ax)
     except KeyError as error:
-        raise CaloforgeError(f"the data of a chart of kind '{kind}' lack {error}") from error
+        raise CaloforgeError(f"the data of a chart of kind '{kind}' have no {error}") from error
 
 
 def refuse_axes(kind: str, ax: Axes | None) -> None:
-    """Raise where `ax` is given for a figure of several panels."""
+    """Raise if `ax` is given for a figure with several panels."""
     if ax is not None:
-        raise CaloforgeError(f"a chart of kind '{kind}' has several panels: leave out 'ax'")
+        raise CaloforgeError(f"a chart of kind '{kind}' has several panels: omit 'ax'")
 
 
 def numbers(values: Any) -> np.ndarray:
-    """`values`, lists as JSON has them, as a float array; None becomes NaN."""
+    """`values`, such as lists from JSON, as a float array; None becomes NaN."""
     return np.asarray(values, dtype=float)

@@ -1,4 +1,4 @@
-"""What the classifier tests see: ROC curves, the weights w = C / (1 − C), and AUC against the number of showers."""
+"""Plots of classifier tests: ROC curves, weights w = C / (1 − C), and AUC against the number of showers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def draw_roc(curves: Sequence[Data], *, ax: Axes) -> list[Line2D]:
     for colour, curve in zip(_colours(len(curves)), curves, strict=True):
         label = curve["label"] if curve.get("auc") is None else f"{curve['label']}, AUC {curve['auc']:.3f}"
         lines += ax.plot(numbers(curve["fpr"]), numbers(curve["tpr"]), color=colour, label=label)
-    # A perfect classifier's curve lies on the frame if the limits are 0 and 1.
+    # With limits 0 and 1, the curve of a perfect classifier would coincide with the frame.
     ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
     ax.set_xlabel("generated showers misclassified as reference")
     ax.set_ylabel("reference showers recognised")
@@ -33,10 +33,10 @@ def draw_roc(curves: Sequence[Data], *, ax: Axes) -> list[Line2D]:
 
 
 def draw_weights(histograms: Sequence[Data], *, ax: Axes) -> list[tuple[StepPatch, StepPatch]]:
-    """Histograms of log10 w as fractions of showers; 0 is marked.
+    """Histograms of log10 w as fractions of showers, with a line at 0.
 
     Returns:
-        (generated, reference) of each: generated showers are drawn solid, the reference's dotted in the same colour.
+        (generated, reference) for each; generated showers are drawn solid, reference showers dotted in the same colour.
     """
     steps, filled, lowest = [], [0.0], 1.0
     for colour, data in zip(_colours(len(histograms)), histograms, strict=True):
@@ -84,7 +84,7 @@ def _colours(n: int) -> list[str]:
 
 
 KINDS = {"roc": draw_roc, "weights": draw_weights, "learning_curve": draw_learning_curves}
-"""Kind of chart → function that draws those of several classifiers on one panel."""
+"""Kind of chart → function that draws the charts of several classifiers on one panel."""
 
 
 def _alone(draw: Callable[..., object], data: Data, ax: Axes | None = None) -> Figure:

@@ -15,7 +15,7 @@ MARKERS = "osD^vP"
 
 
 class Estimated(Protocol):
-    """A point of a curve: the dimension `value` ± `error` from `k` neighbours."""
+    """A point on a curve: the dimension `value` ± `error` from `k` neighbours."""
 
     @property
     def k(self) -> int: ...
@@ -26,11 +26,11 @@ class Estimated(Protocol):
 
 
 def draw_dimension(curves: Mapping[str, Sequence[Estimated]], *, ax: Axes) -> list[ErrorbarContainer]:
-    """Draw d_k with its error against k.
+    """Draw d_k with errors against k.
 
     Args:
-        curves: label and estimates, as in {"raw": intrinsic_dimension(x, [5, 10, 20])}.
-        ax: where to draw.
+        curves: label → estimates, e.g. {"raw": intrinsic_dimension(x, [5, 10, 20])}.
+        ax: axes to draw on.
 
     Returns:
         the artists, one per curve, in the order of `curves`.
@@ -50,7 +50,7 @@ def draw_dimension(curves: Mapping[str, Sequence[Estimated]], *, ax: Axes) -> li
                 label=label,
             )
         )
-    # The logit spreads the smallest energies out: its dimension is several times that of the others.
+    # The logit spreads out the smallest energies: its dimension is several times that of the others.
     ax.set_yscale("log")
     ax.set_xlabel("number of neighbours $k$")
     ax.set_ylabel(r"intrinsic dimension $\hat{d}_k$")
@@ -61,7 +61,7 @@ def draw_dimension(curves: Mapping[str, Sequence[Estimated]], *, ax: Axes) -> li
 
 
 def dimension_grid(panels: Mapping[str, Mapping[str, Sequence[Estimated]]]) -> Figure:
-    """A figure with a panel of curves (`draw_dimension`) per title, four to a row."""
+    """A figure with one panel of curves (`draw_dimension`) per title, four per row."""
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
     with style():

@@ -1,9 +1,9 @@
 """Histograms of two samples with a ratio panel below, in the HEP style.
 
-Nothing is hidden: what lies outside the range is drawn as one bin beyond each end (shaded, marked < and >). Contents
-are fractions of *all* showers, h_i = n_i / N, with the binomial error sqrt(n_i) / N; the ratio is generated over
-reference with its own statistical error, and the reference's as a band around 1. Ratios beyond the panel are drawn as
-arrows at its edge.
+Entries outside the range are drawn as one bin beyond each end (shaded, marked < and >). Contents are fractions of *all*
+showers, h_i = n_i / N, with the error sqrt(n_i) / N; the ratio is generated over reference with the statistical error
+of the generated sample, and that of the reference as a band around 1. Ratios beyond the panel are drawn as arrows at
+its edge.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class Counts:
     """Counts of both samples in common bins.
 
     Args:
-        edges: (B + 1,) rising.
-        generated, reference: (B + 2,) counts: below the range, in the bins, above; their sum is the number of showers.
-        label: of the axis, with unit.
+        edges: (B + 1,) increasing bin edges.
+        generated, reference: (B + 2,) counts with underflow and overflow; their sum is the number of showers.
+        label: axis label, with unit.
         log: whether fractions are drawn on a logarithmic scale.
-        names: what the legend calls the samples.
-        counted: what the counts are of.
+        names: names of the samples in the legend.
+        counted: what is counted.
     """
 
     edges: Array
@@ -73,7 +73,7 @@ class Counts:
         """The counts of a `hist.Hist` with a category axis of two samples and a binned one (see `plots.charts`).
 
         Raises:
-            ValueError: it has other axes.
+            ValueError: the histogram has other axes.
         """
         if h.ndim != 2 or len(h.axes[0]) != 2 or not h.axes[1].traits.continuous:
             raise ValueError("the histogram needs two axes: a category axis of two samples, and the observable's bins")
@@ -83,7 +83,7 @@ class Counts:
             first, second = (np.concatenate([[0.0], counts]) for counts in (first, second))
         if not axis.traits.overflow:
             first, second = (np.concatenate([counts, [0.0]]) for counts in (first, second))
-        found = vars(h).get("metadata")  # as an attribute it warns where there is none
+        found = vars(h).get("metadata")  # attribute access warns if there is none
         known = found if isinstance(found, dict) else {}
         names = (str(h.axes[0].value(0)), str(h.axes[0].value(1)))
         return cls(
@@ -98,7 +98,7 @@ class Counts:
 
     @property
     def log_x(self) -> bool:
-        """Whether the bins grow by a constant factor, so that a logarithmic axis suits them."""
+        """Whether the bins grow by a constant factor and need a logarithmic axis."""
         if self.edges[0] <= 0 or len(self.edges) < 3:
             return False
         ratios = self.edges[1:] / self.edges[:-1]
@@ -106,14 +106,14 @@ class Counts:
 
     @property
     def flow(self) -> tuple[bool, bool]:
-        """Whether anything lies below, and above, the range."""
+        """Whether there are entries below, and above, the range."""
         either = self.generated + self.reference
         return bool(either[0]), bool(either[-1])
 
     def trimmed(self, margin: int = 2) -> Counts:
-        """Only the bins in which either sample has entries, and `margin` more, so that a narrow peak fills its panel.
+        """Restrict to the bins with entries in either sample, and `margin` more, so that a narrow peak fills its panel.
 
-        A side on which something lies beyond the range is not cut: the flow bin must stay next to its neighbour.
+        A side with entries beyond the range is not trimmed, since the flow bin must stay next to its neighbour.
         """
         filled = np.nonzero((self.generated + self.reference)[1:-1])[0]
         if len(filled) == 0:
@@ -133,15 +133,15 @@ class Counts:
 
 @dataclass(frozen=True)
 class HistogramArtists:
-    """What `draw_histogram` drew.
+    """Artists and values drawn by `draw_histogram`.
 
     Args:
-        edges: (B' + 1,) with flow bins where they are needed.
+        edges: (B' + 1,) including flow bins if they are drawn.
         generated, reference: (B',) fractions of all showers.
         ratio: (B',), NaN where the reference is empty.
-        steps: the generated and the reference outline; `errors` the generated sample's bars.
+        steps: the generated and the reference outline; `errors`: error bars of the generated sample.
         flow: shaded flow bins on each panel.
-        points: of the ratio, None without a ratio panel.
+        points: points of the ratio; None without a ratio panel.
     """
 
     edges: Array
@@ -155,11 +155,11 @@ class HistogramArtists:
 
 
 def histogram(h: hist.Hist[Any] | Counts, *, ax: Axes | None = None, ratio_ax: Axes | None = None) -> Figure:
-    """The histogram of two samples, with a ratio panel on a figure of its own.
+    """The histogram of two samples, with a ratio panel if it creates a new figure.
 
     Args:
         h: `hist.Hist` or `Counts`.
-        ax, ratio_ax: axes of your own; without `ratio_ax` the ratio is left out. None makes a figure with both.
+        ax, ratio_ax: existing axes; without `ratio_ax` the ratio is omitted. None creates a figure with both.
 
     Returns:
         the figure.
@@ -178,7 +178,7 @@ def histogram(h: hist.Hist[Any] | Counts, *, ax: Axes | None = None, ratio_ax: A
 
 @styled
 def histogram_grid(histograms: Iterable[hist.Hist[Any] | Counts], *, columns: int = 3) -> Figure:
-    """A figure with a panel and ratio per histogram, and one legend on top."""
+    """A figure with a panel and ratio per histogram, and a common legend on top."""
     found = [h if isinstance(h, Counts) else Counts.of(h) for h in histograms]
     figure, pairs = panel_grid(len(found), columns)
     for counts, (ax, ratio_ax) in zip(found, pairs, strict=True):
@@ -235,7 +235,7 @@ def _centres(edges: Array, log_x: bool) -> Array:
 
 
 def _with_flow(counts: Counts) -> Array:
-    """Edges with one more bin at each end that needs one, equally wide on the drawn axis."""
+    """Edges with a flow bin at each end that needs one, equally wide on the drawn axis."""
     edges, (below, above) = counts.edges, counts.flow
     if counts.log_x:
         step = (edges[-1] / edges[0]) ** FLOW_WIDTH
@@ -247,7 +247,7 @@ def _with_flow(counts: Counts) -> Array:
 
 
 def _fractions(counts: Array, flow: tuple[bool, bool]) -> tuple[Array, Array]:
-    """(B',) contents and errors as fractions of all entries; flow bins only where `flow` wants them."""
+    """(B',) contents and errors as fractions of all entries, with the flow bins selected by `flow`."""
     total = max(counts.sum(), 1)
     shown = counts[0 if flow[0] else 1 : len(counts) if flow[1] else -1]
     return shown / total, np.sqrt(shown) / total
@@ -286,7 +286,7 @@ def _draw_ratio(
     drawn = ax.errorbar(
         centres[finite], ratio[finite], yerr=own[finite], fmt=".", markersize=3, linewidth=0.7, color=GENERATED
     )
-    # Beyond the panel an arrow says where the ratio went, if that is statistically significant.
+    # An arrow marks ratios beyond the panel, if they are statistically significant.
     far = finite & (np.abs(ratio - 1) > 2 * np.hypot(own, band))
     for beyond, marker, y in ((far & (ratio > high), "^", high), (far & (ratio < low), "v", low)):
         ax.plot(

@@ -1,11 +1,11 @@
 """Layers as images: polar layers as rings and sectors, Cartesian layers as rectangles.
 
-All layers of a figure are drawn on one canvas, axes whose unit is an inch: axes of their own, polar ones above all,
-take many times longer to make and to draw than the shower on them.
+All layers of a figure are drawn on one canvas, axes with coordinates in inches: separate axes, polar ones in
+particular, take many times longer to create and draw than the showers on them.
 
-Where rings grow by large factors (ds1: 2 mm to 200 mm) the radius is drawn as its square root, so that the core stays
-visible; equal rings (ds2, ds3) are drawn as they are. Energies have a logarithmic colour scale, shared by the images
-that are compared; a voxel without energy is grey.
+If ring widths grow by large factors (ds1: 2 mm to 200 mm), the square root of the radius is drawn, so that the core
+stays visible; equal rings (ds2, ds3) are drawn to scale. Energies have a logarithmic colour scale, shared by the images
+being compared; voxels without energy are grey.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from caloforge.geometry import AnyLayer, Geometry, Layer
 from caloforge.plots.style import EMPTY, ENERGY_MAP
 
 RING = "#a8aeb8"
-"""Colour of the labelled ring, to be seen on the colour map and on empty voxels alike."""
+"""Colour of the labelled ring, visible both on the colour map and on empty voxels."""
 
 FEWEST_SEGMENTS = 60
-"""A circle is drawn with at least so many straight segments."""
+"""Minimum number of straight segments in a circle."""
 
 
 def choose_layers(geometry: Geometry, voxels: np.ndarray, n: int) -> list[int]:
-    """Positions of at most `n` layers to show: all, or those at equal steps of the deposited energy.
+    """Indices of at most `n` layers to show: all, or those at equal steps of the deposited energy.
 
     Args:
         geometry: the voxels.
-        voxels: (V,) energies in MeV, as a sample's means.
-        n: how many there is room for, at least 2.
+        voxels: (V,) energies in MeV, e.g. the means of a sample.
+        n: maximum number of layers, at least 2.
     """
     return at_equal_steps(geometry.layer_sums(voxels), n)
 
 
 def at_equal_steps(layer_energies: np.ndarray, n: int) -> list[int]:
-    """Positions of at most `n` of the layers with energies (L,): all, or those at equal steps of the energy."""
+    """Indices of at most `n` of the layers with energies (L,): all, or those at equal steps of the energy."""
     total = len(layer_energies)
     if total <= n:
         return list(range(total))
@@ -55,28 +55,28 @@ def at_equal_steps(layer_energies: np.ndarray, n: int) -> list[int]:
 
 
 def select(geometry: Geometry, positions: Sequence[int]) -> tuple[Geometry, np.ndarray]:
-    """The layers at `positions` as a geometry of their own, and the indices of its voxels in a row of all (V',)."""
+    """A geometry of the layers at `positions`, and the indices (V',) of its voxels in a row of all voxels."""
     kept = Geometry(geometry.name, tuple(geometry.layers[k] for k in positions), geometry.threshold)
     parts = [np.arange(geometry.slices[k].start, geometry.slices[k].stop) for k in positions]
     return kept, np.concatenate(parts)
 
 
 def is_stretched(layer: Layer) -> bool:
-    """Whether the radius is drawn as its square root: the widest ring is over four times the narrowest."""
+    """Whether the square root of the radius is drawn: the widest ring is over four times as wide as the narrowest."""
     widths = np.diff(layer.r_edges)
     return bool(widths.max() > 4 * widths.min())
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A square on the canvas: its left and lower ends and its side, in inches."""
+    """A square on the canvas: left and lower edge, and side, in inches."""
 
     left: float
     low: float
     side: float
 
     def at(self, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Canvas coordinates of points given in units of the side."""
+        """Canvas coordinates of points in units of the side."""
         return self.left + self.side * np.asarray(x), self.low + self.side * np.asarray(y)
 
 
@@ -90,19 +90,19 @@ def draw_layer(
     cmap: str = ENERGY_MAP,
     rings: bool = True,
 ) -> QuadMesh:
-    """Draw one layer's voxels.
+    """Draw the voxels of one layer.
 
     Args:
         layer: the layer.
-        voxels: (n_voxels,) values; NaN, or zero under a logarithmic `norm`, is drawn grey.
+        voxels: (n_voxels,) values; NaN, and zero with a logarithmic `norm`, are drawn grey.
         ax: the canvas.
-        frame: where on it; a polar layer's outermost ring touches its sides.
+        frame: position on the canvas; the outermost ring of a polar layer touches its sides.
         norm: colour scale.
         cmap: colour map.
         rings: label the radii (mm).
 
     Returns:
-        the mesh; in a polar layer each alpha bin is repeated to look round.
+        the mesh; in a polar layer each alpha bin is divided so that circles look round.
     """
     image = np.asarray(voxels, dtype=float).reshape(layer.shape)
     image = np.ma.masked_invalid(image)
@@ -128,19 +128,19 @@ def draw_layer(
 
 
 def drawn_radii(layer: Layer) -> np.ndarray:
-    """(n_r + 1,) where the ring edges are drawn, in units of the outermost."""
+    """(n_r + 1,) drawn radii of the ring edges, in units of the outermost."""
     edges = np.asarray(layer.r_edges, dtype=float)
     scaled: np.ndarray = edges / edges[-1]
     return np.sqrt(scaled) if is_stretched(layer) else scaled
 
 
 def _mesh(ax: Axes, x: np.ndarray, y: np.ndarray, values: np.ndarray, norm: Normalize, cmap: Any) -> QuadMesh:
-    # As an image inside the PDF: thousands of paths are slow to write and to show, with hair lines between them.
-    # The low zorder puts all meshes of the canvas before anything else, and so into one image.
+    # Rasterised in the PDF: thousands of paths are slow to write and render, with hairlines between them.
+    # The low zorder draws all meshes of the canvas before anything else, and thus into one image.
     mesh = QuadMesh(
         np.stack([x, y], axis=-1), array=values, antialiased=False, norm=norm, cmap=cmap, rasterized=True, zorder=-1
     )
-    # `pcolormesh` would fit the canvas's limits to each mesh.
+    # `pcolormesh` would adjust the limits of the canvas to each mesh.
     ax.add_collection(mesh, autolim=False)
     return mesh
 
@@ -165,7 +165,7 @@ def _label_rings(ax: Axes, frame: Frame, layer: Layer) -> None:
 def draw_colour_bar(
     ax: Axes, norm: Normalize, cmap: str, box: tuple[float, float, float, float], ticks: Mapping[float, str]
 ) -> None:
-    """A horizontal colour bar in `box` (left, low, width, height, inches) with labelled `ticks` below."""
+    """Draw a horizontal colour bar in `box` (left, low, width, height; inches) with labelled `ticks` below."""
     left, low, width, height = box
     steps = np.linspace(0, 1, 65)
     middles = norm.inverse((steps[1:] + steps[:-1]) / 2)
@@ -195,9 +195,9 @@ def ratio_norm(span: float = 2.0) -> LogNorm:
 
 
 def ratio(generated: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """generated / reference, kept within 1/1000 … 1000; NaN where neither has energy.
+    """generated / reference, clipped to 1/1000 … 1000; NaN where neither has energy.
 
-    A voxel that only one sample reaches is as far off as can be, and shall look so.
+    A voxel with energy in only one sample gets the extreme value.
     """
     first, second = (np.asarray(part, dtype=np.float64) for part in (generated, reference))
     beyond = np.where(first > 0, 1e3, np.nan)  # where the reference has no energy

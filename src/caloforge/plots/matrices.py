@@ -13,15 +13,15 @@ from caloforge.plots.charts import Data, chart, numbers, refuse_axes
 from caloforge.plots.style import EMPTY, RATIO_MAP, new_figure
 
 SIDE = 3.1
-"""Inches of one matrix with its gap."""
+"""Inches per matrix, including the gap."""
 
 
 def draw_matrix(
     names: Sequence[str], values: np.ndarray, *, ax: Axes, limit: float = 1.0, title: str = "", labels: bool = True
 ) -> AxesImage:
-    """A square matrix (n, n) on the scale −`limit` … `limit`; NaN is grey.
+    """Draw a square matrix (n, n) on the scale −`limit` … `limit`; NaN is grey.
 
-    Up to eight rows carry their numbers; up to 24 their names, and more only some of them.
+    Values are printed for up to eight rows; names for up to 24 rows, and only some of them for more.
     """
     image = ax.imshow(np.ma.masked_invalid(values), cmap=RATIO_MAP, vmin=-limit, vmax=limit, interpolation="nearest")
     ax.set_facecolor(EMPTY)
@@ -29,7 +29,7 @@ def draw_matrix(
     step = max(1, -(-len(names) // 24))
     shown = range(0, len(names), step)
     short = max(map(len, names), default=0) <= 4
-    # Long names are at the rows only: the matrix is symmetric, and below they would run into the colour bar.
+    # Long names label only the rows: the matrix is symmetric, and below they would overlap the colour bar.
     ax.set_xticks(shown, [names[k] if labels and short else "" for k in shown], fontsize=6.5)
     ax.set_yticks(shown, [names[k] if labels else "" for k in shown], fontsize=6.5)
     ax.tick_params(which="both", length=0)
@@ -52,10 +52,10 @@ def difference_limit(difference: np.ndarray) -> float:
 
 @chart("matrix")
 def matrices(data: Data, ax: Axes | None = None) -> Figure:
-    """Generated, reference and their difference side by side; the difference has a scale of its own."""
+    """Generated, reference and their difference side by side; the difference has its own scale."""
     refuse_axes("matrix", ax)
     names = [str(name) for name in data["names"]]
-    # The margin follows the longest name: 6.5 points are about 0.047 inches a character.
+    # The margin depends on the longest name: at 6.5 points a character takes about 0.047 inches.
     left = max(0.35, 0.15 + 0.047 * max(map(len, names), default=0))
     width, height = left + 3 * SIDE, SIDE + 0.85
     figure = new_figure(width, height)

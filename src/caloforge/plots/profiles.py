@@ -1,4 +1,4 @@
-"""Shower profiles: how deep (mean energy per layer) and how wide (mean energy per area against the distance)."""
+"""Shower profiles: longitudinal (mean energy per layer) and transverse (mean energy per area against distance)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from caloforge.plots.style import (
 
 @dataclass(frozen=True)
 class ProfileArtists:
-    """What `draw_profile` drew."""
+    """Artists drawn by `draw_profile`."""
 
     generated: StepPatch
     reference: StepPatch
@@ -40,7 +40,7 @@ class ProfileArtists:
 def draw_profile(
     edges: np.ndarray, generated: np.ndarray, reference: np.ndarray, *, ax: Axes, ratio_ax: Axes
 ) -> ProfileArtists:
-    """Two profiles (B,) over `edges` (B+1,) on a logarithmic scale, and their ratio."""
+    """Draw two profiles (B,) over `edges` (B+1,) on a logarithmic scale, and their ratio."""
     positive = np.concatenate([generated[generated > 0], reference[reference > 0]])
     lowest = 0.5 * positive.min() if len(positive) else 1.0
     filled = draw_steps(
@@ -65,7 +65,7 @@ def draw_profile(
     ratio_ax.set_yticks([0.75, 1.0, 1.25])
     for panel in (ax, ratio_ax):
         panel.set_xlim(edges[0], edges[-1])
-        # Rings that grow by large factors: the core would not be seen on a linear axis.
+        # Ring widths grow by large factors: the core would be invisible on a linear axis.
         if edges[0] >= 0 and edges[-1] > 20 * edges[1]:
             panel.set_xscale("symlog", linthresh=edges[1])
             panel.xaxis.set_major_formatter(FuncFormatter(power_of_ten))
@@ -76,7 +76,7 @@ def draw_profile(
 def draw_longitudinal(
     layers: Sequence[int], generated: np.ndarray, reference: np.ndarray, *, ax: Axes, ratio_ax: Axes
 ) -> ProfileArtists:
-    """Mean energies (L,) of the layers with these ids, in MeV."""
+    """Draw the mean energies (L,), in MeV, of the layers with these ids."""
     names = [str(number) for number in layers]
     artists = draw_profile(np.arange(len(names) + 1) - 0.5, generated, reference, ax=ax, ratio_ax=ratio_ax)
     step = max(1, len(names) // 12)
@@ -90,7 +90,7 @@ def draw_longitudinal(
 
 @chart("profiles")
 def profiles(data: Data, ax: Axes | None = None) -> Figure:
-    """Longitudinal profile, then the other profiles that are listed."""
+    """Longitudinal profile, followed by the other profiles."""
     refuse_axes("profiles", ax)
     others = data["others"]
     figure, pairs = panel_grid(1 + len(others))
@@ -109,7 +109,7 @@ def profiles(data: Data, ax: Axes | None = None) -> Figure:
 
 
 def draw_points(data: Data, *, ax: Axes) -> dict[str, ErrorbarContainer]:
-    """One profile with errors, from the data of a chart of kind `profile`; logarithmic where it spans decades."""
+    """Draw one profile with errors, from the data of a chart of kind `profile`; logarithmic if it spans decades."""
     values = {name: numbers(data[name]) for name in ("generated", "reference")}
     errors = {name: numbers(data[f"{name}_error"]) for name in values}
     artists = draw_samples(ax, numbers(data["positions"]), values, errors, linewidth=0.8)

@@ -1,4 +1,4 @@
-"""How the deposited energy follows the incident one.
+"""Deposited against incident energy.
 
 Response: mean of E_dep/E_inc in bins of E_inc. Width: its standard deviation over its mean (resolution).
 """
@@ -21,15 +21,15 @@ from caloforge.plots.style import ENERGY_MAP, draw_samples, logarithmic, panel_g
 def draw_response(
     edges: np.ndarray, samples: Mapping[str, Mapping[str, np.ndarray]], *, ax: Axes, width_ax: Axes
 ) -> dict[str, ErrorbarContainer]:
-    """Response on `ax`, width on `width_ax`.
+    """Draw the response on `ax` and the width on `width_ax`.
 
     Args:
         edges: (B + 1,) of E_inc in MeV.
-        samples: "generated", "reference" → {"mean", "error", "width"} (B,), NaN where there is none.
-        ax, width_ax: where to draw.
+        samples: "generated", "reference" → {"mean", "error", "width"} (B,), NaN in empty bins.
+        ax, width_ax: axes to draw on.
 
     Returns:
-        the points of the response by sample.
+        the points of the response for each sample.
     """
     centres = np.sqrt(edges[1:] * edges[:-1]) / 1e3
     mean, error, width = ({name: samples[name][key] for name in samples} for key in ("mean", "error", "width"))
@@ -44,7 +44,7 @@ def draw_response(
 
 
 def draw_response_map(edges: np.ndarray, ratio_edges: np.ndarray, counts: np.ndarray, *, ax: Axes) -> QuadMesh:
-    """Fraction of showers in bins of E_inc (B, MeV) and E_dep/E_inc (R) from `counts` (B, R), colours logarithmic."""
+    """Draw fractions of showers in bins of E_inc (B, MeV) and E_dep/E_inc (R) from `counts` (B, R), on a log scale."""
     fractions = np.ma.masked_equal(counts / max(counts.sum(), 1), 0)
     low, high = fractions.min(), fractions.max()
     norm = LogNorm(low, high) if fractions.count() and low < high else None

@@ -1,4 +1,4 @@
-"""Numbers against layer or incident energy, each in a panel of its own, with their baseline."""
+"""Quantities against layer or incident energy, one panel each, with their baseline."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from caloforge.plots.style import BASELINE, GENERATED, label_legend, logarithmic
 
 @dataclass(frozen=True)
 class Series:
-    """A number at points x.
+    """A quantity at points x.
 
     Args:
-        title: of its panel, of one or two lines.
+        title: title of the panel, of one or two lines.
         x, values: (P,).
-        errors: (P,) of the values, if they are drawn.
+        errors: (P,) of the values; None draws no errors.
         baseline: (P,), NaN where there is none.
     """
 
@@ -32,9 +32,9 @@ class Series:
 
 
 def draw_series(series: Series, *, ax: Axes, log_y: bool = False) -> tuple[Line2D, Line2D | None]:
-    """Draw values and baseline; returns their lines, None without a baseline."""
+    """Draw values and baseline; return their lines, None if there is no baseline."""
     values, baselines = series.values, series.baseline
-    if log_y:  # zeros would be drawn as lines to the bottom
+    if log_y:  # zeros would be drawn as lines down to the axis
         values, baselines = (np.where(y > 0, y, np.nan) for y in (values, baselines))
     line: Line2D = ax.errorbar(
         series.x, values, series.errors, fmt=".-", markersize=4, linewidth=1, color=GENERATED, label="generated"
@@ -46,7 +46,7 @@ def draw_series(series: Series, *, ax: Axes, log_y: bool = False) -> tuple[Line2
     shown = shown[np.isfinite(shown)]
     if log_y and len(shown):
         logarithmic(ax, "y")
-        # Full powers of ten, so that at least two carry a label.
+        # Whole powers of ten, so that at least two are labelled.
         ax.set_ylim(10 ** np.floor(np.log10(shown.min())), 10 ** np.ceil(np.log10(shown.max()) + 1e-9))
     ax.set_title(series.title, fontsize=7.5)
     return line, baseline
@@ -56,7 +56,7 @@ def draw_series(series: Series, *, ax: Axes, log_y: bool = False) -> tuple[Line2
 def series_grid(
     series: Sequence[Series], *, x_label: str, y_label: str = "", log_x: bool = False, log_y: bool = False
 ) -> Figure:
-    """A figure with a panel per series and one legend on top."""
+    """A figure with one panel per series and a common legend on top."""
     extra = 0.15 if any("\n" in each.title for each in series) else 0.0
     figure, pairs = panel_grid(len(series), ratio=False, extra=extra)
     for each, (ax, _) in zip(series, pairs, strict=True):

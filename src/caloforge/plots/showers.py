@@ -1,6 +1,6 @@
-"""Showers as images: a column per layer, a row per shower or sample, a colour bar per column and scale.
+"""Showers as images: one column per layer, one row per shower or sample, one colour bar per column and scale.
 
-`shower` draws one, `gallery` any rows: average showers with their ratio, single showers, nearest neighbours.
+`shower` draws one shower, `gallery` any rows: average showers with their ratio, single showers, nearest neighbours.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ LEFT, TOP, GAP, ROW_GAP, BAR = 0.5, 0.32, 0.16, 0.08, 0.5
 """Margins of a gallery in inches."""
 
 COLUMNS = 6
-"""Layers side by side, and those shown of a calorimeter with more unless others are asked for."""
+"""Number of layers per row of images, and default number of layers shown for a calorimeter with more."""
 
 FEW_ROWS = 3
-"""Rows of a chart with images of full size."""
+"""Maximum number of rows in a chart with full-size images."""
 
 RATIO_TICKS = {0.5: "½", 1.0: "1", 2.0: "2"}
 
@@ -47,9 +47,9 @@ class ImageRow:
     """One row of images.
 
     Args:
-        title: at its left, may have two lines.
+        title: label on the left, of one or two lines.
         voxels: (V,) energies in MeV, or a ratio.
-        scale: rows of one scale share their colours, layer by layer.
+        scale: rows with the same scale share their colour scales, layer by layer.
         is_ratio: whether `voxels` is a ratio.
     """
 
@@ -60,7 +60,7 @@ class ImageRow:
 
     @property
     def colours(self) -> tuple[bool, str]:
-        """What it has to have in common with another row to be drawn on the same colour scale."""
+        """Key that is equal for rows drawn on the same colour scale."""
         return self.is_ratio, self.scale
 
 
@@ -80,14 +80,14 @@ def shower(
         voxels: (V,) energies in MeV.
         energy: incident energy in MeV, for the title.
         layers: ids of the layers to draw; None draws all, or six at equal steps of the energy if there are more.
-        title: at the left, above the incident energy.
-        ax: axes of your own, which become the canvas; None makes a figure.
+        title: label on the left, above the incident energy.
+        ax: existing axes, which become the canvas; None creates a figure.
 
     Returns:
         the figure.
 
     Raises:
-        CaloforgeError: the geometry has no such layer.
+        CaloforgeError: a layer is not in the geometry.
         ValueError: `voxels` do not fit the geometry, or `layers` is empty.
     """
     values = np.asarray(voxels)
@@ -118,10 +118,10 @@ def gallery(
 
     Args:
         geometry: the voxels.
-        rows: what to draw, from the top.
-        unit: what the energies' colour bar says.
+        rows: rows to draw, from the top.
+        unit: label of the colour bar for energies.
         size: inches per image.
-        ax: axes of your own, which become the canvas; None makes a figure.
+        ax: existing axes, which become the canvas; None creates a figure.
 
     Returns:
         (figure, meshes), meshes[row][layer].
@@ -140,7 +140,7 @@ def gallery(
 
 
 def _canvas(ax: Axes | None, width: float, height: float) -> Axes:
-    """Axes with coordinates in inches, over all of a new figure unless the caller brings them."""
+    """Axes with coordinates in inches: `ax`, or axes that fill a new figure."""
     if ax is None:
         ax = new_figure(width, height).add_axes((0.0, 0.0, 1.0, 1.0))
     else:
@@ -174,7 +174,7 @@ def _band(
                 layer, row.voxels[part], ax=ax, frame=Frame(x, y, size), norm=norm, cmap=cmap, rings=index == 0
             )
             meshes[index].append(mesh)
-            # A bar belongs to all rows of its scale, not only to the last one.
+            # A colour bar covers all rows of its scale, not only the last one.
             alike = [other.voxels[part] for other in rows if other.colours == row.colours]
             if ends and any((values > 0).any() for values in alike):
                 ticks = RATIO_TICKS if row.is_ratio else _energy_ticks(*mesh.get_clim())
@@ -185,7 +185,7 @@ def _band(
 
 
 def _ends_scale(rows: Sequence[ImageRow], index: int) -> bool:
-    """Whether a colour bar goes below this row: the next one has another scale."""
+    """Whether a colour bar goes below this row, because the next one has another scale."""
     return index + 1 == len(rows) or rows[index + 1].colours != rows[index].colours
 
 
@@ -202,7 +202,7 @@ def _norm(rows: Sequence[ImageRow], row: ImageRow, part: slice) -> Normalize:
 
 
 def _energy_ticks(low: float, high: float) -> dict[float, str]:
-    """At most three powers of ten within the scale, or its ends where it spans no two of them."""
+    """At most three powers of ten within the scale, or its limits if it contains fewer than two."""
     powers = np.arange(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
     if len(powers) < 2:
         return {low: f"{low:.2g}", high: f"{high:.2g}"}
@@ -212,7 +212,7 @@ def _energy_ticks(low: float, high: float) -> dict[float, str]:
 
 @chart("showers")
 def showers(data: Data, ax: Axes | None = None) -> Figure:
-    """Rows of showers, and the ratio of the first two where it is asked for."""
+    """Rows of showers, and optionally the ratio of the first two."""
     rows = [ImageRow(str(row["title"]), numbers(row["voxels"]), str(row.get("scale", ""))) for row in data["rows"]]
     if data.get("ratio"):
         rows.append(ImageRow("ratio", ratio(rows[0].voxels, rows[1].voxels), is_ratio=True))

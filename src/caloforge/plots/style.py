@@ -1,6 +1,6 @@
-"""The look of all figures: mplhep's ROOT style at the size of a page, in figures that pyplot does not know.
+"""The style of all figures: mplhep's ROOT style at page size, in figures outside pyplot's global state.
 
-A `StyledFigure` keeps that style when it is drawn later, outside `style()`: in a notebook, or by `savefig`.
+A `StyledFigure` keeps this style when it is drawn later, outside `style()`, in a notebook or by `savefig`.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ GENERATED = "#1f5fbf"
 """Colour of the generated showers."""
 
 REFERENCE = "#6b7280"
-"""Colour of the reference's line and errors."""
+"""Colour of the line and errors of the reference."""
 
 REFERENCE_FILL = "#d9dce1"
-"""Colour of the reference's area."""
+"""Fill colour of the reference."""
 
 BASELINE = "#e08a00"
 """Colour of the baseline (reference against reference)."""
@@ -46,17 +46,17 @@ RATIO_MAP = "RdBu_r"
 """Colour map of ratios and differences: white where the samples agree."""
 
 EMPTY = "#eceef1"
-"""Colour of what has no value: a voxel that never sees energy, a ratio with nothing in the denominator."""
+"""Colour for missing values: a voxel without energy, a ratio with an empty denominator."""
 
 PANEL_WIDTH, PANEL_HEIGHT = 3.2, 2.75
-"""Size of one panel of a grid, with its ratio, in inches."""
+"""Size of one panel of a grid, including its ratio, in inches."""
 
 SCREEN_DPI = 110
 """Dots per inch of a figure in a notebook."""
 
 _SIZES: dict[str, Any] = {
     "font.size": 9,
-    # A list of families, not the name of one: glyphs that the first lacks (superscripts, η) come from the second.
+    # A list of families: glyphs missing from the first (superscripts, η) are taken from the second.
     "font.family": ["TeX Gyre Heros", "DejaVu Sans"],
     "axes.labelsize": 9,
     "axes.titlesize": 9,
@@ -69,7 +69,7 @@ _SIZES: dict[str, Any] = {
     "xtick.minor.size": 2,
     "ytick.major.size": 4,
     "ytick.minor.size": 2,
-    # Minor ticks would take half of the time that it takes to draw a report.
+    # Minor ticks would take half of the drawing time of a report.
     "xtick.minor.visible": False,
     "ytick.minor.visible": False,
     "xtick.major.pad": 3,
@@ -92,13 +92,13 @@ def _settings() -> dict[Any, Any]:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Draw inside this context in the package's style; the caller's own settings come back afterwards."""
+    """Context with the package's style; the caller's settings are restored afterwards."""
     with mpl.rc_context(_settings()):
         yield
 
 
 def styled(function: Callable[P, T]) -> Callable[P, T]:
-    """Run `function` in the package's style, unless it draws on axes that the caller brings as `ax`."""
+    """Run `function` in the package's style, unless it draws on the caller's axes `ax`."""
 
     @wraps(function)
     def inside(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -111,14 +111,14 @@ def styled(function: Callable[P, T]) -> Callable[P, T]:
 
 
 class StyledFigure(Figure):
-    """A matplotlib figure of the package's style, drawn by Agg; notebooks show it without pyplot."""
+    """A matplotlib figure in the package's style, drawn by Agg; notebooks show it without pyplot."""
 
     def __init__(self, width: float, height: float, **settings: Any) -> None:
         super().__init__(figsize=(width, height), **settings)
         FigureCanvasAgg(self)
 
     def draw(self, renderer: Any) -> None:
-        """Draw with `renderer`. Ticks are made here, so the style is needed here too."""
+        """Draw with `renderer`, in the package's style, since ticks are created here."""
         with style():
             super().draw(renderer)
 
@@ -144,7 +144,7 @@ def axes(ax: Axes | None = None, *, width: float = 4.0, height: float = 3.2) -> 
 
 
 def figure_of(ax: Axes) -> Figure:
-    """The figure that `ax` belongs to, the outermost where there are subfigures."""
+    """The figure of `ax`; the outermost one if there are subfigures."""
     figure = ax.figure.figure
     assert isinstance(figure, Figure)
     return figure
@@ -153,10 +153,10 @@ def figure_of(ax: Axes) -> Figure:
 def panel_grid(
     n: int, columns: int = 3, ratio: bool = True, extra: float = 0.0
 ) -> tuple[Figure, list[tuple[Axes, Axes]]]:
-    """A figure of `n` panels, each a pair (histogram, ratio below); the second is the first if `ratio` is false.
+    """A figure of `n` panels, each a pair (histogram, ratio below); without `ratio` both are the same axes.
 
-    Margins are set by hand: an automatic layout of dozens of axes takes longer than drawing them. There are `extra`
-    inches above each panel.
+    Margins are fixed, since an automatic layout of dozens of axes takes longer than drawing them. `extra` inches are
+    left above each panel.
     """
     columns = min(columns, n)
     rows = -(-n // columns)
@@ -178,25 +178,25 @@ def panel_grid(
         pairs.append((top, ratio_ax))
     for axes in {ax for pair in pairs for ax in pair}:
         axes.locator_params(nbins=5)
-        # A factor such as 1e6 goes to the left end: the axis label is at the right.
+        # A factor such as 1e6 goes on the left, since the axis label is on the right.
         axes.xaxis.get_offset_text().set(x=0, horizontalalignment="left")
     return figure, pairs
 
 
 def label_legend(figure: Figure, axes: Axes, n_columns: int = 4) -> None:
-    """Put the legend of `axes` once on top of the whole figure, in one row, where a narrow screen sees it too."""
+    """Put the legend of `axes` on top of the whole figure, in one row, where it is visible on narrow screens too."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="upper left", ncols=n_columns, frameon=False, borderaxespad=0.2)
 
 
 def draw_steps(ax: Axes, values: np.ndarray, edges: np.ndarray, **look: Any) -> StepPatch:
-    """`Axes.stairs` for axes whose limits are set afterwards: to find them takes longer than to draw the steps.
+    """`Axes.stairs` for axes whose limits are set afterwards, since autoscaling takes longer than drawing the steps.
 
     Args:
-        ax: where to draw.
+        ax: axes to draw on.
         values, edges: (B,) and (B + 1,).
-        look: of the `StepPatch`, and its `baseline`.
+        look: properties of the `StepPatch`, including its `baseline`.
     """
     look.setdefault("fill", "facecolor" in look)
     patch = StepPatch(values, edges, **look)
@@ -211,13 +211,13 @@ def draw_samples(
     errors: Mapping[str, np.ndarray] | None = None,
     **look: Any,
 ) -> dict[str, ErrorbarContainer]:
-    """Points of both samples: open squares of the reference, which leave the generated dots visible where both agree.
+    """Draw points of both samples; the reference has open squares, so that generated dots stay visible inside.
 
     Args:
-        ax: where to draw.
+        ax: axes to draw on.
         x: (P,).
         values, errors: "generated", "reference" → (P,).
-        look: of both, as `linestyle`.
+        look: common properties, such as `linestyle`.
     """
     looks: dict[str, dict[str, Any]] = {
         "reference": {"color": REFERENCE, "marker": "s", "markersize": 6, "markerfacecolor": "none"},
@@ -236,7 +236,7 @@ class _PowersOfTen(LogLocator):
 
 
 def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
-    """A logarithmic axis with at most six labelled powers of ten; 2 and 5 in between where it spans few decades."""
+    """Set a logarithmic axis with at most six labelled powers of ten, and 2 and 5 in between if it spans few decades."""
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(_PowersOfTen(numticks=6))
@@ -245,7 +245,7 @@ def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
 
 
 def power_of_ten(value: float, position: int | None = None) -> str:
-    """`10⁻³` as plain text: matplotlib's own label is set by its TeX parser, which costs more than a whole panel."""
+    """`10⁻³` as plain text: matplotlib's own label uses its TeX parser, which is slower than drawing a whole panel."""
     if value <= 0:
         return "0"
     exponent = math.log10(value)

@@ -29,10 +29,10 @@ def draw_times(
     """Draw the median time per shower, with its quartiles as a band.
 
     Args:
-        batches: showers per call, rising.
+        batches: showers per call, in increasing order.
         times: label → ms per shower at each batch.
-        ax: where to draw.
-        title: of the axes, as "one thread".
+        ax: axes to draw on.
+        title: title of the axes, e.g. "one thread".
 
     Returns:
         the lines, in the order of `times`.
