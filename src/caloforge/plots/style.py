@@ -236,7 +236,7 @@ class _PowersOfTen(LogLocator):
 
 
 def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
-    """Set a logarithmic axis with at most six labelled powers of ten, and 2 and 5 in between if it spans few decades."""
+    """Make an axis logarithmic, with at most six labelled powers of ten; 2 and 5 in between if it spans few decades."""
     (axes.set_xscale if which == "x" else axes.set_yscale)("log")
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_major_locator(_PowersOfTen(numticks=6))
