@@ -167,7 +167,7 @@ def test_showers_that_are_no_energies_are_not_written(
     model = Spoilt(13, 1)
     model.value = float(value)
     spoilt = Simulator(small_geometry, build_transforms([], small_geometry), model)
-    expected = rf"test_simulator.Spoilt' gave shower 12 a voxel \(number 4\) of {value} MeV; nothing.*{remedy}"
+    expected = rf"test_simulator.Spoilt' generated shower 12 with voxel 4 at {value} MeV; nothing.*{remedy}"
     with pytest.raises(CaloforgeError, match=expected):
         generate(spoilt, np.full(30, 100.0), tmp_path / "g.h5", seed=1, batch_size=10)
     assert not list(tmp_path.iterdir())
@@ -274,7 +274,7 @@ def test_a_voxel_that_equals_the_threshold_stays(small_geometry: Geometry, dtype
 
 def test_a_compiled_engine_needs_decode(small_geometry: Geometry) -> None:
     own = Simulator(small_geometry, build_transforms([], small_geometry), GaussianPerFeature(13, 1))
-    with pytest.raises(CaloforgeError, match=r"draws its noise itself.*--engine torch"):
+    with pytest.raises(CaloforgeError, match=r"draws its own noise.*--engine torch"):
         TorchEngine(own, compiled=True)
 
 
@@ -293,6 +293,6 @@ def test_an_engine_with_a_range_is_kept_to_it(simulator: Simulator, tmp_path: Pa
     assert generate(simulator, energies, tmp_path / "g.h5", seed=1, engine=engine).n == 3
     for outside in (99.0, 405.0):
         energies[1] = outside
-        with pytest.raises(CaloforgeError, match=f"100 MeV … 400 MeV only, not of {outside:g} MeV"):
+        with pytest.raises(CaloforgeError, match=f"100 MeV … 400 MeV only, not {outside:g} MeV"):
             generate(simulator, energies, tmp_path / "h.h5", seed=1, engine=engine)
     assert not (tmp_path / "h.h5").exists()

@@ -94,7 +94,7 @@ def test_showers_of_a_broken_model_are_refused_and_absurd_ones_remarked(
     with torch.no_grad():
         last.bias.fill_(float("nan"))
     simulator.save(tmp_path / "nan")
-    assert "the model 'caloman' gave shower 0 a voxel (number 0) of nan MeV" in fails(
+    assert "the model 'caloman' generated shower 0 with voxel 0 at nan MeV" in fails(
         "generate", tmp_path / "nan", "--energies", SPECTRUM, "-o", tmp_path / "n.h5"
     )
     assert not list(tmp_path.glob("*n.h5*"))

@@ -125,14 +125,14 @@ def test_grids_by_name(small_geometry: Geometry) -> None:
     ("make", "message"),
     [
         (lambda g: grid_of_showers("cylinder", 13, g), "grid 'cylinder' needs the same r and alpha bins"),
-        (lambda g: grid_of_showers([3, 2, 2], 13, g), "the grid 3 × 2 × 2 does not hold the 13 features"),
+        (lambda g: grid_of_showers([3, 2, 2], 13, g), "the grid 3 × 2 × 2 does not fit the 13 features"),
         (lambda g: Grid((3, 4), []), r"1 or 3 axes, not 2: \[3, 4\]"),
         (lambda g: Grid((3, 4, 5), [[2]]), r"pooling needs 3 factors per step here, not \[2\]"),
         (lambda g: UNet(Grid((8,), [[2]]), [4], 3, E), r"of 1 levels \(channels\) needs 0 pooling steps, not 1"),
-        (lambda g: UNet(Grid((8,), [[2]]), [4, 4], 4, E), "kernel must be odd, not 4"),
+        (lambda g: UNet(Grid((8,), [[2]]), [4, 4], 4, E), "must be odd, not 4"),
         (lambda g: UNet(Grid((8,), [[2]]), [4, 4], 19, E), "kernel of 19 is wider than a grid of 8 points"),
         (lambda g: UNet(Grid((8,), [[9]]), [4, 4], 3, E), "pooling .*9. needs more points"),
-        (lambda g: UNet(Grid((2, 2, 2), [[1, 2, 1]], True), [4, 4], 5, E), "5 is too wide for a ring of 1 bins"),
+        (lambda g: UNet(Grid((2, 2, 2), [[1, 2, 1]], True), [4, 4], 5, E), "5 is too wide for a ring of 1 alpha bins"),
     ],
 )
 def test_bad_settings(make: object, message: str, small_geometry: Geometry) -> None:
@@ -142,5 +142,5 @@ def test_bad_settings(make: object, message: str, small_geometry: Geometry) -> N
 
 def test_a_cylinder_needs_all_voxels() -> None:
     geometry = Geometry("ring", (Layer(0, (0, 1, 2), 4), Layer(1, (0, 1, 2), 4)))
-    with pytest.raises(CaloforgeError, match="the grid 2 × 4 × 2 does not hold the 17 features"):
+    with pytest.raises(CaloforgeError, match="the grid 2 × 4 × 2 does not fit the 17 features"):
         grid_of_showers("cylinder", 17, geometry)

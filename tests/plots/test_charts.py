@@ -98,7 +98,7 @@ def test_a_kind_of_ones_own():
     figure = plots.draw("own", {"x": [1, 2]})
     assert figure.get_size_inches().tolist() == [2, 1]
     assert figure.axes[0].lines[0].get_ydata().tolist() == [1, 2]
-    with pytest.raises(ValueError, match="'own' exists already"):
+    with pytest.raises(ValueError, match="'own' already exists"):
         plots.chart("own")(own)
 
 
@@ -114,7 +114,7 @@ def test_a_kind_of_ones_own_needs_no_axes_argument():
 def test_unknown_kinds_and_missing_fields_are_named():
     with pytest.raises(CaloforgeError, match=r"'scatter'.*roc"):
         plots.draw("scatter", {})
-    with pytest.raises(CaloforgeError, match="'roc' lack 'fpr'"):
+    with pytest.raises(CaloforgeError, match="'roc' have no 'fpr'"):
         plots.draw("roc", {"label": "t"})
 
 

@@ -1,1 +1,1 @@
-"""Networks and their mathematics, one file per kind; at most they know the voxels, but no recipe and no training."""
+"""Networks and their mathematics, one file per kind; independent of recipes and training."""

@@ -1,14 +1,14 @@
-"""Distillation of an autoregressive flow into one that samples in one pass (CaloFlow II, arXiv:2110.11377).
+"""Distillation of an autoregressive flow into one that samples in a single pass (CaloFlow II, arXiv:2110.11377).
 
 Teacher and student have the same blocks and permutations; the teacher's splines depend on the data side of each block,
-the student's on the noise side. The teacher maps data to noise in one pass, the student noise to data, so both losses
-cost one pass each:
+the student's on the noise side. The teacher maps data to noise in one pass and the student maps noise to data in one
+pass, so each loss needs one pass of both:
 
     x-loss   data x → teacher → z → student → x′,     compare x′ to x;
     z-loss   noise z → student → x → teacher → z′,    compare z′ to z.
 
-Both also compare the intermediate outputs between blocks, and the parameters of the splines, where student and teacher
-agree if they are the same map.
+Both also compare the intermediate outputs between blocks and the spline parameters, which agree if student and teacher
+are the same map.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from caloforge.networks.flows import Flow, FlowStep
 from caloforge.networks.made import AutoregressiveSpline
 
 Trace = list[tuple[Tensor, Tensor, Tensor]]
-"""For each block, data side first: its data side, its noise side, and the splines' parameters."""
+"""For each block, data side first: its data side, its noise side, and the spline parameters."""
 
 
 @contextmanager
 def frozen_weights(flow: Flow) -> Iterator[None]:
-    """No gradient for the flow's weights, and no dropout, while the block runs."""
+    """Context without gradients for the flow's weights and without dropout."""
     training = flow.training
     flow.eval().requires_grad_(False)
     try:
@@ -38,10 +38,10 @@ def frozen_weights(flow: Flow) -> Iterator[None]:
 
 
 def trace(flow: Flow, x: Tensor, c: Tensor, inverse: bool) -> Trace:
-    """The intermediate outputs, in the direction of the flow that takes one pass.
+    """The intermediate outputs, in the direction in which the flow takes one pass.
 
     Args:
-        flow: autoregressive splines with permutations between them.
+        flow: autoregressive splines with permutations in between.
         x: (B, D) data, or noise if `inverse`. c: (B, C) conditions.
     """
     steps: Trace = []
@@ -58,20 +58,20 @@ def trace(flow: Flow, x: Tensor, c: Tensor, inverse: bool) -> Trace:
 
 
 def x_loss(teacher: Flow, student: Flow, x: Tensor, c: Tensor) -> Tensor:
-    """(B,) difference between data x (B, D) and the student's reconstruction of them, intermediate outputs included."""
+    """(B,) difference between data x (B, D) and the student's reconstruction, including intermediate outputs."""
     with torch.no_grad():
         true = trace(teacher, x, c, inverse=False)
     return _difference(true, trace(student, true[-1][1], c, inverse=True))
 
 
 def z_loss(teacher: Flow, student: Flow, z: Tensor, c: Tensor) -> Tensor:
-    """(B,) difference between noise z (B, D) and the teacher's reconstruction of it, intermediate outputs included."""
+    """(B,) difference between noise z (B, D) and the teacher's reconstruction, including intermediate outputs."""
     generated = trace(student, z, c, inverse=True)
     return _difference(trace(teacher, generated[0][0], c, inverse=False), generated)
 
 
 def _difference(teacher: Trace, student: Trace) -> Tensor:
-    """(B,) mean squared differences on both sides of each block and of the splines' parameters, summed."""
+    """(B,) sum of the mean squared differences on both sides of each block and of the spline parameters."""
     total = teacher[0][0].new_zeros(len(teacher[0][0]))
     for one, other in zip(teacher, student, strict=True):
         for a, b in zip(one, other, strict=True):

@@ -1,8 +1,7 @@
-"""Normalizing flows: invertible maps between data and N(0, 1) noise with a tractable Jacobian.
+"""Normalising flows: invertible maps between data and N(0, 1) noise with a tractable Jacobian.
 
-log p(x | c) = log N(f(x; c); 0, 1) + log |det ∂f/∂x|, where f is a chain of steps. Here: coupling with
-rational-quadratic splines (arXiv:1906.04032), random permutations, and LU-decomposed linear maps. All directions
-take the conditions c.
+log p(x | c) = log N(f(x; c); 0, 1) + log |det ∂f/∂x|, where f is a chain of steps: couplings with rational-quadratic
+splines (arXiv:1906.04032), random permutations, and LU-decomposed linear maps. Both directions take the conditions c.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from caloforge.networks.spline import n_spline_parameters, rational_quadratic_sp
 
 
 class FlowStep(nn.Module, ABC):
-    """One invertible step, data towards noise."""
+    """One invertible step, from data towards noise."""
 
     @abstractmethod
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -32,13 +31,13 @@ class FlowStep(nn.Module, ABC):
 
 
 class SplineCoupling(FlowStep):
-    """Half of the features are transformed by splines whose parameters depend on the other half and on c.
+    """Transforms half of the features by splines whose parameters depend on the other half and on c.
 
     Args:
         features: F, at least 2.
         conditions: C.
-        even: whether the features with even indices are the ones that are transformed.
-        bins: K, bins of a spline.
+        even: whether the features with even indices are transformed.
+        bins: K, number of bins per spline.
         bound: splines act on [-bound, bound] and are the identity outside.
         width, blocks: size of the residual network.
     """
@@ -55,7 +54,7 @@ class SplineCoupling(FlowStep):
         transformed, unchanged = index[index % 2 == (0 if even else 1)], index[index % 2 == (1 if even else 0)]
         self.register_buffer("transformed", transformed, persistent=False)
         self.register_buffer("unchanged", unchanged, persistent=False)
-        # Position of each feature in (transformed, unchanged), to restore the order by one index_select.
+        # Position of each feature in (transformed, unchanged), to restore the order with one index_select.
         self.register_buffer("order", torch.argsort(torch.cat([transformed, unchanged])), persistent=False)
         self.bound = bound
         self.network = ConditionalResidualNet(
@@ -78,7 +77,7 @@ class SplineCoupling(FlowStep):
 
 
 class Permutation(FlowStep):
-    """A fixed order of the features, random if none is given.
+    """A fixed permutation of the features, random if none is given.
 
     Args:
         features: F.
@@ -99,7 +98,7 @@ class Permutation(FlowStep):
 
 
 class LULinear(FlowStep):
-    """x → L U x + b with unit lower-triangular L and upper-triangular U of positive diagonal; initially the identity.
+    """x → L U x + b with unit lower-triangular L and upper-triangular U with positive diagonal; initially the identity.
 
     Args:
         features: F.
@@ -117,7 +116,7 @@ class LULinear(FlowStep):
         """Set the map to x → slope · x + offset, feature by feature; slopes (F,) above 0.001."""
         self.lower.zero_()
         self.upper.zero_()
-        # The inverse of softplus, written so that large slopes do not overflow.
+        # The inverse of softplus, in a form that does not overflow for large slopes.
         target = (slope - 1e-3).clamp_min(1e-6)
         self.diagonal.copy_(target + torch.log(-torch.expm1(-target)))
         self.bias.copy_(offset)
@@ -141,7 +140,7 @@ class LULinear(FlowStep):
 class ConditionalStandardise(FlowStep):
     """x → (x − S c − o) / w: the residual of a linear regression on the conditions, scaled to standard deviation 1.
 
-    The identity until `fit`; its constants are not learned by gradients.
+    It is the identity until `fit`; its constants are not learned by gradient descent.
 
     Args:
         features: F. conditions: C.
@@ -159,9 +158,9 @@ class ConditionalStandardise(FlowStep):
 
     @torch.no_grad()
     def fit(self, x: Tensor, c: Tensor) -> None:
-        """Regress x (N, F) on c (N, C); a feature that the conditions determine keeps its scale."""
+        """Regress x (N, F) on c (N, C); a feature determined by the conditions keeps its scale."""
         rows = torch.cat([c, torch.ones_like(c[:, :1])], dim=1).double()
-        # A ridge much smaller than the conditions: they may depend on each other.
+        # A ridge much smaller than the conditions, in case they are linearly dependent.
         gram = rows.T @ rows + 1e-6 * len(rows) * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
         solution = torch.linalg.solve(gram, rows.T @ x.double())
         rest = (x.double() - rows @ solution).std(dim=0)
@@ -177,15 +176,15 @@ class ConditionalStandardise(FlowStep):
 
 
 class ConditionalSplines(FlowStep):
-    """Each feature is transformed by a spline of its own, whose parameters depend on the conditions only.
+    """Transforms each feature by its own spline, whose parameters depend only on the conditions.
 
-    It learns the features' marginal densities, and leaves the dependence between features to other steps.
+    It learns the marginal densities of the features and leaves the dependence between features to other steps.
 
     Args:
         features: F. conditions: C.
-        bins: K, bins of a spline.
+        bins: K, number of bins per spline.
         bound: splines act on [-bound, bound] and are the identity outside.
-        width: hidden units of each of the network's two hidden layers.
+        width: units in each of the network's two hidden layers.
     """
 
     def __init__(self, features: int, conditions: int, bins: int, bound: float, width: int) -> None:
@@ -246,7 +245,7 @@ class Flow(nn.Module):
         """Initialise the first and last LU maps so that data and noise agree in mean and standard deviation.
 
         The first maps each feature of x (N, F) to mean 0 and standard deviation `spread`, the last from `spread` to 1.
-        Otherwise the maps take hundreds of steps to adapt to the scale of the data.
+        Otherwise the maps need hundreds of training steps to adapt to the scale of the data.
         """
         permutation, first, last = self.steps[0], self.steps[1], self.steps[-1]
         assert isinstance(permutation, Permutation)
@@ -267,10 +266,10 @@ def spline_coupling_flow(
     width: int,
     blocks: int,
 ) -> Flow:
-    """The neural spline flow of CaloMan: spline couplings with alternate masks, with a random permutation and an LU
-    map before the first, between, and after the last.
+    """The neural spline flow of CaloMan: spline couplings with alternating masks, with a random permutation and an LU
+    map before, between and after them.
 
-    The outer LU maps are needed because splines act on [-bound, bound] only, while the base distribution is N(0, 1).
+    The outer LU maps are needed because splines act only on [-bound, bound], while the base distribution is N(0, 1).
     """
     if features < 2:
         raise ValueError(f"a coupling flow needs at least 2 features, not {features}")

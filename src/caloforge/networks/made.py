@@ -1,17 +1,17 @@
-"""Masked autoregressive networks, and flows whose splines they parametrise.
+"""Masked autoregressive networks, and flows with splines parametrised by them.
 
-MADE (Germain et al., arXiv:1502.03509): features have an order, hidden units a degree m, and masks on the weights let a
-unit of degree m see only the first m features and units of no higher degree. So in one pass the network gives
-parameters θ_i(x_0 … x_{i−1}, c) for each feature i.
+MADE (Germain et al., arXiv:1502.03509): features are ordered, each hidden unit has a degree m, and masks on the weights
+connect a unit of degree m only to the first m features and to units of no higher degree. One pass through the network
+thus gives parameters θ_i(x_0 … x_{i−1}, c) for each feature i.
 
 A masked autoregressive step transforms each feature by a rational-quadratic spline with these parameters. If they
-depend on the data, z_i = f(x_i; θ_i(x_<i)) is one pass and x needs a loop over the features (masked autoregressive
+depend on the data, z_i = f(x_i; θ_i(x_<i)) takes one pass and x needs a loop over the features (masked autoregressive
 flow, arXiv:1705.07057); if they depend on the noise, it is the other way round (inverse autoregressive flow,
 arXiv:1606.04934).
 
-The loop is cheap here. Hidden units are sorted by degree, and a unit of degree m never changes once m features are
-known; so every unit and every spline is evaluated once, when it is needed, and a loop over D features costs the
-arithmetic of one pass instead of D.
+The loop is cheap here. Hidden units are sorted by degree, and a unit of degree m does not change any more once m
+features are known. Every unit and every spline is therefore evaluated once, when it is needed, and a loop over D
+features needs the arithmetic of one pass instead of D.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from caloforge.networks.spline import n_spline_parameters, rational_quadratic_sp
 
 
 class MaskedLinear(nn.Linear):
-    """A linear layer, some of whose weights are fixed to zero.
+    """A linear layer with some weights fixed to zero.
 
     Args:
-        mask: (outputs, inputs) booleans, false where the weight is zero.
+        mask: (outputs, inputs) booleans, False where the weight is zero.
     """
 
     mask: Tensor
@@ -44,13 +44,13 @@ class MaskedLinear(nn.Linear):
 
 
 class MADE(nn.Module):
-    """P parameters for each of D features, from the features before it and from conditions.
+    """P parameters for each of D features, from the preceding features and the conditions.
 
     Args:
         features: D. conditions: C. outputs: P.
-        width: hidden units per layer. An eighth of them has degree 0 (sees the conditions only), the others' degrees
-            are spread evenly over 0 … D − 1.
-        hidden_layers: maps from hidden units to hidden units; there is one more layer of units than of these.
+        width: hidden units per layer. An eighth of them have degree 0 (they see only the conditions); the degrees of
+            the others are spread evenly over 0 … D − 1.
+        hidden_layers: number of maps between layers of hidden units, one less than the number of these layers.
         dropout: probability of dropping a unit after each such map in training.
     """
 
@@ -62,7 +62,7 @@ class MADE(nn.Module):
         spread = torch.arange(width - free) * features // max(1, width - free)
         degrees = torch.cat([torch.zeros(free, dtype=torch.long), spread])
         self.width = width
-        # ends[i]: number of units of degree i or less.
+        # ends[i]: number of units with degree i or less.
         self.ends: list[int] = torch.bincount(degrees, minlength=features).cumsum(0).tolist()
         index = torch.arange(features)
         self.features, self.outputs = features, outputs
@@ -72,7 +72,7 @@ class MADE(nn.Module):
         self.hidden = nn.ModuleList([MaskedLinear(among) for _ in range(hidden_layers)])
         self.last = MaskedLinear((index[:, None] >= degrees[None, :]).repeat(outputs, 1))
         self.dropout = nn.Dropout(dropout)
-        with torch.no_grad():  # untrained splines are nearly the identity, which deep stacks need
+        with torch.no_grad():  # untrained splines must be close to the identity in deep stacks
             self.last.weight.mul_(0.1)
             self.last.bias.mul_(0.1)
 
@@ -85,15 +85,15 @@ class MADE(nn.Module):
 
 
 class MADELoop:
-    """The same network, feature by feature: `step(i)` gives the parameters of feature i once those before it are known.
+    """MADE feature by feature: `step(i)` gives the parameters of feature i once the preceding features are known.
 
     Args:
-        made: the network; its weights are read once.
+        made: the network; its weights are read only once.
         c: (B, C) conditions.
     """
 
     def __init__(self, made: MADE, c: Tensor) -> None:
-        # Everything is transposed, batch last: the known features are then contiguous rows.
+        # Everything is transposed, with the batch last, so that the known features are contiguous rows.
         batch, width = c.shape[0], made.width
         self.x = c.new_zeros(made.features, batch)
         self.base = (made.first.bias + functional.relu(made.context(c))).T.contiguous()
@@ -123,11 +123,11 @@ class AutoregressiveSpline(FlowStep):
 
     Args:
         features: D. conditions: C.
-        given: what the splines' parameters depend on: with `data`, data to noise is one pass and noise to data a loop;
+        given: what the spline parameters depend on: with `data`, data to noise takes one pass and noise to data a loop;
             with `noise`, the other way round.
-        bins: K, bins of a spline.
+        bins: K, number of bins per spline.
         bound: splines act on [-bound, bound] and are the identity outside.
-        width, hidden_layers, dropout: of the network (see `MADE`).
+        width, hidden_layers, dropout: settings of the network (see `MADE`).
     """
 
     def __init__(
@@ -157,7 +157,7 @@ class AutoregressiveSpline(FlowStep):
         return self._loop(z, c, inverse=True)
 
     def transform(self, parameters: Tensor, x: Tensor, inverse: bool) -> tuple[Tensor, Tensor]:
-        """x (B, D) transformed by splines with `parameters` (B, P, D): (B, D), and the sum of log slopes (B,)."""
+        """x (B, D) transformed by splines with `parameters` (B, P, D) → (B, D), and the sum of log slopes (B,)."""
         y, log_slope = rational_quadratic_spline(x, parameters, self.bound, inverse, dim=-2)
         return y, log_slope.sum(dim=1)
 
@@ -173,7 +173,7 @@ class AutoregressiveSpline(FlowStep):
 
 @torch.no_grad()
 def invert_by_passes(step: AutoregressiveSpline, z: Tensor, c: Tensor) -> Tensor:
-    """`inverse` of a step given by data in the plain form, D passes through the network: a reference for tests."""
+    """`inverse` of a step given by data, by D passes through the network: a reference for tests."""
     x = torch.zeros_like(z)
     for i in range(z.shape[1]):
         x[:, i] = step.transform(step.network(x, c), z, inverse=True)[0][:, i]

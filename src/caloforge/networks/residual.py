@@ -1,8 +1,8 @@
-"""Plain networks, building blocks of models.
+"""Basic networks, building blocks of models.
 
 `mlp` is a multilayer perceptron. `ConditionalResidualNet` is the residual network of neural spline flows
-(arXiv:1906.04032): per block h ← h + W₂ φ(W₁ φ(h)) ⊙ σ(V c), the last factor being the gate by which the conditions c
-enter.
+(arXiv:1906.04032): each block is h ← h + W₂ φ(W₁ φ(h)) ⊙ σ(V c), where the last factor is a gate through which the
+conditions c enter.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from caloforge.errors import CaloforgeError
 
 
 def mlp(widths: Sequence[int], activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
-    """Linear layers of the given widths (input first, output last) with activations between them.
+    """Linear layers of the given widths (input first, output last) with activations in between.
 
     Raises:
         CaloforgeError: a width is below 1.
     """
     if min(widths) < 1:
-        raise CaloforgeError(f"the layers of a network must have a width of at least 1, not {list(widths)}")
+        raise CaloforgeError(f"the widths of network layers must be at least 1, not {list(widths)}")
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise(widths):
         layers += [nn.Linear(n_in, n_out), activation()]
@@ -44,7 +44,7 @@ class GatedResidualBlock(nn.Module):
         self.first = nn.Linear(width, width)
         self.second = nn.Linear(width, width)
         self.gate = nn.Linear(conditions, width)
-        # With a small last layer the block is initially near the identity, which deep stacks of splines need.
+        # A small last layer makes the block initially close to the identity, as needed in deep stacks of splines.
         nn.init.uniform_(self.second.weight, -1e-3, 1e-3)
         nn.init.uniform_(self.second.bias, -1e-3, 1e-3)
 

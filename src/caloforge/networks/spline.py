@@ -1,4 +1,4 @@
-"""Monotone rational-quadratic splines (Durkan et al., arXiv:1906.04032), safe to sample from and to export.
+"""Monotone rational-quadratic splines (Durkan et al., arXiv:1906.04032), robust in sampling and export.
 
 On [-B, B] a spline with K bins maps knots x_0 < … < x_K to y_0 < … < y_K with slopes d_k at the knots. In the bin
 of x, with ξ = (x − x_k)/(x_{k+1} − x_k) and s = (y_{k+1} − y_k)/(x_{k+1} − x_k),
@@ -9,11 +9,11 @@ Outside [-B, B] it is the identity, and the outer slopes are 1.
 
 Three choices make it robust. Slopes are bounded on both sides and every bin has a minimum width and height, so that
 nothing overflows. The discriminant of the inverse, which rounding can make negative, is clamped. Bins are found by
-comparing and counting, values by `gather`: no search, no boolean indexing and no branch on data, so that the spline
-exports to ONNX and compiles.
+comparing and counting, and values by `gather`, without search, boolean indexing or data-dependent branches, so that the
+spline can be exported to ONNX and compiled.
 
-One makes it fast: of the K bins only the one that contains x is evaluated, the others enter by two sums, whose gradient
-is written out explicitly. For inference there are two further forms of the inverse, without slope or gradient:
+One choice makes it fast: only the bin that contains x is evaluated; the others enter through two sums, whose gradient
+is implemented explicitly. For inference there are two other forms of the inverse, without slope or gradient:
 `inverse_spline_batch_last` (large batches) and `TracedInverseSpline` (graphs), both in `caloforge.inference`.
 """
 
@@ -34,10 +34,10 @@ MIN_SLOPE = 1e-3
 """Minimum slope at a knot."""
 
 MAX_SLOPE_LOGIT = 20.0
-"""Bound on the logit of a slope: slopes stay below about 20, however large the network's output."""
+"""Bound on the logit of a slope: slopes stay below about 20, whatever the network's output."""
 
 UNIT_SLOPE_LOGIT = math.log(math.expm1(1 - MIN_SLOPE))
-"""Shift of a slope's logit for which logit 0 is slope 1."""
+"""Shift of the slope logits such that logit 0 gives slope 1."""
 
 
 def n_spline_parameters(bins: int) -> int:
@@ -51,12 +51,12 @@ def rational_quadratic_spline(
     """Apply a spline, or its inverse, to each element of x.
 
     Args:
-        x: any shape S, any real values.
-        parameters: S with a further axis of 3K − 1 unconstrained parameters: K logits of widths, K of heights, K − 1 of
-            inner slopes.
+        x: real values of any shape S.
+        parameters: S with an additional axis of 3K − 1 unconstrained parameters: logits of K widths, K heights and
+            K − 1 inner slopes.
         bound: B, half the width of the interval.
         inverse: whether to apply the inverse map.
-        dim: position of that axis, counted from the end. On a CPU -2 is much faster than -1, because sums over the
+        dim: position of that axis, counted from the end. On a CPU, -2 is much faster than -1, because sums over the
             bins then run along whole rows of features.
 
     Returns:
@@ -70,7 +70,7 @@ def rational_quadratic_spline(
     else:
         in_bin = _select_bin(parameters, clamped, bound, inverse, dim)[0]
     k, left_of_x, of_x, left_of_y, of_y, d_k, d_next = in_bin
-    # Fractions of a bin and of those left of it, plus each bin's minimum: edges and sizes.
+    # Edges and sizes from the fractions of a bin and of those to its left, plus the minimum of each bin.
     least, free, size = MIN_BIN * k.to(x.dtype), 1 - MIN_BIN * bins, 2 * bound
     x_k, width = size * (least + free * left_of_x) - bound, size * (MIN_BIN + free * of_x)
     y_k, height = size * (least + free * left_of_y) - bound, size * (MIN_BIN + free * of_y)
@@ -79,7 +79,7 @@ def rational_quadratic_spline(
     curvature = d_k + d_next - 2 * s
 
     if inverse:
-        # Quadratic a ξ² + b ξ + c = 0 in the form whose denominator cannot cancel. The discriminant stays above zero
+        # Quadratic a ξ² + b ξ + c = 0 in the form without cancellation in the denominator. The discriminant is positive
         # so that the root has a gradient.
         rise = clamped - y_k
         a = height * (s - d_k) + rise * curvature
@@ -104,9 +104,9 @@ def rational_quadratic_spline(
 
 
 def _slope(logit: Tensor) -> Tensor:
-    """Slope at a knot, 1 where the logit is 0, bounded on both sides."""
+    """Slope at a knot, 1 for logit 0, bounded on both sides."""
     bounded = MAX_SLOPE_LOGIT * torch.tanh(logit / MAX_SLOPE_LOGIT)
-    # softplus(0) would give inner slopes of ln 2; with the shift, zero logits are the identity.
+    # softplus(0) would give inner slopes of ln 2; with the shift, zero logits give the identity.
     return MIN_SLOPE + functional.softplus(bounded + UNIT_SLOPE_LOGIT)
 
 
@@ -116,19 +116,19 @@ def _select_bin(
     """The bin of each element of x, with its parameters.
 
     Returns:
-        seven tensors of the shape of x: the bin's index k; for widths, then heights, the sum of the softmax over the
+        seven tensors of the shape of x: the bin index k; for widths, then heights, the sum of the softmax over the
         bins before k and its value at k; the logits of the slopes at both ends of the bin, 0 at the ends of the spline.
-        And the tensors that their gradient needs.
+        And the tensors needed for their gradient.
     """
     bins = (parameters.shape[dim] + 1) // 3
-    # The softmax, written out: torch's own is dominated by overhead for rows as short as these.
+    # Explicit softmax: PyTorch's own is dominated by overhead for such short rows.
     weights = []
     for logits in (parameters.narrow(dim, 0, bins), parameters.narrow(dim, bins, bins)):
         weights.append(torch.exp(logits - logits.amax(dim=dim, keepdim=True)))
     sums = [torch.cumsum(w, dim) for w in weights]
     totals = [s.narrow(dim, bins - 1, 1) for s in sums]
     searched = 1 if inverse else 0
-    # Knots as fractions of the interval, the minimum of each bin moved to the other side.
+    # Knots as fractions of the interval, with the minimum of each bin moved to the other side.
     position = (x.unsqueeze(dim) + bound) * (0.5 / bound)
     knots = sums[searched].narrow(dim, 0, bins - 1) * ((1 - MIN_BIN * bins) / totals[searched])
     knots = knots + MIN_BIN * _counting(bins - 1, 1, x, dim)
@@ -146,12 +146,12 @@ def _select_bin(
 
 
 def _counting(n: int, start: int, like: Tensor, dim: int) -> Tensor:
-    """The n integers from `start` on, along `dim`."""
+    """The n integers starting from `start`, along `dim`."""
     return torch.arange(start, start + n, device=like.device, dtype=like.dtype).view([n] + [1] * (-dim - 1))
 
 
 class _Bin(torch.autograd.Function):
-    """`_select_bin` with an explicit gradient: a few passes over the parameters where autograd takes dozens.
+    """`_select_bin` with an explicit gradient, in a few passes over the parameters instead of autograd's dozens.
 
     With p the softmax, P_k the sum of p_m over m < k: ∂P_k/∂l_m = p_m ([m < k] − P_k), ∂p_k/∂l_m = p_m ([m = k] − p_k).
     """

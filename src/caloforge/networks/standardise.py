@@ -1,7 +1,7 @@
 """Standardisation and its inverse: x → (x − μ) / s, with mean μ and standard deviation s of the training set.
 
-`each`: every feature has its own constants; `all`: features share one pair, which keeps their relative sizes and leaves
-rarely hit voxels small; `none`: the identity.
+`each`: every feature has its own constants; `all`: all features share one pair, which preserves their relative sizes
+and keeps rarely hit voxels small; `none`: the identity.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ By = Literal["none", "all", "each"]
 
 
 class Standardise(nn.Module):
-    """The map and its inverse; constants are buffers, 0 and 1 until they are fitted.
+    """Standardisation and its inverse; the constants are buffers, 0 and 1 until they are fitted.
 
     Args:
         features: F.
-        by: see the module's opening.
-        names: of μ and s among the saved weights.
+        by: see the module docstring.
+        names: names of μ and s in the saved weights.
     """
 
     def __init__(self, features: int, by: By, names: tuple[str, str] = ("shift", "scale")) -> None:

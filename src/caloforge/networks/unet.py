@@ -1,14 +1,14 @@
-"""U-Nets on showers, conditioned by random Fourier features (CaloScore, arXiv:2206.11898).
+"""U-Nets on showers, conditioned through random Fourier features (CaloScore, arXiv:2206.11898).
 
-A shower of F features is arranged on a grid: a line (1D), or layers × alpha × r or layers × x × y (3D). The contracting
-half convolves twice and pools, level after level; the expanding half unpools, concatenates the output of the other half
-at that level, and convolves twice:
+A shower of F features is arranged on a grid: a line (1D), or layers × alpha × r or layers × x × y (3D). At each level
+the contracting half convolves twice and pools; the expanding half unpools, concatenates the output of the contracting
+half at that level, and convolves twice:
 
     h ← swish(W ∗ h + V e),
 
-where e embeds time and conditions and V e is a bias per channel. On a cylinder the convolutions are periodic in alpha,
-so that rotating a shower by a multiple of the pooled bins rotates the output. Pooling may leave a remainder: a last,
-smaller bin. A GAN uses the halves separately.
+where e is an embedding of time and conditions and V e is a bias per channel. On a cylinder the convolutions are
+periodic in alpha, so that rotating a shower by a multiple of the pooled bins rotates the output. If pooling leaves a
+remainder, the last bin is smaller. A GAN uses the halves separately.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _ALPHA = 3
 
 
 def _convolution(axes: int, n_in: int, n_out: int, kernel: int, circular: bool = False) -> nn.Conv2d | nn.Conv3d:
-    """A convolution of odd kernel that keeps the size, except in alpha where that is periodic.
+    """A convolution with an odd kernel that preserves the size, except in alpha if it is periodic.
 
-    Lines are images of one row, and channels are last in memory: on a CPU that halves the time.
+    Lines are images of one row, and channels are last in memory, which halves the time on a CPU.
     """
     around = kernel // 2
     convolution: nn.Conv2d | nn.Conv3d
@@ -47,13 +47,13 @@ def _convolution(axes: int, n_in: int, n_out: int, kernel: int, circular: bool =
 class FourierFeatures(nn.Module):
     """x → sin and cos of 2π x W, with W fixed and random (arXiv:2006.10739), then two dense layers with swish.
 
-    Each column of W has a scale of its own, log-uniform from 1 to `scale`: low frequencies describe trends over [0, 1],
-    high ones resolve close values.
+    Each column of W has its own scale, log-uniform from 1 to `scale`: low frequencies describe trends over [0, 1], high
+    ones resolve close values.
 
     Args:
         inputs: C.
-        width: E, of the features and of both layers.
-        scale: largest standard deviation of a column of W.
+        width: E, width of the features and of both layers.
+        scale: largest standard deviation among the columns of W.
     """
 
     frequencies: Tensor
@@ -76,8 +76,8 @@ class Grid:
     """The grids of the levels of a U-Net.
 
     Args:
-        shape: of the first level, one or three numbers.
-        pooling: for each step down, the factor along each axis.
+        shape: shape of the first level, one or three numbers.
+        pooling: factors along the axes, for each step down.
         circular: whether the second of three axes is periodic.
 
     Raises:
@@ -86,7 +86,7 @@ class Grid:
 
     def __init__(self, shape: Sequence[int], pooling: Sequence[Sequence[int]], circular: bool = False) -> None:
         if len(shape) not in (1, 3):
-            raise CaloforgeError(f"a U-Net's grid has 1 or 3 axes, not {len(shape)}: {list(shape)}")
+            raise CaloforgeError(f"the grid of a U-Net must have 1 or 3 axes, not {len(shape)}: {list(shape)}")
         for factors in pooling:
             if len(factors) != len(shape):
                 raise CaloforgeError(f"pooling needs {len(shape)} factors per step here, not {list(factors)}")
@@ -99,16 +99,16 @@ class Grid:
 
     @property
     def sizes(self) -> list[int]:
-        """Points of each level."""
+        """Number of points of each level."""
         return [math.prod(shape) for shape in self.shapes]
 
     def pooled(self, h: Tensor, level: int) -> Tensor:
-        """From `level` to the next one: the mean of each bin."""
+        """From `level` to the next: the mean of each bin."""
         pool = functional.avg_pool2d if self.axes == 1 else functional.avg_pool3d
         return pool(h, self.pooling[level], ceil_mode=True)
 
     def unpooled(self, h: Tensor, level: int) -> Tensor:
-        """From the next level to `level`: each bin's value at all its points."""
+        """From the next level to `level`: the value of each bin at all its points."""
         h = functional.interpolate(h, scale_factor=[float(f) for f in self.pooling[level]], mode="nearest")
         for axis, n in enumerate(self.shapes[level], start=2):
             h = h.narrow(axis, 0, n)
@@ -116,12 +116,12 @@ class Grid:
 
 
 class Convolution(nn.Module):
-    """swish(W ∗ h + V e) on a grid, of the size of h.
+    """swish(W ∗ h + V e) on a grid, with the size of h.
 
     Args:
-        grid: supplies the number of axes, and whether alpha is periodic.
-        n_in, n_out: channels.
-        kernel: odd.
+        grid: gives the number of axes, and whether alpha is periodic.
+        n_in, n_out: numbers of channels.
+        kernel: kernel size, odd.
         embedding: E.
     """
 
@@ -145,11 +145,11 @@ class Contracting(nn.Module):
     """From a grid of one number per point down to the last level.
 
     Args:
-        grid: levels.
-        channels: of each level.
-        kernel: odd. embedding: E.
-        positional_bias: learn a bias for each point of the first level (the same for all alpha where that is periodic),
-            so that convolutions can depend on the position. Not as published.
+        grid: the levels.
+        channels: number of channels of each level.
+        kernel: kernel size, odd. embedding: E.
+        positional_bias: learn a bias for each point of the first level (the same for all alpha if it is periodic),
+            so that convolutions can depend on the position. Not in the paper.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class Contracting(nn.Module):
             self.place = nn.Parameter(0.1 * torch.randn(1, channels[0], *shape))
 
     def forward(self, x: Tensor, e: Tensor) -> list[Tensor]:
-        """(B, F), (B or 1, E) → (B, channels, …) of each level, the first one first."""
+        """(B, F), (B or 1, E) → (B, channels, …) of each level, starting with the first."""
         h = x.reshape(len(x), 1, *self.grid.shapes[0])
         levels: list[Tensor] = []
         for level, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
@@ -183,8 +183,8 @@ class Expanding(nn.Module):
     """From the last level up to a grid of one number per point.
 
     Args:
-        grid, channels, kernel, embedding: as of `Contracting`.
-        joined: whether the contracting half's outputs are concatenated.
+        grid, channels, kernel, embedding: as in `Contracting`.
+        joined: whether outputs of the contracting half are concatenated.
     """
 
     def __init__(self, grid: Grid, channels: Sequence[int], kernel: int, embedding: int, joined: bool = True) -> None:
@@ -197,7 +197,7 @@ class Expanding(nn.Module):
         self.last = _convolution(grid.axes, channels[0], 1, 1)
 
     def forward(self, bottom: Tensor, e: Tensor, levels: Sequence[Tensor] | None = None) -> Tensor:
-        """(B, channels, …) of the last level, (B or 1, E), and the other levels' outputs where joined → (B, F)."""
+        """(B, channels, …) of the last level, (B or 1, E), and the outputs of the other levels if joined → (B, F)."""
         h = bottom
         for level in reversed(range(len(self.first))):
             h = self.grid.unpooled(h, level)
@@ -211,7 +211,7 @@ class UNet(nn.Module):
     """Both halves together.
 
     Args:
-        grid, channels, kernel, embedding, positional_bias: as of `Contracting`.
+        grid, channels, kernel, embedding, positional_bias: as in `Contracting`.
 
     Raises:
         CaloforgeError: channels, pooling and kernel do not fit.
@@ -232,7 +232,7 @@ class UNet(nn.Module):
         return self.up(bottom, e, levels)
 
     def elements_per_shower(self, training: bool) -> int:
-        """Elements in memory at once for one shower: all that the gradient needs, or the peak without it."""
+        """Elements in memory for one shower: everything the gradient needs, or the peak without a gradient."""
         pairs = zip(self.grid.sizes, self.channels, [*self.channels[1:], 0], strict=True)
         if training:
             return sum(n * (15 * here + 3 * below) for n, here, below in pairs)
@@ -243,29 +243,29 @@ def check_unet(grid: Grid, channels: Sequence[int], kernel: int) -> None:
     """Check that channels, pooling and kernel fit.
 
     Raises:
-        CaloforgeError: they do not.
+        CaloforgeError: they do not fit.
     """
     if len(channels) != len(grid.shapes):
         raise CaloforgeError(
-            f"a U-Net of {len(channels)} levels (channels) needs {len(channels) - 1} pooling steps, "
+            f"a U-Net with {len(channels)} levels (channels) needs {len(channels) - 1} pooling steps, "
             f"not {len(grid.pooling)}"
         )
     if kernel % 2 == 0:
-        raise CaloforgeError(f"a U-Net's kernel must be odd, not {kernel}")
+        raise CaloforgeError(f"the kernel of a U-Net must be odd, not {kernel}")
     for shape, factors in zip(grid.shapes, grid.pooling, strict=False):
         if any(factor > n for factor, n in zip(factors, shape, strict=True)):
-            raise CaloforgeError(f"pooling {list(factors)} needs more points than a level of {list(shape)} has")
+            raise CaloforgeError(f"pooling {list(factors)} needs more points than a level with {list(shape)} has")
     if grid.circular and (ring := min(shape[1] for shape in grid.shapes)) < kernel // 2:
-        raise CaloforgeError(f"a kernel of {kernel} is too wide for a ring of {ring} bins of alpha; pool less")
+        raise CaloforgeError(f"a kernel of {kernel} is too wide for a ring of {ring} alpha bins: pool less")
     if kernel // 2 > (longest := max(grid.shapes[0])):
         raise CaloforgeError(f"a U-Net's kernel of {kernel} is wider than a grid of {longest} points can use")
 
 
 def grid_of_showers(grid: str | Sequence[int], features: int, geometry: Geometry) -> tuple[int, ...]:
-    """The shape of the grid called `grid`: `line`, `cylinder`, or the shape itself.
+    """The shape of a grid: `line`, `cylinder`, or the shape itself.
 
     Args:
-        grid: a recipe's setting.
+        grid: setting of a recipe.
         features: F.
         geometry: the voxels.
 
@@ -286,5 +286,5 @@ def grid_of_showers(grid: str | Sequence[int], features: int, geometry: Geometry
     else:
         shape = tuple(int(n) for n in grid)
     if math.prod(shape) != features:
-        raise CaloforgeError(f"the grid {' × '.join(map(str, shape))} does not hold the {features} features")
+        raise CaloforgeError(f"the grid {' × '.join(map(str, shape))} does not fit the {features} features")
     return shape

@@ -1,4 +1,4 @@
-"""Invertible preprocessing, one file per kind; `base` has the interface, `registered` the names that recipes use."""
+"""Invertible preprocessing, one file per kind; `base` has the interface, `registered` the names used in recipes."""
 
 from caloforge.transforms.base import Compose, Transform
 from caloforge.transforms.cartesian_cells import CartesianCells

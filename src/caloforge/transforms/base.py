@@ -1,10 +1,10 @@
-"""The interface of invertible preprocessing: from voxels in MeV to the space that a model works in, and back.
+"""The interface of invertible preprocessing, between voxels in MeV and the space in which a model works.
 
-A `Transform` maps a pair (x, c): features x (N, F) and conditions c (N, C). At the physical end x is the voxels in
-MeV and c the incident energy in MeV, (N, 1). Forward and inverse are methods of one class; constants are fitted
-once and kept in buffers, so that they are saved with the model and are part of an exported graph.
+A `Transform` maps a pair (x, c): features x (N, F) and conditions c (N, C). In physical space x is the voxels in MeV
+and c the incident energy in MeV, (N, 1). Forward and inverse are methods of one class; constants are fitted once and
+kept in buffers, so that they are saved with the model and are part of an exported graph.
 
-`Compose` applies a list in order: the first is nearest to physics. In a recipe the list is `transforms:`.
+`Compose` applies a list in order, starting in physical space. In a recipe the list is called `transforms:`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from caloforge.errors import CaloforgeError
 class Transform(Configured, nn.Module, ABC):
     """An invertible map of (x, c).
 
-    A subclass overrides `forward` and `inverse`, `fit` where constants come from data, and `condition` where the
-    conditions change too. The arguments of its constructor are the keys of its recipe entry, and are saved with a run;
-    what `fit` takes from the data belongs in buffers (`register_buffer`), which are saved with the weights.
+    A subclass overrides `forward` and `inverse`, `fit` if it has constants from data, and `condition` if it changes the
+    conditions. Its constructor arguments are the keys of its recipe entry and are saved with a run; constants from
+    `fit` belong in buffers (`register_buffer`), which are saved with the weights.
 
     >>> class Scale(Transform):
     ...     def __init__(self, *, factor: float) -> None:
@@ -44,14 +44,14 @@ class Transform(Configured, nn.Module, ABC):
     """
 
     def fit(self, x: Tensor, c: Tensor) -> Self:
-        """Take constants from training data that earlier transforms have already mapped."""
+        """Take constants from training data, after the transforms before this one."""
         return self
 
     def fit_chunks(self, chunks: Iterable[tuple[Tensor, Tensor]]) -> bool:
-        """`fit` to (x, c) that come some rows at a time, in one pass; False where the transform has no such way.
+        """`fit` on (x, c) in chunks, in one pass; False if the transform does not support this.
 
-        A class that overrides it beside `fit` takes its constants from all of a training set that does not fit in
-        memory, others from a random sample of it.
+        For a training set that does not fit in memory, a class that also overrides this method takes its constants from
+        all of it, other classes from a random sample of it.
         """
         return False
 
@@ -68,12 +68,12 @@ class Transform(Configured, nn.Module, ABC):
         """Towards physics: (x', c') → (x, c)."""
 
     def condition(self, c: Tensor) -> Tensor:
-        """The conditions that `forward` returns, from the conditions alone: when generating there is no x yet."""
+        """The conditions returned by `forward`, from the conditions alone, since there is no x yet in generation."""
         return c
 
 
 class Compose(Transform):
-    """Transforms one after another; compositions among them are taken apart.
+    """A sequence of transforms; nested compositions are flattened.
 
     >>> from caloforge.transforms.incident_energy import IncidentEnergyFraction
     >>> both = Compose([IncidentEnergyFraction()])
@@ -95,7 +95,7 @@ class Compose(Transform):
         return self
 
     def fit_forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """Fit each transform on the output of those before it, and return that of the last: one pass over the data."""
+        """Fit each transform on the output of those before it and return the last output, in one pass over the data."""
         for transform in self:
             with only_buffers(transform):
                 x, c = transform.fit_forward(x, c)
@@ -119,23 +119,23 @@ class Compose(Transform):
 
 @contextmanager
 def only_buffers(transform: Transform) -> Iterator[None]:
-    """A block that fits a transform.
+    """Context in which a transform is fitted.
 
     Raises:
-        CaloforgeError: it set a number outside buffers, which a saved run would lose.
+        CaloforgeError: the transform sets a number outside buffers, which would not be saved with a run.
     """
     before = _unsaved(transform)
     yield
     for name, value in _unsaved(transform).items():
         if name not in before or value is not before[name]:
             raise CaloforgeError(
-                f"{type(transform).__name__}.fit sets '{name}' as a plain attribute, which a saved run would "
-                f"lose: register it as a buffer in the constructor, and copy into it (self.{name}.copy_(…))"
+                f"{type(transform).__name__}.fit sets '{name}' as a plain attribute, which is not "
+                f"saved with a run: register it as a buffer in the constructor, and copy into it (self.{name}.copy_(…))"
             )
 
 
 def _unsaved(transform: Transform) -> dict[str, Any]:
-    """Attributes that hold numbers outside buffers and parameters."""
+    """Numerical attributes outside buffers and parameters."""
     return {k: v for k, v in vars(transform).items() if _is_number(v) and k != "training"}
 
 

@@ -1,12 +1,12 @@
-"""Polar layers resampled to square cells and back, as in CaloScore for data sets 2 and 3 (arXiv:2206.11898).
+"""Resampling of polar layers to square cells and back, as in CaloScore for data sets 2 and 3 (arXiv:2206.11898).
 
-The energy of a voxel is taken as uniform over its area. With A_cv the overlap area of cell c and voxel v,
+The energy of a voxel is assumed to be uniform over its area. With A_cv the overlap area of cell c and voxel v,
 
     cell_c = Σ_v A_cv / (Σ_c′ A_c′v) · voxel_v,        voxel_v = Σ_c A_cv / (Σ_v′ A_cv′) · cell_c.
 
-Both maps conserve the energy of a layer and leave a constant density constant. Together they blur, so that `inverse` is
-not a strict inverse. Cells in the corners overlap with no voxel: showers have no energy there, and energy that a model
-generates there is dropped. Networks on the cylinder itself (`grid: cylinder`) need no resampling.
+Both maps conserve the energy of a layer and map a constant density to a constant density. Together they blur, so that
+`inverse` is not an exact inverse. Cells in the corners do not overlap with any voxel: showers have no energy there, and
+energy generated there by a model is dropped. Networks on the cylinder itself (`grid: cylinder`) need no resampling.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class CartesianCells(Transform):
     """Voxels (layer, alpha, r) ↔ cells (layer, x, y).
 
     Args:
-        cells: number along x and along y in each layer; in the paper 12 for data set 2 and 32 for data set 3.
-        geometry: with the same r and alpha bins in all layers.
+        cells: number of cells along x and y in each layer; in the paper 12 for data set 2 and 32 for data set 3.
+        geometry: a geometry with the same r and alpha bins in all layers.
     """
 
     to_cells: Tensor
@@ -44,7 +44,7 @@ class CartesianCells(Transform):
         self.cells, self.n_layers = cells, geometry.n_layers
         edge = layer.r_edges[-1]
         areas = shared_areas(layer, np.linspace(-edge, edge, cells + 1)).toarray()
-        # The matrices follow from the geometry, so they are not saved with the weights.
+        # The matrices are determined by the geometry, so they are not saved with the weights.
         for name, matrix in (
             ("to_cells", areas / areas.sum(axis=0)),
             ("to_voxels", (areas / areas.sum(axis=1, keepdims=True).clip(1e-30)).T),

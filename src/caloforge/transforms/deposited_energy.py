@@ -1,4 +1,4 @@
-"""The deposited energy as a separate feature, next to the voxels or to their fractions of it."""
+"""The deposited energy as a separate feature, together with the voxels or their fractions of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from caloforge.transforms.base import Transform
 
 
 class AppendDepositedEnergy(Transform):
-    """One more feature: the sum of the voxels (CaloMan, arXiv:2211.15380, appendix).
+    """Appends the sum of the voxels as a feature (CaloMan, arXiv:2211.15380, appendix).
 
     After `IncidentEnergyFraction` this is E_dep / (r_max E_inc), in [0, 1] like the voxels; the paper does not state
     its scale.
@@ -35,10 +35,10 @@ class AppendDepositedEnergy(Transform):
 
 
 class DepositedEnergyShares(Transform):
-    """Voxels as fractions of their sum, and the sum as one more feature (CaloScore on data set 1, arXiv:2206.11898).
+    """Voxels as fractions of their sum, with the sum as a feature (CaloScore on data set 1, arXiv:2206.11898).
 
-    After `IncidentEnergyFraction` the feature is E_dep / (f E_inc). The fractions of an empty shower are 0. `inverse`
-    normalises the fractions, so that E_dep is given by the feature; the paper does not state whether it does.
+    After `IncidentEnergyFraction` this feature is E_dep / (f E_inc). The fractions of an empty shower are 0. `inverse`
+    normalises the fractions, so that E_dep is given by the feature; the paper does not say whether it does so.
     """
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:

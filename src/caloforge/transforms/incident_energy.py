@@ -1,4 +1,4 @@
-"""The incident energy: as the scale of the voxels, and as the condition."""
+"""The incident energy as the scale of the voxels and as the condition."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from caloforge.transforms.base import Transform
 
 
 class IncidentEnergyFraction(Transform):
-    """Voxels as fractions of r_max · E_inc, r_max the largest E_dep / E_inc of the training set.
+    """Voxels as fractions of r_max · E_inc, where r_max is the largest E_dep / E_inc in the training set.
 
     CaloMan, arXiv:2211.15380, appendix; CaloScore calls it f. All features and their sum lie in
     [0, 1] on the training set.
 
     Args:
-        maximum: r_max; `auto`: from the training data.
+        maximum: r_max; `auto` takes it from the training data.
     """
 
     maximum: Tensor

@@ -1,4 +1,4 @@
-"""Logit: from features in [0, 1] to the whole line, which densities need; α keeps the logits of 0 and 1 finite."""
+"""Logit: from features in [0, 1] to the real line, as needed for densities; α keeps the logits of 0 and 1 finite."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from caloforge.transforms.base import Transform
 
 
 def shrunk(u: Tensor, alpha: float) -> Tensor:
-    """α + (1 − 2α) u, element by element, with u clamped to [0, 1]."""
+    """α + (1 − 2α) u, elementwise, with u clamped to [0, 1]."""
     return alpha + (1 - 2 * alpha) * u.clamp(0, 1)
 
 
 def logit_with_slope(u: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
-    """y = logit(α + (1 − 2α) u), and log |dy/du|, element by element."""
+    """y = logit(α + (1 − 2α) u) and log |dy/du|, elementwise."""
     p = shrunk(u, alpha)
     rest = 1 - p
     log_p, log_rest = torch.log(p), torch.log(rest)
@@ -23,7 +23,7 @@ def logit_with_slope(u: Tensor, alpha: float) -> tuple[Tensor, Tensor]:
 
 
 def inverse_logit(y: Tensor, alpha: float) -> Tensor:
-    """u of y = logit(α + (1 − 2α) u), element by element; up to α/(1 − 2α) outside [0, 1] for large |y|."""
+    """u from y = logit(α + (1 − 2α) u), elementwise; up to α/(1 − 2α) outside [0, 1] for large |y|."""
     return (torch.sigmoid(y) - alpha) / (1 - 2 * alpha)
 
 
@@ -37,7 +37,7 @@ class Logit(Transform):
     def __init__(self, *, alpha: float = 1e-6) -> None:
         super().__init__()
         if not 0 < alpha < 0.5:
-            raise CaloforgeError(f"'alpha' of a logit must lie between 0 and 0.5, not {alpha}")
+            raise CaloforgeError(f"'alpha' of a logit must be between 0 and 0.5, not {alpha}")
         self.alpha = alpha
 
     def forward(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Zero for voxels below the readout threshold."""
+"""Readout threshold: voxels below it are set to zero."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from caloforge.transforms.base import Transform
 
 def zero_below(x: Tensor, threshold: float) -> Tensor:
     """x with elements below the threshold set to zero; an element equal to it is kept, as in the CaloChallenge."""
-    # `functional.threshold` keeps what is above, hence the next smaller number. It is much faster than `where`.
+    # `functional.threshold` keeps values above its limit, hence the next smaller number; much faster than `where`.
     value = np.array(threshold, dtype=np.float64 if x.dtype == torch.float64 else np.float32)
     return functional.threshold(x, float(np.nextafter(value, -np.inf, dtype=value.dtype)), 0.0)
 
 
 class ReadoutThreshold(Transform):
-    """Zero for voxels below a threshold, applied in `inverse`.
+    """Sets voxels below a threshold to zero in `inverse`.
 
     `forward` leaves x unchanged: the model is trained on the true showers.
 
     Args:
-        value: the threshold in MeV; `geometry`: that of the geometry. 0 still removes negative energies.
-        geometry: the voxels' description.
+        value: the threshold in MeV; `geometry` uses that of the geometry. 0 still removes negative energies.
+        geometry: the voxels.
     """
 
     def __init__(self, *, value: float | str = "geometry", geometry: Geometry) -> None:

@@ -1,4 +1,4 @@
-"""Transforms by name, and compositions from a recipe's list and back."""
+"""Transforms by name, and conversion between compositions and the lists of recipes."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def build_transforms(
     trusted: Collection[str] = (),
     origin: str = "transforms",
 ) -> Compose:
-    """A composition from a recipe's list.
+    """Build a composition from the list of a recipe.
 
     Args:
-        specification: mappings with `kind` (registered name or trusted dotted path) and that transform's settings.
-        geometry: given to the transforms that ask for it.
-        trusted: dotted paths of classes that the user named.
-        origin: what to call the list in an error.
+        specification: mappings with `kind` (registered name or trusted dotted path) and the settings of the transform.
+        geometry: passed to the transforms that take it.
+        trusted: dotted paths of classes named by the user.
+        origin: name of the list in error messages.
 
     Raises:
-        CaloforgeError: a kind is unknown or a key is wrong.
+        CaloforgeError: a kind is unknown or a key is invalid.
     """
     return Compose(
         [
@@ -50,7 +50,7 @@ def build_transforms(
 
 
 def specification_of(transforms: Compose) -> list[dict[str, Any]]:
-    """The list from which `build_transforms` builds this composition.
+    """The list from which `build_transforms` rebuilds this composition.
 
     Raises:
         CaloforgeError: an argument of a transform cannot be written as plain data.
