@@ -128,7 +128,7 @@ def test_grids_by_name(small_geometry: Geometry) -> None:
         (lambda g: grid_of_showers([3, 2, 2], 13, g), "the grid 3 × 2 × 2 does not fit the 13 features"),
         (lambda g: Grid((3, 4), []), r"1 or 3 axes, not 2: \[3, 4\]"),
         (lambda g: Grid((3, 4, 5), [[2]]), r"pooling needs 3 factors per step here, not \[2\]"),
-        (lambda g: UNet(Grid((8,), [[2]]), [4], 3, E), r"of 1 levels \(channels\) needs 0 pooling steps, not 1"),
+        (lambda g: UNet(Grid((8,), [[2]]), [4], 3, E), r"with 1 levels \(channels\) needs 0 pooling steps, not 1"),
         (lambda g: UNet(Grid((8,), [[2]]), [4, 4], 4, E), "must be odd, not 4"),
         (lambda g: UNet(Grid((8,), [[2]]), [4, 4], 19, E), "kernel of 19 is wider than a grid of 8 points"),
         (lambda g: UNet(Grid((8,), [[9]]), [4, 4], 3, E), "pooling .*9. needs more points"),
