@@ -10,8 +10,9 @@ import torch
 from caloforge.configured import checked_settings
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import n_parameters
-from caloforge.models.caloman import VAE, CaloMan
+from caloforge.models.caloman import CaloMan
 from caloforge.models.dataset import ShowerDataset
+from caloforge.networks.autoencoder import Autoencoder
 from caloforge.networks.residual import mlp
 
 
@@ -25,7 +26,7 @@ def test_published_sizes() -> None:
 
 def test_vae_loss_is_the_negative_elbo_by_hand() -> None:
     """With networks that output zero: q = N(0, 1), no divergence, and p(x|z) = N(0, 1)."""
-    vae = VAE(3, 0, 2, [4])
+    vae = Autoencoder(3, 0, 2, [4])
     torch.nn.init.zeros_(vae.encoder[-1].weight)
     torch.nn.init.zeros_(vae.encoder[-1].bias)
     torch.nn.init.zeros_(vae.decoder[-1].weight)

@@ -35,6 +35,9 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "flow_matching": {"width": 16, "blocks": 1, "steps": 2, "student_strides": 2, "student_pairs": 1},
     "caloscore": {"channels": [4, 8, 8], "embedding": 8, "steps": 5, "log_prob_steps": 5},
+    "ddpm": {"network": "mlp", "width": 16, "blocks": 1, "embedding": 8, "timesteps": 5, "standardise": "each"},
+    "realnvp": {"layers": 3, "width": 16, "blocks": 1},
+    "vae": {"code_dim": 3, "hidden": [16, 16]},
     "wgan_gp": {"channels": [4, 8, 8], "embedding": 8, "noise_numbers": 6},
 }
 """Settings that make each model small; a registered model without an entry fails the first test."""

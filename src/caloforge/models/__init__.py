@@ -14,6 +14,9 @@ MODELS: ConfiguredRegistry[ShowerModel] = ConfiguredRegistry(
         "cascade": "caloforge.models.cascade.Cascade",
         "flow_matching": "caloforge.models.flow_matching.FlowMatching",
         "caloscore": "caloforge.models.caloscore.CaloScore",
+        "ddpm": "caloforge.models.ddpm.DDPM",
+        "realnvp": "caloforge.models.realnvp.RealNVP",
+        "vae": "caloforge.models.vae.VAE",
         "wgan_gp": "caloforge.models.wgan_gp.WGANGP",
     },
 )

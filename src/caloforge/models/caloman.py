@@ -18,58 +18,16 @@ from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 from torch.func import jacfwd, vmap
 
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import LatentModel
 from caloforge.models.dataset import Pair, ShowerDataset
 from caloforge.models.stages import Stage
+from caloforge.networks.autoencoder import Autoencoder
 from caloforge.networks.flows import spline_coupling_flow
-from caloforge.networks.residual import mlp
 from caloforge.networks.standardise import Standardise
-
-_LOG_2PI = 1.8378770664093453
-
-
-class VAE(nn.Module):
-    """Gaussian variational autoencoder with MLPs.
-
-    Args:
-        features: F.
-        conditions: number of conditions given to both halves; 0 as published.
-        latent_dim: d.
-        hidden: widths of the hidden layers of each half.
-        standardised: whether the encoder sees standardised features.
-    """
-
-    def __init__(
-        self, features: int, conditions: int, latent_dim: int, hidden: Sequence[int], standardised: bool = False
-    ) -> None:
-        super().__init__()
-        self.scaling = Standardise(features, "each", ("mean", "std")) if standardised else nn.Identity()
-        self.encoder = mlp([features + conditions, *hidden, 2 * latent_dim])
-        self.decoder = mlp([latent_dim + conditions, *hidden[::-1], features + 1])
-
-    def encode(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """x (B, F), c (B, C') → mean and log variance of the posterior, each (B, d)."""
-        mean, log_variance = self.encoder(torch.cat([self.scaling(x), c], dim=1)).chunk(2, dim=1)
-        return mean, log_variance
-
-    def decode(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """z (B, d), c (B, C') → mean (B, F) and log variance (B, 1) of the features."""
-        out = self.decoder(torch.cat([z, c], dim=1))
-        return out[:, :-1], out[:, -1:]
-
-    def loss(self, x: Tensor, c: Tensor) -> Tensor:
-        """(B,) negative evidence lower bound with one posterior sample per shower."""
-        mean, log_variance = self.encode(x, c)
-        z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
-        x_mean, x_log_variance = self.decode(z, c)
-        squared = ((x - x_mean) ** 2).sum(dim=1) * torch.exp(-x_log_variance[:, 0])
-        reconstruction = 0.5 * (squared + x.shape[1] * (x_log_variance[:, 0] + _LOG_2PI))
-        divergence = 0.5 * (mean**2 + torch.exp(log_variance) - 1 - log_variance).sum(dim=1)
-        return reconstruction + divergence
 
 
 class CaloMan(LatentModel):
@@ -125,7 +83,7 @@ class CaloMan(LatentModel):
         self.start_spread = flow_bound / 3 if flow_start == "data" else None
         self.conditional_autoencoder = conditional_autoencoder
         given = conditions if conditional_autoencoder else 0
-        self.autoencoder = VAE(features, given, latent_dim, hidden, standardised_encoder)
+        self.autoencoder = Autoencoder(features, given, latent_dim, hidden, standardised_encoder)
         self.density = spline_coupling_flow(
             latent_dim,
             conditions,

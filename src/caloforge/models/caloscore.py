@@ -21,7 +21,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import AfterValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
@@ -30,15 +30,12 @@ from caloforge.geometry import Geometry
 from caloforge.models.base import ShowerModel
 from caloforge.models.dataset import ShowerDataset
 from caloforge.models.stages import Stage
-from caloforge.networks.residual import ConditionalResidualNet
+from caloforge.networks.denoising import CPU_ROWS, denoising_network
 from caloforge.networks.standardise import By, Standardise
-from caloforge.networks.unet import FourierFeatures, Grid, UNet, grid_of_showers
+from caloforge.networks.unet import FourierFeatures
 
 ScheduleEntry = Annotated[str | dict[str, Any], AfterValidator(SCHEDULES.check)]
 SamplerEntry = Annotated[str | dict[str, Any], AfterValidator(SAMPLERS.check)]
-
-CPU_ROWS = 250
-"""Showers that a CPU samples at a time: with more, fetching memory anew for each layer costs more than its use."""
 
 
 class CaloScore(ShowerModel):
@@ -119,14 +116,19 @@ class CaloScore(ShowerModel):
         self.of_sampler = frozenset(settings) & entry.keys()
         self.of_time = FourierFeatures(1, embedding)
         self.of_conditions = FourierFeatures(conditions, embedding)
-        self.network: nn.Module
-        if network == "mlp":
-            self.network = ConditionalResidualNet(features, features, embedding, width, blocks)
-            numbers = [4 * features + 6 * width * (blocks + 1)] * 2
-        else:
-            levels = Grid(grid_of_showers(grid, features, geometry), pooling, circular=grid == "cylinder")
-            self.network = UNet(levels, channels, kernel, embedding, positional_bias)
-            numbers = [self.network.elements_per_shower(training) for training in (False, True)]
+        self.network, numbers = denoising_network(
+            network,
+            features,
+            embedding,
+            geometry,
+            grid=grid,
+            channels=channels,
+            kernel=kernel,
+            pooling=pooling,
+            positional_bias=positional_bias,
+            width=width,
+            blocks=blocks,
+        )
         self.rows_sampling, self.rows_training = (max(1, int(memory_gb * 1e9 / (4 * n))) for n in numbers)
         self.standardise = Standardise(features, standardise)
 
