@@ -1,7 +1,8 @@
-"""The noising chain: marginals of its steps against the closed form, posteriors by Bayes, exact Gaussians on the way back."""
+"""The noising chain: marginals of its steps against the closed form, posteriors by Bayes, exact Gaussians recovered."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -85,7 +86,7 @@ def test_a_gaussian_with_its_exact_noise_is_recovered(kind: Betas, variance: Var
     times = chain.subsequence(steps)
     mean, spread = 0.0, 1.0
     probe = torch.tensor([[0.0], [1.0]], dtype=torch.float64)
-    for t, s in zip(times[:-1], times[1:], strict=True):
+    for t, s in itertools.pairwise(times):
         slope, offset = _exact_noise(chain, t, 0.5, 0.2)
         noise = slope * probe + offset
 

@@ -1,4 +1,4 @@
-"""The VAE as a generator: probabilistic principal components it must find, what its mean leaves out, and the warm-up."""
+"""The VAE as a generator: principal components it must find, what its mean leaves out, and the warm-up."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ or by DDIM in fewer steps (arXiv:2010.02502). In the limit of many steps the cha
 
 from __future__ import annotations
 
+import itertools
 from typing import Annotated, Literal
 
 import torch
@@ -146,7 +147,7 @@ class DDPM(ShowerModel):
         e_c = self.of_conditions(c)  # the same at all times
         x_t = torch.randn(len(c), self.features, generator=generator, device=c.device, dtype=c.dtype)
         times = self.chain.subsequence(self.chain.length if self.sampler == "ancestral" else self.steps)
-        for t, s in zip(times[:-1], times[1:], strict=True):
+        for t, s in itertools.pairwise(times):
             noise = self.noise(x_t, torch.tensor([t], device=c.device), e_c)
             if self.sampler == "ancestral":
                 z = noise_like(x_t, generator) if t > 1 else None

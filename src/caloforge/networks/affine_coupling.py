@@ -1,4 +1,4 @@
-"""Affine coupling (RealNVP; Dinh et al., arXiv:1605.08803): the simplest step of a flow with dependence between features.
+"""Affine coupling (RealNVP; Dinh et al., arXiv:1605.08803): the simplest step of a flow that couples features.
 
 Half of the features, x_a, stay and decide how the others are scaled and shifted:
 
