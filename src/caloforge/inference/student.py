@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from caloforge.networks.velocities import Embedding, ResidualVelocity, SectorBlock, SectorVelocity
+from caloforge.networks.velocities import Embedding, ResidualVelocity, SectorBlock, SectorVelocity, per_sector
 
 ROWS = 100
 """Showers per piece in the computation of modes, so that intermediate results stay in the processor's cache."""
@@ -127,7 +127,7 @@ class _SectorNetwork(nn.Module):
 
     def __init__(self, network: SectorVelocity, t: float, factor: float, constant: float) -> None:
         super().__init__()
-        self.sectors = network.sectors
+        self.sectors, self.own = network.sectors, network.sector_conditions
         blocks = _blocks(network)
         self.register_buffer("waves", network.waves.clone())
         biases, carried = [], network.first.bias.detach()
@@ -153,7 +153,8 @@ class _Sectors(_SectorNetwork):
         self.factors = nn.ParameterList([block.factors() for block in _blocks(network)])
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        h = self.first(x.reshape(-1, self.sectors, self.first.weight.shape[1]))
+        by_sector, c = per_sector(x, c, self.sectors, self.own)
+        h = self.first(by_sector)
         for inward, outward, factors, seen in zip(
             self.inward, self.outward, self.factors, self.projections(c), strict=True
         ):
@@ -179,7 +180,8 @@ class _Modes(_SectorNetwork):
     def _piece(self, x: Tensor, c: Tensor) -> Tensor:
         n, sectors = len(x), self.sectors
         to_modes, back = self.waves, self.waves.T.contiguous()
-        by_sector = x.view(n, sectors, -1).transpose(0, 1).reshape(sectors, -1)
+        given, c = per_sector(x, c, sectors, self.own)
+        by_sector = given.transpose(0, 1).reshape(sectors, -1)
         h = self.first((to_modes @ by_sector).view(sectors * n, -1))
         for inward, outward, seen in zip(self.inward, self.outward, self.projections(c), strict=True):
             u = torch.bmm(h.view(sectors, n, -1), inward)

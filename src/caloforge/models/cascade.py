@@ -6,7 +6,8 @@ the energies of the level above; any registered model will do, conditional flow 
 energy needs no model: its distribution given E_inc is in the table.
 
 A sample draws z level by level. What the levels above have fixed stays exact: layers sum to the deposited energy,
-rings to their layers, voxels to their rings, up to what a readout threshold removes.
+rings to their layers, voxels to their rings, up to what a readout threshold removes. Between rings and voxels, the
+multipole moments of the layers can be a level of their own, which the voxels are then given.
 """
 
 from __future__ import annotations
@@ -20,12 +21,16 @@ from torch import Tensor, nn
 
 from caloforge.division.hierarchy import CountedSplit, Hierarchy, Split
 from caloforge.division.marginals import drawn
+from caloforge.division.multipoles import Multipoles
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.models.base import LatentModel
 from caloforge.models.dataset import Pair, ShowerDataset
 from caloforge.models.inner import inner_model
 from caloforge.models.stages import Losses, Stage, StageSettings, TrainingBatch
+
+MOMENTS = "multipoles"
+"""Name of the level of the moments."""
 
 FIT_ROWS = 10_000
 """About so many showers tell a level's model its own constants; its numbers z are nearly N(0, 1) anyway."""
@@ -53,6 +58,9 @@ class Cascade(LatentModel):
         knots: energies at which the marginal distributions are tabulated, at most.
         hits: whether the numbers of rings hit in each layer are drawn with the layers' energies, and the numbers of
             voxels hit in each ring with the rings' energies (`caloforge.division.hits`).
+        multipoles: the model of the layers' multipole moments, given what the voxels are given, which then are given
+            the moments too (`caloforge.division.multipoles`); null for none. Needs `hits`.
+        order: highest order of the moments.
 
     Example:
         >>> from caloforge.geometry import load_geometry
@@ -74,6 +82,8 @@ class Cascade(LatentModel):
         least: float = 0.0,
         knots: int = 24,
         hits: bool = False,
+        multipoles: dict[str, Any] | None = None,
+        order: int = 2,
     ) -> None:
         super().__init__()
         if features != geometry.n_voxels or conditions != 1:
@@ -87,7 +97,10 @@ class Cascade(LatentModel):
                 f"cascade needs least ({least:g} MeV) above 0 and knots ({knots}) of 2 or more; the geometry "
                 f"'{geometry.name}' has the threshold {geometry.threshold:g} MeV"
             )
+        if multipoles is not None and not hits:
+            raise CaloforgeError("multipoles need the numbers of hits: set hits to true, or multipoles to null")
         self.hierarchy = Hierarchy(geometry, least, knots, hits=hits)
+        self.moments = None if multipoles is None else Multipoles(geometry, order)
         # The numbers z of a level: those of its parts, and of the hits in them where those are counted.
         splits = [*self.hierarchy]
         self._sizes = {s.name: s.size + t.n_counted for s, t in pairwise(splits)}
@@ -96,16 +109,33 @@ class Cascade(LatentModel):
         self.scalings = nn.ModuleDict()
         for split, wanted in zip(splits[1:], (layers, rings, voxels), strict=True):
             if self._sizes[split.name]:
-                where, size = f"model.{split.name}", self._sizes[split.name]
-                conditions = 1 + split.n_wholes + split.n_counted
-                self.models[split.name] = inner_model(wanted, size, conditions, where, sectors=split.sectors)
-                self.scalings[split.name] = _Scaling(1 + split.n_wholes, least)
+                self._add_level(split.name, wanted, split, least, multipoles if split is splits[-1] else None)
         self.latent_dim = sum(self._latent_dims())
 
+    def _add_level(
+        self, name: str, wanted: dict[str, Any], split: Split, least: float, multipoles: dict[str, Any] | None
+    ) -> None:
+        """The model of a level, and before it that of the moments, if they are wanted."""
+        conditions, own = 1 + split.n_wholes + split.n_counted, 0
+        if multipoles is not None:
+            assert self.moments is not None
+            own = self.moments.n_layers
+            field = {"sectors": split.sectors, "sector_conditions": 0}
+            self.models[MOMENTS] = inner_model(
+                multipoles, split.sectors * own, conditions, f"model.{MOMENTS}", **field
+            )
+            self.scalings[MOMENTS] = _Scaling(1 + split.n_wholes, least)
+        settings = {"sectors": split.sectors, "sector_conditions": own}
+        conditions += split.sectors * own
+        self.models[name] = inner_model(wanted, self._sizes[name], conditions, f"model.{name}", **settings)
+        self.scalings[name] = _Scaling(1 + split.n_wholes, least)
+
     def _latent_dims(self) -> list[int]:
-        """Of each level: its model's, or one number per part where there is none."""
+        """Of each level: its model's, or one number per part where there is none; moments are part of the voxels'."""
         dims = {name: model.latent_dim for name, model in self.level_models()}
-        return [dims.get(split.name, self._sizes[split.name]) for split in self.hierarchy]
+        own = [dims.get(split.name, self._sizes[split.name]) for split in self.hierarchy]
+        own[-1] += dims.get(MOMENTS, 0)
+        return own
 
     def level_models(self) -> Iterator[tuple[str, LatentModel]]:
         """Name and model of each level that has one."""
@@ -123,12 +153,13 @@ class Cascade(LatentModel):
 
     def stages(self) -> Sequence[Stage]:
         """Those of each level's model, named after level and stage: `layers_velocity`, `voxels_student` …"""
-        models = dict(self.level_models())
+        numbers = {split.name: number for number, split in enumerate(self.hierarchy)}
         return [
-            _LevelStage(self, number, split, inner, first=k == 0)
-            for number, split in enumerate(self.hierarchy)
-            if split.name in models
-            for k, inner in enumerate(models[split.name].stages())
+            _MomentsStage(self, inner, first=k == 0)
+            if name == MOMENTS
+            else _LevelStage(self, numbers[name], inner, first=k == 0)
+            for name, model in self.level_models()
+            for k, inner in enumerate(model.stages())
         ]
 
     def _fit_tables(self, data: ShowerDataset, number: int) -> None:
@@ -153,6 +184,19 @@ class Cascade(LatentModel):
                 counted[k].fit_hits(n, energies[k + 1])
         self.scalings[splits[number].name].fit(energies[0], energies[number])  # type: ignore[operator]
 
+    def _fit_moments(self, x: Tensor, c: Tensor) -> None:
+        """Width of the moments, and scaling of what their model is given."""
+        assert self.moments is not None
+        energies = self.hierarchy.energies(x, c)
+        self.moments.fit(*self._for_moments(energies))
+        self.scalings[MOMENTS].fit(energies[0], energies[-2])  # type: ignore[operator]
+
+    def _for_moments(self, energies: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Energies at all levels in MeV → what `Multipoles.moments` takes."""
+        voxels = [*self.hierarchy][-1]
+        assert isinstance(voxels, CountedSplit)
+        return energies[-1], voxels.counted(energies[-2]), voxels.numbers(energies[-1])
+
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) the losses of all stages together."""
         total, data = x.new_zeros(len(x)), ShowerDataset.of(x, c).to(x.device)
@@ -173,7 +217,10 @@ class Cascade(LatentModel):
         levels = zip(splits, [*splits[1:], None], z.split(self._latent_dims(), dim=1), strict=True)
         for split, following, numbers in levels:
             if split.name in decoders:
-                numbers = decoders[split.name](numbers, self._conditions(split, c, energies, n))
+                conditions = self._conditions(split, c, energies, n)
+                if self.moments is not None and following is None:
+                    numbers, conditions = self._with_moments(numbers, conditions, c, energies, n, decoders[MOMENTS])
+                numbers = decoders[split.name](numbers, conditions)
             if isinstance(following, CountedSplit) and following.size:
                 numbers, of_hits = numbers.split([split.size, following.n_counted], dim=1)
                 energies = split.energies(numbers, energies, n)
@@ -182,9 +229,26 @@ class Cascade(LatentModel):
                 energies = split.energies(numbers, energies, n)
         return energies
 
-    def _conditions(self, split: Split, c: Tensor, wholes: Tensor, n: Tensor | None) -> Tensor:
+    def _with_moments(
+        self,
+        z: Tensor,
+        conditions: Tensor,
+        c: Tensor,
+        rings: Tensor,
+        n: Tensor | None,
+        decoder: Callable[[Tensor, Tensor], Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """The voxels' part of z (B, ·), and their conditions with the moments that the rest of z gives."""
+        assert self.moments is not None
+        voxels = [*self.hierarchy][-1]
+        of_field = self.moments.sectors * self.moments.n_layers
+        z, of_voxels = z[:, :of_field], z[:, of_field:]
+        field = decoder(z, self._conditions(voxels, c, rings, n, MOMENTS))
+        return of_voxels, torch.cat([conditions, self.moments.field(self.moments.modes(field))], dim=1)
+
+    def _conditions(self, split: Split, c: Tensor, wholes: Tensor, n: Tensor | None, name: str = "") -> Tensor:
         """What the model of a level is given: c (B, 1) and wholes (B, W) in MeV, hits n (B, n_counted) if counted."""
-        conditions: Tensor = self.scalings[split.name](c, wholes)
+        conditions: Tensor = self.scalings[name or split.name](c, wholes)
         if n is not None and isinstance(split, CountedSplit):
             conditions = torch.cat([conditions, split.scaled(n)], dim=1)
         return conditions
@@ -194,18 +258,20 @@ class _LevelStage(Stage):
     """A stage of a level's model, as one of the cascade.
 
     It is trained on numbers z of the level's parts, drawn from their intervals for every batch anew, given the energies
-    of the level above.
+    of the level above; on those of voxels given the moments, too, if there are such.
 
     Args:
         cascade: that the level is one of.
-        number: of the level. split: what divides there.
+        number: of the level.
         inner: the stage of the level's model.
         first: whether it is the model's first one, before which the tables are measured.
     """
 
-    def __init__(self, cascade: Cascade, number: int, split: Split, inner: Stage, first: bool) -> None:
+    def __init__(self, cascade: Cascade, number: int, inner: Stage, first: bool) -> None:
+        split = [*cascade.hierarchy][number]
         super().__init__(f"{split.name}_{inner.name}", inner.loss, inner.parameters)
         self.cascade, self.number, self.split, self.inner, self.first = cascade, number, split, inner, first
+        self.moments = cascade.moments if number == len([*cascade.hierarchy]) - 1 else None
 
     def fit(self, data: ShowerDataset) -> None:
         if self.first:
@@ -216,7 +282,7 @@ class _LevelStage(Stage):
         return self.inner.prepare(self._numbers(data))
 
     def _numbers(self, data: ShowerDataset) -> ShowerDataset:
-        return data.map(self._intervals).map(_draw, "each batch")
+        return data.map(self._intervals).map(self._draw, "each batch")
 
     def _intervals(self, x: Tensor, c: Tensor) -> Pair:
         """(B, 2, numbers) intervals of u, and what the level's model is given."""
@@ -227,7 +293,19 @@ class _LevelStage(Stage):
         if isinstance(following, CountedSplit):
             intervals = torch.cat([intervals, following.hit_intervals(energies[self.number + 2], parts)], dim=2)
         n = self.split.numbers(parts) if isinstance(self.split, CountedSplit) else None
-        return intervals.transpose(0, 1), self.cascade._conditions(self.split, energies[0], wholes, n)
+        conditions = self.cascade._conditions(self.split, energies[0], wholes, n)
+        if self.moments is not None:
+            packed = self.moments.packed(*self.cascade._for_moments(energies))
+            conditions = torch.cat([conditions, packed], dim=1)
+        return intervals.transpose(0, 1), conditions
+
+    def _draw(self, intervals: Tensor, c: Tensor) -> Pair:
+        """(B, 2, parts) → (B, parts) numbers z, and moments blurred."""
+        z = drawn(intervals.transpose(0, 1))
+        if self.moments is not None:
+            packed = c[:, -self.moments.n_packed :]
+            c = torch.cat([c[:, : -self.moments.n_packed], self.moments.field(self.moments.blurred(packed))], dim=1)
+        return z, c
 
     def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
         return self.inner.optimizers(settings)
@@ -236,9 +314,46 @@ class _LevelStage(Stage):
         return self.inner.step(batch, optimizers)
 
 
-def _draw(intervals: Tensor, c: Tensor) -> Pair:
-    """(B, 2, parts) → (B, parts) numbers z."""
-    return drawn(intervals.transpose(0, 1)), c
+class _MomentsStage(Stage):
+    """A stage of the model of the moments, as one of the cascade: it is trained on fields around the circle.
+
+    Args:
+        cascade: with moments.
+        inner: the stage of the model.
+        first: whether it is the model's first one.
+    """
+
+    def __init__(self, cascade: Cascade, inner: Stage, first: bool) -> None:
+        assert cascade.moments is not None
+        super().__init__(f"{MOMENTS}_{inner.name}", inner.loss, inner.parameters)
+        self.cascade, self.moments, self.inner, self.first = cascade, cascade.moments, inner, first
+
+    def fit(self, data: ShowerDataset) -> None:
+        if self.first:
+            self.cascade._fit_moments(*data.sample())
+        self.inner.fit(self._fields(data.subset(FIT_ROWS)))
+
+    def prepare(self, data: ShowerDataset) -> ShowerDataset:
+        return self.inner.prepare(self._fields(data))
+
+    def _fields(self, data: ShowerDataset) -> ShowerDataset:
+        return data.map(self._moments).map(self._draw, "each batch")
+
+    def _moments(self, x: Tensor, c: Tensor) -> Pair:
+        energies = self.cascade.hierarchy.energies(x, c)
+        split = [*self.cascade.hierarchy][-1]
+        _, rings, n = given = self.cascade._for_moments(energies)
+        return self.moments.packed(*given), self.cascade._conditions(split, energies[0], energies[-2], n, MOMENTS)
+
+    def _draw(self, packed: Tensor, c: Tensor) -> Pair:
+        """(B, ·) moments → (B, S · L) field, blurred."""
+        return self.moments.noisy_field(self.moments.blurred(packed)), c
+
+    def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
+        return self.inner.optimizers(settings)
+
+    def step(self, batch: TrainingBatch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
+        return self.inner.step(batch, optimizers)
 
 
 class _Scaling(nn.Module):

@@ -44,6 +44,7 @@ class FlowMatching(LatentModel):
         features: F. conditions: C.
         network: `residual`, a plain residual network, or `sectors`, alike in each sector of the circle.
         sectors: equal sectors in which the features come, for a network of sectors.
+        sector_conditions: K, so that the last `sectors` · K conditions come sector by sector too.
         width: hidden channels.
         hidden: channels inside the blocks of a network of sectors; 0 is twice the width.
         blocks: number of blocks.
@@ -72,6 +73,7 @@ class FlowMatching(LatentModel):
         *,
         network: Literal["residual", "sectors"] = "residual",
         sectors: int = 1,
+        sector_conditions: int = 0,
         width: int = 256,
         hidden: int = 0,
         blocks: int = 4,
@@ -87,6 +89,10 @@ class FlowMatching(LatentModel):
         super().__init__()
         if network == "sectors" and features % sectors:
             raise CaloforgeError(f"{features} features do not come in {sectors} equal sectors: use network 'residual'")
+        if not 0 <= sectors * sector_conditions <= conditions:
+            raise CaloforgeError(
+                f"sector_conditions ({sector_conditions}) for {sectors} sectors do not fit in {conditions} conditions"
+            )
         if sampler == "student" and student_strides == 0:
             raise CaloforgeError("sampler 'student' needs a student: set student_strides to 1 or more before training")
         if min(width, blocks, steps, student_pairs) < 1 or min(hidden, student_strides) < 0:
@@ -101,7 +107,15 @@ class FlowMatching(LatentModel):
         self.latent_dim = features
         self.velocity: nn.Module
         if network == "sectors":
-            self.velocity = SectorVelocity(features, conditions, sectors, width, hidden or 2 * width, blocks)
+            self.velocity = SectorVelocity(
+                features,
+                conditions,
+                sectors,
+                width,
+                hidden or 2 * width,
+                blocks,
+                sector_conditions=sector_conditions,
+            )
         else:
             self.velocity = ResidualVelocity(features, conditions, width, blocks)
         self.student = copy.deepcopy(self.velocity) if student_strides else None

@@ -90,28 +90,37 @@ class SectorVelocity(nn.Module):
         hidden: channels inside a block.
         blocks: number of blocks.
         groups: of channels, each with mixing weights of its own; as many as divide the width, if fewer.
+        sector_conditions: K, conditions that each sector has of its own: the last S · K, sector by sector.
     """
 
     waves: Tensor
 
     def __init__(
-        self, features: int, conditions: int, sectors: int, width: int, hidden: int, blocks: int, groups: int = 16
+        self,
+        features: int,
+        conditions: int,
+        sectors: int,
+        width: int,
+        hidden: int,
+        blocks: int,
+        groups: int = 16,
+        sector_conditions: int = 0,
     ) -> None:
         super().__init__()
-        self.sectors, self.groups = sectors, math.gcd(groups, width)
+        self.sectors, self.groups, self.sector_conditions = sectors, math.gcd(groups, width), sector_conditions
         waves, spectrum = _circular_modes(sectors)
         self.register_buffer("waves", waves, persistent=False)
-        self.embedding = Embedding(conditions, width)
-        self.first = nn.Linear(features // sectors, width)
+        self.embedding = Embedding(conditions - sectors * sector_conditions, width)
+        self.first = nn.Linear(features // sectors + sector_conditions, width)
         sector_blocks = [SectorBlock(waves, spectrum, width, hidden, self.groups) for _ in range(blocks)]
         self.blocks = nn.ModuleList(sector_blocks)
         self.last = _zeroed(nn.Linear(width, features // sectors))
 
     def forward(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
         """x_t (B, F), t (B,) or (1,), c (B, C) → (B, F)."""
+        by_sector, c = per_sector(x_t, c, self.sectors, self.sector_conditions)
         seen = self.embedding(t, c)
-        by_sector = x_t.reshape(-1, self.sectors, self.first.in_features).transpose(0, 1)
-        h = _turned(self.waves, self.first(by_sector))
+        h = _turned(self.waves, self.first(by_sector.transpose(0, 1)))
         for block in self.blocks:
             h = block(h, seen)
         return self.last(functional.silu(_turned(self.waves.T, h))).transpose(0, 1).flatten(1)
@@ -147,6 +156,23 @@ class SectorBlock(nn.Module):
         """(S, width) factor of each channel of each mode in the mixing."""
         width = self.outward.out_features
         return (self.spectrum @ self.mixing.T).repeat_interleave(width // len(self.mixing), dim=1)
+
+
+def per_sector(x: Tensor, c: Tensor, sectors: int, own: int) -> tuple[Tensor, Tensor]:
+    """What each sector is given, and the conditions of all.
+
+    Args:
+        x: (B, F) features, sector by sector. c: (B, C) conditions.
+        sectors: S. own: K, conditions that each sector has of its own: the last S · K, sector by sector.
+
+    Returns:
+        (B, S, F / S + K) and (B, C − S · K).
+    """
+    x = x.unflatten(1, (sectors, -1))
+    if own == 0:
+        return x, c
+    of_sectors = c[:, -sectors * own :].unflatten(1, (sectors, own))
+    return torch.cat([x, of_sectors], dim=2), c[:, : -sectors * own]
 
 
 def _turned(matrix: Tensor, x: Tensor) -> Tensor:
