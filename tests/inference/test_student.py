@@ -35,6 +35,7 @@ def shaken(network: nn.Module) -> nn.Module:
         lambda: SectorVelocity(30, 2, 10, 16, 24, 3),
         lambda: SectorVelocity(30, 2, 5, 12, 8, 1, groups=4),
         lambda: SectorVelocity(30, 2, 1, 8, 8, 2),
+        lambda: SectorVelocity(30, 22, 10, 16, 24, 2, sector_conditions=2),
     ],
 )
 @pytest.mark.parametrize("t", [0.0, 0.5])
@@ -42,7 +43,9 @@ def test_a_network_at_a_fixed_time_gives_the_same(make: Callable[[], nn.Module],
     network = shaken(make()).double()
     generator = torch.Generator().manual_seed(1)
     n = 2 * ROWS + 7  # more than one piece
-    x, c = torch.randn(n, 30, generator=generator).double(), torch.randn(n, 2, generator=generator).double()
+    own = network.sectors * network.sector_conditions if isinstance(network, SectorVelocity) else 0
+    x = torch.randn(n, 30, generator=generator).double()
+    c = torch.randn(n, 2 + own, generator=generator).double()
     with torch.no_grad():
         expected = 0.5 * network(x, x.new_tensor([t]), c)
         torch.testing.assert_close(at_time(network, t, 0.5, traced)(x, c), expected, rtol=1e-4, atol=1e-4)
@@ -73,10 +76,12 @@ def test_only_a_student_is_optimised() -> None:
 
 
 @FORMS
-@pytest.mark.parametrize("hits", [False, True])
-def test_an_optimised_cascade_gives_what_the_cascade_gives(traced: bool, hits: bool) -> None:
+@pytest.mark.parametrize(("hits", "multipoles"), [(False, False), (True, False), (True, True)])
+def test_an_optimised_cascade_gives_what_the_cascade_gives(traced: bool, hits: bool, multipoles: bool) -> None:
     small = {"kind": "flow_matching", "width": 16, "blocks": 1, "student_strides": 1}
     wanted = {"layers": small, "rings": small, "voxels": {**small, "network": "sectors"}}
+    if multipoles:
+        wanted["multipoles"] = wanted["voxels"]
     model = Cascade(368, 1, geometry=load_geometry("ds1-photons"), hits=hits, **wanted)  # type: ignore[arg-type]
     shaken(model.models)
     noise, c = torch.randn(50, model.latent_dim), torch.full((50, 1), 4096.0)

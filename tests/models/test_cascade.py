@@ -33,10 +33,13 @@ def _tensors(showers: Showers) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(showers.voxels), torch.from_numpy(showers.energies).float()[:, None]
 
 
-@pytest.fixture(params=[False, True], ids=["", "hits"])
+MULTIPOLES: dict[str, Any] = {"hits": True, "multipoles": {**LEVEL, "network": "sectors"}, "order": 1}
+
+
+@pytest.fixture(params=[{}, {"hits": True}, MULTIPOLES], ids=["", "hits", "multipoles"])
 def fitted(small_geometry: Geometry, small_showers: Showers, request: pytest.FixtureRequest) -> Cascade:
     """Its tables are those of 500 of the small showers; the networks have hardly learnt anything."""
-    model = _small(small_geometry, hits=request.param)
+    model = _small(small_geometry, **request.param)
     x, c = _tensors(small_showers)
     settings = TrainingSettings(epochs=1, batch_size=100, learning_rate=1e-3, device="cpu")
     fit(model, (x[:500], c[:500]), (x[500:], c[500:]), settings)
@@ -204,6 +207,8 @@ def test_sectors_come_from_the_geometry() -> None:
         ({"layers": {"kind": "nothing"}}, "unknown model 'nothing'"),
         ({"knots": 1}, "knots .1."),
         ({"least": -1.0}, "least .-1 MeV."),
+        ({**MULTIPOLES, "hits": False}, "set hits to true"),
+        ({**MULTIPOLES, "order": 2}, "order 2.*'small'"),
     ],
 )
 def test_refuses(small_geometry: Geometry, settings: dict[str, Any], message: str) -> None:
@@ -218,6 +223,43 @@ def test_numbers_of_hits_belong_to_the_level_above() -> None:
     assert sizes == {"layers": 5 + 5, "rings": 53 + 35, "voxels": 350}
     assert _small(geometry, hits=True).latent_dim == 1 + 10 + 88 + 350
     assert _small(geometry).latent_dim == 1 + 5 + 53 + 350
+
+
+def test_moments_are_a_level_before_the_voxels() -> None:
+    """Two layers with ten sectors: a field of 20 numbers, all of which each sector of the voxels' network is given."""
+    model = _small(load_geometry("ds1-photons"), **{**MULTIPOLES, "voxels": {**LEVEL, "network": "sectors"}})
+    sizes = {name: level.latent_dim for name, level in model.level_models()}
+    assert [*sizes] == ["layers", "rings", "multipoles", "voxels"]
+    assert sizes["multipoles"] == 20
+    assert model.models["voxels"].velocity.first.in_features == 35 + 2
+    assert model.latent_dim == 1 + 10 + 88 + 20 + 350
+    names = [stage.name for stage in model.stages()]
+    assert names == ["layers_velocity", "rings_velocity", "multipoles_velocity", "voxels_velocity"]
+
+
+@pytest.mark.parametrize("change", ["turned", "mirrored"])
+def test_showers_turn_and_are_mirrored_with_the_noise(change: str) -> None:
+    """That of the moments and that of the voxels, which come sector by sector."""
+    geometry = load_geometry("ds1-photons")
+    level = {**LEVEL, "network": "sectors"}
+    model = _small(geometry, hits=True, multipoles=level, voxels=level)
+    with torch.no_grad():
+        for parameter in model.models.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    z, c = torch.randn(50, model.latent_dim), torch.full((50, 1), 4096.0)
+
+    def changed(sectors: torch.Tensor) -> torch.Tensor:
+        return sectors.roll(3, dims=1) if change == "turned" else sectors.flip(1)
+
+    above, field, voxels = z.split([99, 20, 350], dim=1)
+    new = torch.cat([above, *(changed(part.view(50, 10, -1)).flatten(1) for part in (field, voxels))], dim=1)
+    with torch.no_grad():
+        x, y = model.decode(z, c), model.decode(new, c)
+    for position in (1, 2):
+        part = geometry.slices[position]
+        x[:, part] = changed(x[:, part].view(50, 10, -1)).flatten(1)
+    # Rounding may turn the order of two voxels, one of which is hit; rarely.
+    assert ((x - y).abs().amax(dim=1) < 1e-3 * 4096).double().mean() > 0.9
 
 
 def test_refuses_transformed_features(small_geometry: Geometry) -> None:

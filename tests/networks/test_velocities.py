@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -38,6 +40,22 @@ def test_output_turns_and_is_mirrored_with_the_input(sectors: int) -> None:
     torch.testing.assert_close(turned, out.roll(3, dims=1), atol=1e-4, rtol=1e-4)  # the waves are in float32
     mirrored = network(x.view(4, sectors, -1).flip(1).flatten(1), t, c).view(4, sectors, -1)
     torch.testing.assert_close(mirrored, out.flip(1), atol=1e-4, rtol=1e-4)
+
+
+def test_output_turns_and_is_mirrored_with_conditions_of_sectors() -> None:
+    """Two conditions of each sector, after two of all."""
+    network = _shaken(SectorVelocity(30, 22, 10, 16, 24, 3, sector_conditions=2))
+    x, t, c = _batch()
+    own = torch.randn(4, 20, generator=torch.Generator().manual_seed(3)).double()
+
+    def output(change: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        changed = [change(part.view(4, 10, -1)).flatten(1) for part in (x, own)]
+        return network(changed[0], t, torch.cat([c, changed[1]], dim=1)).view(4, 10, -1)
+
+    out = output(lambda part: part)
+    torch.testing.assert_close(output(lambda part: part.roll(3, dims=1)), out.roll(3, dims=1), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(output(lambda part: part.flip(1)), out.flip(1), atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(network(x, t, torch.cat([c, own.roll(2, dims=1)], dim=1)).view(4, 10, -1), out)
 
 
 @pytest.mark.parametrize("sectors", [1, 2, 5, 10])

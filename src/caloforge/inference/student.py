@@ -153,7 +153,7 @@ class _Sectors(_SectorNetwork):
         self.factors = nn.ParameterList([block.factors() for block in _blocks(network)])
 
     def forward(self, x: Tensor, c: Tensor) -> Tensor:
-        by_sector, c = per_sector(x, c, self.sectors, self.own)
+        by_sector, c = per_sector(x, c, self.sectors, self.first.weight.shape[1], self.own)
         h = self.first(by_sector)
         for inward, outward, factors, seen in zip(
             self.inward, self.outward, self.factors, self.projections(c), strict=True
@@ -180,7 +180,7 @@ class _Modes(_SectorNetwork):
     def _piece(self, x: Tensor, c: Tensor) -> Tensor:
         n, sectors = len(x), self.sectors
         to_modes, back = self.waves, self.waves.T.contiguous()
-        given, c = per_sector(x, c, sectors, self.own)
+        given, c = per_sector(x, c, sectors, self.first.weight.shape[1], self.own)
         by_sector = given.transpose(0, 1).reshape(sectors, -1)
         h = self.first((to_modes @ by_sector).view(sectors * n, -1))
         for inward, outward, seen in zip(self.inward, self.outward, self.projections(c), strict=True):

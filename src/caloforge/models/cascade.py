@@ -121,9 +121,7 @@ class Cascade(LatentModel):
             assert self.moments is not None
             own = self.moments.n_layers
             field = {"sectors": split.sectors, "sector_conditions": 0}
-            self.models[MOMENTS] = inner_model(
-                multipoles, split.sectors * own, conditions, f"model.{MOMENTS}", **field
-            )
+            self.models[MOMENTS] = inner_model(multipoles, split.sectors * own, conditions, f"model.{MOMENTS}", **field)
             self.scalings[MOMENTS] = _Scaling(1 + split.n_wholes, least)
         settings = {"sectors": split.sectors, "sector_conditions": own}
         conditions += split.sectors * own

@@ -118,7 +118,7 @@ class SectorVelocity(nn.Module):
 
     def forward(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
         """x_t (B, F), t (B,) or (1,), c (B, C) → (B, F)."""
-        by_sector, c = per_sector(x_t, c, self.sectors, self.sector_conditions)
+        by_sector, c = per_sector(x_t, c, self.sectors, self.first.in_features, self.sector_conditions)
         seen = self.embedding(t, c)
         h = _turned(self.waves, self.first(by_sector.transpose(0, 1)))
         for block in self.blocks:
@@ -158,20 +158,21 @@ class SectorBlock(nn.Module):
         return (self.spectrum @ self.mixing.T).repeat_interleave(width // len(self.mixing), dim=1)
 
 
-def per_sector(x: Tensor, c: Tensor, sectors: int, own: int) -> tuple[Tensor, Tensor]:
+def per_sector(x: Tensor, c: Tensor, sectors: int, inputs: int, own: int) -> tuple[Tensor, Tensor]:
     """What each sector is given, and the conditions of all.
 
     Args:
         x: (B, F) features, sector by sector. c: (B, C) conditions.
-        sectors: S. own: K, conditions that each sector has of its own: the last S · K, sector by sector.
+        sectors: S. inputs: F / S + K, of each sector.
+        own: K, conditions that each sector has of its own: the last S · K, sector by sector.
 
     Returns:
         (B, S, F / S + K) and (B, C − S · K).
     """
-    x = x.unflatten(1, (sectors, -1))
+    x = x.reshape(-1, sectors, inputs - own)
     if own == 0:
         return x, c
-    of_sectors = c[:, -sectors * own :].unflatten(1, (sectors, own))
+    of_sectors = c[:, -sectors * own :].reshape(-1, sectors, own)
     return torch.cat([x, of_sectors], dim=2), c[:, : -sectors * own]
 
 
