@@ -226,12 +226,12 @@ def test_numbers_of_hits_belong_to_the_level_above() -> None:
 
 
 def test_moments_are_a_level_before_the_voxels() -> None:
-    """Two layers with ten sectors: a field of 20 numbers, all of which each sector of the voxels' network is given."""
+    """Two layers of 35 rings in ten sectors: a field of 20 numbers, and 2 + 35 conditions of each sector of voxels."""
     model = _small(load_geometry("ds1-photons"), **{**MULTIPOLES, "voxels": {**LEVEL, "network": "sectors"}})
     sizes = {name: level.latent_dim for name, level in model.level_models()}
     assert [*sizes] == ["layers", "rings", "multipoles", "voxels"]
     assert sizes["multipoles"] == 20
-    assert model.models["voxels"].velocity.first.in_features == 35 + 2
+    assert model.models["voxels"].velocity.first.in_features == 35 + 2 + 35
     assert model.latent_dim == 1 + 10 + 88 + 20 + 350
     names = [stage.name for stage in model.stages()]
     assert names == ["layers_velocity", "rings_velocity", "multipoles_velocity", "voxels_velocity"]

@@ -119,9 +119,10 @@ class Cascade(LatentModel):
         conditions, own = 1 + split.n_wholes + split.n_counted, 0
         if multipoles is not None:
             assert self.moments is not None
-            own = self.moments.n_layers
-            field = {"sectors": split.sectors, "sector_conditions": 0}
-            self.models[MOMENTS] = inner_model(multipoles, split.sectors * own, conditions, f"model.{MOMENTS}", **field)
+            own, size = self.moments.n_conditions, self.moments.sectors * self.moments.n_layers
+            self.models[MOMENTS] = inner_model(
+                multipoles, size, conditions, f"model.{MOMENTS}", sectors=self.moments.sectors
+            )
             self.scalings[MOMENTS] = _Scaling(1 + split.n_wholes, least)
         settings = {"sectors": split.sectors, "sector_conditions": own}
         conditions += split.sectors * own
@@ -239,10 +240,13 @@ class Cascade(LatentModel):
         """The voxels' part of z (B, ·), and their conditions with the moments that the rest of z gives."""
         assert self.moments is not None
         voxels = [*self.hierarchy][-1]
+        assert isinstance(voxels, CountedSplit)
+        assert n is not None
         of_field = self.moments.sectors * self.moments.n_layers
         z, of_voxels = z[:, :of_field], z[:, of_field:]
-        field = decoder(z, self._conditions(voxels, c, rings, n, MOMENTS))
-        return of_voxels, torch.cat([conditions, self.moments.field(self.moments.modes(field))], dim=1)
+        moments = self.moments.modes(decoder(z, self._conditions(voxels, c, rings, n, MOMENTS)))
+        shares = self.moments.shares(voxels.counted(rings), n)
+        return of_voxels, torch.cat([conditions, self.moments.conditions(moments, shares)], dim=1)
 
     def _conditions(self, split: Split, c: Tensor, wholes: Tensor, n: Tensor | None, name: str = "") -> Tensor:
         """What the model of a level is given: c (B, 1) and wholes (B, W) in MeV, hits n (B, n_counted) if counted."""
@@ -301,8 +305,8 @@ class _LevelStage(Stage):
         """(B, 2, parts) → (B, parts) numbers z, and moments blurred."""
         z = drawn(intervals.transpose(0, 1))
         if self.moments is not None:
-            packed = c[:, -self.moments.n_packed :]
-            c = torch.cat([c[:, : -self.moments.n_packed], self.moments.field(self.moments.blurred(packed))], dim=1)
+            c, packed = c[:, : -self.moments.n_packed], c[:, -self.moments.n_packed :]
+            c = torch.cat([c, self.moments.conditions(*self.moments.drawn(packed))], dim=1)
         return z, c
 
     def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
@@ -340,12 +344,13 @@ class _MomentsStage(Stage):
     def _moments(self, x: Tensor, c: Tensor) -> Pair:
         energies = self.cascade.hierarchy.energies(x, c)
         split = [*self.cascade.hierarchy][-1]
-        _, rings, n = given = self.cascade._for_moments(energies)
-        return self.moments.packed(*given), self.cascade._conditions(split, energies[0], energies[-2], n, MOMENTS)
+        given = self.cascade._for_moments(energies)
+        conditions = self.cascade._conditions(split, energies[0], energies[-2], given[2], MOMENTS)
+        return self.moments.packed(*given), conditions
 
     def _draw(self, packed: Tensor, c: Tensor) -> Pair:
         """(B, ·) moments → (B, S · L) field, blurred."""
-        return self.moments.noisy_field(self.moments.blurred(packed)), c
+        return self.moments.noisy_field(self.moments.drawn(packed)[0]), c
 
     def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
         return self.inner.optimizers(settings)
