@@ -208,6 +208,7 @@ def test_sectors_come_from_the_geometry() -> None:
         ({"knots": 1}, "knots .1."),
         ({"least": -1.0}, "least .-1 MeV."),
         ({**MULTIPOLES, "hits": False}, "set hits to true"),
+        ({**MULTIPOLES, "corrections": -1}, "corrections .-1."),
         ({**MULTIPOLES, "order": 2}, "order 2.*'small'"),
     ],
 )
@@ -260,6 +261,26 @@ def test_showers_turn_and_are_mirrored_with_the_noise(change: str) -> None:
         x[:, part] = changed(x[:, part].view(50, 10, -1)).flatten(1)
     # Rounding may turn the order of two voxels, one of which is hit; rarely.
     assert ((x - y).abs().amax(dim=1) < 1e-3 * 4096).double().mean() > 0.9
+
+
+def test_corrections_bring_the_moments_drawn() -> None:
+    """Before any training networks move nothing, so that voxels know of the moments by the corrections alone."""
+    geometry = load_geometry("ds1-photons")
+    level = {**LEVEL, "network": "sectors"}
+    agreement = []
+    z, c = torch.randn(500, 469, generator=torch.Generator().manual_seed(1)), torch.full((500, 1), 4096.0)
+    for corrections in (0, 3, 6):
+        model = _small(geometry, hits=True, multipoles=level, voxels=level, corrections=corrections)
+        moments = model.moments
+        assert moments is not None
+        with torch.no_grad():
+            energies = model.hierarchy.energies(model.decode(z, c), c)
+        wanted = moments.modes(z[:, 99:119])
+        found, present = moments.moments(*model._for_moments(energies))
+        agreement.append(torch.corrcoef(torch.stack([wanted[present].flatten(), found[present].flatten()]))[0, 1])
+    assert abs(agreement[0]) < 0.1
+    assert agreement[1] > 0.4
+    assert agreement[2] > agreement[1] + 0.03
 
 
 def test_refuses_transformed_features(small_geometry: Geometry) -> None:

@@ -61,6 +61,7 @@ class Cascade(LatentModel):
         multipoles: the model of the layers' multipole moments, given what the voxels are given, which then are given
             the moments too (`caloforge.division.multipoles`); null for none. Needs `hits`.
         order: highest order of the moments.
+        corrections: how many times the voxels' numbers z are shifted towards the moments drawn.
 
     Example:
         >>> from caloforge.geometry import load_geometry
@@ -84,6 +85,7 @@ class Cascade(LatentModel):
         hits: bool = False,
         multipoles: dict[str, Any] | None = None,
         order: int = 2,
+        corrections: int = 3,
     ) -> None:
         super().__init__()
         if features != geometry.n_voxels or conditions != 1:
@@ -97,9 +99,12 @@ class Cascade(LatentModel):
                 f"cascade needs least ({least:g} MeV) above 0 and knots ({knots}) of 2 or more; the geometry "
                 f"'{geometry.name}' has the threshold {geometry.threshold:g} MeV"
             )
+        if corrections < 0:
+            raise CaloforgeError(f"cascade needs corrections ({corrections}) of 0 or more")
         if multipoles is not None and not hits:
             raise CaloforgeError("multipoles need the numbers of hits: set hits to true, or multipoles to null")
         self.hierarchy = Hierarchy(geometry, least, knots, hits=hits)
+        self.corrections = corrections
         self.moments = None if multipoles is None else Multipoles(geometry, order)
         # The numbers z of a level: those of its parts, and of the hits in them where those are counted.
         splits = [*self.hierarchy]
@@ -143,8 +148,9 @@ class Cascade(LatentModel):
             yield name, model
 
     def sampling_settings(self) -> frozenset[str]:
-        """Those of each level's model: `voxels.sampler` …"""
-        return frozenset(
+        """Those of each level's model: `voxels.sampler` …, and `corrections` where there are moments."""
+        own = set() if self.moments is None else {"corrections"}
+        return frozenset(own).union(
             f"{name}.{setting}" for name, model in self.level_models() for setting in model.sampling_settings()
         )
 
@@ -215,11 +221,11 @@ class Cascade(LatentModel):
         splits = [*self.hierarchy]
         levels = zip(splits, [*splits[1:], None], z.split(self._latent_dims(), dim=1), strict=True)
         for split, following, numbers in levels:
+            if following is None and self.moments is not None:
+                assert n is not None
+                return self._voxels_with_moments(numbers, c, energies, n, decoders)
             if split.name in decoders:
-                conditions = self._conditions(split, c, energies, n)
-                if self.moments is not None and following is None:
-                    numbers, conditions = self._with_moments(numbers, conditions, c, energies, n, decoders[MOMENTS])
-                numbers = decoders[split.name](numbers, conditions)
+                numbers = decoders[split.name](numbers, self._conditions(split, c, energies, n))
             if isinstance(following, CountedSplit) and following.size:
                 numbers, of_hits = numbers.split([split.size, following.n_counted], dim=1)
                 energies = split.energies(numbers, energies, n)
@@ -228,25 +234,32 @@ class Cascade(LatentModel):
                 energies = split.energies(numbers, energies, n)
         return energies
 
-    def _with_moments(
+    def _voxels_with_moments(
         self,
         z: Tensor,
-        conditions: Tensor,
         c: Tensor,
         rings: Tensor,
-        n: Tensor | None,
-        decoder: Callable[[Tensor, Tensor], Tensor],
-    ) -> tuple[Tensor, Tensor]:
-        """The voxels' part of z (B, ·), and their conditions with the moments that the rest of z gives."""
-        assert self.moments is not None
-        voxels = [*self.hierarchy][-1]
+        n: Tensor,
+        decoders: Mapping[str, Callable[[Tensor, Tensor], Tensor]],
+    ) -> Tensor:
+        """z (B, ·) of moments and voxels, c (B, 1) and rings (B, R) in MeV, hits n (B, n_counted) → voxels (B, V)."""
+        voxels, moments = [*self.hierarchy][-1], self.moments
+        assert moments is not None
         assert isinstance(voxels, CountedSplit)
-        assert n is not None
-        of_field = self.moments.sectors * self.moments.n_layers
-        z, of_voxels = z[:, :of_field], z[:, of_field:]
-        moments = self.moments.modes(decoder(z, self._conditions(voxels, c, rings, n, MOMENTS)))
-        shares = self.moments.shares(voxels.counted(rings), n)
-        return of_voxels, torch.cat([conditions, self.moments.conditions(moments, shares)], dim=1)
+        of_field = moments.sectors * moments.n_layers
+        field = decoders[MOMENTS](z[:, :of_field], self._conditions(voxels, c, rings, n, MOMENTS))
+        drawn, counted = moments.modes(field), voxels.counted(rings)
+        conditions = torch.cat(
+            [self._conditions(voxels, c, rings, n), moments.conditions(drawn, moments.shares(counted, n))], dim=1
+        )
+        numbers = decoders[voxels.name](z[:, of_field:], conditions)
+        energies = voxels.energies(numbers, rings, n)
+        ring_of_number = voxels.count_of_drawn.index[: voxels.size // moments.sectors]  # in each sector the same
+        for _ in range(self.corrections):
+            shift = moments.shift(drawn, energies, counted, n)
+            numbers = numbers + shift.index_select(2, ring_of_number).flatten(1)
+            energies = voxels.energies(numbers, rings, n)
+        return energies
 
     def _conditions(self, split: Split, c: Tensor, wholes: Tensor, n: Tensor | None, name: str = "") -> Tensor:
         """What the model of a level is given: c (B, 1) and wholes (B, W) in MeV, hits n (B, n_counted) if counted."""
