@@ -15,6 +15,7 @@ data). Both depend on the data alone, not on where the rows are kept, so that co
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
@@ -77,6 +78,40 @@ class MemoryRows:
 
     def stream(self, selections: Iterable[Tensor]) -> Iterator[Pair]:
         return map(self.read, selections)
+
+
+class TimedRows:
+    """Rows of another kind, and the seconds spent waiting for them.
+
+    Args:
+        rows: what is read.
+    """
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows, self.seconds = rows, 0.0
+
+    @property
+    def values(self) -> int:
+        return self.rows.values
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, rows: slice | Tensor) -> Pair:
+        started = time.monotonic()
+        found = self.rows.read(rows)
+        self.seconds += time.monotonic() - started
+        return found
+
+    def stream(self, selections: Iterable[Tensor]) -> Iterator[Pair]:
+        batches = self.rows.stream(selections)
+        while True:
+            started = time.monotonic()
+            batch = next(batches, None)
+            self.seconds += time.monotonic() - started
+            if batch is None:
+                return
+            yield batch
 
 
 @dataclass(frozen=True)

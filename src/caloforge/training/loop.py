@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from torch import Tensor
 
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import ShowerModel
-from caloforge.models.dataset import Pair, ShowerDataset
+from caloforge.models.dataset import Pair, ShowerDataset, TimedRows
 from caloforge.models.stages import Losses, Stage, StageSettings, TrainingBatch
 from caloforge.simulator import Simulator
 from caloforge.training.budget import MemoryEstimate
@@ -156,7 +157,9 @@ class _StageRun:
             for optimizer in self.optimizers:
                 optimizer.register_step_pre_hook(self._clip)
         self.ended = state is not None and state["ended"]
-        self.training, self.validation = self._prepare(fitted=state is not None)
+        self.training, self.validation = (
+            replace(data, rows=TimedRows(data.rows)) for data in self._prepare(fitted=state is not None)
+        )
         self.trainer.n_batches = math.ceil(len(self.training) / self.settings.batch_size)
         self.average = None if self.settings.ema is None else Average(self.stage, self.settings.ema)
         self.best = Best()
@@ -211,7 +214,7 @@ class _StageRun:
     def _epoch(self) -> None:
         """Train and judge one epoch; leaves the averaged weights in the model."""
         trainer, settings, epoch = self.trainer, self.settings, self.trainer.epoch
-        started, self.waited = time.monotonic(), 0.0
+        started, waited = time.monotonic(), self._waited()
         with self._seeded(epoch):
             losses, rate = self._train()
         if self.average is not None:
@@ -235,13 +238,17 @@ class _StageRun:
             record |= self._measured()
         if settings.select != "last" and record[settings.select] < self.best.value:
             self.best = Best(record[settings.select], epoch, copied(self.model))
-        seconds = {"seconds": time.monotonic() - started, "data_seconds": self.waited}
+        seconds = {"seconds": time.monotonic() - started, "data_seconds": self._waited() - waited}
         record |= trainer._entry | {name: round(value, 3) for name, value in seconds.items()}
         trainer.history.append(record)
         trainer._entry = record
         with self._seeded(epoch, "callbacks"):
             self.loop.callbacks.epoch_done(trainer)
         trainer._entry = {}
+
+    def _waited(self) -> float:
+        """Seconds of the stage in which it waited for data."""
+        return sum(data.rows.seconds for data in (self.training, self.validation) if isinstance(data.rows, TimedRows))
 
     def _train(self) -> tuple[dict[str, float], float]:
         """The epoch's mean losses by name, and its learning rate."""
@@ -254,7 +261,7 @@ class _StageRun:
         totals: dict[str, float] = {}
         counts: dict[str, int] = {}
         order = torch.randperm(len(self.training))
-        for k, (x, c) in enumerate(self._timed(self.training.batches(order, settings.batch_size))):
+        for k, (x, c) in enumerate(self.training.batches(order, settings.batch_size)):
             losses = self.stage.step(TrainingBatch(x, c, epoch * trainer.n_batches + k), self.optimizers)
             if self.average is not None:
                 self.average.update()
@@ -295,17 +302,7 @@ class _StageRun:
     @torch.no_grad()
     def _validation_loss(self) -> float:
         batches = self.validation.batches(torch.arange(len(self.validation)), self.settings.batch_size)
-        return sum(self.stage.loss(x, c).sum().item() for x, c in self._timed(batches)) / len(self.validation)
-
-    def _timed(self, batches: Iterator[Pair]) -> Iterator[Pair]:
-        """The batches; adds up the time that they take to come."""
-        while True:
-            asked = time.monotonic()
-            batch = next(batches, None)
-            self.waited += time.monotonic() - asked
-            if batch is None:
-                return
-            yield batch
+        return sum(self.stage.loss(x, c).sum().item() for x, c in batches) / len(self.validation)
 
     def _write_checkpoint(self) -> None:
         if self.loop.checkpoint is None:
