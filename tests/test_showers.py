@@ -13,7 +13,7 @@ import torch
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, Layer, load_geometry
-from caloforge.showers import ShowerFile, Showers, ShowerWriter
+from caloforge.showers import ShowerFile, ShowerFiles, Showers, ShowerWriter
 
 
 def test_round_trip_keeps_values_geometry_and_attributes(tmp_path: Path, small_showers: Showers) -> None:
@@ -302,3 +302,24 @@ def test_a_plot_of_one_shower(small_showers: Showers) -> None:
     assert f"layer {layer}" in [text.get_text() for text in canvas.texts]
     with pytest.raises(IndexError):
         small_showers.plot(600)
+
+
+def test_rows_are_taken_from_the_chunks_that_hold_them(
+    tmp_path: Path, small_showers: Showers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stored in chunks of 16 showers: rows of two neighbouring chunks and of two single ones are three reads."""
+    path = tmp_path / "showers.h5"
+    with h5py.File(path, "w") as file:
+        file.create_dataset("showers", data=small_showers.voxels, chunks=(16, 5), compression="gzip")
+        file["incident_energies"] = small_showers.energies[:, None]
+    reads: list[tuple[int, int]] = []
+    with ShowerFile(path, small_showers.geometry) as opened:
+        assert opened.chunk_rows == 16
+        read = opened.read
+        monkeypatch.setattr(opened, "read", lambda start, stop: reads.append((start, stop)) or read(start, stop))
+        rows = np.array([3, 15, 16, 20, 100, 599])
+        assert opened.take(rows) == small_showers[rows]
+        assert reads == [(3, 21), (100, 101), (599, 600)]
+        assert len(opened.take(np.array([], dtype=int))) == 0
+    with ShowerFiles([path, path], small_showers.geometry) as twice:
+        assert twice.take(np.append(rows, 600 + rows)).voxels.tobytes() == 2 * small_showers[rows].voxels.tobytes()

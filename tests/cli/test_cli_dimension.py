@@ -3,15 +3,17 @@
 import csv
 import json
 
+import h5py
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from caloforge.analysis import shower_dimension
 from caloforge.cli import app
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import load_geometry
 from caloforge.manifold import intrinsic_dimension
-from caloforge.showers import Showers, ShowerWriter
+from caloforge.showers import ShowerFile, Showers, ShowerWriter
 
 
 @pytest.fixture(scope="module")
@@ -108,3 +110,35 @@ def test_command_refuses_many_energies_and_files_for_folders(shower_file, tmp_pa
     assert "60 distinct incident energies" in str(error)
     error = invoke(shower_file, "-o", path).exception
     assert "is a file" in str(error)
+
+
+@pytest.mark.parametrize(("order", "in_blocks"), [("random", True), ("sorted", True), ("random", False)])
+def test_of_a_large_file_only_chosen_chunks_are_read(order, in_blocks, tmp_path, monkeypatch):
+    """Blocks of neighbours, evenly spread, or single showers where the blocks have other energies than the file."""
+    geometry = load_geometry("ds1-photons")
+    rng = np.random.default_rng(1)
+    energies = rng.permutation(np.geomspace(1e3, 1e5, 1600))
+    energies = np.sort(energies) if order == "sorted" else energies
+    voxels = (rng.exponential(size=(1600, geometry.n_voxels)) * energies[:, None] / 500).astype(np.float32)
+    paths = [tmp_path / "1.h5", tmp_path / "2.h5"]
+    for path, part in zip(paths, (slice(0, None, 2), slice(1, None, 2)), strict=True):
+        with h5py.File(path, "w") as file:
+            file["incident_energies"] = energies[part][:, None]
+            file.create_dataset("showers", data=voxels[part], chunks=(8, geometry.n_voxels), compression="gzip")
+    monkeypatch.setattr(shower_dimension, "LARGE_VALUES", 1000)
+    if not in_blocks:
+        monkeypatch.setattr(shower_dimension, "SAME_SPECTRUM", 2.0)
+    read, rows = ShowerFile.read, []
+
+    def counted(self, start=0, stop=None):
+        rows.append(stop - start)
+        return read(self, start, stop)
+
+    monkeypatch.setattr(ShowerFile, "read", counted)
+    result = invoke(*paths, "--k", "5", "--points", 160, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    report = json.loads((tmp_path / "out/dimension.json").read_text())
+    assert report["n_showers"] == 1600
+    assert report["results"][0]["n_points"] == 160
+    assert report["file"] == f"{paths[0]}, {paths[1]}"
+    assert sum(rows) == 160 if in_blocks else sum(rows) > 400

@@ -51,7 +51,7 @@ def test_statistics_of_large_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dataset, "STATISTIC_VALUES", 16)
     monkeypatch.setattr(dataset, "PIECE_VALUES", 6)
     assert torch.equal(torch.cat([part for part, _ in data.chunks()]), x)
-    assert max(len(part) for part, _ in data.chunks()) == 5
+    assert max(len(part) for part, _ in data.chunks()) == 2
     sample, _ = data.sample()
     assert sample.shape == (4, 3)
     assert len(set(sample[:, 0].tolist())) == 4

@@ -3,7 +3,7 @@
 | representation | content |
 |---|---|
 | `raw` | voxels in MeV |
-| `preprocessed` | voxels over r_max E_inc, with E_dep / (r_max E_inc) appended; r_max is the largest E_dep / E_inc |
+| `preprocessed` | voxels over r_max E_inc, E_dep / (r_max E_inc) appended; r_max is the largest E_dep / E_inc read |
 | `logit` | the logit of that, with α = 1e-6 |
 
 Each is estimated from randomly chosen showers, of all incident energies together or of one. The Levina-Bickel estimates
@@ -12,13 +12,14 @@ for all k, TwoNN and local PCA share one neighbour search (`caloforge.manifold`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from caloforge.energies.agreement import distance
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.manifold import (
@@ -29,7 +30,7 @@ from caloforge.manifold import (
     two_nn,
 )
 from caloforge.neighbours import nearest_neighbours
-from caloforge.showers import ShowerFile
+from caloforge.showers import ShowerFile, ShowerFiles
 from caloforge.transforms import AppendDepositedEnergy, Compose, IncidentEnergyFraction, Logit
 from caloforge.units import format_energy
 
@@ -38,6 +39,15 @@ MAX_DISTINCT_ENERGIES = 20
 
 PCA_NEIGHBOURS = 100
 """Neighbours for local PCA; their number limits the estimate, so it is much larger than the expected dimension."""
+
+LARGE_VALUES = 500_000_000
+"""A file with more voxel values is not read as a whole."""
+
+FEWEST_BLOCKS = 10
+"""Blocks that showers of a large file are chosen in, at least."""
+
+SAME_SPECTRUM = 1e-2
+"""Kolmogorov–Smirnov probability below which blocks do not have the file's incident energies."""
 
 REPRESENTATIONS = ("raw", "preprocessed", "logit")
 
@@ -64,9 +74,9 @@ class ChosenShowers:
 
     Args:
         geometry: of the file.
-        n_showers: number of showers in the file.
-        n_energies: number of distinct incident energies in the file.
-        r_max: largest E_dep / E_inc in the file.
+        n_showers: number of showers in the file or files.
+        n_energies: number of distinct incident energies in them.
+        r_max: largest E_dep / E_inc of the showers that were read: all, or the chosen ones of a large file.
         energies: (m,) incident energies of the chosen showers in MeV.
         voxels: (m, V) in MeV.
         groups: incident energy in MeV (None: all together) → (n,) rows of `energies` and `voxels`.
@@ -86,11 +96,17 @@ class ChosenShowers:
         return len(REPRESENTATIONS) * sum(len(rows) for rows in self.groups.values())
 
 
-def choose_showers(file: ShowerFile, points: int, *, per_energy: bool = False, seed: int = 0) -> ChosenShowers:
+def choose_showers(
+    file: ShowerFile | ShowerFiles, points: int, *, per_energy: bool = False, seed: int = 0
+) -> ChosenShowers:
     """Choose showers at random, from all incident energies together and, optionally, from each.
 
+    A large file (`LARGE_VALUES`) is read only where chosen showers lie. Of all energies together they are chosen there
+    in blocks of neighbours, spread evenly over the file, if their energies are distributed as those of the file are:
+    an HDF5 file is compressed in chunks, and single showers from everywhere would need all of them.
+
     Args:
-        file: read chunk by chunk; only chosen showers stay in memory.
+        file: one or several; only chosen showers stay in memory.
         points: maximum number of showers per group.
         per_energy: also one group per incident energy.
         seed: random seed for the choice.
@@ -100,7 +116,10 @@ def choose_showers(file: ShowerFile, points: int, *, per_energy: bool = False, s
     """
     energies = file.energies()
     rng = np.random.default_rng(seed)
-    rows: dict[float | None, np.ndarray] = {None: _choose(np.arange(len(file)), points, rng)}
+    large = len(file) * file.geometry.n_voxels > LARGE_VALUES
+    blocks = _choose_blocks(energies, points, file.chunk_rows, rng) if large else None
+    together = _choose(np.arange(len(file)), points, rng) if blocks is None else blocks
+    rows: dict[float | None, np.ndarray] = {None: together}
     distinct = np.unique(energies)
     if per_energy:
         if len(distinct) > MAX_DISTINCT_ENERGIES:
@@ -110,7 +129,13 @@ def choose_showers(file: ShowerFile, points: int, *, per_energy: bool = False, s
             )
         rows |= {float(e): _choose(np.flatnonzero(energies == e), points, rng) for e in distinct}
     chosen = np.unique(np.concatenate(list(rows.values())))
-    voxels, r_max = _read(file, chosen)
+    if large:
+        found = file.take(chosen)
+        voxels, r_max = found.voxels, float((found.deposited / found.energies).max())
+    else:
+        voxels, r_max = _read(file, chosen)
+    if r_max == 0:
+        raise CaloforgeError(f"{file.path}: no shower deposits any energy")
     groups = {energy: np.searchsorted(chosen, group) for energy, group in rows.items()}
     return ChosenShowers(file.geometry, len(file), len(distinct), r_max, energies[chosen], voxels, groups)
 
@@ -136,7 +161,7 @@ def shower_dimensions(
     found = []
     for energy, rows in showers.groups.items():
         title = energy_title(energy)
-        for name, x in _representations(showers.voxels[rows], showers.energies[rows], showers.r_max).items():
+        for name, x in _representations(showers.voxels[rows], showers.energies[rows], showers.r_max):
             tell = _Progress(progress, f"{title}, {name}")
             try:
                 found.append(_estimate(energy, name, x, ks, seed, tell))
@@ -168,28 +193,44 @@ def _choose(rows: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
     return rows if len(rows) <= n else np.sort(rng.choice(rows, n, replace=False))
 
 
-def _read(file: ShowerFile, chosen: np.ndarray) -> tuple[np.ndarray, float]:
-    """The voxels of the chosen rows (sorted), and the largest E_dep/E_inc in the file; read by chunks."""
+def _choose_blocks(energies: np.ndarray, n: int, size: int, rng: np.random.Generator) -> np.ndarray | None:
+    """About n of N rows in blocks of up to `size` neighbours, one from each of equal ranges of the file.
+
+    None where single rows are as good, or where the blocks' energies are not those of the file (a sorted one).
+    """
+    n_blocks = max(FEWEST_BLOCKS, -(-n // size))
+    if size == 1 or n >= len(energies) or n_blocks * size > len(energies):
+        return None
+    stored = np.arange(0, len(energies) - size + 1, size)  # where compressed chunks begin
+    ranges = np.array_split(stored, n_blocks)
+    starts = [int(rng.choice(each)) for each in ranges if len(each)]
+    length = -(-n // len(starts))
+    rows = np.concatenate([np.arange(start, start + min(length, size)) for start in starts])[:n]
+    return rows if distance(energies[rows], energies)[1] > SAME_SPECTRUM else None
+
+
+def _read(file: ShowerFile | ShowerFiles, chosen: np.ndarray) -> tuple[np.ndarray, float]:
+    """The voxels of the chosen rows (rising), and the largest E_dep/E_inc of the whole file; by chunks."""
     kept, r_max, start = [], 0.0, 0
     for chunk in file.chunks():
         low, high = np.searchsorted(chosen, [start, start + len(chunk)])
         kept.append(chunk.voxels[chosen[low:high] - start])
         r_max = max(r_max, float((chunk.deposited / chunk.energies).max()))
         start += len(chunk)
-    if r_max == 0:
-        raise CaloforgeError(f"{file.path}: no shower deposits any energy")
     return np.concatenate(kept), r_max
 
 
-def _representations(voxels: np.ndarray, energies: np.ndarray, r_max: float) -> dict[str, Tensor]:
-    """The same showers in three spaces: (n, V), (n, V + 1), (n, V + 1)."""
+def _representations(voxels: np.ndarray, energies: np.ndarray, r_max: float) -> Iterator[tuple[str, Tensor]]:
+    """The same showers in three spaces, one at a time: (n, V), (n, V + 1), (n, V + 1)."""
     # float64 throughout: in float32 the logit of values near 1 has coarse steps.
-    raw = torch.as_tensor(voxels, dtype=torch.float64)
+    x = torch.as_tensor(voxels, dtype=torch.float64)
     condition = torch.as_tensor(energies, dtype=torch.float64)[:, None]
-    preprocessing = Compose([IncidentEnergyFraction(maximum=r_max), AppendDepositedEnergy()]).double()
-    preprocessed, _ = preprocessing(raw, condition)
-    logit, _ = Logit(alpha=1e-6)(preprocessed, condition)
-    return dict(zip(REPRESENTATIONS, (raw, preprocessed, logit), strict=True))
+    raw, preprocessed, logit = REPRESENTATIONS
+    yield raw, x
+    x, _ = Compose([IncidentEnergyFraction(maximum=r_max), AppendDepositedEnergy()]).double()(x, condition)
+    yield preprocessed, x
+    x, _ = Logit(alpha=1e-6)(x, condition)
+    yield logit, x
 
 
 def _estimate(

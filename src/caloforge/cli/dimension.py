@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 
 def dimension(
-    file: Path = typer.Argument(..., help="HDF5 file of showers (the challenge's layout or CaloGAN's)."),
+    files: list[Path] = typer.Argument(
+        ...,
+        metavar="FILE...",
+        help="HDF5 file of showers (the challenge's layout or CaloGAN's), or parts of one sample.",
+    ),
     geometry: str | None = typer.Option(
         None, "--geometry", "-g", help="Built-in geometry or geometry file, if the file does not name one."
     ),
@@ -34,28 +38,33 @@ def dimension(
 
     Prints the Levina-Bickel estimate d_k (with the MacKay-Ghahramani correction) for several numbers of neighbours k,
     with bootstrap errors, for three representations: raw voxels in MeV; preprocessed as in CaloMan (voxels over r_max
-    E_inc, where r_max is the largest E_dep/E_inc of the file, and E_dep/(r_max E_inc) appended); and the logit of that
-    (alpha = 1e-6). TwoNN and local PCA are cross-checks; local PCA cannot exceed its number of neighbours.
+    E_inc, where r_max is the largest E_dep/E_inc read, and E_dep/(r_max E_inc) appended); and the logit of that (alpha
+    = 1e-6). TwoNN and local PCA are cross-checks; local PCA cannot exceed its number of neighbours.
 
     All incident energies are mixed unless --per-energy is given. The errors are statistical only. With a finite number
     of points the estimate is biased low, more strongly in higher dimensions (8000 points from a 20-dimensional Gaussian
     give about 17 at k = 10), so compare only estimates from the same number of points.
+
+    Of a file with more than 500 million voxel values, only the parts with chosen showers are read.
 
     Example: caloforge dimension showers.h5 --k 5,10,20 -o dimension/
     """
     from caloforge.analysis.dimension_files import FIGURES, save_dimensions
     from caloforge.analysis.shower_dimension import choose_showers, shower_dimensions
     from caloforge.cli.console import progress_bar, stdout
+    from caloforge.energies.agreement import check_parts
     from caloforge.errors import CaloforgeError
     from caloforge.files import printable
-    from caloforge.showers import ShowerFile
+    from caloforge.showers import ShowerFiles, matching_files
 
     ks = _neighbours(k)
     if points <= ks[-1]:
         raise CaloforgeError(f"--points {points} must be larger than the largest k, {ks[-1]}")
     if output is not None and output.exists() and not output.is_dir():
         raise CaloforgeError(f"{output} is a file; give a folder instead")
-    with ShowerFile(file, geometry) as opened:
+    with ShowerFiles(matching_files(files), geometry) as opened:
+        name = opened.path
+        check_parts(opened.energies_by_file(), opened.paths)
         showers = choose_showers(opened, points, per_energy=per_energy, seed=seed)
     with progress_bar() as bar:
         task = bar.add_task("neighbours", total=showers.n_points, unit="points", remark="")
@@ -66,12 +75,12 @@ def dimension(
         try:
             found = shower_dimensions(showers, ks, seed=seed, progress=advance)
         except CaloforgeError as error:
-            raise CaloforgeError(f"{file}, {error}") from None
+            raise CaloforgeError(f"{name}, {error}") from None
         bar.update(task, remark="")
     for energy, rows in showers.groups.items():
         stdout.print(_table(energy, showers.n_energies, len(rows), [each for each in found if each.energy == energy]))
     if output is not None:
-        save_dimensions(output, showers, found, {"file": printable(file), "points": points, "seed": seed})
+        save_dimensions(output, showers, found, {"file": printable(name), "points": points, "seed": seed})
         stdout.print(f"wrote {output}/dimension.json, .csv, {', '.join(f'.{kind}' for kind in FIGURES)}", markup=False)
 
 

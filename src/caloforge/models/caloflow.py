@@ -147,7 +147,7 @@ class CaloFlow(LatentModel):
         """Replace `energy_scale: auto` by the largest E_dep / E_inc."""
         if settings["energy_scale"] != "auto":
             return settings
-        largest = max(float((x.sum(dim=1, dtype=torch.float64) / c[:, 0]).max()) for x, c in data.chunks())
+        largest = max(float((x.sum(dim=1, dtype=torch.float64) / c[:, 0]).max()) for x, c in data.pieces())
         if not largest > 0:
             raise CaloforgeError("no training shower deposits any energy")
         return {**settings, "energy_scale": largest}

@@ -141,7 +141,7 @@ class CaloMan(LatentModel):
             self.autoencoder.scaling.fit_chunks(x for x, _ in data.chunks())
 
     def _fit_codes(self, data: ShowerDataset) -> None:
-        codes = torch.cat([self.codes(x, c) for x, c in data.chunks()])
+        codes = torch.cat([self.codes(x, c) for x, c in data.pieces()])
         largest = codes.abs().max().clamp_min(1e-12)
         self.scale *= largest
         if self.start_spread is not None:

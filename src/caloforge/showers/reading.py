@@ -337,6 +337,36 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
         check_voxels(voxels, start, self.path)
         return Showers.unchecked(energies, voxels, self.geometry, self.attributes)
 
+    @property
+    def chunk_rows(self) -> int:
+        """Showers that are stored, and so decompressed, together."""
+        return self._layout.chunk_rows
+
+    def take(self, rows: np.ndarray) -> Showers:
+        """The showers at `rows` (n,), which rise; of the file only the stored chunks with any of them are read."""
+        rows = np.asarray(rows, dtype=np.int64)
+        energies, voxels = np.empty(len(rows)), np.empty((len(rows), self.geometry.n_voxels), dtype=np.float32)
+        start = 0
+        for group in self._neighbours(rows):
+            first, stop = int(group[0]), start + len(group)
+            found = self.read(first, int(group[-1]) + 1)
+            energies[start:stop], voxels[start:stop] = found.energies[group - first], found.voxels[group - first]
+            start = stop
+        return Showers.unchecked(energies, voxels, self.geometry, self.attributes)
+
+    def _neighbours(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Rising rows in groups that are read at once: of one stored chunk, or of several in turn if they are small."""
+        if len(rows) == 0:
+            return []
+        stored = self._layout.chunk_rows
+        chunk = rows // stored
+        most = max(1, CHUNK_VALUES // self.geometry.n_voxels // stored)
+        apart = np.diff(chunk) > 1
+        number = np.concatenate([[0], np.cumsum(apart)])
+        first = chunk[np.searchsorted(number, number)]
+        group = np.stack([number, (chunk - first) // most])
+        return np.split(rows, np.flatnonzero((np.diff(group) != 0).any(axis=0)) + 1)
+
     def chunks(self, size: int | None = None) -> Iterator[Showers]:
         """All showers in file order, `size` at a time.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from itertools import pairwise
 from pathlib import Path
@@ -132,12 +132,20 @@ class ShowerFiles(AbstractContextManager["ShowerFiles"]):
             return parts[0]
         if not parts:
             return self.files[0].read(0, 0)
-        return Showers.unchecked(
-            np.concatenate([part.energies for part in parts]),
-            np.concatenate([part.voxels for part in parts]),
-            self.geometry,
-            self.attributes,
-        )
+        return _joined(parts, self.geometry, self.attributes)
+
+    @property
+    def chunk_rows(self) -> int:
+        """Showers that are stored, and so decompressed, together."""
+        return max(file.chunk_rows for file in self.files)
+
+    def take(self, rows: np.ndarray) -> Showers:
+        """The showers at rising `rows` (see `ShowerFile.take`)."""
+        parts = []
+        for file, (first, last) in zip(self.files, pairwise(self._starts.tolist()), strict=True):
+            low, high = np.searchsorted(rows, [first, last])
+            parts.append(file.take(rows[low:high] - first))
+        return _joined(parts, self.geometry, self.attributes)
 
     def chunks(self, size: int | None = None) -> Iterator[Showers]:
         """All showers in order, by chunks of one file each (see `ShowerFile.chunks`)."""
@@ -158,6 +166,15 @@ def _check_agreement(first: ShowerFile, other: ShowerFile) -> None:
                 f"{first.path} and {other.path} differ in the attribute '{key}': {a} and {b}; files that are read "
                 "together must be parts of one sample"
             )
+
+
+def _joined(parts: Sequence[Showers], geometry: Geometry, attributes: Mapping[str, Any]) -> Showers:
+    return Showers.unchecked(
+        np.concatenate([part.energies for part in parts]),
+        np.concatenate([part.voxels for part in parts]),
+        geometry,
+        attributes,
+    )
 
 
 def _equal(a: Any, b: Any) -> bool:

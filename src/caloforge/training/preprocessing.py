@@ -10,8 +10,7 @@ from caloforge.transforms.base import only_buffers
 def fitted(transforms: Compose, data: ShowerDataset) -> ShowerDataset:
     """Fit each transform on the output of those before it, and return the data with all of them on top.
 
-    A transform sees the whole training set, by `fit` where it is small, or by `fit_chunks`; one that has no
-    `fit_chunks` sees a random sample of a large one.
+    A transform sees the whole training set by `fit_chunks`; one that has only `fit` sees a random sample of a large one.
 
     Args:
         transforms: in order.
@@ -29,15 +28,9 @@ def fitted(transforms: Compose, data: ShowerDataset) -> ShowerDataset:
 
 
 def _fit(transform: Transform, data: ShowerDataset) -> None:
-    chunks = data.chunks()
-    first = next(chunks)
-    if len(first[0]) == len(data):
-        transform.fit(*first)
-        return
-    del first
     # A class that overrides only `fit` has constants of which an inherited `fit_chunks` knows nothing.
     same = _class_with("fit", transform) is _class_with("fit_chunks", transform)
-    if not (same and transform.fit_chunks(data.chunks())):
+    if not (same and transform.fit_chunks(data.pieces())):
         transform.fit(*data.sample())
 
 
