@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,14 +15,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from caloforge.cli import app
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, Layer
 from caloforge.models import dataset
 from caloforge.networks.standardise import Standardise
 from caloforge.showers import ShowerFiles, Showers, matching_files
 from caloforge.simulator import Simulator
-from caloforge.training import Callback, Trainer, budget, train
+from caloforge.training import Callback, Trainer, budget, load_recipe, train, training_set
 from caloforge.training.scratch import ScratchRows
 from caloforge.training.store import Store, scratch_folder
 
@@ -192,7 +196,6 @@ def test_a_killed_run_goes_on_with_its_scratch_files(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from caloforge.training import load_recipe, training_set
 
     monkeypatch.chdir(tmp_path)
     small_showers.write("train.h5")
@@ -300,3 +303,21 @@ def test_constants_in_passes(by: Any) -> None:
     passes.fit_chunks(x.split(300))
     for a, b in zip(whole.constants(), passes.constants(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=0)
+
+
+def test_several_files_on_the_command_line(
+    recipe: Callable[..., dict[str, Any]], small_showers: Showers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a shell expands a glob; what a training needs and how long it waited are printed."""
+    monkeypatch.chdir(tmp_path)
+    small_showers[:300].write("part_1.h5")
+    small_showers[300:].write("part_2.h5")
+    Path("recipe.yaml").write_text(load_recipe(recipe("caloman")).to_yaml())
+    words = ["train", "--train", "part_1.h5", "part_2.h5", "recipe.yaml", "-o", "run", "--set", "training.memory_gb=0"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert re.search(r"needs about \d+\.\d GB of memory .* in scratch files", result.output)
+    assert re.search(r"waiting for data \d+\.\d%", result.output)
+    assert Simulator.load("run").provenance["training_file"] == "part_1.h5, part_2.h5"
+    records = [json.loads(line) for line in Path("run/log.jsonl").read_text().splitlines()]
+    assert all(0 <= record["data_seconds"] <= record["seconds"] for record in records)

@@ -10,7 +10,7 @@ from caloforge.transforms.base import only_buffers
 def fitted(transforms: Compose, data: ShowerDataset) -> ShowerDataset:
     """Fit each transform on the output of those before it, and return the data with all of them on top.
 
-    A transform sees the whole training set by `fit_chunks`; one that has only `fit` sees a random sample of a large one.
+    A transform sees the whole training set by `fit_chunks`, or a random sample of a large one where it has only `fit`.
 
     Args:
         transforms: in order.
