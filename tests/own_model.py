@@ -1,4 +1,4 @@
-"""A model of a user's own, in one file outside the package: what CONTRIBUTING shows, and the tests train."""
+"""A user's own model, in one file outside the package: shown in CONTRIBUTING and trained by the tests."""
 
 from __future__ import annotations
 

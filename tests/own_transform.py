@@ -1,4 +1,4 @@
-"""A user's own transform, in one file outside the package: shown in CONTRIBUTING, and saved and loaded by the tests."""
+"""A user's own transform, in one file outside the package: shown in CONTRIBUTING, saved and loaded by the tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from caloforge import Transform
 
 
 class LogScale(Transform):
-    """x → log(1 + factor · x) / s, with s the largest value on the training set.
+    """x → log(1 + factor · x) / s, with s the largest value in the training set.
 
     Args:
         factor: in 1/MeV.
