@@ -50,6 +50,20 @@ WORDS = {
     r"\bworker's life\b": "worker main loop",
     r"\bat hand\b": "available",
     r"\bfor company\b": "for reference",
+    r"\bSeed of everything\b": "random seed",
+    r"\bgo(es|ing)? on from\b": "continue from",
+    r"\bwithout the break\b": "uninterrupted",
+    r"\b(have|has) one of (their|its) own\b": "set it themselves; have their own",
+    r"\bas it stands\b": "complete; unchanged",
+    r"\bknows? nothing of\b": "does not depend on",
+    r"\bthrown? away\b": "discard",
+    r"\bthe more so\b": "more strongly",
+    r"\b[Mm]ake (showers|analytic)\b": "simulate, generate",
+    r"\bwhere to draw\b": "axes to draw on",
+    r"\bmodule's opening\b": "module docstring",
+    r"\bvery commands?\b": "the commands",
+    r"\bhonest (toleranc|verdict)": "realistic; evaluate",
+    r"\b(any|some)body\b": "anyone, someone",
 }
 """Pattern → what to write instead."""
 

@@ -74,7 +74,7 @@ def outside_range(energies: np.ndarray, low: float, high: float) -> np.ndarray:
 
 
 def parse_spectrum(text: str) -> EnergySpectrum:
-    """Read an incident-energy spectrum (see the module's opening).
+    """Read an incident-energy spectrum (see the module docstring).
 
     Raises:
         CaloforgeError: the kind of spectrum is unknown or a value is wrong; for `like:`, what `ShowerFile` raises.
