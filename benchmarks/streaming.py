@@ -68,7 +68,7 @@ def write(path: Path, geometry: Geometry, n: int) -> None:
 
 
 def trained(command: list[str], source: Path | None) -> dict[str, float]:
-    """Run a training; its peak memory in GB and its wall-clock time in s."""
+    """Run a training; its peak memory in GB, its wall-clock time and that of all its threads in s."""
     environment = dict(os.environ) | ({} if source is None else {"PYTHONPATH": str(source / "src")})
     started = time.monotonic()
     process = subprocess.Popen(command, env=environment)
@@ -76,7 +76,8 @@ def trained(command: list[str], source: Path | None) -> dict[str, float]:
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         raise SystemExit(f"the training failed with status {process.returncode}")
-    return {"peak_gb": usage.ru_maxrss * 1024 / 1e9, "wall_s": time.monotonic() - started}
+    cpu = usage.ru_utime + usage.ru_stime
+    return {"peak_gb": usage.ru_maxrss * 1024 / 1e9, "wall_s": time.monotonic() - started, "cpu_s": cpu}
 
 
 def of_log(run: Path) -> dict[str, float]:

@@ -232,7 +232,7 @@ def test_an_interrupted_run_keeps_its_scratch_files_and_a_new_one_starts_afresh(
     (scratch / "showers.rows").write_bytes(b"damaged")  # converted anew
     with pytest.raises(KeyboardInterrupt):
         train(*arguments, callbacks=[Interrupt()], resume=True)
-    (scratch / "old").touch()
+    (scratch / "7.rows").touch()
     with pytest.raises(CaloforgeError, match="failed"):
         train(*arguments, callbacks=[Fail()], overwrite=True)
     assert not scratch.exists()

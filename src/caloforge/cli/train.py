@@ -53,6 +53,7 @@ def train(
     from caloforge.errors import CaloforgeError
     from caloforge.training import Callback, load_recipe
     from caloforge.training import train as run_training
+    from caloforge.training.store import scratch_folder
     from caloforge.units import parse_energy
 
     if resume and overwrite:
@@ -74,7 +75,9 @@ def train(
             )
     except KeyboardInterrupt:
         if (out / "recipe.yaml").exists():
-            stderr.print(f"stopped; to continue, repeat the command with --resume (the run is in {out})", markup=False)
+            scratch = scratch_folder(out)
+            kept = f"the run is in {out}" + (f", its scratch files in {scratch}" if scratch.exists() else "")
+            stderr.print(f"stopped; to continue, repeat the command with --resume ({kept})", markup=False)
         else:
             stderr.print("stopped before the run was set up; run the same command again to start over", markup=False)
         raise

@@ -1,8 +1,9 @@
 """Memory: what is free, what a training may keep in it, and an estimate of what it will need.
 
-The estimate is coarse (`benchmarks/streaming.py` compares it with what trainings took). It counts the program, what
-`Store` keeps, weights with gradients, optimisers and copies, and the largest of: the activations of a batch, measured
-on two showers; a statistic of `STATISTIC_VALUES` values; the intermediate results of a map.
+The estimate is coarse, and high for models that need no statistic of many showers at once (docs/scale.md compares it
+with what trainings took). It counts the program, what `Store` keeps, weights with gradients, optimisers and copies, and
+the largest of: the activations of a batch, measured on two showers; a statistic of `STATISTIC_VALUES` values; the
+intermediate results of a map.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ PROGRAM_BYTES = 0.45e9
 COPIES_OF_WEIGHTS = 7
 """Weights, gradients, two moments of Adam, moving average, best epoch, checkpoint."""
 
-COPIES_IN_STATISTICS = 4
+COPIES_IN_STATISTICS = 6
 """Copies of its values that a statistic works with."""
 
-COPIES_IN_MAPS = 12
+COPIES_IN_MAPS = 30
 """The same for the evaluation of maps."""
 
 ROWS_TRIED = 2

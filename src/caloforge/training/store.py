@@ -27,6 +27,9 @@ from caloforge.errors import CaloforgeError
 from caloforge.models.dataset import MemoryRows, Pair, Rows, ShowerDataset
 from caloforge.training.scratch import ScratchRows
 
+FILES = ("*.rows", "*showers.npy", "*showers.json")
+"""What a training writes into its scratch folder."""
+
 SPARE_BYTES = 500_000_000
 """Left free on a disk, for checkpoints and whatever else is written meanwhile."""
 
@@ -173,9 +176,14 @@ class Store:
             self.in_memory -= rows.x.nbytes + rows.c.nbytes
 
     def remove(self) -> None:
-        """Remove the scratch folder with all that is in it."""
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        """Remove the scratch files, and their folder unless something else is in it."""
+        if self._folder is None or not self._folder.is_dir():
+            return
+        for pattern in FILES:
+            for path in self._folder.glob(pattern):
+                path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._folder.rmdir()
 
     @property
     def folder(self) -> Path:
