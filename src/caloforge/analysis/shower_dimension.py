@@ -3,7 +3,7 @@
 | representation | content |
 |---|---|
 | `raw` | voxels in MeV |
-| `preprocessed` | voxels over r_max E_inc, E_dep / (r_max E_inc) appended; r_max is the largest E_dep / E_inc read |
+| `preprocessed` | voxels over r_max E_inc, with E_dep / (r_max E_inc) appended; r_max is the largest E_dep / E_inc |
 | `logit` | the logit of that, with α = 1e-6 |
 
 Each is estimated from randomly chosen showers, of all incident energies together or of one. The Levina-Bickel estimates
@@ -41,13 +41,13 @@ PCA_NEIGHBOURS = 100
 """Neighbours for local PCA; their number limits the estimate, so it is much larger than the expected dimension."""
 
 LARGE_VALUES = 500_000_000
-"""A file with more voxel values is not read as a whole."""
+"""Files with more voxel values are not read completely."""
 
 FEWEST_BLOCKS = 10
-"""Blocks that showers of a large file are chosen in, at least."""
+"""Minimum number of blocks from which showers of a large file are chosen."""
 
 SAME_SPECTRUM = 1e-2
-"""Kolmogorov–Smirnov probability below which blocks do not have the file's incident energies."""
+"""Kolmogorov–Smirnov probability below which the incident energies of blocks differ from those of the file."""
 
 REPRESENTATIONS = ("raw", "preprocessed", "logit")
 
@@ -76,7 +76,7 @@ class ChosenShowers:
         geometry: of the file.
         n_showers: number of showers in the file or files.
         n_energies: number of distinct incident energies in them.
-        r_max: largest E_dep / E_inc of the showers that were read: all, or the chosen ones of a large file.
+        r_max: largest E_dep / E_inc of the showers read: all, or the chosen ones of a large file.
         energies: (m,) incident energies of the chosen showers in MeV.
         voxels: (m, V) in MeV.
         groups: incident energy in MeV (None: all together) → (n,) rows of `energies` and `voxels`.
@@ -101,12 +101,13 @@ def choose_showers(
 ) -> ChosenShowers:
     """Choose showers at random, from all incident energies together and, optionally, from each.
 
-    A large file (`LARGE_VALUES`) is read only where chosen showers lie. Of all energies together they are chosen there
-    in blocks of neighbours, spread evenly over the file, if their energies are distributed as those of the file are:
-    an HDF5 file is compressed in chunks, and single showers from everywhere would need all of them.
+    Of a large file (`LARGE_VALUES`) only the parts with chosen showers are read. The showers of all energies together
+    are then chosen in contiguous blocks, spread evenly over the file, if the energies of the blocks have the same
+    distribution as those of the file: HDF5 files are compressed in chunks, and single showers from everywhere would
+    require all of them.
 
     Args:
-        file: one or several; only chosen showers stay in memory.
+        file: one or several files; only chosen showers stay in memory.
         points: maximum number of showers per group.
         per_energy: also one group per incident energy.
         seed: random seed for the choice.
@@ -194,14 +195,14 @@ def _choose(rows: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _choose_blocks(energies: np.ndarray, n: int, size: int, rng: np.random.Generator) -> np.ndarray | None:
-    """About n of N rows in blocks of up to `size` neighbours, one from each of equal ranges of the file.
+    """About n of N rows in blocks of up to `size` consecutive rows, one from each of equal ranges of the file.
 
-    None where single rows are as good, or where the blocks' energies are not those of the file (a sorted one).
+    None if single rows are as good, or if the energies of the blocks differ from those of the file (e.g. if sorted).
     """
     n_blocks = max(FEWEST_BLOCKS, -(-n // size))
     if size == 1 or n >= len(energies) or n_blocks * size > len(energies):
         return None
-    stored = np.arange(0, len(energies) - size + 1, size)  # where compressed chunks begin
+    stored = np.arange(0, len(energies) - size + 1, size)  # starts of compressed chunks
     ranges = np.array_split(stored, n_blocks)
     starts = [int(rng.choice(each)) for each in ranges if len(each)]
     length = -(-n // len(starts))
@@ -221,7 +222,7 @@ def _read(file: ShowerFile | ShowerFiles, chosen: np.ndarray) -> tuple[np.ndarra
 
 
 def _representations(voxels: np.ndarray, energies: np.ndarray, r_max: float) -> Iterator[tuple[str, Tensor]]:
-    """The same showers in three spaces, one at a time: (n, V), (n, V + 1), (n, V + 1)."""
+    """The showers in three representations, one at a time: (n, V), (n, V + 1), (n, V + 1)."""
     # float64 throughout: in float32 the logit of values near 1 has coarse steps.
     x = torch.as_tensor(voxels, dtype=torch.float64)
     condition = torch.as_tensor(energies, dtype=torch.float64)[:, None]

@@ -56,13 +56,16 @@ def benchmark(
 ) -> None:
     """Measure the time per shower of a trained run.
 
-    The time of a generator is measured from incident energies to voxels in MeV, including the inverse preprocessing,
-    as the median of repeated calls. The candidates take turns. One thread is timed in CPU time, several in wall-clock
+    The time of a generator is measured from incident energies to voxels in MeV,
+    including the inverse preprocessing, as the median of repeated calls. The
+    candidates take turns. One thread is timed in CPU time, several in wall-clock
     time.
 
-    Columns: torch is `caloforge generate`; model is the same without the inverse preprocessing; lower bound is the
-    matrix products of the network alone; onnx, onnx-int8 and compile are the other engines; graph and graph-int8 are
-    the onnxruntime call alone, as a C++ program would see it; nflows is torch with the flow from that library.
+    Columns: torch is `caloforge generate`; model is the same without the inverse
+    preprocessing; lower bound is the matrix products of the network alone; onnx,
+    onnx-int8 and compile are the other engines; graph and graph-int8 are the
+    onnxruntime call alone, as a C++ program would see it; nflows is torch with
+    the flow from that library.
 
     Example: caloforge benchmark run --engines onnx,onnx-int8 --plot times.png -o benchmark.json
 

@@ -49,11 +49,13 @@ def benchmark_geant4(
 ) -> None:
     """Compare the time per shower of a trained run with that of Geant4.
 
-    Both run in turn on the same core, with one thread, at the same energies. The Geant4 time is the mean CPU time per
-    event, without initialisation; the generator time is the median CPU time of repeated calls, from incident energies
-    to voxels in MeV. The ratio is Geant4 time over generator time.
+    Both run in turn on the same core, with one thread, at the same energies. The
+    Geant4 time is the mean CPU time per event, without initialisation; the
+    generator time is the median CPU time of repeated calls, from incident
+    energies to voxels in MeV. The ratio is Geant4 time over generator time.
 
-    Needs the extra caloforge\\[geant4] and Geant4's data sets; docs/geant4.md says where to get them.
+    Needs the extra caloforge\\[geant4] and Geant4's data sets; docs/geant4.md
+    says where to get them.
 
     Example: caloforge benchmark-geant4 run --batches 1,1000 -n 20 -o benchmark.json
     """

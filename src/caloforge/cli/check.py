@@ -18,16 +18,17 @@ MOST_ENERGIES, MOST_LAYERS = 16, 12
 
 
 def check(
-    file: Path = typer.Argument(..., help="HDF5 file of showers (the challenge's layout or CaloGAN's)."),
+    file: Path = typer.Argument(..., help="HDF5 file of showers (CaloChallenge or CaloGAN layout)."),
     geometry: str | None = typer.Option(
         None, "--geometry", "-g", help="Built-in geometry or geometry file, if the file does not name one."
     ),
 ) -> None:
     """Check a shower file and print what is in it.
 
-    Prints the geometry, incident and deposited energies, and the fraction of zero voxels. For an invalid value, prints
-    one line that says which and where, and exits with status 2. Probable mistakes (incident energies that look like
-    GeV, deposits far from the incident energy) are reported as notes on stderr.
+    Prints the geometry, incident and deposited energies, and the fraction of zero
+    voxels. For an invalid value, prints one line that says which and where, and
+    exits with status 2. Probable mistakes (incident energies that look like GeV,
+    deposits far from the incident energy) are reported as notes on stderr.
 
     Example: caloforge check showers.h5 --geometry ds1-photons
     """

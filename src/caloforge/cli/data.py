@@ -20,8 +20,9 @@ def list_data(
 ) -> None:
     """List public data sets: particle, voxels, energies, files and publication page.
 
-    Works offline. To add your own data set, describe it in a small YAML file and pass its path instead of a name. The
-    keys are name, particle, geometry, energies, showers (per file), doi, train and reference (lists of file names).
+    Works offline. To add your own data set, describe it in a small YAML file and
+    pass its path instead of a name. The keys are name, particle, geometry,
+    energies, showers (per file), doi, train and reference (lists of file names).
 
     Example: caloforge data list
 
@@ -59,8 +60,8 @@ def get_data(
 ) -> None:
     """Download a public data set and verify the checksums of its record.
 
-    An interrupted download is kept as FILE.part and resumed by the same command; complete files are not downloaded
-    again. Prints the file paths.
+    An interrupted download is kept as FILE.part and resumed by the same command;
+    complete files are not downloaded again. Prints the file paths.
 
     Example: caloforge data get ds1-photons -o data --files train
     """

@@ -14,9 +14,10 @@ def demo(
     out: Path = typer.Option(Path("demo"), "--out", "-o", help="Folder for the run, showers and report."),
     recipe: str = typer.Option("flagship-demo", "--recipe", help="Recipe to train (any for ds1-photons)."),
 ) -> None:
-    """Train a small generator on the embedded Geant4 showers and evaluate it, in minutes.
+    """Train and evaluate a small generator on the embedded Geant4 showers, in minutes.
 
-    Prints each command before running it, then the table of results and the path of the report.
+    Prints each command before running it, then the table of results and the path
+    of the report.
 
     Example: caloforge demo -o demo
     """

@@ -19,7 +19,7 @@ def dimension(
     files: list[Path] = typer.Argument(
         ...,
         metavar="FILE...",
-        help="HDF5 file of showers (the challenge's layout or CaloGAN's), or parts of one sample.",
+        help="HDF5 file of showers (CaloChallenge or CaloGAN layout), or several files of one sample.",
     ),
     geometry: str | None = typer.Option(
         None, "--geometry", "-g", help="Built-in geometry or geometry file, if the file does not name one."
@@ -36,16 +36,21 @@ def dimension(
 ) -> None:
     """Estimate the intrinsic dimension of showers.
 
-    Prints the Levina-Bickel estimate d_k (with the MacKay-Ghahramani correction) for several numbers of neighbours k,
-    with bootstrap errors, for three representations: raw voxels in MeV; preprocessed as in CaloMan (voxels over r_max
-    E_inc, where r_max is the largest E_dep/E_inc read, and E_dep/(r_max E_inc) appended); and the logit of that (alpha
-    = 1e-6). TwoNN and local PCA are cross-checks; local PCA cannot exceed its number of neighbours.
+    Prints the Levina-Bickel estimate d_k (with the MacKay-Ghahramani correction)
+    for several numbers of neighbours k, with bootstrap errors, for three
+    representations: raw voxels in MeV; preprocessed as in CaloMan (voxels over
+    r_max E_inc, where r_max is the largest E_dep/E_inc read, and E_dep/(r_max
+    E_inc) appended); and the logit of that (alpha = 1e-6). TwoNN and local PCA
+    are cross-checks; local PCA cannot exceed its number of neighbours.
 
-    All incident energies are mixed unless --per-energy is given. The errors are statistical only. With a finite number
-    of points the estimate is biased low, more strongly in higher dimensions (8000 points from a 20-dimensional Gaussian
-    give about 17 at k = 10), so compare only estimates from the same number of points.
+    All incident energies are mixed unless --per-energy is given. The errors are
+    statistical only. With a finite number of points the estimate is biased low,
+    more strongly in higher dimensions (8000 points from a 20-dimensional Gaussian
+    give about 17 at k = 10), so compare only estimates from the same number of
+    points.
 
-    Of a file with more than 500 million voxel values, only the parts with chosen showers are read.
+    For files with more than 500 million voxel values, only the parts that contain
+    chosen showers are read.
 
     Example: caloforge dimension showers.h5 --k 5,10,20 -o dimension/
     """

@@ -79,7 +79,7 @@ def evaluate(
     tables, and figures as PNG and PDF. Voxels below the geometry's readout
     threshold are set to zero in both files.
 
-    Classifier tests: input; network (origin of the test)
+    Classifier tests: input; classifier (origin of the test)
 
       caloman                  voxels/E_inc, standardised; MLP 3 x 512 (CaloMan)
       trees                    E_inc, observables; gradient-boosted trees (ours)

@@ -40,11 +40,13 @@ def export(
 ) -> None:
     """Export a run as one verified file, with a JSON card that describes it.
 
-    A graph maps noise and incident energy to voxel energies, with inverse preprocessing and readout threshold inside.
-    It is written only if onnxruntime and PyTorch agree; the largest difference is printed.
+    A graph maps noise and incident energy to voxel energies, with inverse
+    preprocessing and readout threshold inside. It is written only if onnxruntime
+    and PyTorch agree; the largest difference is printed.
 
-    With --precision int8, as many large matrix multiplications are int8-quantised as this agreement allows. This is
-    faster when reading weights dominates, as in a wide CaloMan; see `caloforge benchmark`.
+    With --precision int8, as many large matrix multiplications are int8-quantised
+    as this agreement allows. This is faster when reading weights dominates, as in
+    a wide CaloMan; see `caloforge benchmark`.
 
     Example: caloforge export run --format onnx -o caloman.onnx
 

@@ -72,10 +72,11 @@ def generate(
         [], "--trust", metavar="CLASS", help="Dotted path of a class of yours that the run may import. May be repeated."
     ),
 ) -> None:
-    """Generate showers and write them to one or several HDF5 files in the CaloChallenge layout.
+    """Generate showers and write them to HDF5 files in the CaloChallenge layout.
 
-    Showers are written batch by batch, so memory use does not grow with their number. Energies without a unit are in
-    MeV. A shard contains the same showers wherever it is generated; caloforge merge concatenates shards.
+    Showers are written batch by batch, so memory use does not grow with their
+    number. Energies without a unit are in MeV. A shard contains the same showers
+    wherever it is generated; caloforge merge concatenates shards.
 
     Example: caloforge generate run --energies loguniform:1GeV:16GeV -n 100000 -o generated.h5
 

@@ -19,8 +19,9 @@ def merge(
 ) -> None:
     """Concatenate shower files, in bounded memory.
 
-    Shards are sorted by their number, whatever the order of the arguments; a missing, repeated or foreign shard is an
-    error. Other files are merged in the order given, with a warning if their engine, weights or source differ.
+    Shards are sorted by their number, whatever the order of the arguments; a
+    missing, repeated or foreign shard is an error. Other files are merged in the
+    order given, with a warning if their engine, weights or source differ.
 
     Example: caloforge merge shards -o generated.h5
     """

@@ -49,15 +49,16 @@ def parametric(
 ) -> None:
     """Simulate analytic electromagnetic showers. They are NOT Geant4 showers.
 
-    The parametrisation follows Grindhammer and Peters (hep-ex/0001020): gamma profiles in depth that fluctuate
-    from shower to shower, two radial components, energy resolution. Use it for tests, tutorials and load tests,
-    not for conclusions about a detector; the attribute `source` of the file says so.
+    The parametrisation follows Grindhammer and Peters (hep-ex/0001020): gamma
+    profiles in depth that fluctuate from shower to shower, two radial components,
+    energy resolution. Use it for tests, tutorials and load tests, not for
+    conclusions about a detector; the attribute `source` of the file says so.
 
-    Showers are written batch by batch, so memory use does not grow with their number. The same seed, energies
-    and batch size give the same arrays.
+    Showers are written batch by batch, so memory use does not grow with their
+    number. The same seed, energies and batch size give the same arrays.
 
-    Energies (in MeV if no unit is given): like:FILE, list:512,1024, discrete:256,...,16384,
-    uniform:1GeV:100GeV, loguniform:1GeV:1TeV.
+    Energies (in MeV if no unit is given): like:FILE, list:512,1024,
+    discrete:256,...,16384, uniform:1GeV:100GeV, loguniform:1GeV:1TeV.
 
     Example: caloforge simulate parametric -g ds3 -e loguniform:1GeV:1TeV -n 10000 --seed 1 -o ds3.h5
     """

@@ -47,11 +47,14 @@ def geant4(
 ) -> None:
     """Simulate showers with Geant4.
 
-    Finished events are written to FILE.partial as they complete. After an interruption, run the same command
-    again: it continues from there and gives the same result. Each shower has its own seed, so the result does
-    not depend on --workers either. The CPU time of each shower is recorded in the file (geant4_cpu_seconds).
+    Finished events are written to FILE.partial as they complete. After an
+    interruption, run the same command again: it continues from there and gives
+    the same result. Each shower has its own seed, so the result does not depend
+    on --workers either. The CPU time of each shower is recorded in the file
+    (geant4_cpu_seconds).
 
-    Needs the extra caloforge\\[geant4] and Geant4's data sets; docs/geant4.md says where to get them.
+    Needs the extra caloforge\\[geant4] and Geant4's data sets; docs/geant4.md
+    says where to get them.
 
     Example: caloforge simulate geant4 -d w-si -p e- -e loguniform:1GeV:16GeV -n 500 -w 2 -o showers.h5
     """

@@ -36,12 +36,14 @@ def train(
 ) -> None:
     """Train a generator from a recipe.
 
-    Shows losses, rate and remaining time for each stage, logs every epoch to RUN/log.jsonl, and writes checkpoints.
-    Ctrl-C stops cleanly; the same command with --resume gives the same weights as an uninterrupted run.
+    Shows losses, rate and remaining time for each stage, logs every epoch to
+    RUN/log.jsonl, and writes checkpoints. Ctrl-C stops cleanly; the same command
+    with --resume gives the same weights as an uninterrupted run.
 
-    Showers that do not fit in memory (training.memory_gb, by default half of the free memory) are read from scratch
-    files next to RUN, which are removed at the end; the result is the same. For a sample in several files, give them
-    all: --train 'dataset_3_*.hdf5', or one name after another.
+    Showers that do not fit in memory (training.memory_gb, by default half of the
+    free memory) are read from scratch files next to RUN, which are removed at the
+    end; the result is the same. For a sample in several files, give them all:
+    --train 'dataset_3_*.hdf5', or one name after another.
 
     Example: caloforge train caloman-ds1-photons --train train.h5 -o run --set training.epochs=50
     """

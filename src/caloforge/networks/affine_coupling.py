@@ -1,11 +1,11 @@
-"""Affine coupling (RealNVP; Dinh et al., arXiv:1605.08803): the simplest step of a flow that couples features.
+"""Affine coupling (RealNVP; Dinh et al., arXiv:1605.08803): the simplest flow step that couples features.
 
-Half of the features, x_a, stay and decide how the others are scaled and shifted:
+Half of the features, x_a, are unchanged and determine how the others are scaled and shifted:
 
     z_a = x_a,    z_b = x_b ⊙ exp(s) + t,    (s, t) = network(x_a, c),    log |det ∂z/∂x| = Σ s.
 
-The inverse is x_b = (z_b − t) ⊙ exp(−s), with the same evaluation of the network. As in the paper s is bounded by a
-hyperbolic tangent, times a limit; steps in turn keep the features of even and odd index.
+The inverse is x_b = (z_b − t) ⊙ exp(−s), with the same evaluation of the network. As in the paper, s is bounded by a
+hyperbolic tangent times a limit; successive steps alternate between the features of even and odd index.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from caloforge.networks.residual import ConditionalResidualNet
 
 
 class AffineCoupling(FlowStep):
-    """Half of the features are scaled and shifted, depending on the other half and on c; initially the identity.
+    """Scales and shifts half of the features, depending on the other half and on c; initially the identity.
 
     Args:
         features: F.
         conditions: C.
-        even: whether the features with even indices are the ones that are transformed; a single one always is.
-        limit: of |s|.
+        even: whether the features with even indices are transformed; a single feature always is.
+        limit: limit of |s|.
         width, blocks: size of the residual network.
     """
 
@@ -66,9 +66,9 @@ class AffineCoupling(FlowStep):
 def affine_coupling_flow(
     features: int, conditions: int, *, layers: int, limit: float, width: int, blocks: int, permute: bool
 ) -> Flow:
-    """Affine couplings with alternate masks, and (if `permute`) a random permutation after each pair of them.
+    """Affine couplings with alternating masks and, if `permute`, a random permutation after each pair of them.
 
-    Without permutations a feature is only ever conditioned on those of the other parity.
+    Without permutations, a feature is conditioned only on those of the other parity.
     """
     steps: list[FlowStep] = []
     for k in range(layers):

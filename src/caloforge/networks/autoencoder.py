@@ -2,7 +2,7 @@
 
     evidence lower bound  =  E_q log p(x|z)  −  KL(q(z|x) ‖ N(0, 1))
 
-The decoder gives the mean of each feature, and one variance for all features or one for each. Encoder and decoder may
+The decoder gives the mean of each feature, and one variance for all or one per feature. Encoder and decoder may
 take conditions.
 """
 
@@ -24,11 +24,11 @@ class Autoencoder(nn.Module):
 
     Args:
         features: F.
-        conditions: number of conditions given to both halves; 0 as published for CaloMan.
+        conditions: number of conditions given to both halves; 0 as in the CaloMan paper.
         latent_dim: d.
-        hidden: widths of the hidden layers of the encoder; of the decoder in reversed order.
+        hidden: widths of the hidden layers of the encoder; the decoder has them in reverse order.
         standardised: whether the encoder sees standardised features.
-        each_variance: whether the decoder gives a variance for each feature instead of one for all.
+        each_variance: whether the decoder gives one variance per feature instead of one for all.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Autoencoder(nn.Module):
         return reconstruction + divergence
 
     def losses(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        """(B,) −log p(x|z) for one z of the posterior, and (B,) the Kullback–Leibler divergence, in nats."""
+        """(B,) −log p(x|z) for one posterior sample z, and (B,) the Kullback–Leibler divergence, in nats."""
         mean, log_variance = self.encode(x, c)
         z = mean + torch.exp(0.5 * log_variance) * torch.randn_like(mean)
         x_mean, x_log_variance = self.decode(z, c)

@@ -1,7 +1,7 @@
-"""The networks of diffusion models: (noisy showers, embedding of time and conditions) → one number per feature.
+"""Networks of diffusion models: (noisy showers, embedding of time and conditions) → one number per feature.
 
-`unet` arranges showers on a grid (`caloforge.networks.unet`); `mlp` is a residual network on the plain features, many
-times faster where there are a few hundred of them.
+`unet` arranges showers on a grid (`caloforge.networks.unet`); `mlp` is a residual network on the plain features, much
+faster for a few hundred features.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from caloforge.networks.residual import ConditionalResidualNet
 from caloforge.networks.unet import Grid, UNet, grid_of_showers
 
 CPU_ROWS = 250
-"""Showers that a CPU samples at a time: with more, fetching memory anew for each layer costs more than its use."""
+"""Showers sampled at a time on a CPU; with more, memory allocation for each layer takes longer than the computation."""
 
 
 def denoising_network(
@@ -38,9 +38,9 @@ def denoising_network(
     Args:
         kind: `unet` or `mlp`.
         features: F. embedding: E.
-        geometry: supplies the grid of a cylinder.
-        grid, channels, kernel, pooling, positional_bias: of the U-Net.
-        width, blocks: of the `mlp`.
+        geometry: gives the grid of a cylinder.
+        grid, channels, kernel, pooling, positional_bias: settings of the U-Net.
+        width, blocks: settings of the `mlp`.
 
     Raises:
         CaloforgeError: grid, channels, pooling and kernel do not fit.

@@ -1,18 +1,18 @@
-"""Networks for velocity fields: (x_t, t, c) → velocity, of the shape of x_t.
+"""Networks for velocity fields: (x_t, t, c) → velocity, with the shape of x_t.
 
-Time enters by sines and cosines, and together with the conditions gives one embedding for all blocks. Last layers are
-initially zero, so that an untrained network gives no velocity.
+Time enters through sines and cosines and, together with the conditions, gives one embedding for all blocks. Last layers
+are initially zero, so that the velocity of an untrained network is zero.
 
-`ResidualVelocity` is a plain residual network. `SectorVelocity` uses the rotational symmetry of a calorimeter: features
-come in S equal sectors of the circle, each sector goes through the same network, and between layers the sectors are
-mixed by symmetric circular convolutions,
+`ResidualVelocity` is a plain residual network. `SectorVelocity` uses the rotational symmetry of a calorimeter: the
+features are grouped in S equal sectors of the circle, each sector goes through the same network, and between layers the
+sectors are mixed by symmetric circular convolutions,
 
-    m_a = Σ_b w_{|a − b|} h_b,    |a − b| being the shorter way around,
+    m_a = Σ_b w_{|a − b|} h_b,    where |a − b| is the shorter distance around the circle,
 
-with learned weights w for each group of channels. So the output rotates and is reflected with the input, and the
-network does not have to learn the same at every angle. A reflection permutes sectors and keeps the order within each:
-it is a symmetry of showers where a sector has one bin of alpha per ring, as in all data sets of the challenge; with
-several, use a residual network.
+with learned weights w for each group of channels. The output thus rotates and reflects with the input, and the network
+does not have to learn the same at every angle. A reflection permutes sectors and keeps the order within each: it is a
+symmetry of showers if a sector has one alpha bin per ring, as in all CaloChallenge data sets; with several, use a
+residual network.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Embedding(nn.Module):
     """(t (B,) or (1,), c (B, C)) → (B, width).
 
     Args:
-        conditions: C. width: of the embedding.
+        conditions: C. width: width of the embedding.
     """
 
     frequencies: Tensor
@@ -56,7 +56,7 @@ class ResidualVelocity(nn.Module):
 
     Args:
         features: F. conditions: C.
-        width: of the hidden layers.
+        width: width of the hidden layers.
         blocks: number of residual blocks.
     """
 
@@ -81,16 +81,16 @@ class ResidualVelocity(nn.Module):
 
 
 class SectorVelocity(nn.Module):
-    """The same network for each sector, with circular mixing between them.
+    """The same network for each sector, with circular mixing between sectors.
 
     Args:
         features: F, sector by sector. conditions: C.
         sectors: S, divides F.
-        width: channels of a sector.
+        width: channels per sector.
         hidden: channels inside a block.
         blocks: number of blocks.
-        groups: of channels, each with mixing weights of its own; as many as divide the width, if fewer.
-        sector_conditions: K, conditions that each sector has of its own: the last S · K, sector by sector.
+        groups: number of channel groups, each with its own mixing weights; reduced to a divisor of the width.
+        sector_conditions: K, number of conditions per sector; the last S · K conditions, sector by sector.
     """
 
     waves: Tensor
@@ -130,7 +130,7 @@ class SectorBlock(nn.Module):
     """A residual block of `SectorVelocity`.
 
     Its input and output are Fourier modes around the circle, in which a circular convolution is a factor for each mode
-    and channel, which goes into the weights: each mode has a matrix of its own, W + W' diag(factors of the mode).
+    and channel. The factor is folded into the weights: each mode has its own matrix, W + W' diag(factors of the mode).
     """
 
     waves: Tensor
@@ -153,18 +153,18 @@ class SectorBlock(nn.Module):
         return h + _turned(self.waves, self.outward(functional.silu(update)))
 
     def factors(self) -> Tensor:
-        """(S, width) factor of each channel of each mode in the mixing."""
+        """(S, width) mixing factor of each channel of each mode."""
         width = self.outward.out_features
         return (self.spectrum @ self.mixing.T).repeat_interleave(width // len(self.mixing), dim=1)
 
 
 def per_sector(x: Tensor, c: Tensor, sectors: int, inputs: int, own: int) -> tuple[Tensor, Tensor]:
-    """What each sector is given, and the conditions of all.
+    """The inputs of each sector, and the common conditions.
 
     Args:
         x: (B, F) features, sector by sector. c: (B, C) conditions.
-        sectors: S. inputs: F / S + K, of each sector.
-        own: K, conditions that each sector has of its own: the last S · K, sector by sector.
+        sectors: S. inputs: F / S + K, per sector.
+        own: K, number of conditions per sector; the last S · K conditions, sector by sector.
 
     Returns:
         (B, S, F / S + K) and (B, C − S · K).
@@ -182,11 +182,11 @@ def _turned(matrix: Tensor, x: Tensor) -> Tensor:
 
 
 def _circular_modes(sectors: int) -> tuple[Tensor, Tensor]:
-    """The real Fourier modes around S sectors, and the eigenvalues of a mixing by distance.
+    """The real Fourier modes around S sectors, and the eigenvalues of a mixing that depends on distance.
 
     Returns:
-        (S, S) orthonormal rows: a constant, cosines and sines of m = 1, 2 … periods. (S, S // 2 + 1): the factor of
-        mode j is that row times the weights, Σ_d w_d cos(2π m d / S) over the distances d to both sides.
+        (S, S) orthonormal rows: a constant, then cosines and sines with m = 1, 2 … periods. (S, S // 2 + 1): the factor
+        of mode j is row j times the weights, Σ_d w_d cos(2π m d / S) over the distances d on both sides.
     """
     index = torch.arange(sectors)
     rows, periods = [torch.ones(sectors)], [0]
