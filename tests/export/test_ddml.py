@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -12,9 +14,10 @@ import torch
 
 from caloforge.errors import CaloforgeError
 from caloforge.export.card import card_path
-from caloforge.export.ddml import export_ddml
+from caloforge.export.ddml import export_ddml, playback_settings
 from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.models.caloman import CaloMan
+from caloforge.showers import Showers
 from caloforge.simulator import Simulator
 from caloforge.transforms import build_transforms
 
@@ -32,7 +35,7 @@ def simulator(geometry: Geometry = MESH) -> Simulator:
 
 def test_the_file_holds_the_showers(tmp_path: Path) -> None:
     path, energies = tmp_path / "d.h5", np.resize([1.0, 100.0, 500.0], 23)
-    card = export_ddml(simulator(), energies, path, seed=4, batch_size=10)
+    card = export_ddml(simulator(), energies, path, seed=4, batch_size=10, grid="own")
     inside = energies.clip(10, 1000)
     showers = simulator().generate(inside, 4, batch_size=10)
     with h5py.File(path) as file:
@@ -53,8 +56,54 @@ def test_what_does_not_suit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CaloforgeError, match="ddml-hdf5 needs a regular mesh"):
         export_ddml(simulator(load_geometry("ds1-photons")), energies, path, seed=1)
     for size in (0.0, 0.01, 100.0, float("nan")):
-        with pytest.raises(CaloforgeError, match="does not suit a mesh of radius 6 mm"):
-            export_ddml(simulator(), energies, path, seed=1, cell_size=size)
+        with pytest.raises(CaloforgeError, match="do not suit a mesh of radius 6 mm"):
+            export_ddml(simulator(), energies, path, seed=1, cell_size=size, grid="own")
     with pytest.raises(CaloforgeError, match="incident energy 0 is -1 MeV"):
         export_ddml(simulator(), -energies / 100, path, seed=1)
+    with pytest.raises(CaloforgeError, match=r"reach 31\.2 mm .* of 'ds2' 41\.85 mm: energy would be lost"):
+        export_ddml(simulator(load_geometry("ds2")), energies, path, seed=1, cell_size=2.1)
+    with pytest.raises(CaloforgeError, match=r"has 45 layers, the file 30: add --set layers=45 .*NCellsZ = 45"):
+        export_ddml(simulator(load_geometry("ds2")), energies, path, seed=1)
+    for wrong in ({"grid": 3}, {"layers": 2.5}, {"unit": "GeV"}):
+        with pytest.raises(CaloforgeError, match=next(iter(wrong))):
+            playback_settings(wrong)
+    with pytest.raises(CaloforgeError, match="grid=mine: give bibae or own"):
+        export_ddml(simulator(), energies, path, seed=1, grid="mine")
     assert not list(tmp_path.iterdir())
+
+
+class Fixed(Simulator):
+    """Gives one shower: 7 MeV in layer 3 around alpha = 0, 5 MeV in layer 1 around alpha = pi/2."""
+
+    def stream(self, energies: np.ndarray, *args: Any, **kwargs: Any) -> Iterator[Showers]:
+        voxels = np.zeros((1, 5, 8, 3), dtype=np.float32)
+        voxels[0, 3, 3:5, 2], voxels[0, 1, 5:7, 2] = 3.5, 2.5
+        yield Showers(energies, voxels.reshape(1, -1), MESH)
+
+
+def test_ddml_reads_it_back(tmp_path: Path) -> None:
+    """The loops of DDML's LoadHdf5 and RegularGridTwoAngleBIBAEModel, from their description."""
+    known = simulator()
+    export_ddml(Fixed(MESH, known.transforms, known.model), np.array([100.0]), tmp_path / "d.h5", seed=1)
+    with h5py.File(tmp_path / "d.h5") as file:
+        flat = file["layers"][...].ravel()
+    cell, first, second = 5.088333, 77 / 5.088333, 137 / 5.088333
+    found: dict[int, list[tuple[float, float, float]]] = {}
+    number = 0
+    for layer in range(30):
+        for i in range(30):
+            for j in range(49):
+                if flat[number] > 0:
+                    point = ((j - second + 0.5) * cell, (i - first + 0.5) * cell, float(flat[number]))
+                    found.setdefault(layer, []).append(point)
+                number += 1
+    assert number == len(flat)
+    assert sorted(found) == [1, 3]
+    for layer, energy, direction in ((3, 7.0, (1, 0)), (1, 5.0, (0, 1))):
+        x, y, e = np.array(found[layer]).T
+        assert e.sum() == pytest.approx(energy, rel=1e-5)  # MeV
+        mean = (x * e).sum() / e.sum(), (y * e).sum() / e.sum()
+        # Between 4 and 6 mm from the axis, spread over ± 45°; cells of 5 mm move the mean by less than half a cell.
+        radius = 2 / 3 * (6**3 - 4**3) / (6**2 - 4**2) * np.sin(np.pi / 4) / (np.pi / 4)
+        np.testing.assert_allclose(mean, radius * np.array(direction), atol=cell / 2)
+        assert mean[0] * direction[0] + mean[1] * direction[1] > 2

@@ -19,7 +19,7 @@ from caloforge.export.atlas import alpha_inner
 from caloforge.export.card import card_path
 from caloforge.export.engines import make_engine, onnx_engine
 from caloforge.export.formats import GraphFormat, Mesh, Target
-from caloforge.export.graph import GeneratorGraph, decoder_of, export_graph, target_of, traced
+from caloforge.export.graph import GeneratorGraph, checked_graph, decoder_of, export_graph, target_of, traced
 from caloforge.export.parity import TOLERANCE
 from caloforge.geometry import CartesianLayer, Geometry, Layer, load_geometry
 from caloforge.inference import Batch, TorchEngine
@@ -36,6 +36,9 @@ from models.test_contract import SMALL
 from own_model import GaussianPerFeature
 
 LOW, HIGH = 500.0, 8000.0
+
+BY_HAND = [0, 1, 2, 3, 5, 7, 9, 4, 6, 8, 10, 11, 12]
+"""Layer 0 has 3 voxels of one alpha bin; layer 1 has r bins (0, 1) of four alpha bins, alpha now inner."""
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +97,7 @@ def expected(subject: Simulator, noise: torch.Tensor, energies: torch.Tensor) ->
 @pytest.mark.parametrize("exporter", [pytest.param("dynamo", marks=pytest.mark.slow), "legacy"])
 def test_the_generic_graph_gives_what_pytorch_gives(exporter: Any, small_geometry: Geometry, tmp_path: Path) -> None:
     subject, path = simulator(small_geometry), tmp_path / "g.onnx"
-    parity = export_graph(subject, "onnx", path, exporter=exporter, showers=40)
+    parity = export_graph(subject, "onnx", path, exporter=exporter, showers=40).parity
     assert parity.largest <= 1e-5
     assert parity.typical <= parity.largest
     noise, energies, fed = some_input(GRAPHS.resolve("onnx")(target_of(subject)), [400.0, 900.0, 5000.0, 9e4])
@@ -119,8 +122,21 @@ def test_energies_outside_the_training_range_are_moved_to_its_ends(small_geometr
 
 
 def test_atlas_names_noise_and_energy_as_documented(small_geometry: Geometry, tmp_path: Path) -> None:
+    """FastCaloSim's names and limits: mycond is 0 at 64 MeV and 1 at 4096 MeV."""
     subject, path = simulator(small_geometry), tmp_path / "a.onnx"
-    export_graph(subject, "atlas", path, exporter="legacy", showers=16)
+    with pytest.raises(CaloforgeError, match=r"asks for 64 to 4096 MeV, but the run was trained on 500 to 8000 MeV"):
+        export_graph(subject, "atlas", path)
+    export_graph(subject, "atlas", path, showers=16, settings={"uncovered": True})
+    opened = onnx_session(path.read_bytes())
+    assert [i.name for i in opened.get_inputs()] == ["Noise", "mycond"]
+    fed = torch.randn(1, 4, generator=torch.Generator().manual_seed(5))
+    for asked in (2000.0, 600.0, 64.0):
+        position = np.array([[(np.log2(asked) - 6) / 6]], dtype=np.float32)
+        found = opened.run(None, {"Noise": (fed * 0.5 + 0.5).numpy(), "mycond": position})[0]
+        inside = torch.tensor([[max(asked, LOW)]])
+        np.testing.assert_allclose(found, expected(subject, fed, inside)[:, BY_HAND] / inside.numpy(), atol=1e-4)
+    names = {"noise": "node_0", "condition": "node_1", "limits": "trained"}
+    export_graph(subject, "atlas", path, exporter="legacy", showers=16, settings=names)
     opened = onnx_session(path.read_bytes())
     assert [i.name for i in opened.get_inputs()] == ["node_0", "node_1"]
     noise = torch.randn(5, 4, generator=torch.Generator().manual_seed(5))
@@ -129,14 +145,12 @@ def test_atlas_names_noise_and_energy_as_documented(small_geometry: Geometry, tm
     node_1 = np.full((5, 1), np.log(2000 / LOW) / np.log(HIGH / LOW), dtype=np.float32)
     fractions = opened.run(None, {"node_0": node_0, "node_1": node_1})[0]
     wanted = expected(subject, noise, energy) / 2000
-    # By hand: layer 0 has 3 voxels of one alpha bin; layer 1 has r bins (0, 1) of four alpha bins, alpha now inner.
-    by_hand = [0, 1, 2, 3, 5, 7, 9, 4, 6, 8, 10, 11, 12]
-    np.testing.assert_allclose(fractions, wanted[:, by_hand], atol=1e-4)
+    np.testing.assert_allclose(fractions, wanted[:, BY_HAND], atol=1e-4)
 
 
 def test_mesh_formats_agree_with_pytorch_and_ship_what_was_asked(tmp_path: Path) -> None:
     subject = simulator(mesh_geometry())
-    parity = export_graph(subject, "par04", tmp_path / "p.onnx", exporter="legacy", showers=12)
+    parity = export_graph(subject, "par04", tmp_path / "p.onnx", exporter="legacy", showers=12).parity
     assert parity.largest <= TOLERANCE
     form = GRAPHS.resolve("par04")(target_of(subject))
     noise, energies, (vectors,) = some_input(form, [1000.0])
@@ -151,14 +165,15 @@ def test_mesh_formats_agree_with_pytorch_and_ship_what_was_asked(tmp_path: Path)
 
 def test_calodit2_draws_its_noise_inside(tmp_path: Path) -> None:
     subject, path = simulator(mesh_geometry()), tmp_path / "c.onnx"
-    parity = export_graph(subject, "calodit2", path, exporter="legacy", showers=12)
+    parity = export_graph(subject, "calodit2", path, exporter="legacy", showers=12).parity
     assert parity.largest <= TOLERANCE
     opened = onnx_session(path.read_bytes())
     assert [(i.name, i.shape) for i in opened.get_inputs()] == [("input", [1, 8])]
-    vector = np.array([[2.0, 0, 0, 0, 0, 0, 0, 1]], dtype=np.float32)
-    made = np.concatenate([opened.run(None, {"input": vector})[0] for _ in range(60)])
-    assert made.shape == (60, 6480)
-    # Noise without a seed: a shower of an untrained model may be empty after the cut; no two others may be equal.
+    assert [o.shape for o in opened.get_outputs()] == [[1, 6480]]
+    # Two sessions of one process, as Par04's threads have: no two showers may be equal, apart from empty ones.
+    sessions = opened, onnx_session(path.read_bytes())
+    at_2_gev = np.array([[2.0, 0, 0, 0, 0, 0, 0, 1]], dtype=np.float32)
+    made = np.concatenate([session.run(None, {"input": at_2_gev})[0] for _ in range(30) for session in sessions])
     lit = made[made.any(axis=1)]
     assert len(lit) >= 50
     assert len(np.unique(lit, axis=0)) == len(lit)
@@ -166,6 +181,72 @@ def test_calodit2_draws_its_noise_inside(tmp_path: Path) -> None:
     deposited = subject.generate(energies, seed=1).deposited / 1000  # GeV
     error = deposited.std() * (1 / 60 + 1 / 400) ** 0.5
     assert abs(made.sum(axis=1).mean() - deposited.mean()) < 5 * error
+
+
+@pytest.mark.parametrize(("asked", "shower_at"), [(0.01, LOW), (2.0, 2000.0), (1000.0, HIGH)])
+def test_calodit2_scales_showers_outside_the_training_range(asked: float, shower_at: float) -> None:
+    form = GRAPHS.resolve("calodit2")(Target(mesh_geometry(), 6, LOW, HIGH))
+    voxels = torch.rand(1, 6480)
+    written = form.write(voxels, torch.tensor([[shower_at]]), torch.tensor([[1000 * asked]]))
+    assert float(written.sum()) == pytest.approx(float(voxels.sum()) / shower_at * asked, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["par04", "calodit2"])
+def test_macros_set_what_the_graph_needs(name: str, tmp_path: Path) -> None:
+    export_graph(simulator(mesh_geometry()), name, tmp_path / "g.onnx", showers=4)
+    lines = [line.split() for line in (tmp_path / "g.mac").read_text().splitlines() if line.startswith("/")]
+    commands = {line[0]: " ".join(line[1:]) for line in lines}
+    for room in ("mesh", "inference"):
+        cells = {key: commands[f"/Par04/{room}/setNbOf{key}Cells"] for key in ("Rho", "Phi", "Z")}
+        assert cells == {"Rho": "9", "Phi": "16", "Z": "45"}
+        assert commands[f"/Par04/{room}/setSizeOfRhoCells"] == "4.65 mm"
+        assert commands[f"/Par04/{room}/setSizeOfZCells"] == "3.4 mm"
+    assert commands["/Par04/inference/setModelPathName"] == "g.onnx"
+    assert commands["/Par04/inference/setModelType"] == {"par04": "VAE", "calodit2": "CaloDiT-2"}[name]
+    assert commands.get("/Par04/inference/setSizeLatentVector") == {"par04": "4", "calodit2": None}[name]
+    assert LOW < 1000 * float(commands["/gun/energy"].split()[0]) < HIGH
+    models = [line[1] for line in lines if line[0] == "/param/ActivateModel"]
+    assert models == ["defineMesh", "inferenceModel"]
+    assert json.loads(card_path(tmp_path / "g.onnx").read_text())["other_files"] == ["g.mac"]
+
+
+def uneven(r_edges: tuple[float, ...], depths: tuple[float, ...] = (3.0, 3.0)) -> Geometry:
+    ends = [float(sum(depths[:k])) for k in range(len(depths) + 1)]
+    layers = (Layer(k, r_edges, 4, z_edges=(ends[k], ends[k + 1])) for k in range(len(depths)))
+    return Geometry("uneven", tuple(layers), threshold=0.1)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "named"),
+    [
+        (uneven((0, 1, 5, 20, 60)), "r edge 1 mm .* 15 mm"),
+        (uneven((10, 20, 30)), "r edge 10 mm .* 0 mm"),
+        (uneven((0, 10, 20), (3.0, 7.0, 40.0)), "layer 1 .* 7 mm deep, layer 0 3 mm"),
+    ],
+)
+def test_meshes_that_are_not_uniform_are_refused(geometry: Geometry, named: str) -> None:
+    with pytest.raises(CaloforgeError, match=named):
+        GRAPHS.resolve("par04")(Target(geometry, 3, LOW, HIGH))
+    Mesh.of(geometry, "ddml-hdf5")
+
+
+def test_operator_set_scale_and_shapes(small_geometry: Geometry, tmp_path: Path) -> None:
+    subject = simulator(small_geometry)
+    plain = export_graph(subject, "onnx", tmp_path / "g.onnx", showers=8)
+    assert plain.card["opset"] == 16
+    assert plain.card["onnxruntime"]["oldest"] == "1.11"
+    assert plain.card["ignored"] == ""
+    assert [o.shape[1] for o in onnx_session(plain.content).get_outputs()] == [13]
+    assert checked_graph(subject, "onnx", opset=17, showers=8).card["opset"] == 17
+    with pytest.raises(CaloforgeError, match="--opset 9: the legacy exporter writes 13 to 20"):
+        checked_graph(subject, "onnx", opset=9)
+    with pytest.raises(CaloforgeError, match="colour: not a setting of the format onnx; it has none"):
+        checked_graph(subject, "onnx", settings={"colour": "red"})
+    scaled = checked_graph(subject, "onnx", scale=0.033, showers=8)
+    assert scaled.card["scale"] == 0.033
+    fed = {"noise": np.ones((1, 4), np.float32), "incident_energy": np.array([[1000.0]], np.float32)}
+    first, second = (onnx_session(each.content).run(None, fed)[0] for each in (plain, scaled))
+    np.testing.assert_allclose(second, 0.033 * first, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("n_z", "n_alpha", "n_r"), [(2, 3, 4), (45, 16, 9), (1, 1, 5)])
@@ -181,7 +262,8 @@ def test_axis_orders_round_trip(n_z: int, n_alpha: int, n_r: int) -> None:
 @pytest.mark.parametrize("name", list(GRAPHS))
 def test_inputs_and_outputs_of_each_format_are_undone(name: str) -> None:
     """`read` undoes `inputs`, and `restore` undoes `write`."""
-    form = GRAPHS.resolve(name)(Target(mesh_geometry(), 6, LOW, HIGH))
+    settings = {"limits": [LOW / 2, HIGH], "uncovered": True} if name == "atlas" else {}
+    form = GRAPHS.resolve(name)(Target(mesh_geometry(), 6, LOW, HIGH), **settings)
     generator = torch.Generator().manual_seed(2)
     noise = torch.randn(7, 6, generator=generator, dtype=torch.float64)
     energies = torch.logspace(np.log10(LOW), np.log10(HIGH), 7, dtype=torch.float64)[:, None]
@@ -189,7 +271,8 @@ def test_inputs_and_outputs_of_each_format_are_undone(name: str) -> None:
     torch.testing.assert_close(read_noise, noise)
     torch.testing.assert_close(read_energies, energies)
     voxels = torch.rand(7, 6480, generator=generator, dtype=torch.float64)
-    back = form.restore(form.write(voxels, energies).numpy(), energies.numpy())
+    asked = 3 * energies
+    back = form.restore(form.write(voxels, energies, asked).numpy(), energies.numpy(), asked.numpy())
     np.testing.assert_allclose(back, voxels.numpy())
 
 
@@ -283,7 +366,7 @@ def test_every_model_of_plain_features_exports(kind: str, small_geometry: Geomet
     model = MODELS.resolve(kind)(13, 1, **SMALL[kind]).eval()
     transforms = build_transforms([{"kind": "readout_threshold"}], small_geometry)
     subject = Simulator(small_geometry, transforms, model, {"energy_range_mev": [0.5, 1.0]})
-    parity = export_graph(subject, "onnx", tmp_path / "g.onnx", exporter="legacy", showers=8)
+    parity = export_graph(subject, "onnx", tmp_path / "g.onnx", exporter="legacy", showers=8).parity
     assert parity.largest <= TOLERANCE
 
 
@@ -307,7 +390,7 @@ def test_a_cascade_exports(
             parameter += 0.05 * torch.randn_like(parameter)
     transforms = build_transforms([{"kind": "readout_threshold"}], small_geometry)
     subject = Simulator(small_geometry, transforms, model, {"energy_range_mev": [100.0, 400.0]})
-    assert export_graph(subject, "onnx", tmp_path / "g.onnx", showers=40).largest <= TOLERANCE
+    assert export_graph(subject, "onnx", tmp_path / "g.onnx", showers=40).parity.largest <= TOLERANCE
 
 
 def test_caloflows_student_exports_and_its_teacher_says_why(small_geometry: Geometry, tmp_path: Path) -> None:
@@ -332,7 +415,7 @@ def test_caloflows_student_exports_and_its_teacher_says_why(small_geometry: Geom
         return Simulator(small_geometry, transforms, model, facts)
 
     student, path = subject(), tmp_path / "g.onnx"
-    assert export_graph(student, "onnx", path, showers=40).largest <= 1e-5
+    assert export_graph(student, "onnx", path, showers=40).parity.largest <= 1e-5
     noise, energies, fed = some_input(GRAPHS.resolve("onnx")(target_of(student)), [600.0, 5000.0])
     made, wanted = run(path, *fed), expected(student, noise, energies)
     np.testing.assert_allclose(made, wanted, atol=0.05)
@@ -377,8 +460,8 @@ def test_an_exported_file_is_an_engine(small_geometry: Geometry, tmp_path: Path)
     engine = OnnxEngine((tmp_path / "g.onnx").read_bytes())
     assert (engine.name, engine.energy_range) == ("onnx", (LOW, HIGH))
     assert engine.generate(Batch(0, np.array([600.0, 700.0]), seed=1)).voxels.shape == (2, 13)
-    export_graph(simulator(small_geometry), "atlas", tmp_path / "a.onnx", showers=8)
-    with pytest.raises(CaloforgeError, match="node_0"):
+    export_graph(simulator(small_geometry), "atlas", tmp_path / "a.onnx", showers=8, settings={"limits": "trained"})
+    with pytest.raises(CaloforgeError, match="Noise"):
         OnnxEngine((tmp_path / "a.onnx").read_bytes())
 
 

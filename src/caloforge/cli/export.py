@@ -23,7 +23,7 @@ def export(
     cell_size: float | None = typer.Option(
         None,
         "--cell-size",
-        help="For ddml-hdf5: Cartesian cell size in mm; by default the width of the narrowest radial bin.",
+        help="For ddml-hdf5: size of the Cartesian cells in mm; by default 5.088333.",
     ),
     exporter: ExporterChoice = typer.Option(
         ExporterChoice.LEGACY, "--exporter", help="PyTorch's exporter: legacy (TorchScript, seconds) or dynamo (newer)."
@@ -32,6 +32,15 @@ def export(
         GraphPrecisionChoice.FLOAT32,
         "--precision",
         help="Precision of large matrix multiplications; int8 quantises as many as the check allows.",
+    ),
+    settings: list[str] = typer.Option(
+        [], "--set", metavar="KEY=VALUE", help="Setting of the format (docs/export.md). May be repeated."
+    ),
+    scale: float = typer.Option(
+        1.0, "--scale", help="Multiply the output, as where the consumer sums raw active energy."
+    ),
+    opset: int | None = typer.Option(
+        None, "--opset", help="ONNX operator set; by default 16 (onnxruntime 1.11), with the dynamo exporter 20 (1.18)."
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace existing files."),
     trust: list[str] = typer.Option(
@@ -52,15 +61,17 @@ def export(
 
     Example: caloforge export run --format ddml-hdf5 --energies list:1GeV -n 1000 -o showers.h5
     """
-    from caloforge.cli.console import progress_bar, stdout
+    from caloforge.cli.console import progress_bar, stderr, stdout
     from caloforge.cli.stopping import sigterm_interrupts
     from caloforge.errors import CaloforgeError
+    from caloforge.export import GRAPHS
     from caloforge.export.card import card_path
-    from caloforge.export.ddml import export_ddml
+    from caloforge.export.ddml import export_ddml, playback_settings
     from caloforge.export.graph import export_graph
     from caloforge.files import prepare_parent, refuse_existing
     from caloforge.registry import importable
     from caloforge.simulator import Simulator
+    from caloforge.training.overrides import overridden
 
     playback = form is FormatChoice.DDML_HDF5
     if playback and precision is GraphPrecisionChoice.INT8:
@@ -69,8 +80,16 @@ def export(
         if given is not None and not playback:
             raise CaloforgeError(f"{option} is for --format ddml-hdf5, not {form.value}")
     if playback and energies is None:
-        raise CaloforgeError("ddml-hdf5 contains showers: give their energies, e.g. --energies list:1GeV -n 1000")
-    for path in (out, card_path(out)):
+        raise CaloforgeError("ddml-hdf5 contains showers: give their energies, as in --energies list:1GeV -n 1000")
+    if not 0 < scale < float("inf"):
+        raise CaloforgeError(f"--scale {scale:g}: give a number above 0")
+    chosen = overridden({}, settings)
+    written = [out, card_path(out)]
+    if not playback:
+        written += [out.with_suffix(suffix) for suffix in GRAPHS.resolve(form.value).beside]
+    elif opset is not None:
+        raise CaloforgeError("--opset is for graphs, and ddml-hdf5 contains showers: leave it out")
+    for path in written:
         prepare_parent(path)
         refuse_existing(path, overwrite)
     with importable(Path.cwd()):
@@ -91,18 +110,29 @@ def export(
                 out,
                 seed=seed,
                 cell_size=cell_size,
+                scale=scale,
+                **playback_settings(chosen),
                 progress=lambda done: bar.advance(task, done),
             )
-        shape = " x ".join(map(str, card["dataset"]["layers"]["shape"]))
-        stdout.print(f"{shape} cells (shower, x, y, z), GeV", markup=False)
+        stored = card["dataset"]["layers"]
+        shape = " x ".join(map(str, stored["shape"]))
+        stdout.print(f"{shape} cells ({card['axis_order'].split(';')[0]}), {stored['unit']}", markup=False)
     else:
         with sigterm_interrupts():
-            parity = export_graph(
+            graph = export_graph(
                 simulator,
                 form.value,
                 out,
                 exporter="legacy" if exporter == "legacy" else "dynamo",
                 precision="int8" if precision == "int8" else "float32",
+                opset=opset,
+                scale=scale,
+                settings=chosen,
             )
-        stdout.print(str(parity), markup=False)
+        stdout.print(str(graph.parity), markup=False)
+        if ignored := graph.form.ignored():
+            trained = graph.card["incidence"]
+            stderr.print(f"note: the graph ignores {ignored}; incidence in training: {trained}", markup=False)
+        for beside in graph.form.companions(out):
+            stdout.print(f"wrote {beside}", markup=False)
     stdout.print(f"wrote {out} and {card_path(out)}", markup=False)

@@ -6,7 +6,7 @@
 | `atlas` | ATLAS's fast simulation (two named inputs) | fractions of E, per layer r outer, alpha inner |
 | `par04` | Geant4's example Par04, slot of the VAE | fractions of E, r outer, phi, z inner |
 | `calodit2` | Par04's newer slot (11.4), noise drawn in the graph | GeV, r outer, phi, z inner |
-| `ddml-hdf5` | DDML's playback of showers from a file | GeV in Cartesian cells (shower, x, y, z) |
+| `ddml-hdf5` | DDML's playback of showers from a file | MeV in Cartesian cells (shower, layer, y, x) |
 
 `caloforge.export.graph` traces, checks and writes the graphs; `caloforge.export.engines` generates showers with them.
 """

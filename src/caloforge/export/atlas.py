@@ -1,13 +1,14 @@
-"""`atlas`: for ATLAS fast simulation.
+"""`atlas`: for ATLAS's fast simulation, in the slot of its GANs (FastCaloSim's ONNX handler).
 
-`node_0` is noise with mean and standard deviation 1/2, as used by the ATLAS GANs; `node_1` is
-ln(E/E_min)/ln(E_max/E_min), with the limits of the training range. The output `out_0` contains voxel energies as
-fractions of E, layer by layer, with r outer and alpha inner in each layer (the reverse of caloforge's order).
+`Noise` has mean and standard deviation 1/2; `mycond` is ln(E/E_min)/ln(E_max/E_min), where FastCaloSim knows two pairs
+of limits for e and gamma: 2⁶ to 2¹² MeV (`low`) and 2¹² to 2²² MeV (`high`). The output `out_0` is voxel energies as
+fractions of E, layer by layer, in a layer r outer and alpha inner (caloforge's own order is the other way round).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,55 +19,101 @@ from caloforge.errors import CaloforgeError
 from caloforge.export.formats import GraphFormat, Target, permute_columns
 from caloforge.geometry import Geometry, Layer
 
+LIMITS = {"low": (2.0**6, 2.0**12), "high": (2.0**12, 2.0**22)}
+"""FastCaloSim's pairs of limits in MeV."""
+
+COVERED = 1.001
+"""Factor by which a training range may fall short of the limits."""
+
 
 class Atlas(GraphFormat):
-    """Two named inputs to fractions of E; any geometry of polar layers, any number of showers per call."""
+    """Two inputs by name, fractions of E out; any geometry of polar layers, any number of showers at a time.
+
+    Args:
+        target: see `GraphFormat`.
+        noise, condition: names of the inputs; older readers by way of lwtnn call them node_0 and node_1.
+        limits: E_min and E_max: `low` or `high` (see above), `trained` for the training range, or a pair in MeV.
+        uncovered: whether the limits may reach beyond the training range.
+    """
 
     name = "atlas"
-    summary = "ATLAS: node_0 and node_1 to fractions of E"
-    input_names = ("node_0", "node_1")
+    summary = "ATLAS: FastCaloSim's slot of GANs, noise and energy to fractions of E"
     output_name = "out_0"
 
-    def __init__(self, target: Target) -> None:
+    def __init__(
+        self,
+        target: Target,
+        noise: str = "Noise",
+        condition: str = "mycond",
+        limits: str | Sequence[float] = "",
+        uncovered: bool = False,
+    ) -> None:
         super().__init__(target)
         self.order = alpha_inner(target.geometry)
+        self.input_names = (noise, condition)
         if not target.low < target.high:
             raise CaloforgeError(
                 f"atlas needs a range of incident energies, but the run was trained only at {target.low:g} MeV"
             )
+        self.limits = _limits(limits or _nearer(target), target)
+        low, high = self.limits
+        if not uncovered and (low * COVERED < target.low or high > COVERED * target.high):
+            raise CaloforgeError(
+                f"FastCaloSim asks for {low:g} to {high:g} MeV, but the run was trained on {target.low:g} to "
+                f"{target.high:g} MeV: train on that range, give the consumer's limits (--set limits=trained or "
+                "--set limits=[LOW,HIGH]), or accept it (--set uncovered=true)"
+            )
 
     def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:
-        low, high = self.target.low, self.target.high
+        low, high = self.limits
         return 0.5 + 0.5 * noise, torch.log(energies / low) / math.log(high / low)
 
     def read(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         noise, position = inputs
-        low, high = self.target.low, self.target.high
-        # Clamp before the exponential, which could overflow.
-        return 2 * noise - 1, low * torch.exp(position.clamp(0, 1) * math.log(high / low))
+        low, high = self.limits
+        # Clamped to the training range before the exponential, which could overflow for what is clamped anyway.
+        ends = (math.log(edge / low) / math.log(high / low) for edge in (self.target.low, self.target.high))
+        return 2 * noise - 1, low * torch.exp(position.clamp(*ends) * math.log(high / low))
 
-    def write(self, voxels: Tensor, energies: Tensor) -> Tensor:
+    def write(self, voxels: Tensor, energies: Tensor, asked: Tensor) -> Tensor:
         return permute_columns(voxels, self.order) / energies
 
-    def restore(self, output: np.ndarray, energies: np.ndarray) -> np.ndarray:
+    def restore(self, output: np.ndarray, energies: np.ndarray, asked: np.ndarray) -> np.ndarray:
         voxels = np.empty_like(output)
         voxels[:, self.order] = output * energies
         return voxels
 
     def describe(self) -> dict[str, Any]:
+        noise, condition = self.input_names
         return {
             "inputs": {
-                "node_0": {"shape": ["N", self.target.latent_dim], "what": "independent numbers from N(0.5, 0.5)"},
-                "node_1": {
+                noise: {"shape": ["N", self.target.latent_dim], "what": "independent numbers from N(0.5, 0.5)"},
+                condition: {
                     "shape": ["N", 1],
                     "what": "ln(E/E_min)/ln(E_max/E_min)",
-                    "E_min_mev": self.target.low,
-                    "E_max_mev": self.target.high,
+                    "E_min_mev": self.limits[0],
+                    "E_max_mev": self.limits[1],
                 },
             },
             "output": {"out_0": {"shape": ["N", self.target.geometry.n_voxels], "unit": "fraction of E"}},
             "axis_order": "layer slowest, then r, alpha (from -pi) fastest",
         }
+
+
+def _nearer(target: Target) -> str:
+    """`low` or `high`: the limits in which the middle of the training range lies."""
+    return "low" if math.sqrt(target.low * target.high) < LIMITS["low"][1] else "high"
+
+
+def _limits(limits: str | Sequence[float], target: Target) -> tuple[float, float]:
+    if limits == "trained":
+        return target.low, target.high
+    if isinstance(limits, str):
+        if limits in LIMITS:
+            return LIMITS[limits]
+    elif len(limits) == 2 and 0 < limits[0] < limits[1] < math.inf:
+        return float(limits[0]), float(limits[1])
+    raise CaloforgeError(f"--set limits={limits}: give low, high, trained, or two energies in MeV as in [64,4096]")
 
 
 def alpha_inner(geometry: Geometry) -> np.ndarray:

@@ -1,12 +1,14 @@
 """`calodit2`: for the newer model slot of the Geant4 example Par04 (11.4).
 
-One float input (1, 8): E in GeV, phi, theta, and a one-hot code of five geometries; noise is drawn inside the graph.
-Angles and geometry are ignored. The output is the energies in GeV on the 9 x 16 x 45 mesh, flat: r outer, phi, z inner.
+One float input (1, 8): E in GeV, phi, theta, and a one-hot of five geometries; noise is drawn inside the graph
+(`caloforge.export.noise`). Angles and geometry are ignored. The output is energies in GeV on the mesh 9 x 16 x 45,
+flat: r outer, phi, z inner.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,23 +16,37 @@ from torch import Tensor
 
 from caloforge.errors import CaloforgeError
 from caloforge.export.formats import GraphFormat, Mesh, Target
+from caloforge.export.macros import par04_macro
+from caloforge.export.noise import normal_noise
+
+if TYPE_CHECKING:
+    import onnx
 
 MESH = Mesh(n_z=45, n_alpha=16, n_r=9)
 
 
 class CaloDiT2(GraphFormat):
-    """One shower per call, on the mesh of ds2. For the parity check, noise is a second input."""
+    """One shower per call, on the mesh of ds2. For the check, the noise is a second input.
+
+    Args:
+        target: see `GraphFormat`.
+        seed: makes the noise depend on the inputs and the number of the call alone; None draws it anew in each process.
+    """
 
     name = "calodit2"
     summary = "Geant4 example Par04 (11.4): (1, 8) to GeV, noise inside"
     input_names = ("input", "noise")
     output_name = "output"
     batch = 1
+    beside = (".mac",)
     draws_noise = True
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, seed: int | None = None) -> None:
         super().__init__(target)
-        mesh = Mesh.of(target.geometry, self.name)
+        if seed is not None and not (isinstance(seed, int) and 0 <= seed < 2**24):
+            raise CaloforgeError(f"--set seed={seed}: give a whole number from 0 to 2^24 - 1")
+        self.seed = seed
+        mesh = Mesh.of(target.geometry, self.name, uniform=True)
         if mesh != MESH:
             raise CaloforgeError(
                 f"calodit2 needs 9 x 16 x 45 voxels (r, phi, z), not {mesh.n_r} x {mesh.n_alpha} x {mesh.n_z}: "
@@ -44,11 +60,23 @@ class CaloDiT2(GraphFormat):
     def read(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         return inputs[1], inputs[0][:, :1] * 1000
 
-    def write(self, voxels: Tensor, energies: Tensor) -> Tensor:
-        return MESH.to_consumer(voxels) / 1000
+    def write(self, voxels: Tensor, energies: Tensor, asked: Tensor) -> Tensor:
+        return MESH.to_consumer(voxels) * (asked / (1000 * energies))
 
-    def restore(self, output: np.ndarray, energies: np.ndarray) -> np.ndarray:
-        return MESH.from_consumer(output) * 1000
+    def restore(self, output: np.ndarray, energies: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        return np.asarray(MESH.from_consumer(output) * (1000 * energies / asked))
+
+    def noise_nodes(self) -> list[onnx.NodeProto]:
+        return normal_noise(self.target.latent_dim, "input", 8, self.seed)
+
+    def ignored(self) -> str:
+        return "angles and geometry"
+
+    def outside(self) -> str:
+        return "the shower is that of the nearer end of the range, scaled to the energy asked for"
+
+    def companions(self, path: Path) -> dict[Path, str]:
+        return {path.with_suffix(".mac"): par04_macro(self.target, "CaloDiT-2", path)}
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -56,10 +84,10 @@ class CaloDiT2(GraphFormat):
                 "input": {
                     "shape": [1, 8],
                     "what": "E in GeV, phi, theta, one-hot of 5 geometries",
-                    "ignored": "angles and geometry",
                 }
             },
-            "noise": f"{self.target.latent_dim} numbers from N(0, 1), drawn inside the graph in each call",
+            "noise": f"{self.target.latent_dim} numbers from N(0, 1) drawn inside the graph, anew in each call",
+            "noise_seed": "of the process" if self.seed is None else self.seed,
             "output": {"output": {"shape": [1, MESH.n_r * MESH.n_alpha * MESH.n_z], "unit": "GeV"}},
             "axis_order": "r slowest, then phi (from -pi), z fastest",
             "mesh": {"rho": MESH.n_r, "phi": MESH.n_alpha, "z": MESH.n_z},

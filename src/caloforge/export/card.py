@@ -35,6 +35,12 @@ def provenance_of(simulator: Simulator) -> dict[str, Any]:
     }
 
 
+def incidence_of(simulator: Simulator) -> str:
+    """Angle of incidence of the training showers, in words."""
+    angle = simulator.provenance.get("training_angle_rad")
+    return "unknown: the training file does not say" if angle is None else f"{float(angle):g} rad from the shower axis"
+
+
 def thresholds_of(simulator: Simulator) -> list[float]:
     """The readout thresholds, in MeV, applied by the simulator's transforms."""
     return [transform.value for transform in simulator.transforms if isinstance(transform, ReadoutThreshold)]

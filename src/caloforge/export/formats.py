@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from caloforge.errors import CaloforgeError
-from caloforge.geometry import Geometry
+from caloforge.geometry import Geometry, Layer
+
+if TYPE_CHECKING:
+    import onnx
 
 
 @dataclass(frozen=True)
@@ -24,14 +28,16 @@ class Target:
 
     Args:
         geometry: the voxels.
-        latent_dim: D, dimension of the noise of a shower.
-        low, high: training range of the incident energy in MeV, to which energies are clipped.
+        latent_dim: D, dimension of a shower's noise.
+        low, high: training range of the incident energy in MeV; energies outside are moved to its ends.
+        scale: the output is multiplied by this, as where the consumer sums raw active energy.
     """
 
     geometry: Geometry
     latent_dim: int
     low: float
     high: float
+    scale: float = 1.0
 
 
 class GraphFormat(ABC):
@@ -47,10 +53,12 @@ class GraphFormat(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     """One line for the card."""
-    input_names: ClassVar[tuple[str, ...]]
+    input_names: tuple[str, ...]
     output_name: ClassVar[str]
     batch: ClassVar[int | None] = None
-    """Showers per call; None for any number."""
+    """Showers per call; None is any number."""
+    beside: ClassVar[tuple[str, ...]] = ()
+    """Suffixes of the files that `companions` writes in place of the graph's own."""
     draws_noise: ClassVar[bool] = False
     """Whether the graph draws its noise itself; `noise` is then not an input of the exported file."""
 
@@ -66,16 +74,38 @@ class GraphFormat(ABC):
         """The inverse of `inputs`, inside the graph: noise (B, D) and energies (B, 1) in MeV, not yet clamped."""
 
     @abstractmethod
-    def write(self, voxels: Tensor, energies: Tensor) -> Tensor:
-        """Inside the graph: the consumer's output for voxels (B, V) in MeV and clamped energies (B, 1)."""
+    def write(self, voxels: Tensor, energies: Tensor, asked: Tensor) -> Tensor:
+        """Inside the graph: voxels (B, V) in MeV to what the consumer expects.
+
+        Args:
+            voxels: of showers at `energies`.
+            energies: (B, 1) in MeV, clamped to the training range.
+            asked: (B, 1) in MeV, as the consumer gave them.
+        """
 
     @abstractmethod
-    def restore(self, output: np.ndarray, energies: np.ndarray) -> np.ndarray:
-        """The inverse of `write`, for checks and readers: (B, V) in MeV."""
+    def restore(self, output: np.ndarray, energies: np.ndarray, asked: np.ndarray) -> np.ndarray:
+        """The inverse of `write`, for checks and for readers: (B, V) in MeV."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Inputs, output, units and axis order, for the card."""
+
+    def ignored(self) -> str:
+        """What the consumer passes and the graph ignores; empty for nothing."""
+        return ""
+
+    def outside(self) -> str:
+        """What happens to energies outside the training range, for the card."""
+        return "the energy is moved to the nearer end of the range"
+
+    def noise_nodes(self) -> list[onnx.NodeProto]:
+        """Nodes that draw `noise` (batch, D), of a format that `draws_noise`."""
+        raise NotImplementedError
+
+    def companions(self, path: Path) -> dict[Path, str]:
+        """Files that make the export at `path` ready to use, as macros: path → text."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -100,11 +130,16 @@ class Mesh:
         object.__setattr__(self, "order", tuple(int(k) for k in order))
 
     @classmethod
-    def of(cls, geometry: Geometry, consumer: str) -> Mesh:
+    def of(cls, geometry: Geometry, consumer: str, uniform: bool = False) -> Mesh:
         """The mesh of a geometry whose layers all have the same r and alpha bins.
 
+        Args:
+            geometry: the voxels.
+            consumer: to name in an error.
+            uniform: whether the consumer knows one radial size and one depth for all cells, and starts at r = 0.
+
         Raises:
-            CaloforgeError: they do not.
+            CaloforgeError: the layers differ, or the mesh is not uniform.
         """
         layer = geometry.polar_mesh
         if layer is None:
@@ -112,6 +147,8 @@ class Mesh:
                 f"{consumer} needs a regular mesh, the same r and alpha bins in every layer, as in ds2 or ds3; "
                 f"'{geometry.name}' has none: export onnx or atlas"
             )
+        if uniform:
+            _check_uniform(geometry, layer, consumer)
         return cls(geometry.n_layers, layer.n_alpha, layer.n_r)
 
     def to_consumer(self, voxels: Tensor) -> Tensor:
@@ -124,6 +161,29 @@ class Mesh:
         voxels = np.empty_like(output)
         voxels[:, list(self.order)] = output
         return voxels
+
+
+UNEVEN = 1e-3
+"""Cells whose sizes differ by less than this fraction count as equal."""
+
+
+def _check_uniform(geometry: Geometry, layer: Layer, consumer: str) -> None:
+    """Refuse radial bins or layers of different sizes, which the consumer would put elsewhere; name the first."""
+    remedy = f"{consumer} places cells of one size: export it as onnx or atlas"
+    size = layer.r_edges[-1] / layer.n_r
+    for k, edge in enumerate(layer.r_edges):
+        if abs(edge - k * size) > UNEVEN * size:
+            raise CaloforgeError(
+                f"the r edge {edge:g} mm of '{geometry.name}' would have to be {k * size:g} mm in a uniform mesh from "
+                f"0 to {layer.r_edges[-1]:g} mm; {remedy}"
+            )
+    depths = [(each.id, each.z_edges[1] - each.z_edges[0]) for each in geometry.layers if each.z_edges is not None]
+    for number, depth in depths:
+        if abs(depth - depths[0][1]) > UNEVEN * depths[0][1]:
+            raise CaloforgeError(
+                f"layer {number} of '{geometry.name}' is {depth:g} mm deep, layer {depths[0][0]} {depths[0][1]:g} mm; "
+                f"{remedy}"
+            )
 
 
 def permute_columns(voxels: Tensor, order: np.ndarray) -> Tensor:

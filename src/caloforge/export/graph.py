@@ -10,7 +10,9 @@ checked.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -21,12 +23,12 @@ from torch import Tensor, nn
 from caloforge import __version__
 from caloforge.errors import CaloforgeError
 from caloforge.export import GRAPHS
-from caloforge.export.card import card_path, provenance_of
+from caloforge.export.card import card_path, incidence_of, provenance_of
 from caloforge.export.formats import GraphFormat, Target
 from caloforge.export.int8 import quantised
 from caloforge.export.parity import Parity, check_parity, without_thresholds
 from caloforge.export.tracing import Exporter, require_onnx, to_onnx
-from caloforge.files import atomic_path, write_json
+from caloforge.files import atomic_path, write_json, write_text
 from caloforge.inference import optimised
 from caloforge.models import MODELS
 from caloforge.models.base import LatentModel, ShowerModel
@@ -40,6 +42,10 @@ Precision = Literal["float32", "int8"]
 
 RAW = "before_threshold"
 """Name of the output used for the check and then removed."""
+
+OPSETS = {16: "1.11", 17: "1.12", 18: "1.14", 19: "1.15", 20: "1.17", 21: "1.18", 22: "1.20"}
+IR_VERSIONS = {7: "1.5", 8: "1.10", 9: "1.15", 10: "1.18", 11: "1.21"}
+"""Oldest onnxruntime that reads an operator set, and a version of the file format (its compatibility table)."""
 
 
 class GeneratorGraph(nn.Module):
@@ -61,11 +67,13 @@ class GeneratorGraph(nn.Module):
         self.register_buffer("high", torch.tensor(form.target.high))
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        z, energies = self.form.read(*inputs)
-        energies = torch.clamp(energies, self.low, self.high)
+        z, asked = self.form.read(*inputs)
+        energies = torch.clamp(asked, self.low, self.high)
         c = self.transforms.condition(energies)
-        raw, voxels = inverted(self.transforms, self.decode(z, c), c)
-        return self.form.write(voxels, energies), self.form.write(raw, energies)
+        scale = self.form.target.scale
+        found = [x if scale == 1 else scale * x for x in inverted(self.transforms, self.decode(z, c), c)]
+        raw, voxels = (self.form.write(x, energies, asked) for x in found)
+        return voxels, raw
 
 
 def inverted(transforms: Compose, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -120,8 +128,8 @@ def decoder_of(model: ShowerModel) -> nn.Module:
     return _Decode(model)
 
 
-def target_of(simulator: Simulator) -> Target:
-    """What the formats need to know about a simulator.
+def target_of(simulator: Simulator, scale: float = 1.0) -> Target:
+    """What the formats need to know of a simulator, and by what the output is multiplied.
 
     Raises:
         CaloforgeError: the run does not record its energy range.
@@ -131,7 +139,7 @@ def target_of(simulator: Simulator) -> Target:
             "the run does not record its energy range, which the graph needs for clamping: train it again"
         )
     assert isinstance(simulator.model, LatentModel)  # `decoder_of` accepts no other
-    return Target(simulator.geometry, simulator.model.latent_dim, *simulator.energy_range)
+    return Target(simulator.geometry, simulator.model.latent_dim, *simulator.energy_range, scale)
 
 
 @dataclass(frozen=True)
@@ -139,14 +147,16 @@ class CheckedGraph:
     """A graph that agrees with PyTorch.
 
     Args:
-        content: the ONNX file, with the card in its metadata.
-        card: its description.
-        parity: agreement with PyTorch.
+        content: of the ONNX file, with the card in its metadata.
+        card: what it is.
+        parity: how well it agrees.
+        form: the consumer's format.
     """
 
     content: bytes
     card: dict[str, Any]
     parity: Parity
+    form: GraphFormat
 
 
 def checked_graph(
@@ -155,6 +165,9 @@ def checked_graph(
     *,
     exporter: Exporter = "legacy",
     precision: Precision = "float32",
+    opset: int | None = None,
+    scale: float = 1.0,
+    settings: Mapping[str, Any] | None = None,
     showers: int = 256,
     seed: int = 1,
 ) -> CheckedGraph:
@@ -162,11 +175,14 @@ def checked_graph(
 
     Args:
         simulator: a loaded run, float32 on the CPU.
-        name: name of a format in `GRAPHS`.
-        exporter: PyTorch exporter: `legacy` (TorchScript, takes seconds) or `dynamo` (newer and slower).
-        precision: precision of large matrix multiplications; `int8` quantises as many as the tolerance allows.
-        showers: number of showers to compare.
-        seed: random seed for their noise and energies.
+        name: of a format in `GRAPHS`.
+        exporter: PyTorch's exporter: TorchScript's (`legacy`), in seconds, or `dynamo`, newer and slower.
+        precision: of large matrix multiplications; `int8` quantises as many as the tolerance allows.
+        opset: ONNX operator set; by default 16 (`legacy`) or 20 (`dynamo`).
+        scale: the output is multiplied by this.
+        settings: of the format, by name.
+        showers: compared.
+        seed: of their noise and energies.
 
     Raises:
         CaloforgeError: the model or the geometry does not fit the format, a package is not installed, the exporter
@@ -174,8 +190,8 @@ def checked_graph(
     """
     require_onnx()
     decode = decoder_of(simulator.model)
-    form = GRAPHS.resolve(name)(target_of(simulator))
-    graph = traced(GeneratorGraph(form, decode, simulator.transforms).eval(), exporter)
+    form = make_format(name, target_of(simulator, scale), settings or {})
+    graph = traced(GeneratorGraph(form, decode, simulator.transforms).eval(), exporter, opset)
 
     def check(model: onnx.ModelProto) -> Parity:
         return check_parity(model.SerializeToString(), form, simulator, showers, seed)
@@ -184,40 +200,49 @@ def checked_graph(
     if precision == "int8":
         graph, parity = quantised(graph, check)
     _finish(graph, form)
-    card = describe(simulator, form, parity, exporter)
+    card = describe(simulator, form, parity, exporter) | runtimes(graph)
     for key, value in card.items():
         entry = graph.metadata_props.add()
         entry.key, entry.value = f"caloforge.{key}", value if isinstance(value, str) else json.dumps(value)
-    return CheckedGraph(graph.SerializeToString(), card, parity)
+    return CheckedGraph(graph.SerializeToString(), card, parity, form)
 
 
-def export_graph(
-    simulator: Simulator,
-    name: str,
-    path: Path,
-    *,
-    exporter: Exporter = "legacy",
-    precision: Precision = "float32",
-    showers: int = 256,
-    seed: int = 1,
-) -> Parity:
-    """Write `path` (ONNX) and its card next to it (`.json`), both only if onnxruntime agrees with PyTorch.
+def make_format(name: str, target: Target, settings: Mapping[str, Any]) -> GraphFormat:
+    """The format called `name` with its settings.
+
+    Raises:
+        CaloforgeError: a setting is unknown or has another type, or the format does not suit the target.
+    """
+    cls = GRAPHS.resolve(name)
+    known = [key for key in inspect.signature(cls).parameters if key != "target"]
+    for key in settings:
+        if key not in known:
+            has = f"its settings are {', '.join(known)}" if known else "it has none"
+            raise CaloforgeError(f"--set {key}: not a setting of the format {name}; {has}")
+    return cls(target, **settings)
+
+
+def export_graph(simulator: Simulator, name: str, path: Path, **options: Any) -> CheckedGraph:
+    """Write `path` (ONNX), its card (`.json`) and the format's other files, only if onnxruntime agrees with PyTorch.
 
     Args:
-        path: the file to write. For the other arguments see `checked_graph`.
-
-    Returns:
-        The agreement between the two.
+        simulator, name: see `checked_graph`.
+        path: the file to write.
+        options: as of `checked_graph`.
 
     Raises:
         CaloforgeError: from `checked_graph`.
     """
-    graph = checked_graph(simulator, name, exporter=exporter, precision=precision, showers=showers, seed=seed)
+    graph = checked_graph(simulator, name, **options)
     with atomic_path(path) as partial:
         partial.write_bytes(graph.content)
     digest = hashlib.sha256(graph.content).hexdigest()
-    write_json(card_path(path), {**graph.card, "file": path.name, "sha256": digest})
-    return graph.parity
+    beside = graph.form.companions(path)
+    for other, text in beside.items():
+        write_text(other, text)
+    files = {"file": path.name, "sha256": digest, "other_files": [other.name for other in beside]}
+    write_json(card_path(path), {**graph.card, **files})
+    return graph
 
 
 def describe(simulator: Simulator, form: GraphFormat, parity: Parity, exporter: str) -> dict[str, Any]:
@@ -227,14 +252,33 @@ def describe(simulator: Simulator, form: GraphFormat, parity: Parity, exporter: 
         "summary": form.summary,
         **form.describe(),
         "energy_range_mev": [form.target.low, form.target.high],
-        "outside_the_range": "the energy is clipped to the range",
+        "outside_the_range": form.outside(),
+        "incidence": incidence_of(simulator),
+        "ignored": form.ignored(),
+        "scale": form.target.scale,
         "parity": {**parity.to_dict(), "exporter": exporter},
         **provenance_of(simulator),
     }
 
 
-def traced(graph: GeneratorGraph, exporter: Exporter) -> onnx.ModelProto:
-    """The ONNX graph, with both outputs and with noise as an input.
+def runtimes(graph: onnx.ModelProto) -> dict[str, Any]:
+    """Operator set of a graph, and the versions of onnxruntime that run it."""
+    import onnxruntime
+
+    opset = next(each.version for each in graph.opset_import if each.domain in ("", "ai.onnx"))
+    oldest = max((OPSETS.get(opset, "unknown"), IR_VERSIONS.get(graph.ir_version, "unknown")), key=_numbers)
+    return {
+        "opset": opset,
+        "onnxruntime": {"oldest": oldest, "checked_with": onnxruntime.__version__},
+    }
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split("."))) if version[:1].isdigit() else (10**6,)
+
+
+def traced(graph: GeneratorGraph, exporter: Exporter, opset: int | None = None) -> onnx.ModelProto:
+    """The graph in ONNX, with both outputs and with noise as an input.
 
     Raises:
         CaloforgeError: the exporter cannot trace the model.
@@ -242,7 +286,7 @@ def traced(graph: GeneratorGraph, exporter: Exporter) -> onnx.ModelProto:
     form = graph.form
     noise, energies = torch.zeros(3, form.target.latent_dim), torch.full((3, 1), form.target.high)
     example = form.inputs(noise, energies)
-    return to_onnx(graph, example, form.input_names, (form.output_name, RAW), exporter, form.batch)
+    return to_onnx(graph, example, form.input_names, (form.output_name, RAW), exporter, form.batch, opset)
 
 
 def _finish(model: onnx.ModelProto, form: GraphFormat) -> None:
@@ -252,12 +296,10 @@ def _finish(model: onnx.ModelProto, form: GraphFormat) -> None:
     graph = model.graph
     graph.output.remove(next(value for value in graph.output if value.name == RAW))
     if form.draws_noise:
-        assert form.batch is not None
         noise = next(value for value in graph.input if value.name == "noise")
         graph.input.remove(noise)
-        shape = [form.batch, form.target.latent_dim]
-        node = onnx.helper.make_node("RandomNormal", [], ["noise"], dtype=onnx.TensorProto.FLOAT, shape=shape)
-        graph.node.insert(0, node)
+        for position, node in enumerate(form.noise_nodes()):
+            graph.node.insert(position, node)
     wanted = {value.name for value in graph.output}
     kept = []
     for node in reversed(graph.node):

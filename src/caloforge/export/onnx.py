@@ -26,10 +26,10 @@ class Onnx(GraphFormat):
         noise, energies = inputs
         return noise, energies
 
-    def write(self, voxels: Tensor, energies: Tensor) -> Tensor:
+    def write(self, voxels: Tensor, energies: Tensor, asked: Tensor) -> Tensor:
         return voxels
 
-    def restore(self, output: np.ndarray, energies: np.ndarray) -> np.ndarray:
+    def restore(self, output: np.ndarray, energies: np.ndarray, asked: np.ndarray) -> np.ndarray:
         return output
 
     def describe(self) -> dict[str, Any]:

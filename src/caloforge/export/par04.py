@@ -6,6 +6,7 @@ and geometry are ignored, since a run has only one of each. The output is fracti
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from caloforge.export.formats import GraphFormat, Mesh, Target
+from caloforge.export.macros import par04_macro
 
 ENERGY_UNIT = 1_024_000.0
 """MeV per unit of energy in Par04's input."""
@@ -26,10 +28,11 @@ class Par04(GraphFormat):
     input_names = ("input",)
     output_name = "output"
     batch = 1
+    beside = (".mac",)
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
-        self.mesh = Mesh.of(target.geometry, self.name)
+        self.mesh = Mesh.of(target.geometry, self.name, uniform=True)
 
     def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:
         rest = torch.zeros_like(noise[:, :1]).repeat(1, 2), torch.ones_like(noise[:, :1])  # theta 0, geometry 2 of 2
@@ -39,11 +42,20 @@ class Par04(GraphFormat):
         d = self.target.latent_dim
         return inputs[0][:, :d], inputs[0][:, d : d + 1] * ENERGY_UNIT
 
-    def write(self, voxels: Tensor, energies: Tensor) -> Tensor:
+    def write(self, voxels: Tensor, energies: Tensor, asked: Tensor) -> Tensor:
         return self.mesh.to_consumer(voxels / energies)
 
-    def restore(self, output: np.ndarray, energies: np.ndarray) -> np.ndarray:
+    def restore(self, output: np.ndarray, energies: np.ndarray, asked: np.ndarray) -> np.ndarray:
         return self.mesh.from_consumer(output * energies)
+
+    def ignored(self) -> str:
+        return "theta and geometry"
+
+    def outside(self) -> str:
+        return "the shower is that of the nearer end of the range, scaled to the energy asked for"
+
+    def companions(self, path: Path) -> dict[Path, str]:
+        return {path.with_suffix(".mac"): par04_macro(self.target, "VAE", path)}
 
     def describe(self) -> dict[str, Any]:
         d, mesh = self.target.latent_dim, self.mesh
@@ -52,7 +64,6 @@ class Par04(GraphFormat):
                 "input": {
                     "shape": [1, d + 4],
                     "what": f"{d} numbers from N(0, 1), E/{ENERGY_UNIT:.0f} MeV, theta/90 degrees, 2 geometries",
-                    "ignored": "theta and geometry",
                     "latent_size": d,
                 }
             },

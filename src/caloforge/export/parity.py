@@ -85,8 +85,9 @@ def check_parity(graph: bytes, form: GraphFormat, simulator: Simulator, showers:
         expected = without_thresholds(simulator.transforms, x, c).double().numpy()
     fed = [part.numpy() for part in form.inputs(noise, asked)]
     cut, raw = _run(graph, form, fed)
-    scale = energies.double().numpy()
-    raw, cut = (form.restore(part.astype(np.float64), scale) for part in (raw, cut))
+    scale, wanted_energies = energies.double().numpy(), asked.double().numpy()
+    restored = (form.restore(part.astype(np.float64), scale, wanted_energies) for part in (raw, cut))
+    raw, cut = (part / target.scale for part in restored)
     difference = np.abs(raw - expected) / scale
     largest = float(difference.max()) if np.isfinite(difference).all() else float("inf")
     if not largest <= TOLERANCE:

@@ -24,8 +24,11 @@ Exporter = Literal["dynamo", "legacy"]
 BATCH = "batch"
 """Name of the first axis of inputs and outputs."""
 
-OPSET = 17
-"""ONNX operator set, for the legacy exporter."""
+OPSET: dict[Exporter, int] = {"legacy": 16, "dynamo": 20}
+"""ONNX operator set by default. onnxruntime 1.11, which Geant4's Par04 names, reads up to 16; 20 needs 1.18."""
+
+LOWEST: dict[Exporter, int] = {"legacy": 13, "dynamo": 18}
+"""Lowest operator set that an exporter writes and the graphs get by with."""
 
 
 def require_onnx() -> None:
@@ -48,6 +51,7 @@ def to_onnx(
     outputs: Sequence[str],
     exporter: Exporter,
     batch: int | None,
+    opset: int | None = None,
 ) -> onnx.ModelProto:
     """The ONNX graph of a module.
 
@@ -55,15 +59,21 @@ def to_onnx(
         module: in evaluation mode.
         example: arguments with several rows, because exporters treat a batch of one as a constant.
         inputs, outputs: names.
-        exporter: `legacy` (TorchScript) or `dynamo`.
-        batch: number of rows of the graph's inputs; None for any number.
+        exporter: TorchScript's (`legacy`), or `dynamo`.
+        batch: rows that the graph takes; None for any number.
+        opset: operator set; None for the exporter's in `OPSET`.
 
     Raises:
-        CaloforgeError: the exporter cannot trace the module.
+        CaloforgeError: the exporter cannot trace the module, or does not write this operator set.
     """
+    opset = OPSET[exporter] if opset is None else opset
+    highest = 20 if exporter == "legacy" else 23
+    if not LOWEST[exporter] <= opset <= highest:
+        raise CaloforgeError(f"--opset {opset}: the {exporter} exporter writes {LOWEST[exporter]} to {highest}")
     with torch.no_grad(), _quiet():
+        sizes = [int(part.shape[1]) for part in module(*example)]
         try:
-            graph = _LEGACY_OR_DYNAMO[exporter](module, example, inputs, outputs)
+            graph = _LEGACY_OR_DYNAMO[exporter](module, example, inputs, outputs, opset)
         except CaloforgeError:
             raise
         except Exception as error:  # exporters raise exceptions of any type
@@ -74,6 +84,8 @@ def to_onnx(
                 f"PyTorch's '{exporter}' exporter cannot trace this model ({why}): "
                 f"try caloforge export --exporter {other}"
             ) from None
+    for value, size in zip(graph.graph.output, sizes, strict=True):
+        value.type.tensor_type.shape.dim[1].dim_value = size
     if batch is not None:
         for value in (*graph.graph.input, *graph.graph.output):
             value.type.tensor_type.shape.dim[0].dim_value = batch
@@ -82,21 +94,21 @@ def to_onnx(
 
 
 def _legacy(
-    module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]
+    module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str], opset: int
 ) -> onnx.ModelProto:
     import onnx
 
     for name, symbolic in _SYMBOLICS.items():
-        torch.onnx.register_custom_op_symbolic(name, symbolic, OPSET)
+        torch.onnx.register_custom_op_symbolic(name, symbolic, opset)
     axes = {name: {0: BATCH} for name in (*inputs, *outputs)}
     out = BytesIO()
-    options: dict[str, Any] = {"dynamo": False, "opset_version": OPSET, "dynamic_axes": axes, "f": out}
+    options: dict[str, Any] = {"dynamo": False, "opset_version": opset, "dynamic_axes": axes, "f": out}
     torch.onnx.export(module, example, input_names=list(inputs), output_names=list(outputs), **options)
     return onnx.load_from_string(out.getvalue())
 
 
 def _dynamo(
-    module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str]
+    module: nn.Module, example: tuple[Tensor, ...], inputs: Sequence[str], outputs: Sequence[str], opset: int
 ) -> onnx.ModelProto:
     program = torch.onnx.export(
         module,
@@ -106,6 +118,7 @@ def _dynamo(
         dynamic_shapes={"inputs": tuple({0: torch.export.Dim(BATCH)} for _ in example)},
         input_names=list(inputs),
         output_names=list(outputs),
+        opset_version=opset,
     )
     assert program is not None
     return program.model_proto

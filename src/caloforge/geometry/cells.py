@@ -27,24 +27,29 @@ def cell_edges(layer: Layer, size: float | None = None) -> np.ndarray:
     return size * np.arange(-half, half + 1)
 
 
-def shared_areas(layer: Layer, edges: np.ndarray) -> sparse.csr_array:
-    """(n·n, voxels) overlap of each cell with each voxel, in mm².
+def shared_areas(layer: Layer, x_edges: np.ndarray, y_edges: np.ndarray | None = None) -> sparse.csr_array:
+    """(n_x n_y, voxels) area in mm² that each cell and each voxel share.
 
     Args:
-        layer: a polar layer.
-        edges: (n + 1,) cell edges in mm, the same along x and y; they must enclose the layer.
+        layer: polar.
+        x_edges, y_edges: (n_x + 1,), (n_y + 1,) of the cells in mm; they must enclose the layer.
+            Without y_edges they are those of x.
 
     Returns:
         Sparse array; rows are cells, x slow, y fast; columns are voxels in caloforge's order.
     """
-    n = len(edges) - 1
+    y_edges = x_edges if y_edges is None else y_edges
+    n_x, n_y = len(x_edges) - 1, len(y_edges) - 1
     r_edges = np.asarray(layer.r_edges)
     middle = (np.arange(POINTS) + 0.5) / POINTS
     r = np.sqrt(r_edges[:-1, None] ** 2 + middle * np.diff(r_edges**2)[:, None])  # (n_r, k)
     alpha = -np.pi + (np.arange(layer.n_alpha)[:, None] + middle) * (2 * np.pi / layer.n_alpha)  # (n_alpha, k)
     radius, angle = r[None, :, :, None], alpha[:, None, None, :]
     x, y = radius * np.cos(angle), radius * np.sin(angle)  # (n_alpha, n_r, k, k)
-    cell = [np.clip(np.searchsorted(edges, part.ravel(), side="right") - 1, 0, n - 1) for part in (x, y)]
+    column, row = (
+        np.clip(np.searchsorted(edges, part.ravel(), side="right") - 1, 0, len(edges) - 2)
+        for edges, part in ((x_edges, x), (y_edges, y))
+    )
     voxel = np.repeat(np.arange(layer.n_voxels), POINTS**2)
     area = layer.areas[voxel] / POINTS**2
-    return sparse.csr_array((area, (cell[0] * n + cell[1], voxel)), shape=(n * n, layer.n_voxels))
+    return sparse.csr_array((area, (column * n_y + row, voxel)), shape=(n_x * n_y, layer.n_voxels))

@@ -316,6 +316,11 @@ def _provenance(
         "training_showers": len(training),
         "training_seed": recipe.training.seed,
         "excluded_energies_mev": [float(e) for e in exclude_energies],
+        **(
+            {"training_angle_rad": float(training.attributes["angle_rad"])}
+            if "angle_rad" in training.attributes
+            else {}
+        ),
         "training_source": str(training.attributes.get("source", "unknown")),
         "particle": str(training.attributes.get("particle", "unknown")),
         "detector": str(training.attributes.get("detector", "unknown")),

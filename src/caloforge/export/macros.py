@@ -1,0 +1,67 @@
+"""Geant4 macros for the example Par04, ready to run next to an exported graph.
+
+Commands as in Par04 of Geant4 11.4: the readout mesh and the one of the inference are the run's, and so is the detector
+only where it is Par04's own: the macro says what to check.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from caloforge.export.formats import Target
+from caloforge.geometry import Geometry
+
+PAR04_DEPTH = 3.4
+"""mm: depth of a cell in Par04's own settings (two layers of 1.4 mm W and 0.3 mm Si)."""
+
+
+def par04_macro(target: Target, model: Literal["VAE", "CaloDiT-2"], graph: Path) -> str:
+    """A macro that simulates 100 electrons of an energy in the middle of the training range with the exported graph."""
+    layer = target.geometry.polar_mesh
+    assert layer is not None
+    size, depth = layer.r_edges[-1] / layer.n_r, _depth(target.geometry)
+    energy = (target.low * target.high) ** 0.5
+    cells = {"Rho": layer.n_r, "Phi": layer.n_alpha, "Z": target.geometry.n_layers}
+    numbers = [(f"setNbOf{name}Cells", str(n)) for name, n in cells.items()]
+    sizes = [("setSizeOfRhoCells", f"{size:.6g} mm"), ("setSizeOfZCells", f"{depth or PAR04_DEPTH:.6g} mm")]
+    latent = [("setSizeLatentVector", str(target.latent_dim)), ("setSizeConditionVector", "4")]
+    lines = [
+        f"# {graph.stem}.mac: Geant4's example Par04 (11.4) with {graph.name}",
+        "#",
+        "# The detector below is Par04's own. Replace it with the one whose showers the run was trained on.",
+        *(["# The run does not know the depth of its layers: check setSizeOfZCells."] if depth is None else []),
+        "/process/had/verbose 0",
+        "/Par04/detector/setDetectorInnerRadius 80 cm",
+        "/Par04/detector/setDetectorLength 2 m",
+        "/Par04/detector/setNbOfLayers 90",
+        "/Par04/detector/setAbsorber 0 G4_W 1.4 mm true",
+        "/Par04/detector/setAbsorber 1 G4_Si 0.3 mm true",
+        *(f"/Par04/mesh/{command} {value}" for command, value in (*sizes, *numbers)),
+        "",
+        "/run/initialize",
+        f"/gun/energy {energy / 1000:.6g} GeV",
+        "/gun/position 0 0 0",
+        "/gun/direction 0 1 0",
+        "",
+        *(f"/Par04/inference/{command} {value}" for command, value in (latent if model == "VAE" else [])),
+        f"/Par04/inference/setModelPathName {graph.name}",
+        f"/Par04/inference/setModelType {model}",
+        "/Par04/inference/setProfileFlag 0",
+        "/Par04/inference/setOptimizationFlag 1",
+        "/Par04/inference/setInferenceLibrary ONNX",
+        *(f"/Par04/inference/{command} {value}" for command, value in (*sizes, *numbers)),
+        "",
+        f"/analysis/setFileName {graph.stem}.root",
+        "# The mesh follows the particle; this model has to come first.",
+        "/param/ActivateModel defineMesh",
+        "/param/ActivateModel inferenceModel",
+        "/run/beamOn 100",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _depth(geometry: Geometry) -> float | None:
+    """Depth of a layer in mm; None where the geometry does not know it."""
+    edges = geometry.layers[0].z_edges
+    return None if edges is None else float(edges[1] - edges[0])
