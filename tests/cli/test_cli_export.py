@@ -56,7 +56,9 @@ def test_a_graph_and_its_card(run: Path, tmp_path: Path) -> None:
 
 def test_showers_for_playback(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "d.h5"
-    result = invoke(run, "-f", "ddml-hdf5", "--energies", "list:100,300", "-n", 7, "--cell-size", 1, "-o", out)
+    result = invoke(
+        run, "-f", "ddml-hdf5", "--energies", "list:100,300", "-n", 7, "--set", "grid=own", "--cell-size", 1, "-o", out
+    )
     assert result.exit_code == 0, result.output
     with h5py.File(out) as file:
         assert file["layers"].shape == (7, 8, 8, 3)
@@ -74,6 +76,11 @@ def test_showers_for_playback(run: Path, tmp_path: Path) -> None:
         (["-n", "5"], "-n is for --format ddml-hdf5, not onnx"),
         (["--cell-size", "5"], "--cell-size is for --format ddml-hdf5, not onnx"),
         (["-f", "ddml-hdf5"], "--energies list:1GeV"),
+        (["-f", "ddml-hdf5", "--energies", "list:200", "--opset", "16"], "--opset is for graphs"),
+        (["-f", "ddml-hdf5", "--energies", "list:200", "--set", "unit=GeV"], "grid=bibae, grid=own and layers=NUMBER"),
+        (["--set", "limits=low"], "--set limits: not a setting of the format onnx"),
+        (["--set", "limits"], "--set takes"),
+        (["--scale", "-1"], "--scale -1: give a number above 0"),
         (["-f", "ddml-hdf5", "--energies", "uniform:1:2"], "needs the number of showers: add -n N"),
     ],
 )

@@ -185,8 +185,8 @@ def test_a_product_is_off_by_no_more_than_the_rounding_allows() -> None:
 
 def test_a_quantised_export_is_smaller_and_agrees(small_geometry: Geometry, tmp_path: Path) -> None:
     subject = simulator(small_geometry)
-    plain = export_graph(subject, "onnx", tmp_path / "a.onnx", showers=40)
-    parity = export_graph(subject, "onnx", tmp_path / "b.onnx", showers=40, precision="int8")
+    plain = export_graph(subject, "onnx", tmp_path / "a.onnx", showers=40).parity
+    parity = export_graph(subject, "onnx", tmp_path / "b.onnx", showers=40, precision="int8").parity
     assert plain.precision == "float32"
     assert parity.precision.startswith("2 of 2 ")
     assert plain.largest < parity.largest <= TOLERANCE
@@ -197,8 +197,9 @@ def test_a_quantised_export_is_smaller_and_agrees(small_geometry: Geometry, tmp_
 
 
 def test_other_formats_are_quantised_too(small_geometry: Geometry, tmp_path: Path) -> None:
-    parity = export_graph(simulator(small_geometry), "atlas", tmp_path / "g.onnx", showers=20, precision="int8")
-    assert "int8" in parity.precision
+    options = {"precision": "int8", "settings": {"limits": "trained"}}
+    graph = export_graph(simulator(small_geometry), "atlas", tmp_path / "g.onnx", showers=20, **options)
+    assert "int8" in graph.parity.precision
 
 
 def test_the_quantised_engine_generates_nearly_the_same_showers(small_geometry: Geometry) -> None:
