@@ -79,7 +79,7 @@ def playback_grid(
 
     Args:
         geometry: of a regular polar mesh.
-        grid: `bibae` or `own` (see the module's opening).
+        grid: `bibae` or `own` (see the module docstring).
         cell_size: in mm; by default 5.088333, or with `own` the mesh's narrowest radial bin.
         layers: of the file; by default 30, or with `own` the run's.
 

@@ -169,7 +169,7 @@ UNEVEN = 1e-3
 
 def _check_uniform(geometry: Geometry, layer: Layer, consumer: str) -> None:
     """Refuse radial bins or layers of different sizes, which the consumer would put elsewhere; name the first."""
-    remedy = f"{consumer} places cells of one size: export it as onnx or atlas"
+    remedy = f"{consumer} knows one cell size: export it as onnx or atlas"
     size = layer.r_edges[-1] / layer.n_r
     for k, edge in enumerate(layer.r_edges):
         if abs(edge - k * size) > UNEVEN * size:
