@@ -119,7 +119,7 @@ BAD = {
     "a switch": (_changed("training", "clip_norm", value=True), "'training.clip_norm' is True: .*is a switch"),
     "unknown model": (
         _changed("model", "kind", value="calomen"),
-        "unknown model 'calomen'; known are .*caloman",
+        "unknown model 'calomen': give one of .*caloman",
     ),
     "no such class": (
         _changed("model", "kind", value="nowhere.Model"),
@@ -154,8 +154,8 @@ def test_a_typo_comes_before_the_key_that_it_leaves_missing(tmp_path: Path) -> N
     plain["training"]["learnin_rate"] = 0.001
     plain["training"]["wibble"] = 1
     fault = _fault(plain, tmp_path)
-    assert "unknown key 'training.learnin_rate' (did you mean 'learning_rate'? known are epochs, batch_size" in fault
-    assert "unknown key 'training.wibble' (known are epochs" in fault
+    assert "unknown key 'training.learnin_rate' (did you mean 'learning_rate'? known: epochs, batch_size" in fault
+    assert "unknown key 'training.wibble' (known: epochs" in fault
     assert fault.endswith("; missing key 'training.learning_rate'")
 
 
@@ -165,7 +165,7 @@ def test_faults_in_all_parts_are_told_at_once(tmp_path: Path) -> None:
     plain["training"]["stages"] = {"density": {"epoch": 3}}
     fault = _fault(plain, tmp_path)
     for part in (
-        "transforms[0]: unknown key 'maxim' (did you mean 'maximum'? known are maximum)",
+        "transforms[0]: unknown key 'maxim' (did you mean 'maximum'? known: maximum)",
         "model: unknown key 'latent_dims' (did you mean 'latent_dim'?",
         "training.stages.density: unknown key 'epoch' (did you mean 'epochs'?",
     ):
@@ -176,7 +176,7 @@ def test_an_override_is_blamed_for_its_own_fault_and_the_file_for_the_files(tmp_
     guilty = "training.epocs=3"
     innocent = "training.seed=4"
     fault = _fault(GOOD, tmp_path, innocent, guilty)
-    assert fault.startswith("--set training.epocs=3: unknown key 'training.epocs' (did you mean 'epochs'? known are ")
+    assert fault.startswith("--set training.epocs=3: unknown key 'training.epocs' (did you mean 'epochs'? known: ")
     assert "recipe.yaml" not in fault
     assert _fault(GOOD, tmp_path, guilty, "model.hiden=[3]").startswith(f"--set {guilty} --set model.hiden=[3]: ")
     assert _fault(_changed("modle", value=1), tmp_path, innocent).startswith(f"{tmp_path / 'recipe.yaml'}: unknown")

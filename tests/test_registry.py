@@ -49,7 +49,7 @@ def test_a_class_without_sample_is_told_so(tmp_path: Path) -> None:
 
 
 def test_an_absent_module_tells_where_it_was_looked_for(tmp_path: Path) -> None:
-    with importable(tmp_path), pytest.raises(CaloforgeError, match=r"No module named 'own_e' \(looked in the current"):
+    with importable(tmp_path), pytest.raises(CaloforgeError, match=r"No module named 'own_e' \(searched the current"):
         MODELS.resolve("own_e.Model", ["own_e.Model"])
 
 

@@ -1,10 +1,10 @@
-"""`Configured`: objects that remember how they were constructed, so that a saved run constructs them again.
+"""`Configured`: objects that record their constructor arguments, so that a saved run can construct them again.
 
-The arguments of a class's constructor are its settings: the keys of its entry in a recipe and in a saved run. Their
-types and defaults are the schema, so that a new model, transform, schedule or sampler needs no second description. An
+The constructor arguments of a class are its settings: the keys of its entry in a recipe and in a saved run. Their types
+and defaults are the schema, so that a new model, transform, schedule or sampler needs no separate description. An
 unknown or missing key, or a value of the wrong type, is an error that names it.
 
-Arguments are recorded before the constructor runs, whatever it does with them: a subclass cannot forget one.
+Arguments are recorded before the constructor runs, so that a subclass cannot omit one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from caloforge.errors import CaloforgeError
 
 
 class Configured:
-    """Base of classes that are saved as data and constructed again.
+    """Base of classes whose objects are saved as data and reconstructed.
 
     Example:
         >>> class Scale(Configured):
@@ -43,13 +43,13 @@ class Configured:
     """
 
     context: ClassVar[frozenset[str]] = frozenset({"geometry"})
-    """Arguments that the program supplies and does not save with the object."""
+    """Arguments that are supplied by the program and not saved with the object."""
 
     sizes: ClassVar[tuple[str, ...]] = ()
-    """Arguments that follow from the data: saved, but not settings that a recipe may have."""
+    """Arguments that follow from the data: saved, but not settings of a recipe."""
 
     renamed: ClassVar[Mapping[str, str]] = {}
-    """Former name of a setting → its present one; recipes and runs of earlier versions may have the former."""
+    """Former name of a setting → its current name, for recipes and runs of earlier versions."""
 
     _arguments: dict[str, Any]
 
@@ -61,7 +61,7 @@ class Configured:
         return self
 
     def to_config(self) -> dict[str, Any]:
-        """The constructor's arguments as plain data, defaults included, without `context`.
+        """The constructor arguments as plain data, including defaults, without `context`.
 
         Raises:
             CaloforgeError: an argument cannot be written as plain data (numbers, text, lists, mappings of them).
@@ -69,25 +69,25 @@ class Configured:
         config = {name: value for name, value in self._arguments.items() if name not in self.context}
         for name, value in config.items():
             if name.startswith("*"):
-                raise CaloforgeError(f"{type(self).__name__} cannot be saved: give its arguments names, not {name}")
+                raise CaloforgeError(f"{type(self).__name__} cannot be saved: use named arguments instead of {name}")
             if (kind := _not_plain(value)) is not None:
                 raise CaloforgeError(
                     f"{type(self).__name__} cannot be saved: its argument '{name}' is or contains a {kind}; "
-                    "take numbers, text, lists or mappings, and construct the rest from them"
+                    "use numbers, text, lists or mappings, and construct the rest from them"
                 )
         return copy.deepcopy(config)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], *, origin: str = "", **context: Any) -> Self:
-        """Construct from what `to_config` returned, or from a recipe's entry.
+        """Construct from the result of `to_config`, or from an entry of a recipe.
 
         Args:
-            config: settings, and `sizes` where the class has them; checked, coerced and filled with defaults.
-            origin: what to call the entry in an error.
-            context: what the program supplies; the constructor gets what it takes of it.
+            config: settings, and `sizes` if the class has them; checked, coerced and completed with defaults.
+            origin: name of the entry in error messages.
+            context: arguments supplied by the program; the constructor gets those that it takes.
 
         Raises:
-            CaloforgeError: a key is unknown or missing, or has a wrong value; names `origin` and the key.
+            CaloforgeError: a key is unknown or missing, or has an invalid value; names `origin` and the key.
         """
         sizes = {name: config[name] for name in cls.sizes if name in config}
         settings = {name: value for name, value in config.items() if name not in sizes}
@@ -96,14 +96,14 @@ class Configured:
         return cls(**sizes, **checked_settings(cls, settings, origin), **supplied)
 
 
-# ---- what a constructor takes ---------------------------------------------------------------------------------------
+# ---- constructor parameters -----------------------------------------------------------------------------------------
 
 _Parameters = dict[str, tuple[inspect.Parameter, bool]]
-"""Name → parameter, and whether it is the class's own rather than passed on by `**kwargs`."""
+"""Name → parameter, and whether it belongs to the class itself rather than being passed on by `**kwargs`."""
 
 
 def constructor_parameters(cls: type) -> Mapping[str, inspect.Parameter]:
-    """The named parameters of a class's constructor; where it takes `**kwargs`, those of its bases too."""
+    """The named parameters of a class's constructor; if it takes `**kwargs`, also those of its bases."""
     return {name: parameter for name, (parameter, _) in _parameters(cls).items()}
 
 
@@ -141,13 +141,13 @@ def _parameters(cls: type) -> _Parameters:
 
 
 def _takes_anything(cls: type) -> bool:
-    """Whether keywords beyond the known parameters reach a constructor that keeps them."""
+    """Whether a constructor accepts keywords beyond the known parameters."""
     *_, last = [parameters for _, parameters in _chain(cls)] or [[]]
     return any(parameter.kind is parameter.VAR_KEYWORD for parameter in last)
 
 
 def _arguments(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arguments of a call by name: those given, and all with defaults; as plain data where that is possible."""
+    """The arguments of a call by name: those given, and all including defaults; as plain data if possible."""
     constructors = _constructors(cls)
     if not constructors:
         return {}, {}
@@ -155,7 +155,7 @@ def _arguments(cls: type, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tup
     try:
         bound = own.bind_partial(*args, **kwargs)
     except TypeError:
-        return {}, {}  # the constructor itself says what is wrong
+        return {}, {}  # the constructor itself raises the error
     given: dict[str, Any] = {}
     for name, value in bound.arguments.items():
         match own.parameters[name].kind:
@@ -193,7 +193,7 @@ def plain(value: Any) -> Any:
 
 
 def _not_plain(value: Any) -> str | None:
-    """The type of something that is not plain data in a value; None if all is."""
+    """The type of something in a value that is not plain data; None if everything is."""
     if isinstance(value, dict):
         entries = [*value.keys(), *value.values()]
     elif isinstance(value, list):
@@ -209,7 +209,7 @@ _SCHEMAS: WeakKeyDictionary[type, type[BaseModel]] = WeakKeyDictionary()
 
 
 def settings_schema(cls: type) -> type[BaseModel]:
-    """The pydantic schema of a class's settings: its constructor's arguments, without `context` and `sizes`.
+    """The pydantic schema of a class's settings: its constructor arguments, without `context` and `sizes`.
 
     Raises:
         NameError, TypeError, PydanticUserError: a type cannot be resolved or is not plain.
@@ -231,11 +231,11 @@ def settings_schema(cls: type) -> type[BaseModel]:
 
 
 class UnknownSetting(CaloforgeError):
-    """A key that no setting has."""
+    """A key that is not a setting."""
 
 
 def checked_settings(cls: type, settings: Mapping[str, Any], origin: str) -> dict[str, Any]:
-    """`settings` of `cls`, checked, coerced and filled with defaults.
+    """`settings` of `cls`, checked, coerced and completed with defaults.
 
     Raises:
         CaloforgeError: a key is unknown or missing, or a value has the wrong type; names `origin` and the key.
@@ -257,7 +257,7 @@ def checked_settings(cls: type, settings: Mapping[str, Any], origin: str) -> dic
 
 
 def _check_given(cls: type[Configured], given: Mapping[str, Any]) -> None:
-    """Check the settings of a direct call; what the constructor itself refuses, and types without a schema, pass."""
+    """Check the settings of a direct call, except for errors of the constructor itself and types without a schema."""
     settings = {name: value for name, value in given.items() if name not in cls.context and name not in cls.sizes}
     if not settings:
         return
@@ -273,12 +273,12 @@ def _check_given(cls: type[Configured], given: Mapping[str, Any]) -> None:
 
 
 def validation_error(error: ValidationError, origin: str, schema: type[BaseModel] | None = None) -> CaloforgeError:
-    """All faults that pydantic reports, in one line that names the keys, unknown ones first.
+    """All errors reported by pydantic, in one line that names the keys, unknown ones first.
 
     Args:
-        error: what pydantic raised.
-        origin: name of what was checked, for the message; may be empty.
-        schema: what it was checked against: known keys are then listed, and the nearest one suggested.
+        error: the exception from pydantic.
+        origin: name of the checked entry in the message; may be empty.
+        schema: the schema; if given, known keys are listed and the nearest one is suggested.
     """
     faults = error.errors()
     missing = {fault["loc"] for fault in faults if fault["type"] == "missing"}
@@ -290,7 +290,7 @@ def validation_error(error: ValidationError, origin: str, schema: type[BaseModel
                 unknown.append(f"unknown key '{key}'{_remedy(fault['loc'], missing, schema)}")
             case "missing":
                 others.append(f"missing key '{key}'")
-            case "value_error":  # from a validator of ours
+            case "value_error":  # from one of our validators
                 others.append(f"'{key}' is {fault.get('input')!r}: {fault['ctx']['error']}")
             case _:
                 others.append(f"'{key}' is {fault.get('input')!r}: {_message(fault)}")
@@ -299,14 +299,14 @@ def validation_error(error: ValidationError, origin: str, schema: type[BaseModel
 
 
 def _message(fault: ErrorDetails) -> str:
-    """What pydantic says of a value; a validator's own words as they are."""
+    """Pydantic's message about a value; the message of a validator is unchanged."""
     if fault["type"] == "value_error" and "ctx" in fault:
         return str(fault["ctx"]["error"])
     return fault["msg"].lower()
 
 
 def _remedy(path: Sequence[int | str], missing: Collection[Any], schema: type[BaseModel] | None) -> str:
-    """Nearest known key, a missing one before all others, and the list of known ones."""
+    """The nearest known key, preferably a missing one, and the list of known keys."""
     *above, key = path
     for part in above:
         field = schema.model_fields.get(str(part)) if schema is not None else None
@@ -317,4 +317,4 @@ def _remedy(path: Sequence[int | str], missing: Collection[Any], schema: type[Ba
     known = list(schema.model_fields)
     lacking = [name for name in known if (*above, name) in missing]
     near = difflib.get_close_matches(str(key), lacking, 1) or difflib.get_close_matches(str(key), known, 1)
-    return f" ({f'did you mean {near[0]!r}? ' if near else ''}known are {', '.join(known)})"
+    return f" ({f'did you mean {near[0]!r}? ' if near else ''}known: {', '.join(known)})"

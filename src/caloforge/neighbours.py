@@ -1,15 +1,16 @@
 """Exact nearest neighbours, in bounded memory.
 
-Squared distances come from |a|² + |b|² − 2 a·b of centred points: one matrix product, which is fast but cancels for
-close points. So they only choose the neighbours; distances are then computed from the differences, in float64.
+Squared distances are computed as |a|² + |b|² − 2 a·b of centred points: one matrix product, which is fast but suffers
+from cancellation for close points. They are therefore used only to find the neighbours; the distances are then computed
+from the differences, in float64.
 
     nearest_neighbours   the k nearest other points of each point of one sample; chosen in float64, on any device
     nearest_distances    the distance from each point to the nearest point of another sample; chosen in float32
-    squared_distances    (n, m) between two samples, float32, right to about 1e-6 of |a|² + |b|²
+    squared_distances    (n, m) between two samples, float32, accurate to about 1e-6 of |a|² + |b|²
     paired_distances     (n,) between two equally long lists of points, exact
 
-The first takes tensors or arrays and returns tensors, for estimates that a wrong neighbour would spoil. The others take
-and return arrays in single precision: half the memory and time, for samples of thousands of showers.
+The first takes tensors or arrays and returns tensors, for estimates that are sensitive to wrong neighbours. The others
+take and return arrays in single precision, with half the memory and time, for samples of thousands of showers.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ def as_points(x: Points) -> torch.Tensor:
     """`x` as a float64 tensor (n, F) without gradient, on its own device.
 
     Raises:
-        CaloforgeError: `x` is not a table with at least one column, or holds NaN or infinity.
+        CaloforgeError: `x` is not a table with at least one column, or contains NaN or infinity.
     """
     import torch
 
     points = torch.as_tensor(x).detach().to(torch.float64)
     if points.ndim != 2 or points.shape[1] == 0:
-        raise CaloforgeError(f"points must have the shape (n, F), not {tuple(points.shape)}")
+        raise CaloforgeError(f"points must have shape (n, F), not {tuple(points.shape)}")
     bad = ~torch.isfinite(points).all(dim=1)
     if bad.any():
         row = int(bad.nonzero()[0])
@@ -51,7 +52,7 @@ def as_points(x: Points) -> torch.Tensor:
 def distinct_points(x: Points) -> tuple[torch.Tensor, int]:
     """Each distinct row of `x` once, in order of first appearance.
 
-    Repeated rows have a nearest neighbour at distance zero, whose logarithm no estimator can use.
+    Repeated rows have a nearest neighbour at distance zero, whose logarithm diverges.
 
     Args:
         x: (n, F) points.
@@ -60,12 +61,12 @@ def distinct_points(x: Points) -> tuple[torch.Tensor, int]:
         the distinct points (m, F) in float64, and the number of repeated rows, n - m.
 
     Raises:
-        CaloforgeError: as `as_points`.
+        CaloforgeError: from `as_points`.
     """
     import torch
 
     points = as_points(x)
-    rows = np.ascontiguousarray(points.cpu().numpy() + 0.0)  # adding zero makes -0.0 the same bytes as 0.0
+    rows = np.ascontiguousarray(points.cpu().numpy() + 0.0)  # adding zero gives -0.0 the same bytes as 0.0
     keys = rows.view(np.dtype((np.void, rows.itemsize * rows.shape[1]))).reshape(-1)
     _, first = np.unique(keys, return_index=True)
     if len(first) == len(points):
@@ -78,9 +79,9 @@ def nearest_neighbours(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The k nearest other points of each point, Euclidean, nearest first.
 
-    A point is not its own neighbour, but an equal point is: take `distinct_points` first where that matters.
-    The time grows as n² F (plus n² for the choice); memory stays near three times `BLOCK_BYTES`, plus twice the points
-    in float64.
+    A point is not its own neighbour, but an equal point is: call `distinct_points` first if this matters.
+    The time grows as n² F (plus n² for the selection); memory stays near three times `BLOCK_BYTES`, plus twice the
+    points in float64.
 
     Args:
         x: (n, F) points; a CUDA tensor is searched on its device.
@@ -91,7 +92,7 @@ def nearest_neighbours(
         distances (n, k), float64, ascending along each row, and indices (n, k) of the neighbours, int64.
 
     Raises:
-        CaloforgeError: k is below 1 or not below the number of points; or as `as_points`.
+        CaloforgeError: k is below 1 or not below the number of points; or from `as_points`.
     """
     import torch
 
@@ -110,7 +111,7 @@ def nearest_neighbours(
     n_rows = max(1, BLOCK_BYTES // (8 * max(n, k * n_features)))
     for start in range(0, n, n_rows):
         block = slice(start, min(start + n_rows, n))
-        # |a|² is constant along a row and does not affect the order, so it is left out.
+        # |a|² is constant along a row and does not affect the order, so it is omitted.
         closeness = torch.addmm(squares, centred[block], centred.T, alpha=-2.0)
         closeness.diagonal(start).fill_(torch.inf)
         chosen = closeness.topk(k, dim=1, largest=False, sorted=False).indices
@@ -125,12 +126,12 @@ def nearest_neighbours(
 def squared_distances(x: np.ndarray, y: np.ndarray, rows: int = 1000) -> np.ndarray:
     """(n, m) squared Euclidean distances of points x (n, F) and y (m, F), float32.
 
-    They are right to about 1e-6 of |a|² + |b|² about the mean of y, which orders neighbours but does not distinguish
-    near-copies from copies: use `paired_distances` for these.
+    They are accurate to about 1e-6 of |a|² + |b|² about the mean of y, which is enough to order neighbours but not to
+    distinguish near-copies from copies: use `paired_distances` for these.
 
     Args:
         x, y: float32 points.
-        rows: of x multiplied at a time.
+        rows: number of rows of x multiplied at a time.
     """
     mean = y.mean(axis=0)
     x, y = x - mean, y - mean
@@ -146,7 +147,7 @@ def squared_distances(x: np.ndarray, y: np.ndarray, rows: int = 1000) -> np.ndar
 
 
 def nearest_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(n,) Euclidean distance, float64, from each point of x (n, F) to its nearest in y (m, F)."""
+    """(n,) Euclidean distance, float64, from each point of x (n, F) to the nearest point of y (m, F)."""
     return paired_distances(x, y[np.argmin(squared_distances(x, y), axis=1)])
 
 

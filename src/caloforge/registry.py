@@ -1,9 +1,9 @@
-"""Names of classes: the values that `kind:` may have in a recipe or a saved run.
+"""Registries of classes: the values of `kind:` in a recipe or a saved run.
 
-A registry maps a short name to the dotted path of a class, which is imported when it is first asked for. A
-dotted path of a user's own class is accepted only where the user has named it (in a recipe, on the command line, or
-by `trusting`): a file from a stranger can never make the program import anything. A class defined in a notebook or
-script, `__main__.Name`, is taken from there without an import.
+A registry maps a short name to the dotted path of a class, which is imported on first use. The dotted path of a
+user's own class is accepted only if the user has named it (in a recipe, on the command line, or with `trusting`), so
+that a file from someone else can never make the program import anything. A class defined in a notebook or script,
+`__main__.Name`, is taken from there without an import.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ Base = TypeVar("Base")
 Thing = TypeVar("Thing", bound=Configured)
 
 IDENTITY = "identity.json"
-"""File of a run with the inputs of its training and the folder of the recipe."""
+"""File in a run with the inputs of its training and the folder of the recipe."""
 
 _TRUSTED: ContextVar[frozenset[str]] = ContextVar("trusted", default=frozenset())
-"""Dotted paths that the user named, besides those given to `resolve`."""
+"""Dotted paths named by the user, in addition to those given to `resolve`."""
 
 _OWN_FILES: set[str] = set()
 """Source files of the user's own classes, whether their import succeeded or failed."""
@@ -40,7 +40,7 @@ class Registry(Generic[Base]):
     """Classes with a common base, by name.
 
     Args:
-        what: what one entry is called in an error, as in "model".
+        what: name of an entry in error messages, e.g. "model".
         base: the class that every entry derives from.
         classes: name → dotted path of the class.
     """
@@ -56,7 +56,7 @@ class Registry(Generic[Base]):
 
         Args:
             kind: a registered name, or the dotted path of a class that `trusted` contains.
-            trusted: dotted paths that the user named.
+            trusted: dotted paths named by the user.
 
         Raises:
             CaloforgeError: the name is unknown, the path is not trusted or cannot be imported, or the class does not
@@ -67,10 +67,10 @@ class Registry(Generic[Base]):
             return cast(type[Base], getattr(importlib.import_module(module), name))
         if "." not in kind:
             known = ", ".join(self._classes)
-            raise CaloforgeError(f"unknown {self.what} '{kind}'; known are {known}, or the dotted path of a class")
+            raise CaloforgeError(f"unknown {self.what} '{kind}': give one of {known}, or the dotted path of a class")
         if "<locals>" in kind:
             raise CaloforgeError(
-                f"the {self.what} '{kind}' is defined inside a function, from where it cannot be loaded: define it at "
+                f"the {self.what} '{kind}' is defined inside a function, so it cannot be loaded: define it at "
                 "the top level of a module or notebook"
             )
         trusted = _TRUSTED.get().union(trusted)
@@ -89,7 +89,7 @@ class Registry(Generic[Base]):
         return next((name for name, known in self._classes.items() if known == path), path)
 
     def _from_main(self, path: str, trusted: Collection[str]) -> type[Base]:
-        """A class of the notebook or script that is running, or a trusted one of that name that replaces it."""
+        """A class from the running notebook or script, or a trusted one of that name that replaces it."""
         name = path.partition(".")[2]
         moved = [other for other in trusted if other.endswith(f".{name}") and other != path]
         found: Any = sys.modules["__main__"]
@@ -100,14 +100,14 @@ class Registry(Generic[Base]):
         if found is None:
             raise CaloforgeError(
                 f"the {self.what} '{path}' was defined in a notebook or script: define it again first, or "
-                f"move it to a module and name that, in the recipe or by --trust my_module.{name}"
+                f"move it to a module and name that, in the recipe or with --trust my_module.{name}"
             )
         cls = self._checked(path, found)
         _OWN_FILES.update(_files_of(cls))
         return cls
 
     def _own(self, path: str) -> type[Base]:
-        """A user's own class; whatever its module raises is a fault of the user's code."""
+        """A user's own class; any exception from its module is an error in the user's code."""
         module, _, name = path.rpartition(".")
         try:
             spec = importlib.util.find_spec(module)
@@ -115,7 +115,7 @@ class Registry(Generic[Base]):
                 _OWN_FILES.add(spec.origin)
             found = getattr(importlib.import_module(module), name)
         except Exception as error:
-            looked = " (looked in the current folder, the recipe's, the run's and the installed packages)"
+            looked = " (searched the current folder, the folders of the recipe and the run, and the installed packages)"
             absent = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
             raise CaloforgeError(
                 f"cannot import the {self.what} '{path}': {_in_words(error)}{looked if absent else ''}"
@@ -131,10 +131,10 @@ class Registry(Generic[Base]):
 
 
 class ConfiguredRegistry(Registry[Thing]):
-    """Classes whose objects are constructed from plain data: `kind` and settings."""
+    """Registry of classes whose objects are constructed from plain data: `kind` and settings."""
 
     def to_config(self, thing: Thing) -> dict[str, Any]:
-        """`kind` and the constructor's arguments, from which `build` constructs an equal object.
+        """`kind` and the constructor arguments, from which `build` constructs an equal object.
 
         Raises:
             CaloforgeError: an argument cannot be written as plain data.
@@ -145,8 +145,8 @@ class ConfiguredRegistry(Registry[Thing]):
         """A complete entry for `build`.
 
         Args:
-            wanted: `kind` alone, or a mapping of it and settings.
-            defaults: settings that the class gets if its constructor takes them and `wanted` does not have them.
+            wanted: `kind` alone, or a mapping with `kind` and settings.
+            defaults: settings used if the constructor takes them and `wanted` does not contain them.
 
         Raises:
             CaloforgeError: `kind` is missing or unknown.
@@ -158,7 +158,7 @@ class ConfiguredRegistry(Registry[Thing]):
         return {name: value for name, value in defaults.items() if name in known} | given
 
     def check(self, wanted: str | dict[str, Any]) -> str | dict[str, Any]:
-        """`wanted` as it is, if there is such a class: for the type of a setting, `Annotated[…, AfterValidator]`.
+        """`wanted` unchanged, if there is such a class; for use in `Annotated[…, AfterValidator]`.
 
         Raises:
             CaloforgeError: `kind` is missing or unknown.
@@ -170,13 +170,13 @@ class ConfiguredRegistry(Registry[Thing]):
         """Construct an object.
 
         Args:
-            config: `kind` and the settings of that class.
-            origin: what to call the entry in an error.
-            trusted: dotted paths that the user named.
-            context: what the program supplies, such as `geometry`; the constructor gets what it takes of it.
+            config: `kind` and the settings of the class.
+            origin: name of the entry in error messages.
+            trusted: dotted paths named by the user.
+            context: arguments supplied by the program, such as `geometry`; the constructor gets those that it takes.
 
         Raises:
-            CaloforgeError: `kind` is missing or unknown, a setting is wrong, or the constructor refuses them.
+            CaloforgeError: `kind` is missing or unknown, a setting is invalid, or the constructor rejects them.
         """
         settings = dict(config)
         try:
@@ -188,14 +188,14 @@ class ConfiguredRegistry(Registry[Thing]):
 
 
 def import_file(path: Path) -> None:
-    """Import a user's own file, which registers what it defines: metrics, observables, classifier tests.
+    """Import a user's own file, which registers metrics, observables or classifier tests.
 
     Raises:
-        CaloforgeError: there is no such file, or it fails; one line with the file, the line and the reason.
+        CaloforgeError: the file does not exist, or its import fails; the message gives file, line and reason.
     """
     file = path.resolve()
     if not file.is_file() or file.suffix != ".py":
-        raise CaloforgeError(f"{path}: not a Python file; give one that defines a metric, observable or classifier")
+        raise CaloforgeError(f"{path} is not a Python file; give one that defines a metric, observable or classifier")
     if (known := sys.modules.get(file.stem)) is not None and getattr(known, "__file__", None) == str(file):
         return
     _OWN_FILES.add(str(file))
@@ -214,20 +214,20 @@ def import_file(path: Path) -> None:
 
 
 def own_code_fault(error: Exception) -> str | None:
-    """What went wrong in a user's own class, in one line with file and line; None if the user's code had no part."""
+    """Error in a user's own class, in one line with file and line number; None if the user's code is not involved."""
     own = any(frame.filename in _OWN_FILES for frame in traceback.extract_tb(error.__traceback__))
     return f"your own code failed: {_in_words(error)}" if own else None
 
 
 def _files_of(cls: type) -> set[str]:
-    """Files, or cells of a notebook, that define the methods of a class and of its bases in the same module."""
+    """Files, or notebook cells, that define the methods of a class and of its bases in the same module."""
     own = (base for base in cls.__mro__ if base.__module__ == cls.__module__)
     methods = (inspect.unwrap(value) for base in own for value in vars(base).values() if inspect.isfunction(value))
     return {method.__code__.co_filename for method in methods}
 
 
 def _in_words(error: Exception) -> str:
-    """Kind, message, and the last line in a user's own file, if any."""
+    """Type and message of an exception, and the last line in a user's own file, if any."""
     line = ""
     if isinstance(error, SyntaxError) and error.filename is not None:
         line, message = f"{error.filename}, line {error.lineno}", error.msg
@@ -241,7 +241,7 @@ def _in_words(error: Exception) -> str:
 
 @contextmanager
 def trusting(*paths: str) -> Iterator[None]:
-    """Let the classes of these dotted paths be imported while the block runs, by whatever it constructs."""
+    """Context in which the classes with these dotted paths may be imported."""
     token = _TRUSTED.set(_TRUSTED.get() | frozenset(paths))
     try:
         yield
@@ -251,7 +251,7 @@ def trusting(*paths: str) -> Iterator[None]:
 
 @contextmanager
 def importable(*folders: Path) -> Iterator[None]:
-    """Let classes be imported from `folders` while the block runs."""
+    """Context in which classes may be imported from `folders`."""
     added = [str(folder.resolve()) for folder in folders]
     sys.path[:0] = added
     try:
@@ -263,14 +263,14 @@ def importable(*folders: Path) -> Iterator[None]:
 
 @contextmanager
 def importable_for(run: Path, trusted: Collection[str]) -> Iterator[None]:
-    """Trust classes that the user named, and import them from where a run was trained, while the block runs.
+    """Context in which classes named by the user are trusted and can be imported from where a run was trained.
 
-    A module that neither the current folder nor an installed package offers is looked for in the run's folder, then
+    A module that is neither in the current folder nor an installed package is searched for in the run's folder, then
     in the recipe's. Nothing is imported from a folder without a trusted module.
 
     Args:
         run: folder of a run.
-        trusted: dotted paths that the user named.
+        trusted: dotted paths named by the user.
     """
     before = list(sys.path)
     sys.path.insert(0, str(Path.cwd()))

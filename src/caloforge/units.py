@@ -1,4 +1,4 @@
-"""Units: energies are MeV, lengths mm, angles rad everywhere; this module reads and writes them for people."""
+"""Units: MeV, mm and rad everywhere; this module parses and formats energies for users."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def parse_energy(text: str) -> float:
     except ValueError:
         value = float("nan")
     if match is None or value != value:
-        raise CaloforgeError(f"'{text}' is not a valid energy; write a number and a unit, as in 512, 1GeV or 2.5TeV")
+        raise CaloforgeError(f"'{text}' is not a valid energy; write a number and a unit, e.g. 512, 1GeV or 2.5TeV")
     unit = match.group(2).lower()
     if unit and unit not in MEV:
         raise CaloforgeError(f"'{match.group(2)}' in '{text}' is not a unit of energy; use eV, keV, MeV, GeV or TeV")
@@ -33,7 +33,7 @@ def parse_energy(text: str) -> float:
 
 
 def format_energy(energy: float) -> str:
-    """`energy` (MeV) with the unit that keeps it between 1 and 1000, as in `16.4 GeV`."""
+    """`energy` (MeV) with the unit that keeps it between 1 and 1000, e.g. `16.4 GeV`."""
     for unit, factor in (("TeV", 1e6), ("GeV", 1e3), ("MeV", 1.0)):
         if energy >= factor:
             return f"{energy / factor:.4g} {unit}"
@@ -41,5 +41,5 @@ def format_energy(energy: float) -> str:
 
 
 def count(n: int, noun: str) -> str:
-    """`n` and what is counted, as in `1 shower` or `12,000 showers`."""
+    """`n` with the noun in singular or plural, e.g. `1 shower` or `12,000 showers`."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -158,7 +158,7 @@ def test_an_endless_adaptive_integration_says_so(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("magic", {"steps": 3}, "sampler: unknown sampler 'magic'; known are predictor_corrector, euler_maruyama"),
+        ("magic", {"steps": 3}, "sampler: unknown sampler 'magic': give one of predictor_corrector, euler_maruyama"),
         ("heun", {"steps": 0}, "sampler: 'steps' is 0"),
         ("heun", {"steps": 3, "snr": 0.1}, "sampler: unknown key 'snr'"),
         ("predictor_corrector", {"steps": 3, "snr": -1}, "'snr' is -1"),

@@ -1,4 +1,4 @@
-"""Incident energies: the `spectra` they are drawn from, and the `agreement` of two samples' spectra."""
+"""Incident energies: the `spectra` they are drawn from, and the `agreement` between the spectra of two samples."""
 
 from caloforge.energies.spectra import EnergySpectrum, outside_range, parse_spectrum
 

@@ -1,9 +1,9 @@
-"""Incident-energy spectra: are two files comparable, how to make them so, and how to draw fair subsets.
+"""Agreement of incident-energy spectra: whether two files are comparable, matching them, and drawing subsets.
 
-Every histogram of showers depends on which incident energies went in. Two files are compared by the
-Kolmogorov–Smirnov distance of their energies (rounded to six digits, so that storage in GeV or MeV makes no
-difference). Subsets are *stratified* where the files share their spectrum: sorted by energy, cut into slices of
-equal size, as many from each slice; otherwise they are drawn at random, as the files themselves were.
+Every histogram of showers depends on their incident energies. Two files are compared by the Kolmogorov–Smirnov
+distance of their energies (rounded to six digits, so that storage in GeV or MeV makes no difference). If the files
+share their spectrum, subsets are *stratified*: sorted by energy, divided into slices of equal size, with equally
+many from each slice; otherwise they are drawn at random.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from caloforge.errors import CaloforgeError
 from caloforge.units import format_energy
 
 SMALLEST_P = 1e-4
-"""Two spectra with a smaller Kolmogorov–Smirnov probability are said to differ."""
+"""Two spectra differ if their Kolmogorov–Smirnov probability is smaller."""
 
 PARTS_P = 1e-6
-"""The same for files that are read as parts of one sample, of which there may be many."""
+"""The same for files read as parts of one sample, of which there may be many."""
 
 SHARED_DISTANCE = 0.3
-"""√n_eff · D below which two spectra agree better than independent draws would (p ≈ 1 − 1e-5)."""
+"""√n_eff · D below which two spectra agree more closely than independent draws would (p ≈ 1 − 1e-5)."""
 
 MATCHING_BINS = 200
-"""Logarithmic bins in which continuous spectra are matched."""
+"""Number of logarithmic bins in which continuous spectra are matched."""
 
 MANY_ENERGIES = 64
-"""A spectrum with more distinct energies is treated as continuous."""
+"""Spectra with more distinct energies are treated as continuous."""
 
 EnergyChoice = Sequence[float | tuple[float, float]]
 
 
 def rounded(energies: np.ndarray) -> np.ndarray:
-    """(N,) `energies` (MeV) to six significant digits."""
+    """(N,) `energies` (MeV) rounded to six significant digits."""
     step = 10.0 ** (np.floor(np.log10(energies)) - 5)
     return np.asarray(np.round(np.round(energies / step) * step, 9))
 
@@ -51,7 +51,7 @@ def distance(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:
 
 
 def share_spectrum(first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether the energies agree more closely than two independent draws of one law would."""
+    """Whether the energies agree more closely than two independent draws from one spectrum would."""
     d, _ = distance(first, second)
     return bool(d * np.sqrt(len(first) * len(second) / (len(first) + len(second))) < SHARED_DISTANCE)
 
@@ -60,8 +60,8 @@ def check_same(generated: np.ndarray, reference: np.ndarray, name: str, referenc
     """(D, probability) of two spectra that agree.
 
     Raises:
-        CaloforgeError: they differ. Thinning is advised only where they overlap; where they would if one were given
-            in GeV, that is asked.
+        CaloforgeError: they differ. The message advises matching only if they overlap, and asks about units if they
+            would overlap with one of them in GeV.
     """
     d, p = distance(generated, reference)
     if p < SMALLEST_P:
@@ -77,14 +77,14 @@ def check_same(generated: np.ndarray, reference: np.ndarray, name: str, referenc
 
 
 def check_parts(parts: Sequence[np.ndarray], names: Sequence[object]) -> None:
-    """Check that files which are read together have one spectrum.
+    """Check that files read together have the same spectrum.
 
     Args:
         parts: (n,) incident energies in MeV of each file.
-        names: of the files.
+        names: names of the files.
 
     Raises:
-        CaloforgeError: the spectrum of one differs from that of the first.
+        CaloforgeError: the spectrum of a file differs from that of the first.
     """
     for energies, name in zip(parts[1:], names[1:], strict=True):
         d, p = distance(parts[0], energies)
@@ -106,7 +106,7 @@ def _overlap(first: np.ndarray, second: np.ndarray) -> bool:
 
 
 def _unit_question(first: np.ndarray, second: np.ndarray, name: str, second_name: str) -> str:
-    """What to ask where one of two spectra would be the other, or overlap it at last, in GeV; empty elsewhere."""
+    """Question about units, if one of two spectra would match or overlap the other in GeV; otherwise empty."""
     (low, who), (high, _) = sorted([(first, name), (second, second_name)], key=lambda pair: float(np.median(pair[0])))
     d, p = distance(1e3 * low, high)
     if (d < 0.5 and p >= SMALLEST_P) or (_overlap(1e3 * low, high) and not _overlap(low, high)):
@@ -115,20 +115,20 @@ def _unit_question(first: np.ndarray, second: np.ndarray, name: str, second_name
 
 
 def describe(energies: np.ndarray) -> str:
-    """A spectrum in a few words."""
+    """A short description of a spectrum."""
     distinct = np.unique(rounded(energies))
     span = f"{format_energy(distinct[0])} … {format_energy(distinct[-1])}" if len(distinct) > 1 else ""
     return f"{len(distinct)} values, {span}" if span else format_energy(distinct[0])
 
 
 def match(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of two samples that leave both with the same spectrum, as many as possible.
+    """Rows of two samples, as many as possible, that give both the same spectrum.
 
-    Discrete spectra (up to 64 distinct energies) keep, at each energy, the smaller of the two numbers; continuous
-    ones do so in 200 logarithmic bins over the common range.
+    For discrete spectra (up to 64 distinct energies) the smaller of the two numbers is kept at each energy; for
+    continuous ones, in each of 200 logarithmic bins.
 
     Returns:
-        two rising arrays of rows, equally long.
+        two sorted arrays of rows, equally long.
 
     Raises:
         CaloforgeError: the spectra have no energy in common.
@@ -148,7 +148,7 @@ def match(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> tu
 
 
 def _labels(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(n,) and (m,): which energies are one and the same to `match`."""
+    """(n,) and (m,) labels; `match` treats energies with the same label as equal."""
     a, b = rounded(first), rounded(second)
     distinct = np.unique(np.concatenate([a, b]))
     if len(distinct) <= MANY_ENERGIES:
@@ -169,10 +169,10 @@ def groups(energies: np.ndarray) -> list[tuple[str, float, float]]:
 
 
 def select(energies: np.ndarray, wanted: EnergyChoice, name: str) -> np.ndarray:
-    """Rows whose energy is one of `wanted` (MeV, within 0.1 %), or lies in one of its (low, high) ranges.
+    """Rows whose energy is one of `wanted` (MeV, within 0.1 %), or is in one of its (low, high) ranges.
 
     Raises:
-        CaloforgeError: an entry finds no shower.
+        CaloforgeError: no shower matches an entry.
     """
     chosen = np.zeros(len(energies), dtype=bool)
     for entry in wanted:
@@ -186,7 +186,7 @@ def select(energies: np.ndarray, wanted: EnergyChoice, name: str) -> np.ndarray:
 
 
 def thin(energies: np.ndarray, n: int, rng: np.random.Generator, stratified: bool) -> np.ndarray:
-    """(n,) rising rows drawn without repetition; all of them if n is not below their number."""
+    """(n,) sorted rows drawn without replacement; all rows if n is at least their number."""
     if n >= len(energies):
         return np.arange(len(energies))
     if not stratified:
@@ -197,7 +197,7 @@ def thin(energies: np.ndarray, n: int, rng: np.random.Generator, stratified: boo
 
 
 def halves(energies: np.ndarray, n: int, rng: np.random.Generator, stratified: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Two disjoint sets of n rising rows each; stratified, they take one each of n pairs of neighbours in energy."""
+    """Two disjoint sets of n sorted rows; if stratified, each gets one row of n pairs of neighbours in energy."""
     rows = thin(energies, 2 * n, rng, stratified)
     order = _order(energies[rows], rng) if stratified else rng.permutation(len(rows))
     pairs = rows[order][: 2 * n].reshape(n, 2)
@@ -207,6 +207,6 @@ def halves(energies: np.ndarray, n: int, rng: np.random.Generator, stratified: b
 
 
 def _order(energies: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(N,) rows by rising energy, equal energies in random order."""
-    # A rank and a random fraction sort several times faster than two keys do.
+    """(N,) rows by increasing energy, with equal energies in random order."""
+    # Sorting by rank plus a random fraction is several times faster than by two keys.
     return np.argsort(np.unique(energies, return_inverse=True)[1] + rng.random(len(energies)))

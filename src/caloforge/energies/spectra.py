@@ -1,12 +1,12 @@
-"""Incident-energy spectra: which energies a sample of showers has.
+"""Incident-energy spectra of shower samples.
 
-A spectrum is written in one word, as in `uniform:1GeV:100GeV`; energies without a unit are MeV.
+A spectrum is written as one word, e.g. `uniform:1GeV:100GeV`; energies without a unit are in MeV.
 
-    like:FILE               the energies of a shower file, each as often as there
-    list:512,1024           these energies in turn
-    discrete:256,512,1024   these energies at random, equally likely
-    uniform:1GeV:100GeV     flat between the two
-    loguniform:1GeV:1TeV    flat in the logarithm between the two
+    like:FILE               the energies of a shower file, with the same multiplicities
+    list:512,1024           these energies, in turn
+    discrete:256,512,1024   these energies, at random with equal probability
+    uniform:1GeV:100GeV     flat between the limits
+    loguniform:1GeV:1TeV    flat in the logarithm between the limits
 
 In lists, `256,...,16384` doubles from the first to the last, and `10,30,...,810` continues with the ratio of the first
 two.
@@ -24,7 +24,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.units import parse_energy
 
 ROUNDING = 1e-3
-"""Energies this far beyond the ends of a range, relative to them, count as inside."""
+"""Relative tolerance at the limits of a range; energies within it count as inside."""
 
 SPECTRA = "like:FILE, list:512,1024, discrete:256,...,16384, uniform:1GeV:100GeV or loguniform:1GeV:1TeV"
 
@@ -38,7 +38,7 @@ class EnergySpectrum:
 
     Args:
         text: the spectrum as written, for provenance.
-        natural_count: number of energies that it consists of (`like:`, `list:`); None if any number may be drawn.
+        natural_count: number of energies in the spectrum (`like:`, `list:`); None if any number may be drawn.
     """
 
     text: str
@@ -49,11 +49,11 @@ class EnergySpectrum:
         """(n,) incident energies in MeV, float64.
 
         Args:
-            n: how many; None is `natural_count`.
+            n: number of energies; None uses `natural_count`.
             rng: random generator (unused by `list:`).
 
         Raises:
-            CaloforgeError: n is missing and there is no natural count, is below 1, or too many for the memory.
+            CaloforgeError: n is None and there is no natural count, n is below 1, or n is too large for the memory.
         """
         n = self.natural_count if n is None else n
         if n is None:
@@ -69,7 +69,7 @@ class EnergySpectrum:
 
 
 def outside_range(energies: np.ndarray, low: float, high: float) -> np.ndarray:
-    """(N,) whether each incident energy lies outside the range from `low` to `high`, all MeV; up to rounding."""
+    """(N,) whether each incident energy is outside the range from `low` to `high`, all in MeV; up to rounding."""
     return (energies < (1 - ROUNDING) * low) | (energies > (1 + ROUNDING) * high)
 
 
@@ -77,7 +77,7 @@ def parse_spectrum(text: str) -> EnergySpectrum:
     """Read an incident-energy spectrum (see the module docstring).
 
     Raises:
-        CaloforgeError: the kind of spectrum is unknown or a value is wrong; for `like:`, what `ShowerFile` raises.
+        CaloforgeError: the kind of spectrum is unknown or a value is invalid; for `like:`, from `ShowerFile`.
     """
     kind, _, rest = text.partition(":")
     if kind == "like" and rest:
@@ -102,7 +102,7 @@ def _like(text: str, path: str) -> EnergySpectrum:
         energies = file.energies()
 
     def draw(n: int, rng: np.random.Generator) -> np.ndarray:
-        # Complete copies first, so that the spectrum is the file's own; only the remainder is drawn at random.
+        # Complete copies first, so that the spectrum is that of the file; only the remainder is drawn at random.
         copies, remainder = divmod(n, len(energies))
         return np.concatenate([np.tile(energies, copies), rng.choice(energies, remainder, replace=False)])
 
@@ -112,7 +112,7 @@ def _like(text: str, path: str) -> EnergySpectrum:
 def _parse_range(rest: str, text: str) -> tuple[float, float]:
     parts = rest.split(":")
     if len(parts) != 2:
-        raise CaloforgeError(f"'{text}' needs a lower and an upper energy, as in {text.split(':')[0]}:1GeV:100GeV")
+        raise CaloforgeError(f"'{text}' needs a lower and an upper energy, e.g. {text.split(':')[0]}:1GeV:100GeV")
     low, high = parse_energy(parts[0]), parse_energy(parts[1])
     if low >= high:
         raise CaloforgeError(f"in '{text}' the lower energy must be below the upper one")

@@ -226,7 +226,7 @@ def select(geometry: Geometry, wanted: Iterable[str | Observable]) -> list[Bound
         known = entry if isinstance(entry, Observable) else REGISTRY.get(entry)
         if known is None and entry not in names:
             hints = ", ".join(f"{n}_<layer>" if o.per == "layer" else n for n, o in REGISTRY.items())
-            raise CaloforgeError(f"unknown observable '{entry}' in geometry '{geometry.name}'; known are {hints}")
+            raise CaloforgeError(f"unknown observable '{entry}' in geometry '{geometry.name}': give one of {hints}")
         bound = [names[str(entry)]] if known is None else known.bind(geometry)
         found |= {each.name: each for each in bound}
     return list(found.values())
