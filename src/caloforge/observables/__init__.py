@@ -1,9 +1,9 @@
 """Observables of single showers, by name.
 
 `e_tot_over_e_inc`, `e_layer_<id>` (MeV), `ec_eta_<id>`, `ec_phi_<id>`, `ec_r_<id>`, `width_eta_<id>`, … (mm) and
-`sparsity_<id>` are the CaloChallenge's (`challenge`); further ones are in `deposits`, `centres` and `shapes`, and a
-user's own are added with `@observable`. Voxels below the readout threshold are set to zero first. `voxel_energy` is an
-observable of voxels: samples keep its histogram only.
+`sparsity_<id>` are those of the CaloChallenge (`challenge`); `deposits`, `centres` and `shapes` contain others, and
+users can add their own with `@observable`. Voxels below the readout threshold are set to zero first. `voxel_energy` is
+an observable of voxels, of which samples keep only the histogram.
 
 >>> from caloforge import sample
 >>> values = compute(sample("test", stop=10), ["ec_eta_1", "n_hits"])
@@ -62,7 +62,7 @@ _CENTRES = ("ec_eta", "ec_phi", "ec_r")
 _WIDTHS = ("width_eta", "width_phi", "width_r")
 
 challenge: tuple[str, ...] = ("e_tot_over_e_inc", "e_layer", *_CENTRES, *_WIDTHS, "sparsity", "voxel_energy")
-"""The CaloChallenge's observables (arXiv:2410.21611)."""
+"""Observables of the CaloChallenge (arXiv:2410.21611)."""
 
 table1: tuple[str, ...] = ("e_tot_over_e_inc", "e_layer", *_CENTRES[:2], *_WIDTHS[:2])
 """CaloMan's Table 1 (arXiv:2211.15380): response, layer energies, centres and widths in eta and phi."""
@@ -75,8 +75,8 @@ def compute(
 
     Args:
         showers: N showers.
-        names: which ones (see `select`); None takes `challenge_names`.
-        threshold: voxels below it (MeV) count as zero; None takes the geometry's readout threshold.
+        names: observables (see `select`); None uses `challenge_names`.
+        threshold: voxels below it (MeV) are set to zero; None uses the readout threshold of the geometry.
 
     Returns:
         name → (N,) float64.
@@ -90,7 +90,7 @@ def compute(
 
 
 def challenge_names(geometry: Geometry) -> list[str]:
-    """The challenge's observables of a shower in this geometry; `voxel_energy` is one of voxels and not among them."""
+    """The CaloChallenge observables of a shower in this geometry, without `voxel_energy`, which is one of voxels."""
     return names_of(select(geometry, challenge[:-1]))
 
 
@@ -100,7 +100,7 @@ def table1_names(geometry: Geometry) -> list[str]:
 
 
 def default(geometry: Geometry) -> list[BoundObservable]:
-    """What a report has by default: the challenge's, and every registered one meant for so many layers."""
+    """Default observables of a report: the CaloChallenge's, and others registered for this number of layers."""
     few = [name for name, entry in REGISTRY.items() if _is_default(entry, geometry)]
     return select(geometry, [*challenge, *few])
 

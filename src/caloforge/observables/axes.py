@@ -10,10 +10,10 @@
 | sparsity | 20 in [0, 1] | the same |
 | voxel_energy | 49 logarithmic bins from the threshold to the reference's maximum | the same |
 
-On other geometries, the lengths follow the layer's own half-width R (outermost r or |eta|, |phi| edge): centres in
-±R/2, widths in [0, R/2], ec_r in [0, R]. If less than half of the reference's E_dep/E_inc lies in [0.5, 1.5], as for
-a calorimeter whose visible energy is not calibrated, 100 bins run from 0 to 1.05 times its maximum. Observables that
-the challenge does not know are binned over the reference's range (`of_reference`).
+In other geometries, ranges of lengths are given by the half-width R of the layer (outermost r or |eta|, |phi| edge):
+centres in ±R/2, widths in [0, R/2], ec_r in [0, R]. If less than half of the reference's E_dep/E_inc is in [0.5, 1.5],
+as for a calorimeter whose visible energy is not calibrated, there are 100 bins from 0 to 1.05 times its maximum.
+Observables that are not in the CaloChallenge are binned over the range of the reference (`of_reference`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import numpy as np
 from caloforge.geometry import BUILTIN, AnyLayer, Geometry
 
 NO_THRESHOLD = 1e-2
-"""MeV where logarithmic bins start on a geometry without a readout threshold (CaloFlow cuts at 10 keV)."""
+"""Lower end of logarithmic bins, in MeV, for geometries without a readout threshold (CaloFlow cuts at 10 keV)."""
 
 Range = tuple[float, float]
 
@@ -41,17 +41,17 @@ CHALLENGE: dict[str, tuple[dict[str, Range], dict[int, dict[str, Range]]]] = {
     "ds2": (_DS2, {}),
     "ds3": (_DS2, {}),
 }
-"""Built-in geometry → ranges of its lengths in mm, and those of single layers that differ."""
+"""Built-in geometry → ranges of lengths in mm, and those of individual layers that differ."""
 
 
 @dataclass(frozen=True)
 class AxisRequest:
-    """What an axis may depend on.
+    """The quantities that an axis may depend on.
 
     Args:
-        geometry: the voxels' description.
-        layer: of an observable of layers, else None.
-        reference: the reference's values of the observable, any shape.
+        geometry: the voxels.
+        layer: the layer of a per-layer observable, otherwise None.
+        reference: values of the observable in the reference, of any shape.
         threshold: readout threshold in MeV.
     """
 
@@ -62,7 +62,7 @@ class AxisRequest:
 
 
 Axis = Callable[[AxisRequest], np.ndarray | None]
-"""Gives (B + 1,) rising edges, or None where the reference allows no histogram."""
+"""Returns (B + 1,) increasing edges, or None if the reference allows no histogram."""
 
 
 def equal(bins: int, low: float, high: float) -> Axis:
@@ -71,11 +71,11 @@ def equal(bins: int, low: float, high: float) -> Axis:
 
 
 def logarithmic(bins: int) -> Axis:
-    """`bins` bins of equal ratio from the threshold to the reference's maximum; None if that is not above it."""
+    """`bins` bins of equal ratio from the threshold to the reference's maximum; None if the maximum is not above it."""
 
     def edges(request: AxisRequest) -> np.ndarray | None:
         low, high = request.threshold or NO_THRESHOLD, float(np.max(request.reference, initial=-np.inf))
-        # geomspace ends exactly on the maximum; a power of its logarithm may fall short of it and lose the shower.
+        # geomspace ends exactly at the maximum; exponentiating its logarithm may fall short of it and lose the shower.
         return np.geomspace(low, high, bins + 1) if high > low else None
 
     return edges
@@ -105,9 +105,9 @@ def length(quantity: str, along: str) -> Axis:
 
 
 def of_reference(request: AxisRequest, bins: int = 50) -> np.ndarray | None:
-    """`bins` bins from the reference's 0.05 to its 99.95 percentile.
+    """`bins` bins from the 0.05 to the 99.95 percentile of the reference.
 
-    Whole numbers get bins of whole width, a constant a single bin around it.
+    Integers get bins of integer width, a constant gets a single bin around it.
     """
     values = request.reference
     if not np.size(values) or not np.isfinite(values).all():
@@ -126,7 +126,7 @@ def of_reference(request: AxisRequest, bins: int = 50) -> np.ndarray | None:
 
 @cache
 def _challenge_name(geometry: Geometry) -> str:
-    """Name of the challenge's geometry that has the same voxels, empty if none."""
+    """Name of the CaloChallenge geometry with the same voxels, empty if there is none."""
     return next((name for name in CHALLENGE if same_voxels(BUILTIN[name](), geometry)), "")
 
 
@@ -147,7 +147,7 @@ def _range_of_layer(layer: AnyLayer, quantity: str, along: str) -> Range:
 
 
 def _half_width(layer: AnyLayer, along: str) -> float:
-    """Extent of a layer from the shower axis along eta, phi or r in mm."""
+    """Extent of a layer from the shower axis along eta, phi or r, in mm."""
     plain = layer.to_dict()
     if "r_edges" in plain:
         return float(plain["r_edges"][-1])

@@ -1,11 +1,11 @@
-"""`@observable`: one function per observable, which carries its label, unit, histogram axis and figure.
+"""`@observable`: one function per observable, with its label, unit, histogram axis and figure.
 
     @observable("n_bright", per="layer", label="voxels above 100 MeV", group="further", axis=(50, 0, 50))
     def n_bright(view: View, position: int) -> np.ndarray:
         return (view.part(position) > 100).sum(axis=1)
 
-An observable is a pure function of a `View`, one float64 per shower; of layers, it is called `name_<id>`, <id> being
-the detector's own number of the layer. Once registered, it is part of every report.
+An observable is a pure function of a `View` that returns one float64 per shower; a per-layer observable is called
+`name_<id>`, where <id> is the layer number in the detector. Once registered, it is part of every report.
 """
 
 from __future__ import annotations
@@ -31,35 +31,35 @@ GROUPS = {
     "brightest": "Brightest voxels",
     "further": "Further observables",
 }
-"""Figures of histograms: key of `Observable.group` → title. Another key makes another figure."""
+"""Figures of histograms: key of `Observable.group` → title. Any other key creates another figure."""
 
 
 def everywhere(layer: AnyLayer) -> bool:
-    """Whether an observable of any layer is defined on this one: always."""
+    """Whether an observable is defined on this layer: always."""
     return True
 
 
 def with_directions(layer: AnyLayer) -> bool:
-    """Whether eta and phi mean anything on the layer: more than one alpha bin, or Cartesian."""
+    """Whether eta and phi are meaningful on the layer: more than one alpha bin, or Cartesian."""
     return layer.has_directions
 
 
 @dataclass(frozen=True)
 class Observable:
-    """An observable of showers, of their layers, or of their voxels; call it as the function that it wraps.
+    """An observable of showers, layers or voxels; it can be called like the function that it wraps.
 
     Args:
-        name: the name, or the prefix before `_<id>` for an observable of layers.
-        compute: (view) → (N,), or (view, position of the layer) → (N,).
-        per: what there is one of.
-        label: in plain words, without layer and unit.
-        symbol: the same with mathtext, for the axis of a figure.
-        unit: of the values, empty for pure numbers.
-        group: the figure that it goes to (see `GROUPS`).
-        axis: rule that gives the edges of its histogram.
-        log: whether its figure shows fractions of showers on a logarithmic scale.
-        where: on which layers it is defined.
-        most_layers: in geometries of more layers it is computed only where asked for; None: always computed.
+        name: the name, or the prefix before `_<id>` for a per-layer observable.
+        compute: (view) → (N,), or (view, index of the layer) → (N,).
+        per: whether there is one value per shower, layer or voxel.
+        label: plain text, without layer and unit.
+        symbol: the same with mathtext, for axes of figures.
+        unit: unit of the values, empty for pure numbers.
+        group: the figure that contains it (see `GROUPS`).
+        axis: rule for the edges of its histogram.
+        log: whether fractions of showers are drawn on a logarithmic scale.
+        where: whether it is defined on a given layer.
+        most_layers: in geometries with more layers it is computed only on request; None: always computed.
     """
 
     name: str
@@ -75,11 +75,11 @@ class Observable:
     most_layers: int | None
 
     def __call__(self, view: View, *position: int) -> np.ndarray:
-        """(N,) float64 of the showers of `view`."""
+        """(N,) float64, for the showers of `view`."""
         return self.compute(view, *position)
 
     def bind(self, geometry: Geometry) -> list[BoundObservable]:
-        """The observable on a geometry: one, or one for each layer on which it is defined."""
+        """The observable on a geometry: one, or one per layer on which it is defined."""
         if self.per != "layer":
             return [BoundObservable(self, geometry, None)]
         layers = enumerate(geometry.layers)
@@ -88,12 +88,12 @@ class Observable:
 
 @dataclass(frozen=True)
 class BoundObservable:
-    """An observable on a geometry, of one layer where it is one of layers.
+    """An observable on a geometry; a per-layer observable on one layer.
 
     Args:
-        observable: what it is.
-        geometry: the voxels' description.
-        position: of the layer in the geometry; None for an observable of whole showers.
+        observable: the observable.
+        geometry: the voxels.
+        position: index of the layer in the geometry; None for an observable of showers or voxels.
     """
 
     observable: Observable
@@ -102,22 +102,22 @@ class BoundObservable:
 
     @property
     def layer(self) -> AnyLayer | None:
-        """The layer, if it is an observable of layers."""
+        """The layer of a per-layer observable, otherwise None."""
         return None if self.position is None else self.geometry.layers[self.position]
 
     @property
     def name(self) -> str:
-        """As `ec_eta_12`."""
+        """Full name, e.g. `ec_eta_12`."""
         return self.observable.name if self.layer is None else f"{self.observable.name}_{self.layer.id}"
 
     @property
     def label(self) -> str:
-        """Plain words, as "centre of energy in eta, layer 12"."""
+        """Plain text, e.g. "centre of energy in eta, layer 12"."""
         return self.observable.label if self.layer is None else f"{self.observable.label}, layer {self.layer.id}"
 
     @property
     def axis_label(self) -> str:
-        """Label of a figure's axis, with mathtext and unit."""
+        """Axis label for figures, with mathtext and unit."""
         words = self.observable.symbol if self.layer is None else f"{self.observable.symbol}, layer {self.layer.id}"
         return f"{words} [{self.unit}]" if self.unit else words
 
@@ -127,10 +127,10 @@ class BoundObservable:
         return self.observable.unit
 
     def values(self, view: View) -> np.ndarray:
-        """(N,) float64 of the showers of `view`.
+        """(N,) float64, for the showers of `view`.
 
         Raises:
-            CaloforgeError: the function gave something else than one number per shower.
+            CaloforgeError: the function does not return one number per shower.
         """
         found = self.observable.compute(view) if self.position is None else self.observable.compute(view, self.position)
         values = np.asarray(found, dtype=np.float64)
@@ -139,17 +139,17 @@ class BoundObservable:
         return values
 
     def request(self, reference: np.ndarray, threshold: float | None = None) -> AxisRequest:
-        """What an axis may depend on, given the reference's values; by default with the geometry's threshold (MeV)."""
+        """Request for an axis, given the reference's values; by default with the threshold of the geometry (MeV)."""
         cut = self.geometry.threshold if threshold is None else threshold
         return AxisRequest(self.geometry, self.layer, reference, cut)
 
     def edges(self, reference: np.ndarray, threshold: float | None = None) -> np.ndarray | None:
-        """(B + 1,) histogram edges (see `request`); None where the reference allows no histogram."""
+        """(B + 1,) histogram edges (see `request`); None if the reference allows no histogram."""
         return self.observable.axis(self.request(reference, threshold))
 
 
 REGISTRY: dict[str, Observable] = {}
-"""Name or prefix → observable, in the order in which reports list them."""
+"""Name or prefix → observable, in the order of reports."""
 
 
 def observable(
@@ -178,7 +178,7 @@ def observable(
             the name, the symbol to the label, and an axis may be given as (bins, low, high).
 
     Raises:
-        ValueError: an observable of this name exists.
+        ValueError: an observable with this name exists.
     """
 
     def register(function: Callable[..., np.ndarray]) -> Observable:
@@ -193,7 +193,7 @@ def observable(
 
 
 def _check_free(name: str, per: str) -> None:
-    """Refuse a name that exists, or that an observable of layers has on some layer."""
+    """Raise for a name that exists, or that a per-layer observable has on some layer."""
     prefix, _, end = name.rpartition("_")
     clash = name if name in REGISTRY else ""
     if end.lstrip("-").isdigit() and prefix in REGISTRY and REGISTRY[prefix].per == "layer":
@@ -206,19 +206,19 @@ def _check_free(name: str, per: str) -> None:
 
 
 def available(geometry: Geometry) -> dict[str, BoundObservable]:
-    """Name → observable, of every registered one that the geometry has."""
+    """Name → observable, for all registered ones that are defined in the geometry."""
     return {bound.name: bound for entry in REGISTRY.values() for bound in entry.bind(geometry)}
 
 
 def select(geometry: Geometry, wanted: Iterable[str | Observable]) -> list[BoundObservable]:
-    """The observables meant by `wanted`, each once.
+    """The distinct observables selected by `wanted`.
 
     Args:
-        geometry: the voxels' description.
-        wanted: observables, their names (of layers: on all layers), or names with a layer as `ec_eta_1`.
+        geometry: the voxels.
+        wanted: observables, their names (per-layer ones: on all layers), or names with a layer, e.g. `ec_eta_1`.
 
     Raises:
-        CaloforgeError: unknown observable, or one that this geometry does not have.
+        CaloforgeError: an observable is unknown, or not defined in this geometry.
     """
     found: dict[str, BoundObservable] = {}
     names = available(geometry)
@@ -233,17 +233,17 @@ def select(geometry: Geometry, wanted: Iterable[str | Observable]) -> list[Bound
 
 
 def find(geometry: Geometry, name: str) -> BoundObservable:
-    """The observable called `name`, as `ec_eta_1` or `n_hits`.
+    """The observable called `name`, e.g. `ec_eta_1` or `n_hits`.
 
     Raises:
-        CaloforgeError: unknown observable, or one that this geometry does not have.
+        CaloforgeError: an observable is unknown, or not defined in this geometry.
     """
     found = select(geometry, [name])
     if [bound.name for bound in found] != [name]:
-        raise CaloforgeError(f"'{name}' is an observable of layers; name one, as {name}_{geometry.layer_ids[0]}")
+        raise CaloforgeError(f"'{name}' is a per-layer observable: name a layer, e.g. {name}_{geometry.layer_ids[0]}")
     return found[0]
 
 
 def names_of(bound: Sequence[BoundObservable]) -> list[str]:
-    """Their names, in order."""
+    """Names of observables, in order."""
     return [each.name for each in bound]

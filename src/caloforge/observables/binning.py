@@ -1,7 +1,7 @@
 """Counting into histogram bins.
 
-Bins are half open, the last one closed, as numpy and the CaloChallenge count. What lies outside is not counted in them:
-`histogram` keeps it in the flow bins.
+Bins are half open, except for the last one, which is closed, as in numpy and the CaloChallenge. Values outside are not
+counted in them; `histogram` keeps them in the flow bins.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ def bin_numbers(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 class SingleBins:
-    """Counts float32 values, as voxel energies are, into fixed bins like `bin_numbers`, but faster.
+    """Counts float32 values, such as voxel energies, into fixed bins like `bin_numbers`, but faster.
 
-    The leading 16 bits of a positive float32 (exponent and 7 bits of mantissa) look up the bin at which its
-    neighbourhood of 0.8 % begins, and the one edge that may lie inside. Edges closer than that are searched for.
+    The leading 16 bits of a positive float32 (exponent and 7 bits of mantissa) define an interval of 0.8 %. They index
+    tables of the bin at the start of the interval and of the edge that may be inside it. If edges are closer than this,
+    bins are found by search.
 
     Args:
-        edges: (B + 1,) rising.
+        edges: (B + 1,) increasing edges.
     """
 
     def __init__(self, edges: np.ndarray) -> None:
-        # For float32 v, v >= e is v >= the smallest float32 not below e; beyond the last bin only what exceeds it.
+        # For float32 v, v >= e is v >= the smallest float32 not below e; the last edge itself belongs to the last bin.
         cuts = edges.astype(np.float32)
         short = cuts < edges
         short[-1] = cuts[-1] <= edges[-1]
@@ -44,7 +45,7 @@ class SingleBins:
         self._crowded = bool((np.diff(self._first.astype(np.int64)) > 1).any())
 
     def numbers(self, values: np.ndarray) -> np.ndarray:
-        """(N,) uint16 bin of each value (float32, not negative), as `bin_numbers` has it."""
+        """(N,) uint16 bin of each value (float32, non-negative), as in `bin_numbers`."""
         if self._crowded:
             return np.searchsorted(self._cuts, values, side="right").astype(np.uint16)
         cells = values.view(np.uint32) >> 16
@@ -52,7 +53,7 @@ class SingleBins:
 
 
 def counts(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """(B + 2,) counts of `values`: below, the B bins, above."""
+    """(B + 2,) counts of `values`: underflow, B bins, overflow."""
     return np.bincount(bin_numbers(values, edges), minlength=len(edges) + 1)
 
 
@@ -66,7 +67,7 @@ def histogram(
     axis_label: str,
     metadata: Mapping[str, Any],
 ) -> Hist[Any]:
-    """Both samples' counts (B + 2,), as `counts` gives them, in one `Hist` (see `caloforge.plots.charts`)."""
+    """The counts (B + 2,) of both samples (see `counts`) in one `Hist` (see `caloforge.plots.charts`)."""
     samples = StrCategory(["generated", "reference"], flow=False)
     found = Hist(samples, Variable(edges, name=name, label=axis_label), storage=Int64(), name=name, label=label)
     found.view(flow=True)[...] = np.stack([generated, reference])
@@ -75,7 +76,7 @@ def histogram(
 
 
 def described(edges: np.ndarray) -> dict[str, float | str]:
-    """Number of bins, ends and scale of edges (B + 1,): linear, log or variable."""
+    """Number of bins, limits and scale (linear, log or variable) of edges (B + 1,)."""
     low, high, number = float(edges[0]), float(edges[-1]), len(edges) - 1
     scale = "variable"
     for word, spaced in (("log", np.geomspace), ("linear", np.linspace)):

@@ -1,7 +1,7 @@
 """Centres of energy and first moments.
 
 EC_x = Σ x_i e_i / (E_l + 1e-16) per layer for x = eta, phi, r (CaloChallenge, arXiv:2410.21611); eta and phi
-only on layers that have directions. The first moments take the whole shower.
+only on layers that have directions. The first moments are those of the whole shower.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def centre_r(view: View, position: int) -> np.ndarray:
 
 
 def _transverse(view: View, axis: str) -> np.ndarray:
-    # A ring of one alpha bin has its centre on the axis: it adds energy, but no moment.
+    # A ring with one alpha bin is centred on the axis: it contributes energy, but no moment.
     total = np.zeros(len(view.energies))
     for position, layer in enumerate(view.geometry.layers):
         if layer.has_directions:
@@ -82,7 +82,7 @@ def mean_y(view: View) -> np.ndarray:
 
 @observable("mean_z", label="mean z", group="shower")
 def mean_z(view: View) -> np.ndarray:
-    """(N,) first moment along the shower axis: mm where every layer knows its depth, else layer indices."""
+    """(N,) first moment along the shower axis: in mm if all layers have depths, otherwise in layer indices."""
     layers = view.geometry.layers
     known = [layer.z_edges for layer in layers if layer.z_edges is not None]
     middle = [(a + b) / 2 for a, b in known] if len(known) == len(layers) else list(map(float, range(len(layers))))

@@ -1,6 +1,6 @@
-"""How much energy, and where along the shower's depth.
+"""Deposited energies and their distribution in depth.
 
-E_dep/E_inc, E_l, E_l/E_dep, and CaloFlow's depth variables (arXiv:2106.05285), k = 0, 1, … the layer's index:
+E_dep/E_inc, E_l, E_l/E_dep, and the depth variables of CaloFlow (arXiv:2106.05285), with layer index k = 0, 1, …:
 
     l_d = Σ k E_k        s_d = l_d / E_dep        σ_sd = sqrt(Σ k² E_k / E_dep − s_d²)
 """
@@ -14,7 +14,7 @@ from caloforge.observables.base import observable
 from caloforge.observables.view import SMALLEST, View
 
 FEW_LAYERS = 10
-"""Up to so many layers a report also has observables of single layers beyond the challenge's."""
+"""Maximum number of layers for which reports contain per-layer observables beyond those of the CaloChallenge."""
 
 
 @observable(
@@ -32,7 +32,7 @@ def response(view: View) -> np.ndarray:
 
 @observable("voxel_energy", per="voxel", label="voxel energy", unit="MeV", group="energies", axis=axes.logarithmic(49))
 def voxel_energy(view: View) -> np.ndarray:
-    """(N V,) energy of each voxel in MeV: not one number per shower, so that samples keep its histogram only."""
+    """(N V,) energy of each voxel in MeV: not one number per shower, so samples keep only its histogram."""
     return view.voxels.ravel()
 
 
@@ -63,12 +63,12 @@ def weighted_depth(view: View) -> np.ndarray:
 
 @observable("s_d", label="shower depth s_d", symbol="$s_d$", group="shower", log=False)
 def depth(view: View) -> np.ndarray:
-    """(N,) s_d: the mean layer index, weighted by energy."""
+    """(N,) s_d: the energy-weighted mean of the layer index."""
     return weighted_depth(view) / (view.deposited + SMALLEST)
 
 
 @observable("sigma_s_d", label="shower depth width", symbol=r"$\sigma_{s_d}$", group="shower", log=False)
 def depth_width(view: View) -> np.ndarray:
-    """(N,) σ_sd: the spread of the layer index, weighted by energy."""
+    """(N,) σ_sd: the energy-weighted standard deviation of the layer index."""
     second = np.sum([k**2 * view.layer_energy(k) for k in range(view.geometry.n_layers)], axis=0)
     return np.asarray(np.sqrt(np.maximum(0.0, second / (view.deposited + SMALLEST) - depth(view) ** 2)))

@@ -1,8 +1,8 @@
-"""The CaloChallenge's high-level features (arXiv:2410.21611), for classifiers, FPD and KPD.
+"""High-level features of the CaloChallenge (arXiv:2410.21611), for classifiers, FPD and KPD.
 
     log10 E_inc, log10(E_l + 1e-8), EC/100, widths/100, log10(E_tot + 1e-8), sparsity, EC_r/100, width_r/100
 
-in MeV and mm; EC and widths in eta and phi on layers with directions only.
+in MeV and mm; EC and widths in eta and phi only on layers with directions.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def observable_names(geometry: Geometry) -> list[str]:
 
 
 def feature_names(geometry: Geometry) -> list[str]:
-    """(F,) names of the features: those of the observables, `ENERGY` first and `DEPOSITED` after the widths."""
+    """(F,) names of the features: those of the observables, with `ENERGY` first and `DEPOSITED` after the widths."""
     names = [ENERGY, *observable_names(geometry)]
     names.insert(names.index(f"sparsity_{geometry.layer_ids[0]}"), DEPOSITED)
     return names
@@ -43,9 +43,9 @@ def features(geometry: Geometry, energies: np.ndarray, values: Mapping[str, np.n
     """(N, F) float64 features.
 
     Args:
-        geometry: the voxels' description.
+        geometry: the voxels.
         energies: (N,) incident energies in MeV.
-        values: observable → (N,), those of `observable_names` at least.
+        values: observable → (N,), at least those of `observable_names`.
     """
     deposited = np.stack([values[f"e_layer_{i}"] for i in geometry.layer_ids], axis=1).sum(axis=1)
     columns = []

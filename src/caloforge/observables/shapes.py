@@ -1,4 +1,4 @@
-"""Widths of layers, and how the energy is spread over their voxels.
+"""Widths of layers, and the distribution of energy over their voxels.
 
     width_x = sqrt(max(0, Σ x_i² e_i / (E_l + 1e-16) − EC_x²))          x = eta, phi, r
     sparsity = 1 − (fraction of the layer's voxels above zero)          occupancy = 1 − sparsity
@@ -19,7 +19,7 @@ from caloforge.observables.deposits import FEW_LAYERS
 from caloforge.observables.view import SMALLEST, View
 
 ROUNDING = 1e-13
-"""A variance below this fraction of its two terms is what rounding leaves of zero."""
+"""A variance below this fraction of its two terms is zero up to rounding."""
 
 
 def _width(view: View, position: int, axis: str) -> np.ndarray:
@@ -68,8 +68,8 @@ def width_r(view: View, position: int) -> np.ndarray:
 def sparsity(view: View, position: int) -> np.ndarray:
     """(N,) fraction of the layer's voxels that are zero, in [0, 1].
 
-    One minus a rounded mean, as the challenge's script computes it: 3 of 10 voxels give 0.30000000000000004, which is
-    the histogram's edge, while 3/10 lies below it.
+    One minus a rounded mean, as computed by the CaloChallenge script: 3 of 10 voxels give 0.30000000000000004, which is
+    a histogram edge, whereas 3/10 is below it.
     """
     return 1.0 - occupancy(view, position)
 
@@ -104,7 +104,7 @@ def e_ratio(view: View, position: int) -> np.ndarray:
 
 @observable("n_hits", label="number of hits", group="shower", log=False)
 def n_hits(view: View) -> np.ndarray:
-    """(N,) number of voxels above the threshold that the view was made with."""
+    """(N,) number of voxels above the threshold of the view."""
     return np.asarray(np.count_nonzero(view.voxels, axis=1).astype(np.float64))
 
 

@@ -1,7 +1,7 @@
 """`View`: showers as observables see them, with voxels below the readout threshold set to zero.
 
-Sums run over float64 copies of the float32 voxels, one layer at a time: E[x²] − E[x]² cancels, and in single
-precision a layer 2 m wide would get widths wrong by a histogram bin.
+Sums use float64 copies of the float32 voxels, one layer at a time: E[x²] − E[x]² suffers from cancellation, and in
+single precision the widths of a layer 2 m wide would be wrong by a histogram bin.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class View:
     """Showers as observables see them.
 
     Args:
-        showers: N showers; they are not changed.
-        threshold: readout threshold in MeV; None takes the geometry's.
+        showers: N showers; they are not modified.
+        threshold: readout threshold in MeV; None uses that of the geometry.
     """
 
     def __init__(self, showers: Showers, threshold: float | None = None) -> None:
@@ -36,11 +36,11 @@ class View:
         self._brightest: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def part(self, position: int) -> np.ndarray:
-        """(N, v) voxels in MeV of the layer at `position` (0 … n_layers − 1)."""
+        """(N, v) voxels, in MeV, of the layer with index `position` (0 … n_layers − 1)."""
         return self.voxels[:, self.geometry.slices[position]]
 
     def sums(self, position: int, column: str) -> np.ndarray:
-        """(N,) Σ w_i e_i over a layer, w the quantity called `column` (see `COLUMNS`), in MeV mm^k."""
+        """(N,) Σ w_i e_i over a layer, where w is the quantity called `column` (see `COLUMNS`), in MeV mm^k."""
         if position not in self._sums:
             layer = self.geometry.layers[position]
             x = np.stack([np.ones(layer.n_voxels), layer.eta, layer.phi, layer.r])
@@ -53,7 +53,7 @@ class View:
         return self.sums(position, "one")
 
     def brightest(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        """(N,) brightest and (N,) second-brightest voxel of a layer in MeV, float64; 0 for a missing second."""
+        """(N,) brightest and (N,) second-brightest voxel of a layer in MeV, float64; 0 if there is only one voxel."""
         if position not in self._brightest:
             part = self.part(position).copy()
             rows, where = np.arange(len(part)), part.argmax(axis=1)
@@ -69,5 +69,5 @@ class View:
 
 
 def above_threshold(voxels: np.ndarray, threshold: float) -> np.ndarray:
-    """(N, V) `voxels` with those below `threshold` (MeV) set to zero; the same array where nothing is cut."""
+    """(N, V) `voxels` with those below `threshold` (MeV) set to zero; the same array if there are none."""
     return np.where(voxels < threshold, voxels.dtype.type(0), voxels) if threshold > 0 else voxels
