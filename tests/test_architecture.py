@@ -19,6 +19,7 @@ ORDER = [
     "configured",
     "registry",
     "neighbours",
+    "distances",
     "geometry",
     "plots",
     "showers",

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from caloforge import observables
-from caloforge.evaluation.distances.one_dimensional import separation_power
+from caloforge.distances.one_dimensional import separation_power
 from caloforge.geometry import load_geometry
 from caloforge.observables.binning import counts
 from caloforge.showers import Showers

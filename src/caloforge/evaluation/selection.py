@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from caloforge.evaluation.distances.one_dimensional import separation_power
+from caloforge.distances.one_dimensional import separation_power
 from caloforge.geometry import Geometry
 from caloforge.observables import BoundObservable, View, select, table1
 from caloforge.observables.binning import counts

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from caloforge.evaluation.distances import fpd
+from caloforge.distances import fpd
 from caloforge.evaluation.estimates import Estimate, estimate
 from caloforge.evaluation.metrics.base import Found, Metric, Section, metric
 from caloforge.evaluation.samples.pair import SamplePair

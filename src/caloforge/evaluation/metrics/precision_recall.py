@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from caloforge.evaluation.distances.prdc import K, Surroundings, logarithms, prdc, surroundings
+from caloforge.distances.prdc import K, Surroundings, logarithms, prdc, surroundings
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Direction, Found, Metric, Section, metric
 from caloforge.evaluation.samples.pair import SamplePair

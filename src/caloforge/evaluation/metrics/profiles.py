@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from caloforge.evaluation.distances.one_dimensional import wasserstein_weighted
+from caloforge.distances.one_dimensional import wasserstein_weighted
 from caloforge.evaluation.estimates import Estimate, estimate
 from caloforge.evaluation.metrics.base import Chart, Found, Metric, Section, metric
 from caloforge.evaluation.samples.pair import SamplePair

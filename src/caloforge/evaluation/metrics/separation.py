@@ -13,7 +13,7 @@ from dataclasses import asdict
 import numpy as np
 
 from caloforge import observables
-from caloforge.evaluation.distances.one_dimensional import kullback_leibler, separation_powers
+from caloforge.distances.one_dimensional import kullback_leibler, separation_powers
 from caloforge.evaluation.estimates import Draws, Estimate, draw, mean_of
 from caloforge.evaluation.metrics.base import Extra, Found, Metric, Section, metric
 from caloforge.evaluation.samples.pair import SamplePair

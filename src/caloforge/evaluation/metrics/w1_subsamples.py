@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from caloforge.evaluation.distances.one_dimensional import wasserstein, wasserstein_weighted
+from caloforge.distances.one_dimensional import wasserstein, wasserstein_weighted
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Found, Metric, Section, metric
 from caloforge.evaluation.samples.pair import SamplePair

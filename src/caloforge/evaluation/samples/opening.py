@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from caloforge.distances.prdc import NearestSoFar, logarithms
 from caloforge.energies import agreement
 from caloforge.errors import CaloforgeError
-from caloforge.evaluation.distances.prdc import NearestSoFar, logarithms
 from caloforge.evaluation.estimates import FEWEST
 from caloforge.evaluation.samples.pair import Progress, SamplePair, TrainingData
 from caloforge.evaluation.samples.plan import make_plan

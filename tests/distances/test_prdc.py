@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.neighbors import NearestNeighbors
 
-from caloforge.evaluation.distances.prdc import NearestSoFar, logarithms, prdc, surroundings
+from caloforge.distances.prdc import NearestSoFar, logarithms, prdc, surroundings
 from caloforge.neighbours import nearest_distances
 
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.linalg import sqrtm
 
 from caloforge import observables
-from caloforge.evaluation.distances.fpd import fpd, frechet, kernel_sum, kpd, minimum_showers, mmd, normalise
+from caloforge.distances.fpd import fpd, frechet, kernel_sum, kpd, minimum_showers, mmd, normalise
 from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.observables.high_level import feature_names, features
 from caloforge.showers import Showers

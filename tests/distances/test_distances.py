@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import wasserstein_distance
 
-from caloforge.evaluation.distances.one_dimensional import (
+from caloforge.distances.one_dimensional import (
     kullback_leibler,
     separation_power,
     separation_powers,
