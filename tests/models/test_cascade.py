@@ -269,7 +269,7 @@ def test_corrections_bring_the_moments_drawn() -> None:
     level = {**LEVEL, "network": "sectors"}
     agreement = []
     z, c = torch.randn(500, 469, generator=torch.Generator().manual_seed(1)), torch.full((500, 1), 4096.0)
-    for corrections in (0, 3, 6):
+    for corrections in (0, 1, 2):
         model = _small(geometry, hits=True, multipoles=level, voxels=level, corrections=corrections)
         moments = model.moments
         assert moments is not None

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from caloforge.division.hierarchy import CountedSplit, Hierarchy, Split
 from caloforge.division.marginals import drawn
-from caloforge.division.multipoles import Multipoles
+from caloforge.division.multipoles import SHIFT, Multipoles
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.models.base import LatentModel
@@ -85,7 +85,7 @@ class Cascade(LatentModel):
         hits: bool = False,
         multipoles: dict[str, Any] | None = None,
         order: int = 2,
-        corrections: int = 3,
+        corrections: int = 2,
     ) -> None:
         super().__init__()
         if features != geometry.n_voxels or conditions != 1:
@@ -248,15 +248,15 @@ class Cascade(LatentModel):
         assert isinstance(voxels, CountedSplit)
         of_field = moments.sectors * moments.n_layers
         field = decoders[MOMENTS](z[:, :of_field], self._conditions(voxels, c, rings, n, MOMENTS))
-        drawn, counted = moments.modes(field), voxels.counted(rings)
+        wanted, counted = moments.modes(field), voxels.counted(rings)
         conditions = torch.cat(
-            [self._conditions(voxels, c, rings, n), moments.conditions(drawn, moments.shares(counted, n))], dim=1
+            [self._conditions(voxels, c, rings, n), moments.conditions(wanted, moments.shares(counted, n))], dim=1
         )
         numbers = decoders[voxels.name](z[:, of_field:], conditions)
         energies = voxels.energies(numbers, rings, n)
         ring_of_number = voxels.count_of_drawn.index[: voxels.size // moments.sectors]  # in each sector the same
-        for _ in range(self.corrections):
-            shift = moments.shift(drawn, energies, counted, n)
+        for k in range(self.corrections):
+            shift = moments.shift(wanted, energies, counted, n, SHIFT / 2**k)
             numbers = numbers + shift.index_select(2, ring_of_number).flatten(1)
             energies = voxels.energies(numbers, rings, n)
         return energies
