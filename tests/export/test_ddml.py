@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +99,19 @@ def test_ddml_reads_it_back(tmp_path: Path) -> None:
                     found.setdefault(layer, []).append(point)
                 number += 1
     assert number == len(flat)
+    steering = ast.parse((tmp_path / "d_steer.py").read_text())
+    given: dict[str, Any] = {}
+    for node in ast.walk(steering):
+        if isinstance(node, ast.Assign):
+            targets = [
+                t for target in node.targets for t in (target.elts if isinstance(target, ast.Tuple) else [target])
+            ]
+            values = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value] * len(targets)
+            known_values = zip(targets, values, strict=True)
+            given |= {t.attr: v.value for t, v in known_values if isinstance(t, ast.Attribute) and hasattr(v, "value")}
+    assert (given["NCellsX"], given["NCellsY"], given["NCellsZ"]) == (30, 49, 30)
+    assert given["CellSizeX"] == given["CellSizeY"] == pytest.approx(cell, rel=1e-6)
+    assert given["FilePath"] == "d.h5"
     assert sorted(found) == [1, 3]
     for layer, energy, direction in ((3, 7.0, (1, 0)), (1, 5.0, (0, 1))):
         x, y, e = np.array(found[layer]).T

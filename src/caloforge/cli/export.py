@@ -68,6 +68,7 @@ def export(
     from caloforge.export.card import card_path
     from caloforge.export.ddml import export_ddml, playback_settings
     from caloforge.export.graph import export_graph
+    from caloforge.export.macros import steering_path
     from caloforge.files import prepare_parent, refuse_existing
     from caloforge.registry import importable
     from caloforge.simulator import Simulator
@@ -89,6 +90,8 @@ def export(
         written += [out.with_suffix(suffix) for suffix in GRAPHS.resolve(form.value).beside]
     elif opset is not None:
         raise CaloforgeError("--opset is for graphs, and ddml-hdf5 contains showers: leave it out")
+    elif chosen.get("grid", "bibae") == "bibae":
+        written.append(steering_path(out))
     for path in written:
         prepare_parent(path)
         refuse_existing(path, overwrite)
@@ -114,6 +117,8 @@ def export(
                 **playback_settings(chosen),
                 progress=lambda done: bar.advance(task, done),
             )
+        for name in card["other_files"]:
+            stdout.print(f"wrote {out.with_name(name)}", markup=False)
         stored = card["dataset"]["layers"]
         shape = " x ".join(map(str, stored["shape"]))
         stdout.print(f"{shape} cells ({card['axis_order'].split(';')[0]}), {stored['unit']}", markup=False)

@@ -29,7 +29,8 @@ from caloforge import __version__
 from caloforge.errors import CaloforgeError
 from caloforge.export.card import card_path, incidence_of, provenance_of
 from caloforge.export.formats import Mesh
-from caloforge.files import atomic_path, write_json
+from caloforge.export.macros import ddsim_steering, steering_path
+from caloforge.files import atomic_path, write_json, write_text
 from caloforge.geometry import Geometry
 from caloforge.geometry.cells import cell_edges, shared_areas
 from caloforge.simulator import Simulator
@@ -216,6 +217,10 @@ def export_ddml(
                 file.attrs[key] = value if isinstance(value, str | int | float) else json.dumps(value)
             file.attrs["caloforge_version"] = __version__
         digest = hashlib.sha256(partial.read_bytes()).hexdigest()
-    card |= {"file": path.name, "sha256": digest}
+    card |= {"file": path.name, "sha256": digest, "other_files": []}
+    if grid == "bibae":
+        size = float(cells.x_edges[1] - cells.x_edges[0])
+        write_text(steering_path(path), ddsim_steering(path, cells.shape, size, float(inside.min()), len(inside)))
+        card["other_files"] = [steering_path(path).name]
     write_json(card_path(path), card)
     return card

@@ -1,7 +1,7 @@
-"""Geant4 macros for the example Par04, ready to run next to an exported graph.
+"""Settings of the consumers, ready to run next to an export: a macro of Geant4's Par04, a steering file of ddsim.
 
-Commands as in Par04 of Geant4 11.4: the readout mesh and the one of the inference are the run's, and so is the detector
-only where it is Par04's own: the macro says what to check.
+Commands are those of Par04 in Geant4 11.4, properties those of DDML's plug-ins. The readout and inference meshes are
+the run's, but the detector is the consumer's own: the files say what to replace.
 """
 
 from __future__ import annotations
@@ -65,3 +65,64 @@ def _depth(geometry: Geometry) -> float | None:
     """Depth of a layer in mm; None where the geometry does not know it."""
     edges = geometry.layers[0].z_edges
     return None if edges is None else float(edges[1] - edges[0])
+
+
+def steering_path(playback: Path) -> Path:
+    """Where the steering file of a playback file is."""
+    return playback.with_name(f"{playback.stem}_steer.py")
+
+
+def ddsim_steering(playback: Path, cells: tuple[int, int, int], cell_size: float, lowest: float, n: int) -> str:
+    """A steering file for ddsim with DDML, which plays the showers back in the barrel of ILD.
+
+    Args:
+        playback: HDF5 file of the showers.
+        cells: layers, and cells along y and x (DDML's NCellsZ, NCellsX, NCellsY).
+        cell_size: in mm.
+        lowest: lowest incident energy of the file in MeV, from which particles are replaced.
+        n: showers in the file.
+    """
+    n_z, n_y, n_x = cells
+    return f'''"""Plays {playback.name} back with ddsim and DDML:
+
+    ddsim --steeringFile {steering_path(playback).name} --compactFile YOUR_DETECTOR.xml -N EVENTS
+
+The file holds {n} showers; DDML does not start again at its end. Detector, region and symmetry are those of the barrel
+of ILD.
+"""
+
+from DDSim.DD4hepSimulation import DD4hepSimulation
+
+SIM = DD4hepSimulation()
+SIM.physics.list = "QGSP_BERT"
+
+
+def playback(kernel):
+    # Inside the function: DDG4 has to be loaded when units are resolved.
+    from DDG4 import DetectorConstruction, Geant4, PhysicsList
+    from g4units import MeV
+
+    particles = ["e-", "e+", "gamma"]
+    model = DetectorConstruction(kernel, "LoadHDF5RegularGridTwoAngleBIBAEModelPolyhedraBarrel/Playback")
+    model.RegionName = "EcalBarrelRegion"
+    model.Detector = "EcalBarrel"
+    model.Symmetry = 8
+    model.Enable = True
+    model.CorrectForAngles = False
+    model.ApplicableParticles = set(particles)
+    model.Etrigger = {{name: {lowest:.6g} * MeV for name in particles}}
+    model.FilePath = "{playback.name}"
+    # DDML counts cells along its X in our y, and the other way round.
+    model.NCellsX, model.NCellsY, model.NCellsZ = {n_y}, {n_x}, {n_z}
+    model.CellSizeX = model.CellSizeY = {cell_size:.7g}
+    model.enableUI()
+    Geant4(kernel).detectorConstruction().adopt(model)
+
+    fast = PhysicsList(kernel, "Geant4FastPhysics/FastPhysicsList")
+    fast.EnabledParticles = particles
+    fast.enableUI()
+    kernel.physicsList().adopt(fast)
+
+
+SIM.physics.setupUserPhysics(playback)
+'''
