@@ -35,6 +35,16 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "flow_matching": {"width": 16, "blocks": 1, "steps": 2, "student_strides": 2, "student_pairs": 1},
     "caloscore": {"channels": [4, 8, 8], "embedding": 8, "steps": 5, "log_prob_steps": 5},
+    "calogan": {
+        "unit": 10.0,
+        "largest_energy": 10.0,
+        "noise_dim": 8,
+        "generator_channels": [4, 4, 2],
+        "critic_channels": [4, 4, 4, 4],
+        "minibatch_features": 2,
+        "critic_rate": 1.0,
+    },
+    "gan": {"channels": [4, 8, 8], "embedding": 8, "noise_dim": 6, "minibatch_features": 2},
     "ddpm": {"network": "mlp", "width": 16, "blocks": 1, "embedding": 8, "timesteps": 5, "standardise": "each"},
     "realnvp": {"layers": 3, "width": 16, "blocks": 1},
     "vae": {"code_dim": 3, "hidden": [16, 16]},
@@ -44,7 +54,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 SETTINGS = StageSettings(epochs=1, batch_size=32, learning_rate=1e-3)
 
-ON_VOXELS = {"caloflow", "cascade"}
+ON_VOXELS = {"caloflow", "calogan", "cascade"}
 """Models whose features are the voxels in MeV, one per voxel of the geometry."""
 
 

@@ -14,6 +14,8 @@ MODELS: ConfiguredRegistry[ShowerModel] = ConfiguredRegistry(
         "cascade": "caloforge.models.cascade.Cascade",
         "flow_matching": "caloforge.models.flow_matching.FlowMatching",
         "caloscore": "caloforge.models.caloscore.CaloScore",
+        "calogan": "caloforge.models.calogan.CaloGAN",
+        "gan": "caloforge.models.gan.GAN",
         "ddpm": "caloforge.models.ddpm.DDPM",
         "realnvp": "caloforge.models.realnvp.RealNVP",
         "vae": "caloforge.models.vae.VAE",
