@@ -43,5 +43,13 @@ class MeanSeparationPower:
 
 def _values(observables: Sequence[BoundObservable], showers: Iterable[Showers]) -> list[np.ndarray]:
     """(N,) of each observable."""
-    parts = [[each.values(view) for each in observables] for view in map(View, showers)]
-    return [np.concatenate(found) for found in zip(*parts, strict=True)]
+    # One table that doubles when it is full: small arrays, kept while large ones come and go, would fragment memory.
+    table, n = np.empty((len(observables), 1024)), 0
+    for view in map(View, showers):
+        stop = n + len(view.energies)
+        while stop > table.shape[1]:
+            table = np.concatenate([table, np.empty_like(table)], axis=1)
+        for row, each in zip(table, observables, strict=True):
+            row[n:stop] = each.values(view)
+        n = stop
+    return list(table[:, :n])
