@@ -14,7 +14,7 @@ from caloforge.showers import Showers
 from caloforge.sources.sample import sample_path
 
 TABLE = [
-    (lambda energies, voxels: (energies / 1000, voxels), "MeV: are they GeV?"),
+    (lambda energies, voxels: (energies / 1000, voxels), "MeV: are they in GeV?"),
     (lambda energies, voxels: (energies, voxels * 1000), "in the same unit"),
     (lambda energies, voxels: (energies, voxels * 0), "no shower deposits any energy"),
     (

@@ -23,7 +23,7 @@ def export(
     cell_size: float | None = typer.Option(
         None,
         "--cell-size",
-        help="For ddml-hdf5: size of the Cartesian cells in mm; by default 5.088333.",
+        help="For ddml-hdf5: Cartesian cell size in mm; by default 5.088333.",
     ),
     exporter: ExporterChoice = typer.Option(
         ExporterChoice.LEGACY, "--exporter", help="PyTorch's exporter: legacy (TorchScript, seconds) or dynamo (newer)."
@@ -37,7 +37,7 @@ def export(
         [], "--set", metavar="KEY=VALUE", help="Setting of the format (docs/export.md). May be repeated."
     ),
     scale: float = typer.Option(
-        1.0, "--scale", help="Multiply the output, as where the consumer sums raw active energy."
+        1.0, "--scale", help="Factor on the output, e.g. for a consumer that sums raw active energy."
     ),
     opset: int | None = typer.Option(
         None, "--opset", help="ONNX operator set; by default 16 (onnxruntime 1.11), with the dynamo exporter 20 (1.18)."
@@ -81,7 +81,7 @@ def export(
         if given is not None and not playback:
             raise CaloforgeError(f"{option} is for --format ddml-hdf5, not {form.value}")
     if playback and energies is None:
-        raise CaloforgeError("ddml-hdf5 contains showers: give their energies, as in --energies list:1GeV -n 1000")
+        raise CaloforgeError("ddml-hdf5 contains showers: give their energies, e.g. --energies list:1GeV -n 1000")
     if not 0 < scale < float("inf"):
         raise CaloforgeError(f"--scale {scale:g}: give a number above 0")
     chosen = overridden({}, settings)
@@ -89,7 +89,7 @@ def export(
     if not playback:
         written += [out.with_suffix(suffix) for suffix in GRAPHS.resolve(form.value).beside]
     elif opset is not None:
-        raise CaloforgeError("--opset is for graphs, and ddml-hdf5 contains showers: leave it out")
+        raise CaloforgeError("--opset applies to graphs, and ddml-hdf5 contains showers: omit it")
     elif chosen.get("grid", "bibae") == "bibae":
         written.append(steering_path(out))
     for path in written:

@@ -1,4 +1,4 @@
-"""`--train A.h5 B.h5`: options that take several files, as a shell makes them of a glob."""
+"""`--train A.h5 B.h5`: options that take several files, such as those from a shell glob."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typer.core import TyperCommand
 OPTIONS = ("--train", "--valid")
 
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
-"""Endings of words that are more files, and not the recipe."""
+"""File extensions that distinguish further files from the recipe."""
 
 
 def each_with_its_option(words: Iterable[str]) -> list[str]:

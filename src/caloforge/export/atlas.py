@@ -1,4 +1,4 @@
-"""`atlas`: for ATLAS's fast simulation, in the slot of its GANs (FastCaloSim's ONNX handler).
+"""`atlas`: for ATLAS fast simulation, in the slot of its GANs (FastCaloSim's ONNX handler).
 
 `Noise` has mean and standard deviation 1/2; `mycond` is ln(E/E_min)/ln(E_max/E_min), where FastCaloSim knows two pairs
 of limits for e and gamma: 2⁶ to 2¹² MeV (`low`) and 2¹² to 2²² MeV (`high`). The output `out_0` is voxel energies as
@@ -23,11 +23,11 @@ LIMITS = {"low": (2.0**6, 2.0**12), "high": (2.0**12, 2.0**22)}
 """FastCaloSim's pairs of limits in MeV."""
 
 COVERED = 1.001
-"""Factor by which a training range may fall short of the limits."""
+"""Factor by which the training range may fall short of the limits."""
 
 
 class Atlas(GraphFormat):
-    """Two inputs by name, fractions of E out; any geometry of polar layers, any number of showers at a time.
+    """Two named inputs to fractions of E; any geometry of polar layers, any number of showers per call.
 
     Args:
         target: see `GraphFormat`.
@@ -71,7 +71,7 @@ class Atlas(GraphFormat):
     def read(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         noise, position = inputs
         low, high = self.limits
-        # Clamped to the training range before the exponential, which could overflow for what is clamped anyway.
+        # Clamp to the training range before the exponential, which could overflow.
         ends = (math.log(edge / low) / math.log(high / low) for edge in (self.target.low, self.target.high))
         return 2 * noise - 1, low * torch.exp(position.clamp(*ends) * math.log(high / low))
 
@@ -101,7 +101,7 @@ class Atlas(GraphFormat):
 
 
 def _nearer(target: Target) -> str:
-    """`low` or `high`: the limits in which the middle of the training range lies."""
+    """`low` or `high`: the limits that contain the middle of the training range."""
     return "low" if math.sqrt(target.low * target.high) < LIMITS["low"][1] else "high"
 
 
@@ -113,7 +113,7 @@ def _limits(limits: str | Sequence[float], target: Target) -> tuple[float, float
             return LIMITS[limits]
     elif len(limits) == 2 and 0 < limits[0] < limits[1] < math.inf:
         return float(limits[0]), float(limits[1])
-    raise CaloforgeError(f"--set limits={limits}: give low, high, trained, or two energies in MeV as in [64,4096]")
+    raise CaloforgeError(f"--set limits={limits}: give low, high, trained, or two energies in MeV, e.g. [64,4096]")
 
 
 def alpha_inner(geometry: Geometry) -> np.ndarray:

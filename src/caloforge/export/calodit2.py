@@ -26,7 +26,7 @@ MESH = Mesh(n_z=45, n_alpha=16, n_r=9)
 
 
 class CaloDiT2(GraphFormat):
-    """One shower per call, on the mesh of ds2. For the check, the noise is a second input.
+    """One shower per call, on the mesh of ds2. For the parity check, noise is a second input.
 
     Args:
         target: see `GraphFormat`.
@@ -86,7 +86,7 @@ class CaloDiT2(GraphFormat):
                     "what": "E in GeV, phi, theta, one-hot of 5 geometries",
                 }
             },
-            "noise": f"{self.target.latent_dim} numbers from N(0, 1) drawn inside the graph, anew in each call",
+            "noise": f"{self.target.latent_dim} numbers from N(0, 1), drawn inside the graph in each call",
             "noise_seed": "of the process" if self.seed is None else self.seed,
             "output": {"output": {"shape": [1, MESH.n_r * MESH.n_alpha * MESH.n_z], "unit": "GeV"}},
             "axis_order": "r slowest, then phi (from -pi), z fastest",

@@ -36,7 +36,7 @@ def provenance_of(simulator: Simulator) -> dict[str, Any]:
 
 
 def incidence_of(simulator: Simulator) -> str:
-    """Angle of incidence of the training showers, in words."""
+    """Description of the angle of incidence of the training showers."""
     angle = simulator.provenance.get("training_angle_rad")
     return "unknown: the training file does not say" if angle is None else f"{float(angle):g} rad from the shower axis"
 

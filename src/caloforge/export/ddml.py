@@ -9,7 +9,7 @@ x) in MeV, 30 layers of 30 × 49 cells of 5.088333 mm, with the axis of a partic
 the corner along y and 26.92 along x; layers beyond the run's are empty. `grid="own"` is (shower, x, y, layer) in GeV on
 square cells around the axis that just enclose the mesh.
 
-A voxel's energy is assumed uniform over its area, and each cell gets the fraction of the area that lies in it
+The energy of a voxel is assumed to be uniform over its area; each cell gets the fraction of the area inside it
 (`caloforge.geometry.cells`).
 """
 
@@ -202,7 +202,7 @@ def export_ddml(
             shape = (len(energies), *cells.shape)
             rows = max(1, min(64, len(energies)))
             stored = file.create_dataset("layers", shape, "f4", chunks=(rows, *shape[1:]), **options)
-            file["events"] = stored  # a second name of the same data
+            file["events"] = stored  # a second name for the same data
             start = 0
             for showers in simulator.stream(inside, seed, batch_size):
                 check_voxels(showers.voxels, start, simulator)

@@ -56,9 +56,9 @@ class GraphFormat(ABC):
     input_names: tuple[str, ...]
     output_name: ClassVar[str]
     batch: ClassVar[int | None] = None
-    """Showers per call; None is any number."""
+    """Showers per call; None for any number."""
     beside: ClassVar[tuple[str, ...]] = ()
-    """Suffixes of the files that `companions` writes in place of the graph's own."""
+    """Suffixes of the files written by `companions`, which replace that of the graph."""
     draws_noise: ClassVar[bool] = False
     """Whether the graph draws its noise itself; `noise` is then not an input of the exported file."""
 
@@ -85,14 +85,14 @@ class GraphFormat(ABC):
 
     @abstractmethod
     def restore(self, output: np.ndarray, energies: np.ndarray, asked: np.ndarray) -> np.ndarray:
-        """The inverse of `write`, for checks and for readers: (B, V) in MeV."""
+        """The inverse of `write`, for checks and readers: (B, V) in MeV."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Inputs, output, units and axis order, for the card."""
 
     def ignored(self) -> str:
-        """What the consumer passes and the graph ignores; empty for nothing."""
+        """Inputs of the consumer that the graph ignores; empty if there are none."""
         return ""
 
     def outside(self) -> str:
@@ -104,7 +104,7 @@ class GraphFormat(ABC):
         raise NotImplementedError
 
     def companions(self, path: Path) -> dict[Path, str]:
-        """Files that make the export at `path` ready to use, as macros: path → text."""
+        """Files that make the export at `path` ready to use, such as macros: path → text."""
         return {}
 
 
@@ -168,8 +168,8 @@ UNEVEN = 1e-3
 
 
 def _check_uniform(geometry: Geometry, layer: Layer, consumer: str) -> None:
-    """Refuse radial bins or layers of different sizes, which the consumer would put elsewhere; name the first."""
-    remedy = f"{consumer} knows one cell size: export it as onnx or atlas"
+    """Raise for radial bins or layers of unequal sizes, which the consumer would misplace; name the first."""
+    remedy = f"{consumer} has a single cell size: export it as onnx or atlas"
     size = layer.r_edges[-1] / layer.n_r
     for k, edge in enumerate(layer.r_edges):
         if abs(edge - k * size) > UNEVEN * size:

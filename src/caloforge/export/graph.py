@@ -129,7 +129,7 @@ def decoder_of(model: ShowerModel) -> nn.Module:
 
 
 def target_of(simulator: Simulator, scale: float = 1.0) -> Target:
-    """What the formats need to know of a simulator, and by what the output is multiplied.
+    """What the formats need to know about a simulator, and the factor on the output.
 
     Raises:
         CaloforgeError: the run does not record its energy range.
@@ -278,7 +278,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def traced(graph: GeneratorGraph, exporter: Exporter, opset: int | None = None) -> onnx.ModelProto:
-    """The graph in ONNX, with both outputs and with noise as an input.
+    """The ONNX graph, with both outputs and with noise as an input.
 
     Raises:
         CaloforgeError: the exporter cannot trace the model.

@@ -29,8 +29,8 @@ def par04_macro(target: Target, model: Literal["VAE", "CaloDiT-2"], graph: Path)
     lines = [
         f"# {graph.stem}.mac: Geant4's example Par04 (11.4) with {graph.name}",
         "#",
-        "# The detector below is Par04's own. Replace it with the one whose showers the run was trained on.",
-        *(["# The run does not know the depth of its layers: check setSizeOfZCells."] if depth is None else []),
+        "# The detector below is Par04's own. Replace it with the detector of the run's training showers.",
+        *(["# The run does not record the depth of its layers: check setSizeOfZCells."] if depth is None else []),
         "/process/had/verbose 0",
         "/Par04/detector/setDetectorInnerRadius 80 cm",
         "/Par04/detector/setDetectorLength 2 m",
@@ -53,7 +53,7 @@ def par04_macro(target: Target, model: Literal["VAE", "CaloDiT-2"], graph: Path)
         *(f"/Par04/inference/{command} {value}" for command, value in (*sizes, *numbers)),
         "",
         f"/analysis/setFileName {graph.stem}.root",
-        "# The mesh follows the particle; this model has to come first.",
+        "# The mesh follows the particle; this model must come first.",
         "/param/ActivateModel defineMesh",
         "/param/ActivateModel inferenceModel",
         "/run/beamOn 100",
@@ -62,7 +62,7 @@ def par04_macro(target: Target, model: Literal["VAE", "CaloDiT-2"], graph: Path)
 
 
 def _depth(geometry: Geometry) -> float | None:
-    """Depth of a layer in mm; None where the geometry does not know it."""
+    """Depth of a layer in mm; None if the geometry does not have it."""
     edges = geometry.layers[0].z_edges
     return None if edges is None else float(edges[1] - edges[0])
 

@@ -1,4 +1,4 @@
-"""Standard normal noise drawn inside an ONNX graph, different in each session and in each call.
+"""Standard normal noise drawn inside an ONNX graph, different in each session and each call.
 
 onnxruntime seeds a `RandomUniform` node once per process and node, so that all sessions of a process (Geant4's Par04
 has one per thread) draw the same numbers. `Dropout` in training mode takes its seed from a counter of the process
@@ -30,7 +30,7 @@ NUMBERS, BITS, PARITY = 4, 24, 4
 
 
 class _Nodes:
-    """Nodes under construction; every value has a name of its own."""
+    """Nodes under construction; every value has a unique name."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
