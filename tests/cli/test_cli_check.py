@@ -19,7 +19,7 @@ TABLE = [
     (lambda energies, voxels: (energies, voxels * 0), "no shower deposits any energy"),
     (
         lambda energies, voxels: (energies, voxels * (np.arange(len(voxels)) > 2)[:, None]),
-        "of 50 showers, 3 deposit no",
+        "3 of 50 showers deposit no",
     ),
 ]
 

@@ -76,7 +76,7 @@ def test_showers_for_playback(run: Path, tmp_path: Path) -> None:
         (["-n", "5"], "-n is for --format ddml-hdf5, not onnx"),
         (["--cell-size", "5"], "--cell-size is for --format ddml-hdf5, not onnx"),
         (["-f", "ddml-hdf5"], "--energies list:1GeV"),
-        (["-f", "ddml-hdf5", "--energies", "list:200", "--opset", "16"], "--opset is for graphs"),
+        (["-f", "ddml-hdf5", "--energies", "list:200", "--opset", "16"], "--opset applies to graphs"),
         (["-f", "ddml-hdf5", "--energies", "list:200", "--set", "unit=GeV"], "grid=bibae, grid=own and layers=NUMBER"),
         (["--set", "limits=low"], "--set limits: not a setting of the format onnx"),
         (["--set", "limits"], "--set takes"),
