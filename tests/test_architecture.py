@@ -15,6 +15,7 @@ SOURCE = Path(caloforge.__file__).parent
 ORDER = [
     "errors",
     "files",
+    "documents",
     "units",
     "configured",
     "registry",

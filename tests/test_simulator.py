@@ -226,7 +226,7 @@ def test_a_strangers_module_is_never_imported(simulator: Simulator, tmp_path: Pa
     ("damage", "message"),
     [
         (lambda run: (run / "simulator.json").unlink(), "contains no trained simulator"),
-        (lambda run: (run / "simulator.json").write_text("{"), "cannot be read"),
+        (lambda run: (run / "simulator.json").write_text("{"), "is not valid JSON"),
         (lambda run: (run / "simulator.json").write_text('{"format": 99}'), "does not have format 1"),
         (lambda run: (run / "simulator.json").write_text('{"format": 1}'), "is damaged"),
         (lambda run: (run / "weights.safetensors").unlink(), "weights.safetensors are missing: copy it"),

@@ -18,6 +18,14 @@ class CaloforgeError(ValueError):
     """
 
 
+class CannotWrite(CaloforgeError):
+    """The system refuses an output: the disk is full, a file too large, a folder read-only."""
+
+
+class CaloforgeWarning(UserWarning):
+    """Something that can be used but is probably a mistake; the command line prints it as a note."""
+
+
 def missing_extra(package: str, extra: str, purpose: str) -> CaloforgeError:
     """The error for an optional dependency that is absent.
 

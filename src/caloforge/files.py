@@ -7,6 +7,7 @@ remove its temporary files; the next one that writes into the same folder does (
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -20,13 +21,19 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, CannotWrite
 
 LEFTOVER = re.compile(r"\.(?P<target>.+)\.(?:(?P<host>[0-9a-f]{8})-)?(?P<pid>\d+)\.(?P<kind>part|old)")
 """Temporary names: `.TARGET.HOST-PID.part` while it is written, `.TARGET.HOST-PID.old` while it is replaced."""
 
 STALE_SECONDS = 7 * 86_400.0
 """Leftovers of processes that cannot be looked up from here (another machine's) are removed at this age."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Errors of a full device or an exhausted quota."""
+
+FAILED_WRITES = FULL | {errno.EFBIG, errno.EROFS}
+"""Errors that only writing raises."""
 
 _cleaned: set[Path] = set()
 """Folders in which this process has looked for leftovers."""
@@ -70,7 +77,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     A symbolic link is kept, and the file that it points to is written.
 
     Raises:
-        CaloforgeError: what `prepare_parent` raises; the folder of `target` cannot be written to.
+        CaloforgeError: what `prepare_parent` raises; the folder of `target` cannot be written to; the disk is full.
     """
     target = Path(target)
     if target.is_symlink():
@@ -83,8 +90,9 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise CaloforgeError(f"cannot write to {target.parent}: {error.strerror}") from error
     try:
-        yield partial
-        os.replace(partial, target)
+        with writing(target):
+            yield partial
+            os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
 
@@ -96,7 +104,7 @@ def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
     An existing `target` is replaced as a whole, and only once the new folder is complete.
 
     Raises:
-        CaloforgeError: `target` is a file, or no folder can be created next to it.
+        CaloforgeError: `target` is a file, or no folder can be created next to it; the disk is full.
     """
     target = Path(target)
     if target.exists() and not target.is_dir():
@@ -108,13 +116,39 @@ def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
     except OSError as error:
         raise CaloforgeError(f"cannot create a folder next to {target}: {error.strerror}") from error
     try:
-        yield partial
-        if target.exists():
-            os.replace(target, previous)
-        os.replace(partial, target)
+        with writing(target):
+            yield partial
+            if target.exists():
+                os.replace(target, previous)
+            os.replace(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(previous, ignore_errors=True)
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn a failed write inside the block into an error that names `target`.
+
+    Raises:
+        CannotWrite: the disk is full, the file too large, or the file system read-only.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FAILED_WRITES:
+            raise cannot_write(target, error) from None
+        raise
+
+
+def cannot_write(target: Path, error: OSError) -> CannotWrite:
+    """The error for an output that the system refuses."""
+    reason = error.strerror or str(error)
+    if error.errno in FULL:
+        reason = "no space left on the device: free some, or write elsewhere (-o; for temporary files, TMPDIR)"
+    elif error.errno == errno.EFBIG:
+        reason = "it would be larger than files may be here: raise the limit (ulimit -f), or write smaller parts"
+    return CannotWrite(f"cannot write {target}: {reason}")
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -182,12 +216,17 @@ def _last_change(path: Path) -> float:
         return float("inf")
 
 
-def printable(text: str | os.PathLike[str]) -> str:
-    """`text` as valid UTF-8: bytes of a file name that are not valid UTF-8 become `\\xNN`.
+def printable(text: str | bytes | os.PathLike[str]) -> str:
+    """`text` as valid UTF-8 without NUL: other bytes, as in names of files, become `\\xNN`.
 
-    For paths and command lines that are stored in a file or shown; HDF5 and JSON accept nothing else.
+    For paths, command lines and attributes that are stored or shown; HDF5 and JSON accept nothing else.
     """
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+    given: str | bytes = text if isinstance(text, str | bytes) else os.fspath(text)
+    try:
+        raw = given.encode("utf-8", "surrogateescape") if isinstance(given, str) else given
+    except UnicodeEncodeError:  # half of a surrogate pair
+        raw = str(given).encode("utf-8", "backslashreplace")
+    return raw.decode("utf-8", "backslashreplace").replace("\0", "\\x00")
 
 
 def write_text(target: str | os.PathLike[str], text: str) -> None:

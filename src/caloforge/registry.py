@@ -11,7 +11,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-import json
 import sys
 import traceback
 from collections.abc import Collection, Iterator, Mapping
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from caloforge.configured import Configured, constructor_parameters
+from caloforge.documents import parse_json, read_text
 from caloforge.errors import CaloforgeError
 
 Base = TypeVar("Base")
@@ -287,7 +287,7 @@ def importable_for(run: Path, trusted: Collection[str]) -> Iterator[None]:
 
 def _code_folders(run: Path) -> list[Path]:
     try:
-        recipe_folder = json.loads((run / IDENTITY).read_text(encoding="utf-8")).get("recipe_folder")
-    except (OSError, ValueError, AttributeError):
+        recipe_folder = parse_json(read_text(run / IDENTITY, "identity"), IDENTITY).get("recipe_folder")
+    except (CaloforgeError, AttributeError):
         recipe_folder = None
     return [run, Path(recipe_folder)] if isinstance(recipe_folder, str) else [run]

@@ -21,7 +21,7 @@ from caloforge.classifiers import (
     run_multiclass,
     run_test,
 )
-from caloforge.classifiers.multiclass import calibrate
+from caloforge.classifiers.multiclass import assigned_shares, calibrate
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.networks.residual import mlp
@@ -240,6 +240,16 @@ class TestMulticlass:
             assert abs(entry.value + math.log(2)) < 4 * entry.error
             assert entry.error < 0.05
         assert sum(entry.assigned for entry in result.generators.values()) == pytest.approx(1.0)
+
+    def test_one_sample_under_two_names_is_a_tie(self) -> None:
+        showers = gaussian(0.0, 2000, 1)
+        result = run_multiclass(PLAIN, {"a": showers, "b": showers}, gaussian(0.0, 2000, 3))
+        assert [entry.assigned for entry in result.generators.values()] == pytest.approx([0.5, 0.5], abs=0.25)
+
+    def test_what_agrees_within_errors_is_shared(self) -> None:
+        posterior = np.log([[0.9, 0.1], [0.501, 0.499], [0.2, 0.8]])
+        resampled = np.log([[[0.9, 0.1], [0.49, 0.51], [0.2, 0.8]], [[0.91, 0.09], [0.51, 0.49], [0.21, 0.79]]])
+        assert assigned_shares(posterior, resampled) == pytest.approx([0.5, 0.5])
 
     def test_calibration_undoes_a_scale_and_a_lean(self) -> None:
         rng = np.random.default_rng(1)

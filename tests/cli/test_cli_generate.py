@@ -204,7 +204,6 @@ def _photons() -> Geometry:
         (["--shard", "0/2", "--shards", "2"], "--shard generates one part and --shards all of them"),
         (["--shards", "9"], "is empty"),
         (["--resume", "--overwrite"], "mutually exclusive"),
-        (["--seed", str(2**64)], "the seed must be less than 2^63"),
         (["--batch-size", str(10**20)], "the batch size must be less than 2^63"),
     ],
 )

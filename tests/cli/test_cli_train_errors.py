@@ -78,7 +78,7 @@ BEFORE = [
     ("--set training.device=foo", "device 'foo' is not known: give cpu, cuda, cuda:N, mps or auto"),
     ("--set training.learning_rate=1e30", "became nan in epoch 1: lower the learning rate"),
     ("--valid nothing.h5", "nothing.h5: no such file"),
-    ("--valid zero.h5 --train zero.h5", "zero.h5: no training shower deposits any energy"),
+    ("--valid zero.h5 --train zero.h5", "zero.h5: no shower deposits any energy"),
     ("--valid broken.h5", "broken.h5: voxel 3 of row 3 is nan MeV, not finite"),
     ("--exclude-energies lots", "'lots' is not a valid energy"),
     ("--resume --overwrite", "--resume and --overwrite are mutually exclusive"),

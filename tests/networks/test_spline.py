@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from zuko.transforms import MonotonicRQSTransform
 
+from caloforge.errors import CaloforgeError
 from caloforge.networks.spline import (
     MAX_SLOPE_LOGIT,
     MIN_BIN,
@@ -132,3 +133,17 @@ def test_exports() -> None:
     program = torch.export.export(Inverse(), (x, parameters), dynamic_shapes=({0: batch}, {0: batch}))
     x, parameters = torch.randn(9, 4), torch.randn(9, n_spline_parameters(8), 4)
     torch.testing.assert_close(program.module()(x, parameters), Inverse()(x, parameters))
+
+
+@pytest.mark.parametrize("bins", [-1, 0, 1, 1000, 5000])
+def test_bins_whose_minimum_widths_do_not_fit_are_refused(bins: int) -> None:
+    with pytest.raises(CaloforgeError, match=f"not {bins}"):
+        n_spline_parameters(bins)
+
+
+def test_as_many_bins_as_fit_are_monotone() -> None:
+    bins = 999
+    x = torch.linspace(-3, 3, 2001, dtype=torch.float64)
+    parameters = torch.randn(2001, 1, generator=torch.Generator().manual_seed(1)).expand(-1, n_spline_parameters(bins))
+    y, _ = rational_quadratic_spline(x[:, None], parameters[:, None].double(), 3.0)
+    assert (y.diff(dim=0) > 0).all()

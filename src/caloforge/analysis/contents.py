@@ -8,13 +8,7 @@ import numpy as np
 
 from caloforge.geometry import Geometry
 from caloforge.showers import ShowerFile
-from caloforge.units import count
-
-LOW_ENERGY = 50.0
-"""MeV; a median incident energy below this suggests GeV."""
-
-PLAUSIBLE_RESPONSE = (0.02, 3.0)
-"""Range of the mean E_dep / E_inc; outside it the units are probably wrong."""
+from caloforge.showers.checks import doubts
 
 
 @dataclass(frozen=True)
@@ -47,25 +41,7 @@ class Contents:
     @property
     def doubts(self) -> list[str]:
         """Probable mistakes in a readable file, one sentence each."""
-        empty = int(np.count_nonzero(self.deposited == 0))
-        if empty == len(self.deposited):
-            return ["no shower deposits any energy"]
-        found = []
-        if empty:
-            found.append(f"{empty} of {count(len(self.deposited), 'shower')} deposit no energy")
-        typical = float(np.median(self.energies))
-        if typical < LOW_ENERGY:
-            found.append(
-                f"half of the incident energies are below {typical:.3g} MeV: are they in GeV? They must be in MeV"
-            )
-        mean = float(self.response.mean())
-        low, high = PLAUSIBLE_RESPONSE
-        if not low <= mean <= high:
-            found.append(
-                f"the mean E_dep / E_inc is {mean:.3g}: are showers and incident energies in the same unit, and the "
-                "voxels divided by the sampling fraction?"
-            )
-        return found
+        return doubts(self.energies, self.deposited)
 
 
 def contents(file: ShowerFile) -> Contents:

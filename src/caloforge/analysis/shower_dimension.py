@@ -31,6 +31,7 @@ from caloforge.manifold import (
 )
 from caloforge.neighbours import nearest_neighbours
 from caloforge.showers import ShowerFile, ShowerFiles
+from caloforge.showers.checks import warn_of_doubts
 from caloforge.transforms import AppendDepositedEnergy, Compose, IncidentEnergyFraction, Logit
 from caloforge.units import format_energy
 
@@ -137,6 +138,7 @@ def choose_showers(
         voxels, r_max = _read(file, chosen)
     if r_max == 0:
         raise CaloforgeError(f"{file.path}: no shower deposits any energy")
+    warn_of_doubts(file.path, energies[chosen], voxels.sum(axis=1, dtype=np.float64))
     groups = {energy: np.searchsorted(chosen, group) for energy, group in rows.items()}
     return ChosenShowers(file.geometry, len(file), len(distinct), r_max, energies[chosen], voxels, groups)
 

@@ -38,7 +38,8 @@ class Assignment:
 
     Args:
         value, error: mean log posterior over Geant4's showers in nats, and its error.
-        assigned: fraction of Geant4's showers that are classified as this generator's.
+        assigned: fraction of Geant4's showers that are classified as this generator's; a shower whose posteriors agree
+            within twice the calibration's error is shared.
     """
 
     value: float
@@ -118,12 +119,14 @@ def run_multiclass(
     of_reference = _posterior(raw, calibration).numpy()
     rng = np.random.default_rng([seed, 2])
     draws = [torch.from_numpy(rng.integers(0, len(held), len(held))) for _ in range(RESAMPLES)]
-    means = [_posterior(raw, calibrate(held[rows], labels[rows])).mean(dim=0).numpy() for rows in draws]
+    resampled = torch.stack([_posterior(raw, calibrate(held[rows], labels[rows])) for rows in draws]).numpy()
     guesses = _posterior(logits(task.features, parts.test), calibration).numpy().argmax(axis=1)
     truth = task.labels[torch.from_numpy(parts.test)].numpy()
     confusion = np.stack([np.bincount(guesses[truth == k], minlength=kinds) for k in range(kinds)])
-    shares = np.bincount(of_reference.argmax(axis=1), minlength=kinds) / len(of_reference)
-    errors = np.hypot(of_reference.std(axis=0) / math.sqrt(len(of_reference)), np.std(means, axis=0, ddof=1))
+    shares = assigned_shares(of_reference, resampled)
+    errors = np.hypot(
+        of_reference.std(axis=0) / math.sqrt(len(of_reference)), resampled.mean(axis=1).std(axis=0, ddof=1)
+    )
     columns = zip(of_reference.mean(axis=0).tolist(), errors.tolist(), shares.tolist(), strict=True)
     return MulticlassResult(
         test=test.name,
@@ -137,6 +140,20 @@ def run_multiclass(
         best_epoch=fitted.best_epoch,
         seconds=time.perf_counter() - start,
     )
+
+
+def assigned_shares(posterior: np.ndarray, resampled: np.ndarray) -> np.ndarray:
+    """(K,) fractions of showers assigned to each generator; those within two errors of the best share a shower.
+
+    Args:
+        posterior: (n, K) log posteriors.
+        resampled: (R, n, K) the same with resampled calibrations.
+    """
+    best = posterior.argmax(axis=1)[:, None]
+    gap = np.take_along_axis(posterior, best, axis=1) - posterior
+    spread = (np.take_along_axis(resampled, best[None], axis=2) - resampled).std(axis=0)
+    tied = gap <= 2 * spread
+    return np.asarray((tied / tied.sum(axis=1, keepdims=True)).mean(axis=0))
 
 
 def calibrate(logits: torch.Tensor, kinds: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import io
 import os
 import sys
+import warnings
 from contextlib import suppress
 from typing import Any, NoReturn, cast
 
@@ -30,10 +30,12 @@ from caloforge.cli import (
 )
 from caloforge.cli.renamed import instead_of
 from caloforge.cli.several_files import SeveralFiles
-from caloforge.errors import CaloforgeError
+from caloforge.cli.stopping import ignore_interruptions, signals_interrupt
+from caloforge.errors import CaloforgeError, CaloforgeWarning
+from caloforge.files import FULL
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Error numbers for a full device and an exhausted quota."""
+NARROWEST = 20
+"""Columns; a smaller COLUMNS is not a valid width of a terminal."""
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, by shell convention."""
@@ -90,18 +92,22 @@ UsageProblem = cast("type[Exception]", typer.BadParameter.__mro__[2])
 
 def main() -> None:
     """Run the command line: a user-correctable error is one line on stderr and status 2, Ctrl-C is status 130."""
+    _find_width()
+    warnings.showwarning = _show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names may contain non-UTF-8 bytes: print them unchanged
         sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
     try:
-        status = app(standalone_mode=False, prog_name="caloforge")
+        with signals_interrupt():
+            status = app(standalone_mode=False, prog_name="caloforge")
         if status == INTERRUPTED:
             raise KeyboardInterrupt
         sys.exit(status if isinstance(status, int) else 0)
-    except CaloforgeError as error:
-        _leave(f"caloforge: {error}", 2)
+    except (CaloforgeError, CaloforgeWarning) as error:  # a warning where PYTHONWARNINGS makes it an error
+        _leave(f"caloforge: {' '.join(str(error).splitlines())}", 2)
     except UsageProblem as error:
         _leave(_usage_problem(error), 2)
     except (KeyboardInterrupt, typer.Abort):
+        ignore_interruptions()
         _leave("caloforge: interrupted", INTERRUPTED)
     except BrokenPipeError:
         # The reader closed the pipe (as in `| head`): not an error, but nothing more can be printed.
@@ -109,12 +115,14 @@ def main() -> None:
         sys.exit(0)
     except OSError as error:
         if error.errno not in FULL:
-            raise
+            if os.environ.get(TRACEBACK) or error.errno is None:
+                raise
+            _leave(f"caloforge: {_of_the_system(error)}; set {TRACEBACK}=1 for the full traceback", 2)
         remedy = "free some space, or write elsewhere (-o; TMPDIR for temporary files)"
         with suppress(OSError):
             sys.stdout.flush()
         print(f"caloforge: no space left on the device: {remedy}", file=sys.stderr, flush=True)
-        os._exit(2)  # on a normal exit the HDF5 library would try to write again and crash
+        os._exit(2)  # at an ordinary exit whatever is buffered would be written once more
     except Exception as error:
         if _is_out_of_memory(error):
             reason = " ".join(str(error).split()).rpartition("] ")[2] or "none left"
@@ -135,9 +143,31 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or of_torch or type(error).__name__ == "OutOfMemoryError"
 
 
+def _of_the_system(error: OSError) -> str:
+    """What the operating system refused, and of which file."""
+    names = [os.fspath(name) for name in (error.filename, error.filename2) if isinstance(name, str | os.PathLike)]
+    return f"{' -> '.join(names)}: {error.strerror}" if names else str(error.strerror)
+
+
+def _find_width() -> None:
+    """Forget a COLUMNS that is not a valid width, as batch systems set it: nothing would be printed at all."""
+    if "COLUMNS" in os.environ and not (os.environ["COLUMNS"].isdecimal() and int(os.environ["COLUMNS"]) >= NARROWEST):
+        del os.environ["COLUMNS"]
+
+
+_usual_warning = warnings.showwarning
+
+
+def _show_warning(message: Any, category: type[Warning], *where: Any, **stream: Any) -> None:
+    if issubclass(category, CaloforgeWarning):
+        print(f"note: {message}", file=sys.stderr)
+    else:
+        _usual_warning(message, category, *where, **stream)
+
+
 def _leave(message: str, status: int) -> NoReturn:
-    if message:
-        print(message, file=sys.stderr)
+    with suppress(OSError):  # nobody reads it any more
+        print(message, end="\n" if message else "", file=sys.stderr, flush=True)
     sys.exit(status)
 
 

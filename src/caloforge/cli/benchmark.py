@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from caloforge.cli.choices import ReferenceChoice
+from caloforge.cli.choices import MOST_SEED, ReferenceChoice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def benchmark(
         metavar="LIST",
         help="Incident energies, e.g. list:256,...,16384; by default 7 across the training range.",
     ),
-    seed: int = typer.Option(1, "--seed", min=0, help="Random seed for the showers."),
+    seed: int = typer.Option(1, "--seed", min=0, max=MOST_SEED, help="Random seed for the showers."),
     out: Path | None = typer.Option(None, "--out", "-o", metavar="FILE", help="JSON file with all results."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace existing files."),
     trust: list[str] = typer.Option(

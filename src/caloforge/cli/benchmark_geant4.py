@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from caloforge.cli.choices import MOST_SEED
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -40,7 +42,7 @@ def benchmark_geant4(
         metavar="DIR",
         help="Folder of the Geant4 data sets; by default from Geant4's environment variables.",
     ),
-    seed: int = typer.Option(1, "--seed", min=0, help="Random seed, for Geant4 and the generator."),
+    seed: int = typer.Option(1, "--seed", min=0, max=MOST_SEED, help="Random seed, for Geant4 and the generator."),
     out: Path | None = typer.Option(None, "--out", "-o", metavar="FILE", help="JSON file with all results."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing file."),
     trust: list[str] = typer.Option(

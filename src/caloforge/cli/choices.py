@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+MOST_SEED = 2**63 - 1
+"""Largest seed: files and PyTorch hold no larger ones."""
+
 
 class EngineChoice(StrEnum):
     """Inference engine, as in `caloforge.export.engines.ENGINES`."""

@@ -20,10 +20,10 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-stdout = Console(highlight=False, soft_wrap=True)
-"""Results, which may be piped into another program."""
+stdout = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+"""Results, which may be piped into another program. Brackets and colons in names are text, never markup."""
 
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+stderr = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 """Progress and remarks."""
 
 
@@ -100,7 +100,7 @@ def progress_bar() -> Progress:
     def fixed() -> Column:
         return Column(no_wrap=True)
 
-    columns: list[ProgressColumn] = [TextColumn("{task.description}", table_column=fixed())]
+    columns: list[ProgressColumn] = [TextColumn("{task.description}", markup=False, table_column=fixed())]
     if stderr.width >= MIDDLING:
         columns.append(BarColumn(28 if stderr.width >= WIDE else 10, table_column=fixed()))
     columns.append(MofNCompleteColumn(table_column=fixed()))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from caloforge.cli.choices import MOST_SEED
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -31,7 +33,9 @@ def dimension(
     per_energy: bool = typer.Option(
         False, "--per-energy", help="Also estimate at each incident energy (at most 20 distinct ones)."
     ),
-    seed: int = typer.Option(0, "--seed", min=0, help="Random seed for the choice of showers and the bootstrap."),
+    seed: int = typer.Option(
+        0, "--seed", min=0, max=MOST_SEED, help="Random seed for the choice of showers and the bootstrap."
+    ),
     output: Path | None = typer.Option(None, "--output", "-o", help="Folder for dimension.json, .csv, .png and .pdf."),
 ) -> None:
     """Estimate the intrinsic dimension of showers.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from caloforge.cli.choices import MOST_SEED
+
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
@@ -66,7 +68,7 @@ def evaluate(
         False, "--match-energies", help="Subsample both files until their incident-energy spectra agree."
     ),
     per_energy: bool = typer.Option(False, "--per-energy", help="Also give numbers and figures per incident energy."),
-    seed: int = typer.Option(1, "--seed", min=0, help="Random seed."),
+    seed: int = typer.Option(1, "--seed", min=0, max=MOST_SEED, help="Random seed."),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace everything in the folder, even if it is not an earlier report."
     ),

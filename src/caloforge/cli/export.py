@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from caloforge.cli.choices import ExporterChoice, FormatChoice, GraphPrecisionChoice
+from caloforge.cli.choices import MOST_SEED, ExporterChoice, FormatChoice, GraphPrecisionChoice
 
 
 def export(
@@ -19,7 +19,7 @@ def export(
         None, "--energies", metavar="SPECTRUM", help="For ddml-hdf5: incident energies, as in `caloforge generate`."
     ),
     n: int | None = typer.Option(None, "-n", min=1, help="For ddml-hdf5: number of showers."),
-    seed: int = typer.Option(1, "--seed", min=0, help="For ddml-hdf5: random seed for the showers."),
+    seed: int = typer.Option(1, "--seed", min=0, max=MOST_SEED, help="For ddml-hdf5: random seed for the showers."),
     cell_size: float | None = typer.Option(
         None,
         "--cell-size",
@@ -62,7 +62,6 @@ def export(
     Example: caloforge export run --format ddml-hdf5 --energies list:1GeV -n 1000 -o showers.h5
     """
     from caloforge.cli.console import progress_bar, stderr, stdout
-    from caloforge.cli.stopping import sigterm_interrupts
     from caloforge.errors import CaloforgeError
     from caloforge.export import GRAPHS
     from caloforge.export.card import card_path
@@ -105,7 +104,7 @@ def export(
         assert energies is not None
         drawn = draw_energies(parse_spectrum(energies), n, seed)
         warn_outside(drawn, simulator.energy_range, "they are clipped to it")
-        with sigterm_interrupts(), progress_bar() as bar:
+        with progress_bar() as bar:
             task = bar.add_task("export", total=len(drawn), unit="showers", remark="")
             card = export_ddml(
                 simulator,
@@ -123,17 +122,16 @@ def export(
         shape = " x ".join(map(str, stored["shape"]))
         stdout.print(f"{shape} cells ({card['axis_order'].split(';')[0]}), {stored['unit']}", markup=False)
     else:
-        with sigterm_interrupts():
-            graph = export_graph(
-                simulator,
-                form.value,
-                out,
-                exporter="legacy" if exporter == "legacy" else "dynamo",
-                precision="int8" if precision == "int8" else "float32",
-                opset=opset,
-                scale=scale,
-                settings=chosen,
-            )
+        graph = export_graph(
+            simulator,
+            form.value,
+            out,
+            exporter="legacy" if exporter == "legacy" else "dynamo",
+            precision="int8" if precision == "int8" else "float32",
+            opset=opset,
+            scale=scale,
+            settings=chosen,
+        )
         stdout.print(str(graph.parity), markup=False)
         if ignored := graph.form.ignored():
             trained = graph.card["incidence"]

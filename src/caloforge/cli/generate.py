@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from caloforge.cli.choices import EngineChoice, PrecisionChoice
+from caloforge.cli.choices import MOST_SEED, EngineChoice, PrecisionChoice
 
 if TYPE_CHECKING:
     from caloforge.energies import EnergySpectrum
@@ -34,7 +34,11 @@ def generate(
     out: Path = typer.Option(..., "--out", "-o", help="HDF5 file to write; a folder with --shards."),
     n: int | None = typer.Option(None, "-n", min=1, help="Number of showers; defaults to that of like:FILE or list:…."),
     seed: int = typer.Option(
-        1, "--seed", min=0, help="Random seed; the same seed, batch size and machine give the same showers."
+        1,
+        "--seed",
+        min=0,
+        max=MOST_SEED,
+        help="Random seed; the same seed, batch size and machine give the same showers.",
     ),
     batch_size: int = typer.Option(10_000, "--batch-size", min=1, help="Showers per pass through the model."),
     device: str = typer.Option("auto", "--device", help="auto, cpu, cuda or cuda:N."),
@@ -85,7 +89,7 @@ def generate(
     Example: caloforge generate run --energies list:4GeV -n 100 --set model.sampler=multistep -o multistep.h5
     """
     from caloforge.cli.console import stdout
-    from caloforge.cli.stopping import sigterm_interrupts
+    from caloforge.cli.stopping import signals_interrupt
     from caloforge.energies import parse_spectrum
     from caloforge.errors import CaloforgeError
     from caloforge.export.engines import make_engine
@@ -114,7 +118,7 @@ def generate(
             raise CaloforgeError(f"{path} is the file that the energies come from; write the showers to another one")
         if not resume:
             refuse_existing(path, overwrite)
-    with sigterm_interrupts() as check_stopped:
+    with signals_interrupt() as check_stopped:
         simulator = _load(run, trust, overrides, device, precision)
         job = _Job(
             simulator, make_engine(engine.value, simulator), spectrum, n, seed, batch_size, workers, compression, resume

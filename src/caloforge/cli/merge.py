@@ -26,7 +26,6 @@ def merge(
     Example: caloforge merge shards -o generated.h5
     """
     from caloforge.cli.console import progress_bar, stderr, stdout
-    from caloforge.cli.stopping import sigterm_interrupts
     from caloforge.errors import CaloforgeError
     from caloforge.files import prepare_parent, refuse_existing
     from caloforge.showers import ShowerFile
@@ -49,7 +48,7 @@ def merge(
         with ShowerFile(file) as showers:
             total += len(showers)
             facts.append({key: str(showers.attributes.get(key)) for key in WORTH_SAYING})
-    with sigterm_interrupts(), progress_bar() as bar:
+    with progress_bar() as bar:
         task = bar.add_task("merge", total=total, unit="showers", remark="")
         run_merge(
             found,

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from caloforge.cli.choices import MOST_SEED
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -34,7 +36,7 @@ def multiclass(
         "-g",
         help="Built-in geometry or geometry file, if a file does not name one; if it does, one with the same voxels.",
     ),
-    seed: int = typer.Option(1, "--seed", min=0, help="Random seed."),
+    seed: int = typer.Option(1, "--seed", min=0, max=MOST_SEED, help="Random seed."),
 ) -> None:
     """Train one classifier to distinguish generators, and apply it to Geant4 showers.
 
@@ -49,6 +51,8 @@ def multiclass(
     Example: caloforge multiclass caloman=a.h5 flow=b.h5 --reference geant4.h5
     -o multiclass.json
     """
+    from itertools import combinations
+
     from caloforge.classifiers import expected_seconds, get_test, run_multiclass
     from caloforge.cli.console import progress_bar, stderr, stdout
     from caloforge.cli.evaluate import Lines, Sections, duration
@@ -57,9 +61,13 @@ def multiclass(
     from caloforge.evaluation.output import check_writable
     from caloforge.evaluation.report.saving import plain
     from caloforge.evaluation.samples.opening import settled
+    from caloforge.evaluation.samples.shared import shared
+    from caloforge.evaluation.samples.summary import fingerprint
     from caloforge.files import prepare_parent, write_json
     from caloforge.observables.axes import same_voxels
     from caloforge.showers import Showers
+    from caloforge.showers.checks import warn_of_doubts
+    from caloforge.units import count
 
     files = parse_generators(generators)
     test = get_test(classifier)
@@ -69,6 +77,7 @@ def multiclass(
         prepare_parent(out)
         check_writable(out)
     truth = Showers.read(reference, geometry)
+    warn_of_doubts(reference, truth.energies, truth.deposited)
     truth = Showers(truth.energies, truth.voxels, settled(truth.geometry, geometry, str(reference)))
     samples = {}
     for name, path in files.items():
@@ -78,8 +87,13 @@ def multiclass(
                 f"{path} has geometry '{read.geometry.name}', {reference} has '{truth.geometry.name}'; "
                 "give files of one geometry"
             )
+        warn_of_doubts(path, read.energies, read.deposited)
         check_same(read.energies, truth.energies, str(path), str(reference))
         samples[name] = Showers(read.energies, read.voxels, truth.geometry)
+    prints = {name: fingerprint(showers.voxels) for name, showers in {**samples, str(reference): truth}.items()}
+    for first, second in combinations(prints, 2):
+        if same := shared(prints[first], prints[second]):
+            stderr.print(f"note: {first} and {second} share {count(same, 'shower')}")
     n = min(map(len, samples.values()))
     # A binary test trains on two samples, this one on all of them.
     seconds = expected_seconds(test, n, truth.geometry) * len(samples) / 2

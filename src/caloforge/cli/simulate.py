@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from caloforge.cli import simulate_geant4
+from caloforge.cli.choices import MOST_SEED
 
 app = typer.Typer(
     name="simulate",
@@ -31,7 +32,9 @@ def parametric(
     n: int | None = typer.Option(
         None, "-n", metavar="N", help="Number of showers; defaults to that of like:FILE or list:…."
     ),
-    seed: int = typer.Option(0, "--seed", "-s", help="Random seed for energies and showers, at least 0."),
+    seed: int = typer.Option(
+        0, "--seed", "-s", max=MOST_SEED, help="Random seed for energies and showers, at least 0."
+    ),
     batch_size: int | None = typer.Option(
         None, "--batch-size", "-b", help="Showers held in memory at a time; by default about 4 million voxels."
     ),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from caloforge.cli.choices import MOST_SEED
+
 if TYPE_CHECKING:
     from caloforge.sources.geant4.simulation import SimulationSummary
 
@@ -26,7 +28,9 @@ def geant4(
     n: int | None = typer.Option(
         None, "-n", metavar="N", help="Number of showers; defaults to that of like:FILE or list:…."
     ),
-    seed: int = typer.Option(0, "--seed", "-s", help="Random seed for energies and showers, at least 0."),
+    seed: int = typer.Option(
+        0, "--seed", "-s", max=MOST_SEED, help="Random seed for energies and showers, at least 0."
+    ),
     workers: int = typer.Option(1, "--workers", "-w", help="Number of processes; the showers do not depend on it."),
     angle: str = typer.Option(
         "0", "--angle", help="Angle of incidence from the shower axis towards +x, in rad or as in 15deg."

@@ -50,7 +50,6 @@ def train(
     import shlex
 
     from caloforge.cli.console import stderr, stdout
-    from caloforge.cli.stopping import sigterm_interrupts
     from caloforge.cli.watching import TensorBoard, TrainingBars
     from caloforge.errors import CaloforgeError
     from caloforge.training import Callback, load_recipe
@@ -64,7 +63,7 @@ def train(
     bars = TrainingBars()
     callbacks: list[Callback] = [bars, TensorBoard(out / "tensorboard")] if tensorboard else [bars]
     try:
-        with sigterm_interrupts(), bars:
+        with bars:
             simulator = run_training(
                 checked,
                 train_files,
@@ -75,8 +74,10 @@ def train(
                 resume=resume,
                 overwrite=overwrite,
             )
-    except KeyboardInterrupt:
-        if (out / "recipe.yaml").exists():
+    except KeyboardInterrupt as stop:
+        if notes := getattr(stop, "__notes__", None):
+            stderr.print(*notes)
+        elif (out / "recipe.yaml").exists():
             scratch = scratch_folder(out)
             kept = f"the run is in {out}" + (f", its scratch files in {scratch}" if scratch.exists() else "")
             stderr.print(f"stopped; to continue, repeat the command with --resume ({kept})", markup=False)

@@ -97,9 +97,11 @@ def parse_spectrum(text: str) -> EnergySpectrum:
 
 def _like(text: str, path: str) -> EnergySpectrum:
     from caloforge.showers import ShowerFile
+    from caloforge.showers.checks import warn_of_doubts
 
     with ShowerFile(path) as file:
         energies = file.energies()
+    warn_of_doubts(path, energies)
 
     def draw(n: int, rng: np.random.Generator) -> np.ndarray:
         # Complete copies first, so that the spectrum is that of the file; only the remainder is drawn at random.

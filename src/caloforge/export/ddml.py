@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import h5py
 import numpy as np
 
 from caloforge import __version__
@@ -33,6 +32,7 @@ from caloforge.export.macros import ddsim_steering, steering_path
 from caloforge.files import atomic_path, write_json, write_text
 from caloforge.geometry import Geometry
 from caloforge.geometry.cells import cell_edges, shared_areas
+from caloforge.showers.hdf5 import created
 from caloforge.simulator import Simulator
 from caloforge.simulator.generation import check_voxels
 
@@ -198,7 +198,7 @@ def export_ddml(
     }
     options = {"compression": "gzip", "compression_opts": compression} if compression else {}
     with atomic_path(path) as partial:
-        with h5py.File(partial, "w") as file:
+        with created(partial) as (file, check):
             shape = (len(energies), *cells.shape)
             rows = max(1, min(64, len(energies)))
             stored = file.create_dataset("layers", shape, "f4", chunks=(rows, *shape[1:]), **options)
@@ -209,6 +209,7 @@ def export_ddml(
                 per_layer = showers.voxels.reshape(-1, mesh.n_z, mesh.n_alpha * mesh.n_r).astype(np.float64)
                 shared = (shares @ per_layer.reshape(-1, shares.shape[1]).T).T.reshape(-1, mesh.n_z, n_x, n_y)
                 stored[start : start + len(showers)] = scale * cells.arranged(shared)
+                check()
                 start += len(showers)
                 if progress is not None:
                     progress(len(showers))

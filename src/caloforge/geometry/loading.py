@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-import yaml
-
+from caloforge.documents import read_document, read_text
 from caloforge.errors import CaloforgeError
 from caloforge.geometry.description import Geometry
 from caloforge.geometry.layers import AnyLayer, Layer
@@ -25,20 +23,9 @@ def read_geometry(path: str | os.PathLike[str], particle: str | None = None) -> 
         CaloforgeError: the file does not exist, cannot be read, or is malformed.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # skips a byte order mark
-    except FileNotFoundError:
-        raise CaloforgeError(f"no such geometry file: {path}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CaloforgeError(f"cannot read the geometry file {path}: {error}") from None
     if path.suffix.lower() == ".xml":
-        return _from_xml(text, path, particle)
-    try:
-        plain = json.loads(text) if path.suffix.lower() == ".json" else yaml.safe_load(text)
-    except (json.JSONDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise CaloforgeError(f"{path} is not a valid geometry file: {reason}") from None
-    return Geometry.from_dict(plain, origin=str(path))
+        return _from_xml(read_text(path, "geometry file"), path, particle)
+    return Geometry.from_dict(read_document(path, "geometry file"), origin=str(path))
 
 
 def _from_xml(text: str, path: Path, particle: str | None) -> Geometry:
@@ -46,6 +33,8 @@ def _from_xml(text: str, path: Path, particle: str | None) -> Geometry:
 
     A layer with a single edge has no voxels and is skipped.
     """
+    if "<!DOCTYPE" in text:  # entities, which may expand without end
+        raise CaloforgeError(f"{path}: a DOCTYPE declaration is not accepted; remove it")
     try:
         root = ElementTree.fromstring(text)
     except ElementTree.ParseError as error:

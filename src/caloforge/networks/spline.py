@@ -27,6 +27,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from caloforge.errors import CaloforgeError
+
 MIN_BIN = 1e-3
 """Minimum width and height of a bin, as a fraction of 2B."""
 
@@ -41,7 +43,13 @@ UNIT_SLOPE_LOGIT = math.log(math.expm1(1 - MIN_SLOPE))
 
 
 def n_spline_parameters(bins: int) -> int:
-    """Parameters per feature of a spline with `bins` bins: widths, heights and inner slopes."""
+    """Parameters per feature of a spline with `bins` bins: widths, heights and inner slopes.
+
+    Raises:
+        CaloforgeError: fewer than two bins, or so many that their minimum widths do not fit into the spline's range.
+    """
+    if not 2 <= bins < 1 / MIN_BIN:
+        raise CaloforgeError(f"a spline has 2 … {math.ceil(1 / MIN_BIN) - 1} bins, not {bins}: choose another number")
     return 3 * bins - 1
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, CaloforgeWarning
+from caloforge.units import count
+
+LOW_ENERGY = 50.0
+"""MeV; a median incident energy below this suggests GeV."""
+
+PLAUSIBLE_RESPONSE = (0.02, 3.0)
+"""Range of the mean E_dep / E_inc; outside it the units are probably wrong."""
 
 
 def as_numbers(values: Any, dtype: type[np.floating[Any]], name: str) -> np.ndarray:
@@ -66,6 +74,42 @@ def check_voxels(voxels: np.ndarray, start: int = 0, path: Path | None = None) -
     value = voxels[row, voxel]
     word = "negative" if np.isfinite(value) else "not finite"
     raise _error(path, f"voxel {voxel} of row {start + row} is {value:g} MeV, {word}")
+
+
+def doubts(energies: np.ndarray, deposited: np.ndarray | None = None) -> list[str]:
+    """Probable mistakes in showers that can be read, one sentence each.
+
+    Args:
+        energies: (N,) incident energies in MeV.
+        deposited: (N,) deposited energies in MeV, where known.
+    """
+    typical = float(np.median(energies))
+    low_energies = []
+    if typical < LOW_ENERGY:
+        low_energies = [
+            f"half of the incident energies are below {typical:.3g} MeV: are they in GeV? They must be in MeV"
+        ]
+    if deposited is None:
+        return low_energies
+    empty = int(np.count_nonzero(deposited == 0))
+    if empty == len(deposited):
+        return ["no shower deposits any energy"]
+    found = [f"{empty} of {count(len(deposited), 'shower')} deposit no energy"] if empty else []
+    found += low_energies
+    mean = float((deposited / energies).mean())
+    low, high = PLAUSIBLE_RESPONSE
+    if not low <= mean <= high:
+        found.append(
+            f"the mean E_dep / E_inc is {mean:.3g}: are showers and incident energies in the same unit, and the "
+            "voxels divided by the sampling fraction?"
+        )
+    return found
+
+
+def warn_of_doubts(origin: str | Path, energies: np.ndarray, deposited: np.ndarray | None = None) -> None:
+    """Warn (`CaloforgeWarning`) of each of the `doubts` about showers that a command goes on to use."""
+    for doubt in doubts(energies, deposited):
+        warnings.warn(f"{origin}: {doubt}", CaloforgeWarning, stacklevel=2)
 
 
 def _error(path: Path | None, reason: str) -> CaloforgeError:

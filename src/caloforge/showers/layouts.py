@@ -11,21 +11,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from caloforge.errors import CaloforgeError
-
-
-def reject(path: Path, reason: str) -> CaloforgeError:
-    """An error about the file at `path`."""
-    return CaloforgeError(f"{path}: {reason}")
-
-
-def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
-    entry = file[name]
-    if not isinstance(entry, h5py.Dataset):
-        raise reject(path, f"'{name}' is a group; expected a dataset")
-    if entry.dtype.kind not in "fiu":
-        raise reject(path, f"'{name}' has the type {entry.dtype}; expected numbers")
-    return entry
+from caloforge.showers.hdf5 import dataset, has, reject
 
 
 def _chunk_rows(dataset: h5py.Dataset) -> int:
@@ -39,11 +25,11 @@ class ChallengeLayout:
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         for name in ("incident_energies", "showers"):
-            if name not in file:
+            if not has(file, name, path):
                 found = ", ".join(sorted(file)) or "nothing"
                 raise reject(path, f"has no dataset '{name}' (it has: {found})")
-        self._energies = _dataset(file, "incident_energies", path)
-        self._voxels = _dataset(file, "showers", path)
+        self._energies = dataset(file, "incident_energies", path)
+        self._voxels = dataset(file, "showers", path)
         if self._voxels.ndim != 2:
             raise reject(path, f"'showers' has the shape {self._voxels.shape}; expected (N, V)")
         shape = self._energies.shape
@@ -74,11 +60,11 @@ class CaloganLayout:
     name = "calogan"
 
     def __init__(self, file: h5py.File, path: Path) -> None:
-        if "energy" not in file:
+        if not has(file, "energy", path):
             raise reject(path, "has no dataset 'energy' (CaloGAN layout, GeV)")
-        self._energies = _dataset(file, "energy", path)
-        names = [f"layer_{k}" for k in range(len(file)) if f"layer_{k}" in file]
-        self._layers = [_dataset(file, name, path) for name in names]
+        self._energies = dataset(file, "energy", path)
+        names = [f"layer_{k}" for k in range(len(file)) if has(file, f"layer_{k}", path)]
+        self._layers = [dataset(file, name, path) for name in names]
         for name, layer in zip(names, self._layers, strict=True):
             if layer.ndim != 3:
                 raise reject(path, f"'{name}' has the shape {layer.shape}; expected (N, phi, eta)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -11,13 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
+from caloforge.documents import parse_json
 from caloforge.errors import CaloforgeError
-from caloforge.geometry import Geometry, geometry_of_voxel_count, load_geometry
+from caloforge.geometry import BUILTIN, Geometry, geometry_of_voxel_count, load_geometry
+from caloforge.showers.attributes import read_attributes
 from caloforge.showers.checks import as_numbers, check_energies, check_voxels
-from caloforge.showers.layouts import CaloganLayout, ChallengeLayout, reject
+from caloforge.showers.hdf5 import dataset, has, open_hdf5, reading, reject
+from caloforge.showers.layouts import CaloganLayout, ChallengeLayout
 from caloforge.showers.writing import ShowerWriter
 from caloforge.units import count, format_energy
 
@@ -229,15 +230,10 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
     """
 
     def __init__(self, path: str | os.PathLike[str], geometry: Geometry | str | None = None) -> None:
-        self.path = Path(path)
+        self.path, self._resting = Path(path), False
         with ExitStack() as stack:
-            self._file = stack.enter_context(self._open())
-            self._layout: ChallengeLayout | CaloganLayout
-            if "layer_0" in self._file and "showers" not in self._file:
-                self._layout = CaloganLayout(self._file, self.path)
-            else:
-                self._layout = ChallengeLayout(self._file, self.path)
-            self.attributes: dict[str, Any] = {key: _plain(value) for key, value in self._file.attrs.items()}
+            self._open(stack)
+            self.attributes = read_attributes(self._file, self.path)
             self.geometry = self._choose_geometry(geometry)
             if self._layout.n_voxels != self.geometry.n_voxels:
                 from_file = "geometry" in self.attributes
@@ -249,33 +245,35 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
                 )
             self._stack = stack.pop_all()
 
-    def _open(self) -> h5py.File:
-        if self.path.is_dir():
-            raise reject(self.path, "is a folder; expected an HDF5 file")
-        if not self.path.exists():
-            raise reject(self.path, "no such file")
-        try:
-            with self.path.open("rb") as raw:
-                raw.read(1)
-        except OSError as error:
-            raise reject(self.path, f"cannot be read: {error.strerror}") from None
-        if not h5py.is_hdf5(self.path):
-            raise reject(self.path, "is not an HDF5 file")
-        try:
-            return h5py.File(self.path, "r")
-        except OSError as error:
-            reason = "is truncated" if "truncated" in str(error) else f"is a damaged HDF5 file ({error})"
-            raise reject(self.path, f"{reason}; delete it, and fetch or make it again") from None
+    def _open(self, stack: ExitStack) -> None:
+        self._file = stack.enter_context(open_hdf5(self.path))
+        self._layout: ChallengeLayout | CaloganLayout
+        with reading(self.path):
+            calogan = has(self._file, "layer_0", self.path) and not has(self._file, "showers", self.path)
+            self._layout = (CaloganLayout if calogan else ChallengeLayout)(self._file, self.path)
+            self._chunk_rows = max(1, self._layout.chunk_rows)
+
+    def rest(self) -> None:
+        """Close the file until the next read: of thousands of files, few can be open at a time."""
+        self._stack.close()
+        self._resting = True
+
+    def _wake(self) -> None:
+        if self._resting:
+            with ExitStack() as stack:
+                self._open(stack)
+                self._stack, self._resting = stack.pop_all(), False
 
     def _choose_geometry(self, given: Geometry | str | None) -> Geometry:
         own = self.attributes.get("geometry")
         if own is not None:
             try:
                 if str(own).lstrip().startswith("{"):
-                    return Geometry.from_dict(json.loads(str(own)), origin="its JSON")
-                return load_geometry(str(own))
-            except json.JSONDecodeError as error:
-                raise reject(self.path, f"attribute 'geometry' is not valid JSON: {error}") from None
+                    return Geometry.from_dict(parse_json(str(own), "it"), origin="its JSON")
+                if str(own) in BUILTIN:
+                    return load_geometry(str(own))
+                # Not a path: a file from a stranger does not choose what else is read.
+                raise CaloforgeError(f"unknown geometry '{own}'; it must be JSON, or one of {', '.join(BUILTIN)}")
             except CaloforgeError as error:
                 if given is None:
                     raise reject(self.path, f"attribute 'geometry': {error}") from None
@@ -303,6 +301,7 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
     def close(self) -> None:
         """Close the file; further reads fail."""
         self._stack.close()
+        self._resting = False
 
     @property
     def layout(self) -> str:
@@ -311,28 +310,30 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
 
     def energies(self) -> np.ndarray:
         """(N,) all incident energies in MeV (float64), checked."""
-        try:
+        self._wake()
+        with reading(self.path):
             energies = self._layout.energies(0, len(self))
-        except OSError as error:
-            raise self._damaged(error) from None
         check_energies(energies, 0, self.path)
         return energies
 
     def column(self, name: str) -> np.ndarray | None:
         """(N,) a further dataset of one number per shower, such as `geant4_cpu_seconds`; None if absent."""
-        entry = self._file.get(name)
-        if not isinstance(entry, h5py.Dataset) or entry.shape[:1] != (len(self),):
+        self._wake()
+        if not has(self._file, name, self.path):
             return None
-        return np.asarray(entry[...]).reshape(len(self), -1)[:, 0]
+        entry = dataset(self._file, name, self.path)
+        if entry.shape[:1] != (len(self),):
+            return None
+        with reading(self.path):
+            return np.asarray(entry[...]).reshape(len(self), -1)[:, 0]
 
     def read(self, start: int = 0, stop: int | None = None) -> Showers:
         """Rows `start` … `stop` (all by default) as `Showers`: energies float64, voxels float32."""
         stop = len(self) if stop is None else min(stop, len(self))
-        try:
+        self._wake()
+        with reading(self.path):
             energies = self._layout.energies(start, stop)
             voxels = self._layout.voxels(start, stop)
-        except OSError as error:
-            raise self._damaged(error) from None
         check_energies(energies, start, self.path)
         check_voxels(voxels, start, self.path)
         return Showers.unchecked(energies, voxels, self.geometry, self.attributes)
@@ -340,7 +341,7 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
     @property
     def chunk_rows(self) -> int:
         """Showers that are stored, and so decompressed, together."""
-        return self._layout.chunk_rows
+        return self._chunk_rows
 
     def take(self, rows: np.ndarray) -> Showers:
         """The showers at `rows` (n,), which rise; of the file only the stored chunks with any of them are read."""
@@ -358,7 +359,7 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
         """Rising rows in groups that are read at once: of one stored chunk, or of several in turn if they are small."""
         if len(rows) == 0:
             return []
-        stored = self._layout.chunk_rows
+        stored = self._chunk_rows
         chunk = rows // stored
         most = max(1, CHUNK_VALUES // self.geometry.n_voxels // stored)
         apart = np.diff(chunk) > 1
@@ -374,22 +375,9 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
         are decompressed as a whole, are so large.
         """
         if size is None:
-            stored = self._layout.chunk_rows
+            stored = self._chunk_rows
             size = max(1, CHUNK_VALUES // self.geometry.n_voxels)
             if stored <= 8 * size:
                 size = max(stored, size - size % stored)
         for start in range(0, len(self), size):
             yield self.read(start, start + size)
-
-    def _damaged(self, error: OSError) -> CaloforgeError:
-        return reject(self.path, f"data cannot be read, the file is damaged ({error}); fetch or make it again")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    if isinstance(value, np.ndarray):
-        return value.tolist()
-    if isinstance(value, np.generic):
-        return value.item()
-    return value

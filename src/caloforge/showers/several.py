@@ -33,6 +33,10 @@ SAME = (
 """Attributes in which the files of one sample do not differ, as far as they have them."""
 
 
+MOST_OPEN = 32
+"""Of more files than these, none stays open between two reads."""
+
+
 def matching_files(patterns: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Files and glob patterns as files: those of a pattern sorted by name, otherwise in the given order.
 
@@ -79,7 +83,11 @@ class ShowerFiles(AbstractContextManager["ShowerFiles"]):
         if not paths:
             raise CaloforgeError("no shower file is given")
         with ExitStack() as stack:
-            self.files = [stack.enter_context(ShowerFile(path, geometry)) for path in paths]
+            self.files: list[ShowerFile] = []
+            self._many = len(paths) > MOST_OPEN
+            for path in paths:
+                self.files.append(stack.enter_context(ShowerFile(path, geometry)))
+                self._done(self.files[-1])
             first = self.files[0]
             for other in self.files[1:]:
                 _check_agreement(first, other)
@@ -114,7 +122,15 @@ class ShowerFiles(AbstractContextManager["ShowerFiles"]):
 
     def energies_by_file(self) -> list[np.ndarray]:
         """(n,) incident energies in MeV of each file."""
-        return [file.energies() for file in self.files]
+        found = []
+        for file in self.files:
+            found.append(file.energies())
+            self._done(file)
+        return found
+
+    def _done(self, file: ShowerFile) -> None:
+        if self._many:
+            file.rest()
 
     def energies(self) -> np.ndarray:
         """(N,) incident energies in MeV."""
@@ -128,6 +144,7 @@ class ShowerFiles(AbstractContextManager["ShowerFiles"]):
             low, high = max(start, first), min(stop, last)
             if low < high:
                 parts.append(file.read(low - first, high - first))
+                self._done(file)
         if len(parts) == 1:
             return parts[0]
         if not parts:
@@ -145,12 +162,14 @@ class ShowerFiles(AbstractContextManager["ShowerFiles"]):
         for file, (first, last) in zip(self.files, pairwise(self._starts.tolist()), strict=True):
             low, high = np.searchsorted(rows, [first, last])
             parts.append(file.take(rows[low:high] - first))
+            self._done(file)
         return _joined(parts, self.geometry, self.attributes)
 
     def chunks(self, size: int | None = None) -> Iterator[Showers]:
         """All showers in order, by chunks of one file each (see `ShowerFile.chunks`)."""
         for file in self.files:
             yield from file.chunks(size)
+            self._done(file)
 
 
 def _check_agreement(first: ShowerFile, other: ShowerFile) -> None:

@@ -14,8 +14,10 @@ import h5py
 import numpy as np
 
 from caloforge.errors import CaloforgeError
-from caloforge.files import atomic_path, printable
+from caloforge.files import atomic_path
 from caloforge.geometry import BUILTIN, Geometry
+from caloforge.showers.attributes import write_attributes
+from caloforge.showers.hdf5 import created
 
 
 class ShowerWriter(AbstractContextManager["ShowerWriter"]):
@@ -24,7 +26,7 @@ class ShowerWriter(AbstractContextManager["ShowerWriter"]):
     Args:
         path: the file to write; an existing one is replaced at the end.
         geometry: description of the voxels, stored as attribute `geometry` (its name, or JSON for a user's own).
-        attributes: provenance to store; values must be numbers, text or lists of them.
+        attributes: provenance to store: numbers, text or lists of them; others are stored as text.
         compression: gzip level 0 (none) … 9.
         columns: names of further datasets with one float64 per shower, given to `append`.
 
@@ -49,10 +51,7 @@ class ShowerWriter(AbstractContextManager["ShowerWriter"]):
         self._stack = ExitStack()
         with ExitStack() as stack:
             partial = stack.enter_context(atomic_path(self.path))
-            try:
-                self._file = stack.enter_context(h5py.File(partial, "w"))
-            except OSError as error:
-                raise CaloforgeError(f"cannot write {self.path}: {error}") from None
+            self._file, self._check = stack.enter_context(created(partial))
             options = {"compression": "gzip", "compression_opts": compression} if compression else {}
             rows = max(1, min(1024, 1_000_000 // geometry.n_voxels))
 
@@ -63,14 +62,8 @@ class ShowerWriter(AbstractContextManager["ShowerWriter"]):
             self._energies = create("incident_energies", (1,), "f8")
             self._voxels = create("showers", (geometry.n_voxels,), "f4")
             self._columns = {name: create(name, (), "f8") for name in columns}
-            self._file.attrs.update(
-                {
-                    **{k: printable(v) if isinstance(v, str) else v for k, v in (attributes or {}).items()},
-                    "caloforge_version": __version__,
-                    "geometry": geometry_attribute(geometry),
-                    "units": "MeV",
-                }
-            )
+            own = {"caloforge_version": __version__, "geometry": geometry_attribute(geometry), "units": "MeV"}
+            write_attributes(self._file, {**(attributes or {}), **own})
             self._stack = stack.pop_all()
 
     def append(self, energies: np.ndarray, voxels: np.ndarray, **columns: np.ndarray) -> None:
@@ -83,6 +76,7 @@ class ShowerWriter(AbstractContextManager["ShowerWriter"]):
         ]:
             dataset.resize(stop, axis=0)
             dataset[start:stop] = values
+        self._check()
 
     def __len__(self) -> int:
         return len(self._energies)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ import numpy as np
 
 from caloforge.energies import EnergySpectrum
 from caloforge.errors import CaloforgeError
+from caloforge.geometry import Geometry
 from caloforge.showers import ShowerFile, ShowerWriter
+from caloforge.showers.checks import warn_of_doubts
 from caloforge.simulator.core import CHANGED
 
 SAME = ("weights_sha256", CHANGED, "recipe", "energies", "seed", "batch_size", "engine", "shards")
@@ -157,59 +159,89 @@ def merge(
     Raises:
         CaloforgeError: no files, different geometries, or foreign, repeated or missing shards.
     """
-    if not files:
+    parts = [MergedFile.look(Path(file), columns) for file in files]
+    if not parts:
         raise CaloforgeError("no files to merge")
-    with ExitStack() as stack:
-        opened = [stack.enter_context(ShowerFile(file)) for file in files]
-        first = opened[0]
-        for other in opened[1:]:
-            if other.geometry != first.geometry:
-                raise CaloforgeError(
-                    f"{other.path} has geometry '{other.geometry.name}', but {first.path} has '{first.geometry.name}'"
-                )
-        opened = _in_shard_order(opened, incomplete)
-        shared = {k: v for k, v in first.attributes.items() if all(_same(f.attributes.get(k), v) for f in opened)}
-        shared = {k: v for k, v in shared.items() if k not in ("shard", "shards")} | {"merged_files": len(opened)}
-        kept = tuple(name for name in columns if all(file.column(name) is not None for file in opened))
-        total = 0
-        with ShowerWriter(path, first.geometry, shared, compression, kept) as out:
-            for file in opened:
+    first = parts[0]
+    for other in parts[1:]:
+        if other.geometry != first.geometry:
+            raise CaloforgeError(
+                f"{other.path} has geometry '{other.geometry.name}', but {first.path} has '{first.geometry.name}'"
+            )
+    parts = _in_shard_order(parts, incomplete)
+    shared = {k: v for k, v in first.attributes.items() if all(_same(p.attributes.get(k), v) for p in parts)}
+    shared = {k: v for k, v in shared.items() if k not in ("shard", "shards")} | {"merged_files": len(parts)}
+    kept = tuple(name for name in columns if all(name in part.columns for part in parts))
+    energies, deposited = [], []
+    with ShowerWriter(path, first.geometry, shared, compression, kept) as out:
+        for part in parts:
+            with ShowerFile(part.path) as file:
                 further = {name: file.column(name) for name in kept}
                 start = 0
                 for chunk in file.chunks():
                     stop = start + len(chunk)
-                    parts = {name: values[start:stop] for name, values in further.items() if values is not None}
-                    out.append(chunk.energies, chunk.voxels, **parts)
+                    values = {name: column[start:stop] for name, column in further.items() if column is not None}
+                    out.append(chunk.energies, chunk.voxels, **values)
                     start = stop
+                    energies.append(chunk.energies)
+                    deposited.append(chunk.deposited)
                     if progress is not None:
                         progress(len(chunk))
-                total += start
-    return total
+    warn_of_doubts(Path(path), np.concatenate(energies), np.concatenate(deposited))
+    return sum(map(len, energies))
 
 
-def _in_shard_order(files: list[ShowerFile], incomplete: bool) -> list[ShowerFile]:
+@dataclass(frozen=True)
+class MergedFile:
+    """What is known of a file to merge while it is closed: thousands at a time could not be open."""
+
+    path: Path
+    geometry: Geometry
+    attributes: Mapping[str, Any]
+    columns: frozenset[str]
+    n: int
+
+    @classmethod
+    def look(cls, path: Path, columns: Sequence[str] = ()) -> MergedFile:
+        """Open a file for a moment; `columns` are looked for in it.
+
+        Raises:
+            CaloforgeError: it cannot be read.
+        """
+        with ShowerFile(path) as file:
+            found = frozenset(name for name in columns if file.column(name) is not None)
+            return cls(path, file.geometry, file.attributes, found, len(file))
+
+
+def _in_shard_order(files: list[MergedFile], incomplete: bool) -> list[MergedFile]:
     with_shard = [file for file in files if "shard" in file.attributes]
     if not with_shard:
         return files
     if len(with_shard) < len(files):
         plain = next(file for file in files if "shard" not in file.attributes)
         raise CaloforgeError(f"{with_shard[0].path} is a shard and {plain.path} is not: merge them separately")
-    shards: dict[int, ShowerFile] = {}
+    shards: dict[int, MergedFile] = {}
     for file in files:
         for key in SAME:
             if file.attributes.get(key) != files[0].attributes.get(key):
                 raise CaloforgeError(f"{file.path} and {files[0].path} are shards of different samples: {key} differs")
-        number = int(file.attributes["shard"])
+        number = _whole(file, "shard")
         if number in shards:
             raise CaloforgeError(f"{file.path} and {shards[number].path} are the same shard")
         shards[number] = file
-    missing = sorted(set(range(int(files[0].attributes["shards"]))) - set(shards))
+    of = _whole(files[0], "shards")
+    missing = list(islice((number for number in range(of) if number not in shards), 6))
     if missing and not incomplete:
         which = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
-        raise CaloforgeError(
-            f"shards missing: {which} of {files[0].attributes['shards']}; generate them, or use --incomplete"
-        )
+        raise CaloforgeError(f"shards missing: {which} of {of}; generate them, or use --incomplete")
     return [shards[number] for number in sorted(shards)]
+
+
+def _whole(file: MergedFile, name: str) -> int:
+    value = file.attributes.get(name)
+    if not isinstance(value, int) or value < 0:
+        raise CaloforgeError(f"{file.path}: the attribute '{name}' of a shard is {value!r}; generate it again")
+    return value
 
 
 def _same(a: Any, b: Any) -> bool:

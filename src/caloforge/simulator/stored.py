@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from safetensors.torch import load as unpack
 from torch import Tensor, nn
 
 from caloforge.configured import UnknownSetting
+from caloforge.documents import parse_json, read_text
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.models import MODELS
@@ -88,10 +88,7 @@ def read_description(folder: Path) -> dict[str, Any]:
         if not (folder / "checkpoint.pt").exists():
             hint = "give the folder that `caloforge train -o` wrote"
         raise CaloforgeError(f"{folder} contains no trained simulator ({DESCRIPTION} is missing): {hint}")
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CaloforgeError(f"{path} cannot be read: {error}") from None
+    description = parse_json(read_text(path, "simulator"), str(path))
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise CaloforgeError(f"{path} does not have format {FORMAT}; it was written by another version of caloforge")
     return description

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, BinaryIO, TypedDict
 
 import torch
 
@@ -34,10 +35,51 @@ class Checkpoint(TypedDict):
     best: dict[str, Any]
 
 
+KINDS = {
+    "stage": int,
+    "epoch": int,
+    "ended": bool,
+    "history": Sequence,
+    "model": dict,
+    "optimizers": list,
+    "average": dict | None,
+    "best": dict,
+}
+"""Types of the entries of a checkpoint."""
+
+
+class _Stream:
+    """A binary file that keeps the first failure: PyTorch reports another one, of its own."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.failure: OSError | None = None
+
+    def write(self, data: bytes) -> int:
+        try:
+            return self.file.write(data)
+        except OSError as error:
+            self.failure = self.failure or error
+            raise
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
 def write_checkpoint(path: Path, state: Checkpoint) -> None:
-    """Write the state, atomically."""
-    with atomic_path(path) as partial:
-        torch.save(state, partial)
+    """Write the state, atomically.
+
+    Raises:
+        CannotWrite: the disk is full; an earlier checkpoint is kept.
+    """
+    with atomic_path(path) as partial, partial.open("wb", buffering=0) as file:
+        stream = _Stream(file)
+        try:
+            torch.save(state, stream)  # type: ignore[arg-type]
+        except Exception:
+            if stream.failure is not None:
+                raise stream.failure from None
+            raise
 
 
 def read_checkpoint(path: Path, device: torch.device) -> Checkpoint:
@@ -49,8 +91,36 @@ def read_checkpoint(path: Path, device: torch.device) -> Checkpoint:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise CaloforgeError(f"{path} cannot be read as a checkpoint: {reason}") from None
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise CaloforgeError(
+            f"{path} cannot be read as a checkpoint ({reason:.200}); start the run anew with --overwrite"
+        ) from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CaloforgeError(f"{path} was written by another version of caloforge; start the run anew with --overwrite")
+    for name, kind in KINDS.items():
+        if not isinstance(state.get(name), kind):
+            raise _damaged(path, f"'{name}' is missing or of another type")
+    if state["stage"] < 0 or state["epoch"] < 0:
+        raise _damaged(path, "stage or epoch is negative")
     return state  # type: ignore[return-value]
+
+
+@contextmanager
+def restoring(path: Path | None) -> Iterator[None]:
+    """Turn whatever a state that does not fit raises inside the block into one error.
+
+    Raises:
+        CaloforgeError: something was raised.
+    """
+    try:
+        yield
+    except CaloforgeError:
+        raise
+    except Exception as error:
+        raise _damaged(path, (str(error).splitlines() or [type(error).__name__])[0]) from None
+
+
+def _damaged(path: Path | None, reason: str) -> CaloforgeError:
+    return CaloforgeError(
+        f"{path} does not fit the model that is trained ({reason:.200}); start the run anew with --overwrite"
+    )

@@ -16,14 +16,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from caloforge.errors import CaloforgeError
-from caloforge.files import write_text
+from caloforge.documents import parse_json, parse_yaml, read_text
+from caloforge.errors import CaloforgeError, CannotWrite
+from caloforge.files import write_text, writing
 from caloforge.registry import IDENTITY
+from caloforge.simulator.stored import DESCRIPTION as SIMULATOR
 from caloforge.training.callbacks import Callback, Trainer
 
 CHECKPOINT = "checkpoint.pt"
+
+REPLACING, REPLACED = ".replacing", ".replaced"
+"""Folders inside a run's: an earlier run is moved into the first, which is then renamed."""
 
 
 class RunFolder:
@@ -43,6 +46,9 @@ class RunFolder:
         self.path, self.resume, self.overwrite = path, resume, overwrite
         if path.exists() and not path.is_dir():
             raise CaloforgeError(f"{path} is a file; -o takes a folder for the run: give another")
+        if self._replaced.is_dir() or self._replacing.is_dir():  # of a process that was killed
+            with self._locked():
+                self._recover()
         if resume:
             if not (path / IDENTITY).exists():
                 raise CaloforgeError(f"{path} holds no run to resume; start it without --resume")
@@ -64,9 +70,9 @@ class RunFolder:
         if not self.resume:
             return
         try:
-            stored = json.loads((self.path / IDENTITY).read_text(encoding="utf-8"))
+            stored = parse_json(read_text(self.path / IDENTITY, "identity"), IDENTITY)
             different = [key for key in identity if stored.get(key) != identity[key]]
-        except (OSError, ValueError, AttributeError):
+        except (CaloforgeError, AttributeError):
             raise CaloforgeError(f"{self.path / IDENTITY} is damaged; start the run anew with --overwrite") from None
         if different:
             what = "training file" if different == ["training_fingerprint"] else "recipe"
@@ -84,27 +90,95 @@ class RunFolder:
             recipe_folder: where classes of the user's own are found again (`generate --trust`).
         """
         existed = self.path.exists()
-        if not self.resume:
-            if existed and self.overwrite:
-                shutil.rmtree(self.path)
-            own = {} if recipe_folder is None else {"recipe_folder": os.fspath(recipe_folder.resolve())}
-            write_text(self.path / "recipe.yaml", identity["recipe_yaml"])
-            write_text(self.path / IDENTITY, json.dumps(identity | own))
+        with self._locked():
+            try:
+                with writing(self.path):
+                    if not self.resume:
+                        self._begin(identity, recipe_folder)
+                    yield
+            except Exception as error:
+                if self.checkpoint.exists():
+                    if isinstance(error, CaloforgeError):
+                        go_on = "continue with the same command and --resume"
+                        anew = f"{self.path} keeps the run so far: start anew with --overwrite"
+                        remedy = go_on if isinstance(error, CannotWrite) else anew
+                        raise type(error)(f"{error}; {remedy}") from None
+                else:
+                    self._clear()
+                    if not existed and not any(self.path.iterdir()):
+                        self.path.rmdir()
+                raise
+            except KeyboardInterrupt as stop:
+                if not self.checkpoint.exists() and self._replaced.exists():
+                    stop.add_note(f"stopped; the earlier run in {self.path} is as it was")
+                raise
+            finally:
+                self._recover()
+
+    # An earlier run is moved into a folder inside the new one's, and stays there until the new one has a checkpoint:
+    # the folder itself may be a link, a mount point or the current folder.
+
+    @property
+    def _replaced(self) -> Path:
+        return self.path / REPLACED
+
+    @property
+    def _replacing(self) -> Path:
+        return self.path / REPLACING
+
+    def _begin(self, identity: dict[str, str], recipe_folder: Path | None) -> None:
+        if found := list(self.path.iterdir()):
+            self._replacing.mkdir()
+            for entry in found:
+                entry.rename(self._replacing / entry.name)
+            self._replacing.rename(self._replaced)
+        own = {} if recipe_folder is None else {"recipe_folder": os.fspath(recipe_folder.resolve())}
+        write_text(self.path / "recipe.yaml", identity["recipe_yaml"])
+        write_text(self.path / IDENTITY, json.dumps(identity | own))
+
+    def _recover(self) -> None:
+        """Remove what was replaced once the new run can be resumed or used; bring it back otherwise."""
+        stands = self.checkpoint.exists() or (self.path / SIMULATOR).exists()
+        for folder in (self._replacing, self._replaced):
+            if folder.is_dir():
+                if folder == self._replacing or not stands:
+                    for entry in list(folder.iterdir()):
+                        if (self.path / entry.name).is_dir():
+                            shutil.rmtree(self.path / entry.name)
+                        entry.replace(self.path / entry.name)
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _clear(self) -> None:
+        """Remove what a run writes before its first checkpoint."""
+        for name in ("recipe.yaml", IDENTITY, "log.jsonl"):
+            (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Let one process at a time write to the run; where the system has no such locks, the user is trusted."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CaloforgeError(f"cannot create {self.path}: {error.strerror}") from None
+        if not os.access(self.path, os.W_OK):
+            raise CaloforgeError(f"cannot write to {self.path}: permission denied")
+        handle = -1
+        try:
+            handle = os.open(self.path, os.O_RDONLY)
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise CaloforgeError(f"{self.path} is being trained by another process: wait for it, or end it") from None
+        except (ImportError, OSError):
+            pass
         try:
             yield
-        except Exception as error:
-            if self.checkpoint.exists():
-                if isinstance(error, CaloforgeError):
-                    raise CaloforgeError(
-                        f"{error}; {self.path} keeps the run so far: start anew with --overwrite"
-                    ) from None
-            else:
-                for name in ("recipe.yaml", IDENTITY, "log.jsonl"):
-                    (self.path / name).unlink(missing_ok=True)
-                shutil.rmtree(self.path / "tensorboard", ignore_errors=True)
-                if not existed and not any(self.path.iterdir()):
-                    self.path.rmdir()
-            raise
+        finally:
+            if handle >= 0:
+                os.close(handle)
 
 
 class LogFile(Callback):
@@ -129,8 +203,8 @@ class LogFile(Callback):
 def _different_keys(before: Any, now: Any) -> str:
     """The recipe's keys whose values differ, in brackets; empty where they cannot be determined."""
     try:
-        old, new = (_flat(yaml.safe_load(text)) for text in (before, now))
-    except (yaml.YAMLError, AttributeError):
+        old, new = (_flat(parse_yaml(text, "recipe")) for text in (before, now))
+    except (CaloforgeError, TypeError, AttributeError):
         return ""
     missing = "nothing"
     pairs = [(key, old.get(key, missing), new.get(key, missing)) for key in {**old, **new}]

@@ -26,7 +26,7 @@ from caloforge.models.stages import Losses, Stage, StageSettings, TrainingBatch
 from caloforge.simulator import Simulator
 from caloforge.training.budget import MemoryEstimate
 from caloforge.training.callbacks import OWN_KEYS, Callback, Callbacks, Metric, Record, Trainer
-from caloforge.training.checkpoint import FORMAT, Checkpoint, read_checkpoint, write_checkpoint
+from caloforge.training.checkpoint import FORMAT, Checkpoint, read_checkpoint, restoring, write_checkpoint
 from caloforge.training.machine import choose_device, derived_seed, seeded
 from caloforge.training.settings import SCHEDULES, TrainingSettings, check_stages
 from caloforge.training.store import Store
@@ -121,9 +121,11 @@ class _Loop:
         trainer, first_stage = self.trainer, 0
         self.model.to(self.device)
         if state is not None:
-            first_stage = state["stage"]
-            trainer.history = list(state["history"])
-            self.model.load_state_dict(state["model"])
+            with restoring(self.checkpoint):
+                first_stage = state["stage"]
+                trainer.stage = self.stages[first_stage]
+                trainer.history = list(state["history"])
+                self.model.load_state_dict(state["model"])
         self.callbacks.training_started(trainer)
         for number in range(first_stage, len(self.stages)):
             if not trainer._stopped:
@@ -164,11 +166,12 @@ class _StageRun:
         self.average = None if self.settings.ema is None else Average(self.stage, self.settings.ema)
         self.best = Best()
         if state is not None:
-            self.best = Best(**state["best"])
-            for optimizer, stored in zip(self.optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(stored)
-            if self.average is not None and state["average"] is not None:
-                self.average.load(state["average"])
+            with restoring(loop.checkpoint):
+                self.best = Best(**state["best"])
+                for optimizer, stored in zip(self.optimizers, state["optimizers"], strict=True):
+                    optimizer.load_state_dict(stored)
+                if self.average is not None and state["average"] is not None:
+                    self.average.load(state["average"])
 
     def _seeded(self, *words: int | str) -> Any:
         return seeded(derived_seed(self.loop.settings.seed, self.stage.name, *words))

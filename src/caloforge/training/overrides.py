@@ -9,8 +9,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-import yaml
-
+from caloforge.documents import parse_yaml
 from caloforge.errors import CaloforgeError
 
 
@@ -48,10 +47,7 @@ def _override(plain: dict[str, Any], text: str) -> None:
     inner: Any = plain
     for key in keys[:-1]:
         inner = _step_into(inner, key, text)
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise CaloforgeError(f"--set {text}: the value cannot be parsed as YAML") from None
+    parsed = parse_yaml(value, f"--set {text}: the value")
     if isinstance(inner, list):
         inner[_list_index(inner, keys[-1], text)] = parsed
     else:

@@ -24,6 +24,7 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_
 
 import caloforge
 from caloforge.configured import checked_settings, constructor_parameters, validation_error
+from caloforge.documents import parse_yaml, read_text
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.models import MODELS
@@ -172,10 +173,7 @@ def merged(plain: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CaloforgeError(f"{path} cannot be parsed as YAML: {' '.join(str(error).split())}") from None
+    plain = parse_yaml(read_text(path, "recipe"), str(path))
     if not isinstance(plain, dict):
         raise CaloforgeError(f"{path}: expected a mapping with name, geometry, transforms, model and training")
     return plain

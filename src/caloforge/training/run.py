@@ -245,10 +245,10 @@ def _train_with(
             store=store,
             memory=memory,
         )
-    simulator.to("cpu")
-    simulator.provenance = identity | _provenance(recipe, file_names(source), training, exclude_energies, history)
-    if folder is not None:
-        simulator.save(folder.path)
+        simulator.to("cpu")
+        simulator.provenance = identity | _provenance(recipe, file_names(source), training, exclude_energies, history)
+        if folder is not None:
+            simulator.save(folder.path)
     return simulator
 
 

@@ -20,10 +20,14 @@ from caloforge.files import atomic_path, printable, write_text
 from caloforge.geometry import Geometry
 from caloforge.models.dataset import MemoryRows, Pair, Rows, ShowerDataset
 from caloforge.showers import ShowerFiles, Showers
+from caloforge.showers.checks import warn_of_doubts
 from caloforge.training.machine import derived_seed
 from caloforge.training.scratch import ScratchRows
 from caloforge.training.store import Store
 from caloforge.units import count
+
+MOST_EMPTY = 0.5
+"""A larger fraction of showers without any energy is refused: it is a broken file, not a sample to learn from."""
 
 Source = Showers | Sequence[Path]
 """Showers in memory, or files of them."""
@@ -127,9 +131,9 @@ def training_and_validation(
         CaloforgeError: a file is invalid or has another geometry, files differ, or nothing is left.
     """
     store = store or Store()
-    showers = _without(_read(training, geometry, store, resume, ""), exclude)
+    showers = _without(_checked(_read(training, geometry, store, resume, "")), exclude)
     if validation is not None:
-        return showers, _without(_read(validation, geometry, store, resume, "validation-"), exclude)
+        return showers, _without(_checked(_read(validation, geometry, store, resume, "validation-")), exclude)
     n_valid = round(fraction * len(showers))
     if not 1 <= n_valid < len(showers):
         raise CaloforgeError(
@@ -229,6 +233,15 @@ def _without(showers: TrainingShowers, exclude: Sequence[float]) -> TrainingShow
     if not kept.any():
         raise CaloforgeError(f"{showers.name}: --exclude-energies leaves no showers to train on")
     return showers[np.flatnonzero(kept)]
+
+
+def _checked(showers: TrainingShowers) -> TrainingShowers:
+    empty = float(np.mean(showers.all_deposited == 0))
+    if empty > MOST_EMPTY:
+        which = "no shower deposits" if empty == 1 else f"{100 * empty:.0f} % of the showers do not deposit"
+        raise CaloforgeError(f"{showers.name}: {which} any energy; train on a file of showers with deposits")
+    warn_of_doubts(showers.name, showers.all_energies, showers.all_deposited)
+    return showers
 
 
 def _check_geometry(found: Geometry, wanted: Geometry, name: str) -> None:

@@ -94,7 +94,7 @@ class About:
         command: how the evaluation was called, empty from Python.
         created: ISO 8601, UTC.
         caloforge_version: that computed the numbers.
-        remark: on the geometry, where it is not the files' own.
+        remark: what the reader must know of the samples: shared showers, a geometry not the files' own, doubtful units.
         timing: seconds by step.
     """
 

@@ -18,6 +18,7 @@ import hist
 import numpy as np
 from pydantic import TypeAdapter
 
+from caloforge.documents import parse_json
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Chart, Metric, Section
@@ -74,13 +75,9 @@ def read_json(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]:
                 f"{file} holds showers, not a report: evaluate it first (caloforge evaluate {file.name} "
                 "--reference REFERENCE -o FOLDER), then give FOLDER"
             )
-        found = json.loads(raw)
+        found = parse_json(raw, f"{file} is not a report of caloforge: it")
     except OSError as error:
         raise CaloforgeError(f"{file} cannot be read: {error.strerror}") from None
-    except CaloforgeError:
-        raise
-    except (ValueError, RecursionError):
-        raise CaloforgeError(f"{file} is not a report of caloforge (it is not valid JSON): {wanted}") from None
     if not isinstance(found, dict):
         raise CaloforgeError(f"{file} is not a report of caloforge (it holds no JSON object): {wanted}")
     return file, found

@@ -14,6 +14,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.evaluation.estimates import FEWEST
 from caloforge.evaluation.samples.pair import Progress, SamplePair, TrainingData
 from caloforge.evaluation.samples.plan import make_plan
+from caloforge.evaluation.samples.shared import check_baseline, remarks
 from caloforge.evaluation.samples.summary import Summary, fingerprint, summarise
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.observables import Observable, challenge, default, find, select
@@ -73,7 +74,8 @@ class Agreement:
 class Opened:
     """The files of a request, open, of one geometry, with the rows that are to be compared.
 
-    Use as a context manager. `remark` says where the geometry is not the files' own; `agreement` how the spectra do.
+    Use as a context manager. `remark` says where the geometry is not the files' own and, once they have been
+    read, what looks like a mistake in them; `agreement` how the spectra do.
 
     Raises:
         CaloforgeError: a file is bad, the geometries differ, a wanted energy is absent, the incident-energy
@@ -184,6 +186,11 @@ class Opened:
                 progress=self._told(progress, f"reading the {key} showers", key),
             )
         generated, reference_summary = summaries["generated"], summaries["reference"]
+        names = {key: self.name(key) for key in self.sources}
+        check_baseline(summaries, names)
+        training = self._training(generated, reference_summary, progress) if "train" in self.sources else None
+        prints = None if training is None else training.fingerprints
+        self.remark = "; ".join([*filter(None, [self.remark]), *remarks(summaries, prints, names)])
         return SamplePair(
             generated=generated,
             reference=reference_summary,
@@ -191,7 +198,7 @@ class Opened:
             plan=plan,
             threshold=self.threshold,
             observables=self.observables,
-            training=self._training(generated, reference_summary, progress) if "train" in self.sources else None,
+            training=training,
             seed=self.request.seed,
             progress=progress,
             load=self.load,

@@ -31,9 +31,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import AfterValidator, Field, StrictBool, StrictInt
 
+from caloforge.documents import read_document
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, geometry_in_file
 from caloforge.geometry.entries import Entry, Number, checked_entry
@@ -103,12 +103,7 @@ def load_detector(name: str) -> Detector:
     if path.suffix.lower() not in (".yaml", ".yml", ".json"):
         known = ", ".join(shipped_detectors())
         raise CaloforgeError(f"unknown detector '{name}': give one of {known}, or a .yaml file")
-    try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CaloforgeError(f"no such detector file: {path}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CaloforgeError(f"{path} is not a valid detector file: {' '.join(str(error).split())}") from None
+    plain = read_document(path, "detector file")
     return detector_from_plain(plain, origin=name, folder=path.parent)
 
 

@@ -23,11 +23,15 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from caloforge.documents import parse_json
 from caloforge.errors import CaloforgeError
 from caloforge.files import prepare_parent
 
 _HEADER = struct.Struct("<4sQQQI")
 _MAGIC = b"CFG4"
+
+MOST_BYTES = 1 << 30
+"""Of a block once it is decompressed."""
 
 
 def encode(voxels: np.ndarray, cpu_seconds: np.ndarray) -> bytes:
@@ -36,8 +40,12 @@ def encode(voxels: np.ndarray, cpu_seconds: np.ndarray) -> bytes:
 
 
 def decode(payload: bytes, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Voxels (count, V) float32 and CPU seconds (count,) float64 of a payload."""
-    raw = zlib.decompress(payload)
+    """Voxels (count, V) float32 and CPU seconds (count,) float64 of a payload.
+
+    Raises:
+        ValueError, zlib.error: it is not the payload of so many events, or longer than `MOST_BYTES`.
+    """
+    raw = zlib.decompressobj().decompress(payload, MOST_BYTES)
     return np.frombuffer(raw, "<f4", offset=8 * count).reshape(count, -1), np.frombuffer(raw, "<f8", count)
 
 
@@ -79,9 +87,11 @@ class Journal(AbstractContextManager["Journal"]):
     def _resume(self, config: dict[str, Any]) -> int:
         line = self._file.readline()
         try:
-            begun = json.loads(line)
-        except ValueError:
-            raise CaloforgeError(f"{self.path} is not a journal of a simulation: rename or remove it") from None
+            begun = parse_json(line, str(self.path))
+        except CaloforgeError:
+            begun = None
+        if not isinstance(begun, dict):
+            raise CaloforgeError(f"{self.path} is not a journal of a simulation: rename or remove it")
         check_same(begun, json.loads(json.dumps(config)), str(self.path))
         end = self._file.tell()
         while True:
@@ -89,8 +99,9 @@ class Journal(AbstractContextManager["Journal"]):
             if len(header) < _HEADER.size:
                 return end
             magic, start, count, length, crc = _HEADER.unpack(header)
-            payload = self._file.read(length) if magic == _MAGIC else b""
-            if len(payload) < length or zlib.crc32(payload) != crc or start + count > len(self.done):
+            whole = magic == _MAGIC and length <= self.path.stat().st_size
+            payload = self._file.read(length) if whole else b""
+            if len(payload) < length or zlib.crc32(payload) != crc or not 0 < count <= len(self.done) - start:
                 return end
             self._note(start, count, end + _HEADER.size, length)
             end = self._file.tell()
@@ -113,7 +124,13 @@ class Journal(AbstractContextManager["Journal"]):
         for start in sorted(self._places):
             count, place, length = self._places[start]
             self._file.seek(place)
-            yield start, *decode(self._file.read(length), count)
+            try:
+                found = decode(self._file.read(length), count)
+            except (ValueError, zlib.error) as error:
+                raise CaloforgeError(
+                    f"{self.path}: the events from {start} on cannot be read ({error}); add --overwrite to start anew"
+                ) from None
+            yield start, *found
 
     def remove(self) -> None:
         """Close the journal and delete its file, once the target has been written."""
@@ -133,6 +150,8 @@ class Journal(AbstractContextManager["Journal"]):
 
 def check_same(begun: Any, wanted: dict[str, Any], path: str, ignore: tuple[str, ...] = ()) -> None:
     """Raise a `CaloforgeError` that names the first setting that differs between two runs."""
+    if not isinstance(begun, dict):
+        raise CaloforgeError(f"{path} does not say how it was generated: add --overwrite to start anew")
     for key in dict.fromkeys([*wanted, *begun]):
         if key in ignore:
             continue

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from caloforge.documents import parse_json
 from caloforge.energies import parse_spectrum
 from caloforge.errors import CaloforgeError, missing_extra
 from caloforge.showers import ShowerFile, ShowerWriter
@@ -223,7 +224,7 @@ def _blocks(energies: np.ndarray, done: np.ndarray) -> Iterator[Block]:
 def _take_over(output: Path, config: dict[str, Any], energies: np.ndarray, journal: Journal) -> None:
     """Copy the events of a finished, shorter file into the journal."""
     with ShowerFile(output) as file:
-        begun = json.loads(str(file.attributes.get("geant4_config", "{}")))
+        begun = parse_json(str(file.attributes.get("geant4_config", "{}")), f"{output}: attribute 'geant4_config'")
         check_same(begun, json.loads(json.dumps(config)), str(output), ignore=("n", "energies_sha256"))
         n, cpu = len(file), file.column(CPU_COLUMN)
         if n > len(energies) or cpu is None or not np.array_equal(file.energies(), energies[:n]):

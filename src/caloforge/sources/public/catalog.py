@@ -22,9 +22,9 @@ import os
 from pathlib import Path
 from typing import Annotated, Any
 
-import yaml
 from pydantic import Field
 
+from caloforge.documents import read_document
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, geometry_in_file
 from caloforge.geometry.entries import Entry, checked_entry
@@ -159,12 +159,7 @@ def find(name: str | os.PathLike[str]) -> DataSet:
         raise CaloforgeError(
             f"unknown data set '{text}': give one of {', '.join(DATA_SETS)}, or a .yaml file that describes one"
         )
-    try:
-        plain = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise CaloforgeError(f"no such data-set file: {path}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise CaloforgeError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from None
+    plain = read_document(path, "data-set file")
     if isinstance(plain, dict) and "folder" in plain:
         raise CaloforgeError(f"{path}: unknown key 'folder'")
     return checked_entry(DataSet, plain, text).model_copy(update={"folder": path.parent})
