@@ -5,7 +5,7 @@ TORCH  ?= torch==2.13.0
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow benchmark lint format sample clean help
+.PHONY: demo test test-slow torture benchmark lint format sample clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -27,6 +27,10 @@ test: $(VENV)/.ready ## the default test suite (under five minutes on two cores)
 
 test-slow: $(VENV)/.ready ## every test, the long ones too
 	$(BIN)/python -m pytest -n 2 -m "slow or not slow" --timeout 3600
+
+torture: $(VENV)/.ready ## damaged files by the thousand, and commands killed at random moments (docs/reliability.md)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/torture/fuzz.py & OMP_NUM_THREADS=1 $(BIN)/python tests/torture/kills.py; \
+	  killed=$$?; wait $$! && exit $$killed
 
 $(VENV)/reference/nflows:
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/reference nflows || echo "nflows cannot be installed here"

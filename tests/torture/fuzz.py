@@ -15,7 +15,9 @@ import resource
 import sys
 import tempfile
 import time
+import traceback
 import zlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,7 +59,7 @@ class Findings:
 
 def fuzz(kind: str, count: int, first_seed: int = 0) -> Findings:
     """Read `count` damaged files of a kind."""
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    context = multiprocessing.get_context("spawn")
     found, seed, stop = Findings(), first_seed, first_seed + count
     while seed < stop:
         here, begun = context.Value("q", seed, lock=False), context.Value("d", time.monotonic() + START, lock=False)
@@ -90,39 +92,51 @@ def _collect(results: multiprocessing.SimpleQueue, found: Findings) -> None:  # 
 
 
 def _child(kind: str, seed: int, stop: int, here, begun, results) -> None:  # type: ignore[no-untyped-def]
+    for number, outcome, detail in attempts(kind, seed, stop, lambda number: _note(here, begun, number)):
+        here.value = number
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+        results.put((outcome, detail, time.monotonic() - begun.value, peak))
+
+
+def _note(here, begun, number: int) -> None:  # type: ignore[no-untyped-def]
+    here.value, begun.value = number, time.monotonic()
+
+
+def attempts(
+    kind: str, seed: int, stop: int, before: Callable[[int], None] = lambda number: None
+) -> Iterator[tuple[int, str, str]]:
+    """Read the damaged files seed … stop − 1 in this process: (seed, `read`, `refused` or `fault`, what was wrong)."""
     import numpy as np
     from mutations import mutated
     from targets import TARGETS, quiet
 
-    from caloforge.errors import CaloforgeError
-
-    quiet()
     target = TARGETS[kind]
-    with tempfile.TemporaryDirectory(prefix="caloforge-fuzz-") as folder:
+    with tempfile.TemporaryDirectory(prefix="caloforge-fuzz-") as folder, quiet():
         examples = [(path, path.read_bytes()) for path in target.prepare(Path(folder))]
         for number in range(seed, stop):
-            here.value, begun.value = number, time.monotonic()
+            before(number)
             rng = np.random.default_rng([zlib.crc32(kind.encode()), number])
             path, original = examples[number % len(examples)]
             path.write_bytes(mutated(original, target.mutations, rng))
-            outcome, detail = "read", ""
-            try:
-                target.read(path)
-            except CaloforgeError as error:
-                outcome = "refused" if "\n" not in str(error) and len(str(error)) > 10 else "fault"
-                detail = f"{kind} {number}: several lines: {error}"
-            except Exception as error:
-                trace, last = error.__traceback__, ""
-                while trace is not None:
-                    last = f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"
-                    own = "caloforge" in trace.tb_frame.f_code.co_filename
-                    where = last if own else locals().get("where", last)
-                    trace = trace.tb_next
-                detail = f"{kind} {number}: {type(error).__name__} at {where}: {' '.join(str(error).split())[:150]}"
-                outcome = "fault"
+            outcome, detail = outcome_of(lambda path=path: target.read(path))  # type: ignore[misc]
             path.write_bytes(original)
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-            results.put((outcome, detail, time.monotonic() - begun.value, peak))
+            yield number, outcome, f"{kind} {number}: {detail}"
+
+
+def outcome_of(read: Callable[[], object]) -> tuple[str, str]:
+    """Whether a file was read, refused in one line, or neither; with the error."""
+    from caloforge.errors import CaloforgeError
+
+    try:
+        read()
+    except CaloforgeError as error:
+        return "fault" if "\n" in str(error) or len(str(error)) < 10 else "refused", str(error)
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        own = [frame for frame in frames if "caloforge" in frame.filename] or frames
+        where = f"{Path(own[-1].filename).name}:{own[-1].lineno}"
+        return "fault", f"{type(error).__name__} at {where}: {' '.join(str(error).split())[:150]}"
+    return "read", ""
 
 
 def main(words: list[str]) -> int:

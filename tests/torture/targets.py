@@ -6,7 +6,8 @@ import hashlib
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,6 @@ import numpy as np
 import torch
 from mutations import OF_BYTES, OF_TEXT, Mutation
 
-import caloforge
 from caloforge.errors import CaloforgeWarning
 from caloforge.evaluation.evaluate import evaluate
 from caloforge.evaluation.report.compare import comparison_tables, load_reports, remarks
@@ -226,9 +226,11 @@ TARGETS = {
 }
 
 
-def quiet() -> None:
+@contextmanager
+def quiet() -> Iterator[None]:
     """Notes about doubtful showers are no findings; other warnings are errors."""
-    warnings.simplefilter("error")
-    warnings.simplefilter("ignore", CaloforgeWarning)
     torch.set_num_threads(1)
-    assert caloforge.__version__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", CaloforgeWarning)
+        yield
