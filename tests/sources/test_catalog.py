@@ -185,7 +185,7 @@ def test_other_checksums_than_md5(publisher, tmp_path):
         ([(403, {})], "answers 403 Forbidden"),
         ([None, (404, {})], "answers 404 Not Found for http.*content"),
         ([(503, {})] * 9, "answers 503 Service Unavailable; check the network"),
-        ([(200, {})], "is not JSON"),
+        ([(200, {})], "is not valid JSON"),
         ([(302, {"Location": "/api/records/8099322"})] * 99, "Exceeded 30 redirects"),
     ],
 )

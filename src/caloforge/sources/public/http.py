@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import requests
 
 from caloforge import __version__
+from caloforge.documents import parse_json
 from caloforge.errors import CaloforgeError
 
 TIMEOUT = (15.0, 60.0)
@@ -34,6 +35,8 @@ PAUSE = 1.0
 """Seconds before the second attempt; doubled before each further one."""
 LONGEST_PAUSE = 60.0
 CHUNK = 1 << 16
+MOST_RECORD = 64_000_000
+"""Bytes of a description; a longer one is refused."""
 BUSY = {408, 425, 429, 500, 502, 503, 504}
 """HTTP status codes worth retrying."""
 
@@ -102,12 +105,18 @@ def read_json(session: requests.Session, url: str, remedy: str) -> tuple[Any, st
 
 
 def _body(response: requests.Response) -> Any:
+    body = bytearray()
     try:
-        return response.json()
-    except requests.JSONDecodeError:
-        raise CaloforgeError(f"the response from {response.url} is not JSON: check the address") from None
+        for chunk in response.iter_content(CHUNK):
+            body += chunk
+            if len(body) > MOST_RECORD:
+                raise CaloforgeError(f"the response from {response.url} does not end: check the address")
     except requests.RequestException as error:
         raise _Passing(_in_words(error, response.url)) from None
+    try:
+        return parse_json(bytes(body), f"the response from {response.url}")
+    except CaloforgeError as error:
+        raise CaloforgeError(f"{error}; check the address") from None
 
 
 def _part(file: RemoteFile, folder: Path) -> Path:

@@ -83,7 +83,7 @@ def _read_record(session: requests.Session, data_set: DataSet, records_url: str 
     content, address = read_json(session, url, remedy)
     try:
         described = [_described(entry, address) for entry in content["files"]]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CaloforgeError(f"the record {url} does not have the expected format: {error!r}") from None
     return {file.name: file for file in described}
 
