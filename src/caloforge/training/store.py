@@ -5,9 +5,10 @@ Both give the same weights: rows are the same, and so is their order, a function
 Scratch files are uncompressed float32 (`caloforge.training.scratch`), in the folder RUN.scratch next to the run, which
 is removed when the training ends and stays where it can be resumed. Showers are written there once, because random
 rows of a gzip-compressed HDF5 file cost the decompression of a chunk each. Features and what a stage is trained on
-(intervals of the flagship, codes of CaloMan, trajectories for a student) are kept too: `benchmarks/streaming.py` shows
-that computing them for every batch takes longer than reading them. Only where the disk is too small is a deterministic
-map evaluated for every batch instead.
+(intervals of the flagship, codes of CaloMan, trajectories for a student) are kept too, because computing them for each
+batch takes longer than reading them: for 128 showers of ds2, 250 ms instead of 4 ms for the intervals of the voxels,
+and 5 ms instead of 2 ms for CaloMan's features. Only where the disk is too small is a deterministic map evaluated for
+each batch instead.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from caloforge.errors import CaloforgeError
 from caloforge.models.dataset import MemoryRows, Pair, Rows, ShowerDataset
-from caloforge.training.scratch import ScratchRows
+from caloforge.training.scratch import ScratchRows, return_large_blocks
 
 FILES = ("*.rows", "*showers.npy", "*showers.json")
 """What a training writes into its scratch folder."""
@@ -202,5 +203,6 @@ class Store:
                 f"{max(free, 0) / 1e9:.1f} GB are free for scratch files in {self.folder}: write the run to a larger "
                 "disk, or set training.memory_gb higher"
             )
+        return_large_blocks()
         self.in_scratch += need
         return ScratchRows(self.folder / (name or f"{next(self._numbers)}.rows"), n, x, c)
