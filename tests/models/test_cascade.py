@@ -273,6 +273,7 @@ def test_corrections_bring_the_moments_drawn() -> None:
         model = _small(geometry, hits=True, multipoles=level, voxels=level, corrections=corrections)
         moments = model.moments
         assert moments is not None
+        assert "corrections" in model.sampling_settings()
         with torch.no_grad():
             energies = model.hierarchy.energies(model.decode(z, c), c)
         wanted = moments.modes(z[:, 99:119])
