@@ -46,6 +46,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "gan": {"channels": [4, 8, 8], "embedding": 8, "noise_dim": 6, "minibatch_features": 2},
     "ddpm": {"network": "mlp", "width": 16, "blocks": 1, "embedding": 8, "timesteps": 5, "standardise": "each"},
+    "mean_flow": {"width": 16, "blocks": 1, "steps": 2},
     "realnvp": {"layers": 3, "width": 16, "blocks": 1},
     "vae": {"code_dim": 3, "hidden": [16, 16]},
     "wgan_gp": {"channels": [4, 8, 8], "embedding": 8, "noise_numbers": 6},

@@ -17,6 +17,7 @@ MODELS: ConfiguredRegistry[ShowerModel] = ConfiguredRegistry(
         "calogan": "caloforge.models.calogan.CaloGAN",
         "gan": "caloforge.models.gan.GAN",
         "ddpm": "caloforge.models.ddpm.DDPM",
+        "mean_flow": "caloforge.models.mean_flow.MeanFlow",
         "realnvp": "caloforge.models.realnvp.RealNVP",
         "vae": "caloforge.models.vae.VAE",
         "wgan_gp": "caloforge.models.wgan_gp.WGANGP",
