@@ -33,6 +33,7 @@ from caloforge.simulator.stored import (
     FORMAT,
     WEIGHTS,
     load_weights,
+    no_larger_than,
     read_description,
     read_weights,
     sampling_with,
@@ -194,12 +195,13 @@ class Simulator:
         description = read_description(folder)
         try:
             geometry = Geometry.from_dict(description["geometry"])
+            weights = read_weights(folder, description["weights_sha256"])
             with importable_for(folder, trusted):
                 transforms = build_transforms(description["transforms"], geometry)
-                model = MODELS.build(description["model"], origin="model", geometry=geometry)
+                with no_larger_than(weights):
+                    model = MODELS.build(description["model"], origin="model", geometry=geometry)
                 if settings:
                     model = sampling_with(model, description["model"], settings, geometry)
-            weights = read_weights(folder, description["weights_sha256"])
             load_weights(model, weights, "model.")
             load_weights(transforms, weights, "transforms.")
         except CaloforgeError as error:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load as unpack
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from caloforge.configured import UnknownSetting
 from caloforge.documents import parse_json, read_text
@@ -112,6 +114,28 @@ def read_weights(folder: Path, sha256: str) -> dict[str, Tensor]:
             f"{WEIGHTS} is not the file saved with it (the checksum differs): train the run or copy it again"
         )
     return unpack(packed)
+
+
+@contextmanager
+def no_larger_than(weights: Mapping[str, Tensor]) -> Iterator[None]:
+    """Inside the block, more parameters than there are weights are refused, before they take any memory.
+
+    Raises:
+        CaloforgeError: there are more than four times as many.
+    """
+    limit, found = 4 * sum(value.numel() for value in weights.values()), 0
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal found
+        found += 0 if parameter is None else parameter.numel()
+        if found > limit:
+            raise CaloforgeError(f"the model has {found:,} parameters, more than its weights: copy the run again")
+
+    handle = register_module_parameter_registration_hook(count)  # memory is taken when they are initialised
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def load_weights(module: nn.Module, weights: Mapping[str, Tensor], prefix: str) -> None:
