@@ -47,7 +47,8 @@ def both_sides(u: AverageVelocity, x_t: Tensor, v: Tensor, t: Tensor, s: Tensor)
     Args:
         u: average velocity. x_t: (B, F). v: (B, F) velocity at x_t and t. t, s: (B,), t ≤ s.
     """
-    average, slope = torch.func.jvp(lambda x, time: u(x, time, s), (x_t, t), (v, torch.ones_like(t)))
+    found = torch.func.jvp(lambda x, time: u(x, time, s), (x_t, t), (v, torch.ones_like(t)))
+    average, slope = found[0], found[1]
     return average, (v + (s - t)[:, None] * slope).detach()
 
 
