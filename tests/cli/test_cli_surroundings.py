@@ -151,15 +151,19 @@ def test_what_the_system_refuses_is_one_line(
 def test_a_signal_tidies_up(number: signal.Signals, tmp_path: Path) -> None:
     words = [*SMALL, "-n", 10_000_000, "--batch-size", 200, "-o", tmp_path / "x.h5"]
     with subprocess.Popen(
-        [*COMMAND, *map(str, words)], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        [*COMMAND, *map(str, words)],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # the tests may run under nohup
     ) as process:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 120
         while not list(tmp_path.glob(".*.part")):
             assert process.poll() is None
             assert time.monotonic() < end
             time.sleep(0.05)
         process.send_signal(number)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
     assert stderr.rstrip().endswith("caloforge: interrupted")
     assert not list(tmp_path.iterdir())
