@@ -194,6 +194,8 @@ def import_file(path: Path) -> None:
         CaloforgeError: the file does not exist, or its import fails; the message gives file, line and reason.
     """
     file = path.resolve()
+    if not file.exists():
+        raise CaloforgeError(f"{path}: no such file; give a Python file with a metric, observable or classifier")
     if not file.is_file() or file.suffix != ".py":
         raise CaloforgeError(f"{path} is not a Python file; give one that defines a metric, observable or classifier")
     if (known := sys.modules.get(file.stem)) is not None and getattr(known, "__file__", None) == str(file):

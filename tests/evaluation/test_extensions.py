@@ -13,8 +13,9 @@ import pytest
 
 from caloforge import observables
 from caloforge.classifiers import TESTS
+from caloforge.errors import CaloforgeError
 from caloforge.evaluation.evaluate import evaluate
-from caloforge.evaluation.metrics.base import REGISTRY, Section, metric
+from caloforge.evaluation.metrics.base import REGISTRY, Metric, Section, metric
 from caloforge.evaluation.report.compare import load_reports, write_comparison
 from caloforge.evaluation.report.report import Report
 from caloforge.geometry import Geometry, Layer
@@ -176,3 +177,27 @@ def test_names_that_exist_are_refused() -> None:
         assert known == observables.REGISTRY
     with pytest.raises(ValueError, match="prdc"):
         metric(Section("prdc", "Mine"))(lambda samples: [])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (5, "metric 'faulty' returned int; it must yield Metric"),
+        (None, "metric 'faulty' returned NoneType"),
+        ([5], "metric 'faulty' yielded int; it must yield Metric"),
+        ([Metric("other", "x", "x", None)], "metric 'faulty' .* section 'other', which its @metric does not declare"),
+    ],
+)
+def test_a_faulty_metric_is_one_line(given: object, message: str) -> None:
+    known = dict(REGISTRY)
+    metric(Section("faulty", "Faulty"))(lambda samples: given)
+    try:
+        with pytest.raises(CaloforgeError, match=message.replace("'faulty'", "'[^']*'")):
+            evaluate(showers(1), showers(2), observables=["n_hits"], quick=False)
+    finally:
+        REGISTRY.clear()
+        REGISTRY.update(known)
+    with pytest.raises(ValueError, match="direction 'sideways' of section 'faulty'"):
+        Section("faulty", "Faulty", direction="sideways")  # type: ignore[arg-type]
+    with pytest.raises(CaloforgeError, match=r"as in \['trees'\]"):
+        evaluate(showers(1), showers(2), classifiers="trees")

@@ -117,7 +117,7 @@ def evaluate(
         for entry in _in_order(REGISTRY.values()):
             if entry.quick or not quick:
                 with _timed(timing, entry.name):
-                    found.add(entry.function(samples), entry.sections)
+                    found.add(entry.function(samples), entry.sections, entry.name)
         if per_energy:
             with _timed(timing, "per_energy"):
                 found.add(_per_energy(samples))
@@ -134,6 +134,8 @@ _per_energy = per_energy.per_energy
 def _tests(wanted: Sequence[str | ClassifierTest]) -> list[ClassifierTest]:
     if not wanted:
         return []
+    if isinstance(wanted, str):
+        raise CaloforgeError(f"classifiers takes a list of names, as in ['{wanted}'], not the text '{wanted}'")
     from caloforge.classifiers import get_test
 
     return [get_test(each) for each in wanted]
@@ -160,12 +162,17 @@ class _Found:
         self.hists: dict[str, Hist[Any]] = {}
         self._sections: dict[str, Section] = {}
 
-    def add(self, found: Iterable[Found], sections: Iterable[Section] = ()) -> None:
-        """Take in everything of one metric.
+    def add(self, found: Iterable[Found], sections: Iterable[Section] = (), name: str = "") -> None:
+        """Take in everything of the metric called `name`.
 
         Raises:
-            CaloforgeError: a section that is not declared, or one number twice.
+            CaloforgeError: it yields something else than metrics, charts and histograms, a section that is not
+                declared, or one number twice.
         """
+        if isinstance(found, str) or not isinstance(found, Iterable):
+            raise CaloforgeError(
+                f"the metric '{name}' returned {type(found).__name__}; it must yield Metric, Chart or Hist objects"
+            )
         self._sections |= {section.name: section for section in sections}
         known = {metric.key for metric in self.metrics}
         for entry in found:
@@ -173,10 +180,17 @@ class _Found:
                 self.charts.append(entry)
             elif isinstance(entry, Hist):
                 self.hists[str(entry.name)] = entry
+            elif not isinstance(entry, Metric):
+                raise CaloforgeError(
+                    f"the metric '{name}' yielded {type(entry).__name__}; it must yield Metric, Chart or Hist objects"
+                )
             elif entry.section not in self._sections:
-                raise CaloforgeError(f"a metric of section '{entry.section}' that @metric does not declare")
+                raise CaloforgeError(
+                    f"the metric '{name}' yielded a number of section '{entry.section}', which its @metric does not "
+                    f"declare; it declares {', '.join(section.name for section in sections)}"
+                )
             elif entry.key in known:
-                raise CaloforgeError(f"two metrics {entry.key} in one report")
+                raise CaloforgeError(f"the metric '{name}' yielded {entry.key} a second time")
             else:
                 known.add(entry.key)
                 self.metrics.append(entry)

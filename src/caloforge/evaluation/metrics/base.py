@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from hist import Hist
 
@@ -116,6 +116,10 @@ class Section:
     direction: Direction = "lower"
     extra: Mapping[str, str] = field(default_factory=dict)
     page: str = "distances"
+
+    def __post_init__(self) -> None:
+        if self.direction not in get_args(Direction):
+            raise ValueError(f"direction '{self.direction}' of section '{self.name}' is not lower, higher or nearer")
 
 
 Found: TypeAlias = "Metric | Chart | Hist[Any]"
