@@ -136,7 +136,7 @@ def test_a_file_of_ones_own_adds_a_metric(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "is not a Python file"),
+        (None, "no such file"),
         ("1 / 0", "ZeroDivisionError"),
         ("def", "line 1"),
         ("import absent_one", "absent_one"),
