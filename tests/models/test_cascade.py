@@ -11,9 +11,10 @@ import pytest
 import scipy.stats
 import torch
 
+from caloforge.division.scaling import ConditionScaling
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
-from caloforge.models.cascade import Cascade, _Scaling
+from caloforge.models.cascade import Cascade
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator
 from caloforge.training import TrainingSettings, fit
@@ -125,7 +126,7 @@ def test_scaling_between_three_incident_energies(
     mean: Callable[[np.ndarray], np.ndarray], width: Callable[[np.ndarray], np.ndarray], off: float
 ) -> None:
     """Eight knots, five of them without a shower near: known means come out as 0, a width above them as 1."""
-    scaling = _Scaling(2, 0.5)
+    scaling = ConditionScaling(2, 0.5)
     seen = [1e3, 8e3, 64e3]
     scaling.fit(*_log_normal(seen, mean, width))
     log = np.log1p(np.geomspace(1e3, 64e3, 25) / 0.5)
@@ -146,7 +147,7 @@ def test_scaling_keeps_to_the_widths_it_has_seen() -> None:
     def width(log: np.ndarray) -> np.ndarray:
         return np.where(log < 8, 1.0, 0.1)
 
-    scaling = _Scaling(2, 0.5)
+    scaling = ConditionScaling(2, 0.5)
     scaling.fit(*_log_normal([1e3, 8e3, 64e3], lambda log: 5 + 0 * log, width))
     assert (scaling.width[:, 1] > 0.099).all()
     assert (scaling.width[:, 1] < 1.001).all()
@@ -155,7 +156,7 @@ def test_scaling_keeps_to_the_widths_it_has_seen() -> None:
 
 
 def test_scaling_of_one_incident_energy_is_finite_at_others() -> None:
-    scaling = _Scaling(2, 0.5)
+    scaling = ConditionScaling(2, 0.5)
     incident, energies = _log_normal([8e3], lambda log: log - 1, lambda log: 0.2 + 0 * log)
     scaling.fit(incident, energies)
     at = scaling(incident, energies)

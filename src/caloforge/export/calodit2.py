@@ -39,7 +39,6 @@ class CaloDiT2(GraphFormat):
     output_name = "output"
     batch = 1
     beside = (".mac",)
-    draws_noise = True
 
     def __init__(self, target: Target, seed: int | None = None) -> None:
         super().__init__(target)

@@ -59,8 +59,6 @@ class GraphFormat(ABC):
     """Showers per call; None for any number."""
     beside: ClassVar[tuple[str, ...]] = ()
     """Suffixes of the files written by `companions`, which replace that of the graph."""
-    draws_noise: ClassVar[bool] = False
-    """Whether the graph draws its noise itself; `noise` is then not an input of the exported file."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
@@ -100,8 +98,8 @@ class GraphFormat(ABC):
         return "the energy is moved to the nearer end of the range"
 
     def noise_nodes(self) -> list[onnx.NodeProto]:
-        """Nodes that draw `noise` (batch, D), of a format that `draws_noise`."""
-        raise NotImplementedError
+        """Nodes that draw `noise` (batch, D) in place of that input of the file; by default the consumer passes it."""
+        return []
 
     def companions(self, path: Path) -> dict[Path, str]:
         """Files that make the export at `path` ready to use, such as macros: path → text."""

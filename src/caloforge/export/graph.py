@@ -295,10 +295,9 @@ def _finish(model: onnx.ModelProto, form: GraphFormat) -> None:
 
     graph = model.graph
     graph.output.remove(next(value for value in graph.output if value.name == RAW))
-    if form.draws_noise:
-        noise = next(value for value in graph.input if value.name == "noise")
-        graph.input.remove(noise)
-        for position, node in enumerate(form.noise_nodes()):
+    if nodes := form.noise_nodes():
+        graph.input.remove(next(value for value in graph.input if value.name == "noise"))
+        for position, node in enumerate(nodes):
             graph.node.insert(position, node)
     wanted = {value.name for value in graph.output}
     kept = []

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from caloforge.division.hierarchy import CountedSplit, Hierarchy, Split
 from caloforge.division.marginals import drawn
 from caloforge.division.multipoles import SHIFT, Multipoles
+from caloforge.division.scaling import ConditionScaling
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.models.base import LatentModel
@@ -34,12 +35,6 @@ MOMENTS = "multipoles"
 
 FIT_ROWS = 10_000
 """About so many showers tell a level's model its own constants; its numbers z are nearly N(0, 1) anyway."""
-
-SCALING_KNOTS = 8
-"""Values of E_inc between which the scaling of conditions is interpolated."""
-
-SMOOTHNESS = 1e-5
-"""Penalty on differences of the scaling between knots, beside the mean squared deviation."""
 
 
 class Cascade(LatentModel):
@@ -128,11 +123,11 @@ class Cascade(LatentModel):
             self.models[MOMENTS] = inner_model(
                 multipoles, size, conditions, f"model.{MOMENTS}", sectors=self.moments.sectors
             )
-            self.scalings[MOMENTS] = _Scaling(1 + split.n_wholes, least)
+            self.scalings[MOMENTS] = ConditionScaling(1 + split.n_wholes, least)
         settings = {"sectors": split.sectors, "sector_conditions": own}
         conditions += split.sectors * own
         self.models[name] = inner_model(wanted, self._sizes[name], conditions, f"model.{name}", **settings)
-        self.scalings[name] = _Scaling(1 + split.n_wholes, least)
+        self.scalings[name] = ConditionScaling(1 + split.n_wholes, least)
 
     def _latent_dims(self) -> list[int]:
         """Of each level: its model's, or one number per part where there is none; moments are part of the voxels'."""
@@ -370,64 +365,3 @@ class _MomentsStage(Stage):
 
     def step(self, batch: TrainingBatch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
         return self.inner.step(batch, optimizers)
-
-
-class _Scaling(nn.Module):
-    """log(1 + E/e₀) of energies, E_inc first, each less its mean at such an E_inc and scaled to width 1.
-
-    Mean and width are linear in log E_inc between a few knots; the mean is found by least squares with a slight penalty
-    on bends, the width by averages near each knot.
-
-    Args:
-        energies: how many, E_inc included.
-        least: e₀ in MeV.
-    """
-
-    positions: Tensor
-    start: Tensor
-    step: Tensor
-    mean: Tensor
-    width: Tensor
-
-    def __init__(self, energies: int, least: float) -> None:
-        super().__init__()
-        self.least = least
-        self.register_buffer("positions", torch.arange(SCALING_KNOTS, dtype=torch.float32), persistent=False)
-        self.register_buffer("start", torch.zeros(()))
-        self.register_buffer("step", torch.ones(()))
-        self.register_buffer("mean", torch.zeros(SCALING_KNOTS, energies))
-        self.register_buffer("width", torch.ones(SCALING_KNOTS, energies))
-
-    def fit(self, incident: Tensor, energies: Tensor) -> None:
-        """Take the constants from incident (N, 1) and other energies (N, W) in MeV."""
-        logs = self._logs(incident, energies)
-        low, high = logs[:, 0].min(), logs[:, 0].max()
-        self.start.copy_(low)
-        self.step.copy_(((high - low) / (SCALING_KNOTS - 1)).clamp_min(1e-3))
-        weights = self._weights(logs[:, :1]).double()
-        # Knots without showers near them, as between a few incident energies, continue their neighbours' line.
-        bend = torch.eye(SCALING_KNOTS, dtype=weights.dtype, device=weights.device).diff(n=2, dim=0)
-        gram = weights.T @ weights + SMOOTHNESS * len(weights) * bend.T @ bend
-        mean = torch.linalg.solve(gram, weights.T @ logs.double())
-        # Averages near each knot, and straight lines between them where there are none: never negative.
-        slope = torch.eye(SCALING_KNOTS, dtype=weights.dtype, device=weights.device).diff(dim=0)
-        gram = weights.sum(dim=0).diag() + SMOOTHNESS * len(weights) * slope.T @ slope
-        variance = torch.linalg.solve(gram, weights.T @ (logs - weights @ mean).square())
-        # E_inc itself: the same constants at all knots, for it tells the energies apart.
-        mean[:, 0], variance[:, 0] = logs[:, 0].mean(), logs[:, 0].var()
-        self.mean.copy_(mean)
-        self.width.copy_(torch.where(variance > 1e-6, variance.clamp_min(1e-6).sqrt(), torch.ones_like(variance)))
-
-    def forward(self, incident: Tensor, energies: Tensor) -> Tensor:
-        """incident (N, 1), energies (N, W) in MeV → (N, 1 + W)."""
-        logs = self._logs(incident, energies)
-        weights = self._weights(logs[:, :1])
-        return (logs - weights @ self.mean) / (weights @ self.width)
-
-    def _logs(self, incident: Tensor, energies: Tensor) -> Tensor:
-        return torch.log1p(torch.cat([incident, energies], dim=1) / self.least)
-
-    def _weights(self, log_incident: Tensor) -> Tensor:
-        """(N, knots) weights of linear interpolation, those of the nearest end outside the range."""
-        place = ((log_incident - self.start) / self.step).clamp(0, SCALING_KNOTS - 1)
-        return (1 - (place - self.positions).abs()).clamp_min(0)
