@@ -23,7 +23,7 @@ def export(
     cell_size: float | None = typer.Option(
         None,
         "--cell-size",
-        help="For ddml-hdf5: Cartesian cell size in mm; by default 5.088333.",
+        help="For ddml-hdf5: cell size in mm; by default 5.088333, with --set grid=own the narrowest radial bin.",
     ),
     exporter: ExporterChoice = typer.Option(
         ExporterChoice.LEGACY, "--exporter", help="PyTorch's exporter: legacy (TorchScript, seconds) or dynamo (newer)."
