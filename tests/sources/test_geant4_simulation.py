@@ -155,7 +155,7 @@ def test_materials_that_cannot_be_simulated(data: FoundData, tmp_path: Path) -> 
 
     with pytest.raises(CaloforgeError, match="NIST table has no material 'G4_UNOBTAINIUM'"):
         simulate(request(data, toy(slabs=slabs("G4_UNOBTAINIUM"))), tmp_path / "a.h5")
-    with pytest.raises(CaloforgeError, match=r"G4_Cu holds Cu \(Z = 29\), for which .* has no tables"):
+    with pytest.raises(CaloforgeError, match=r"G4_Cu contains Cu \(Z = 29\), for which .* has no tables"):
         simulate(request(data, toy(slabs=slabs("G4_Cu"))), tmp_path / "b.h5")
     assert not (tmp_path / "b.h5").exists()
 
