@@ -17,6 +17,7 @@ ORDER = [
     "files",
     "documents",
     "units",
+    "formatting",
     "configured",
     "registry",
     "neighbours",

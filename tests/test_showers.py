@@ -128,8 +128,8 @@ def _truncated(path: Path) -> None:
 BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "absent": (lambda path: None, "no such file"),
     "folder": (Path.mkdir, "is a folder"),
-    "not HDF5": (lambda path: path.write_text("energy,showers\n"), "is not an HDF5 file"),
-    "empty": (lambda path: path.write_bytes(b""), "is not an HDF5 file"),
+    "not HDF5": (lambda path: path.write_text("energy,showers\n"), "not an HDF5 file"),
+    "empty": (lambda path: path.write_bytes(b""), "not an HDF5 file"),
     "truncated": (_truncated, "is truncated"),
     "no showers dataset": (_with("showers", None), "no dataset 'showers'"),
     "no energies dataset": (_with("incident_energies", None), "no dataset 'incident_energies'"),

@@ -39,6 +39,24 @@ _cleaned: set[Path] = set()
 """Folders in which this process has looked for leftovers."""
 
 
+def as_path(value: object, what: str) -> Path:
+    """`value` as a path.
+
+    >>> as_path("run", "folder of a run").name
+    'run'
+
+    Args:
+        value: text or a path.
+        what: it names, for the error.
+
+    Raises:
+        CaloforgeError: `value` is neither.
+    """
+    if isinstance(value, str | os.PathLike):
+        return Path(os.fsdecode(value))
+    raise CaloforgeError(f"the {what} must be a path, not of type {type(value).__name__}")
+
+
 def prepare_parent(target: Path) -> None:
     """Create the folder that `target` goes into.
 

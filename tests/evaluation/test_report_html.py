@@ -12,9 +12,9 @@ import hist
 import numpy as np
 import pytest
 
+from caloforge import formatting
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Chart, Metric, Section
-from caloforge.evaluation.report import formatting
 from caloforge.evaluation.report.about import About, Sample
 from caloforge.evaluation.report.report import Report
 from caloforge.evaluation.report.saving import metric_to_plain

@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 from rich.table import Table as RichTable
 
+from caloforge import formatting
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Chart, Metric, Section
-from caloforge.evaluation.report import formatting
 from caloforge.evaluation.report.about import About, Sample
 from caloforge.evaluation.report.page import key_table
 from caloforge.evaluation.report.published import DATA_SETS, published_table

@@ -77,7 +77,7 @@ def test_the_pull_decides_the_level(pull: float, level: str) -> None:
         ("sparsity", "", (0.8, 0.05, 0.6, 0.05), "50 % too few voxels hit"),
         ("ec_eta", "mm", (1.2, 4.0, 0.0, 4.0), "it 1.2 mm too high"),
         ("ec_eta", "mm", (0.01, 5.0, 0.0, 4.0), "it varies 25 % too much"),
-        ("ec_eta", "mm", (0.01, 4.0, 0.0, 4.0), "shape of the distribution of it"),
+        ("ec_eta", "mm", (0.01, 4.0, 0.0, 4.0), "it right in mean and width, but of another shape"),
         ("mean_z", "mm", (110.0, 4.0, 100.0, 4.0), "it 10 mm too high"),
         ("s_d", "", (1.8, 0.5, 2.0, 0.5), "it 10 % too low"),
         ("own", "", (2.0, 0.0, 1.0, 0.0), "it 100 % too high"),

@@ -232,7 +232,7 @@ def get_test(test: str | ClassifierTest) -> ClassifierTest:
     if isinstance(test, ClassifierTest):
         return test
     if test not in TESTS:
-        raise CaloforgeError(f"unknown classifier test '{test}': give one of {', '.join(TESTS)}")
+        raise CaloforgeError(f"unknown classifier test '{test}': give one of {', '.join(TESTS)}, or none")
     return TESTS[test]
 
 

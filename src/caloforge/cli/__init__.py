@@ -176,9 +176,10 @@ def _usage_problem(error: Any) -> str:
     if type(error).__name__ == "NoArgsIsHelpError":
         return str(error.format_message())  # the help text, or nothing if it has been shown already
     command = "caloforge" if error.ctx is None else error.ctx.command_path
-    message = " ".join(error.format_message().split()).rstrip(".")
-    if hasattr(error.__cause__, "errors"):  # pydantic's, without the value in typer's message
-        message += f", not {error.__cause__.errors()[0]['input']!r}"
+    message = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
+    if hasattr(error.__cause__, "errors"):  # pydantic's, often without the value in typer's message
+        value = repr(error.__cause__.errors()[0]["input"])
+        message += "" if value in message else f", not {value}"
     option = getattr(error, "option_name", None)
     remedy = instead_of(command, option) if isinstance(option, str) else None
     if remedy is not None:

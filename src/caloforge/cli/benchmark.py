@@ -197,7 +197,7 @@ def _timed(
 
 
 def _table(rows: Sequence[Scan]) -> Table:
-    from caloforge.evaluation.report.formatting import number
+    from caloforge.formatting import number
 
     names = list(rows[0].ms)
     table = simple_table("batch", *(f"{name.replace('_', ' ')}, ms" for name in names))

@@ -90,7 +90,7 @@ def benchmark_geant4(
 
 def _table(compared: Geant4Comparison) -> Table:
     from caloforge.cli.benchmark import simple_table
-    from caloforge.evaluation.report.formatting import number, with_error
+    from caloforge.formatting import number, with_error
     from caloforge.units import format_energy
 
     sizes = [timing.batch for timing in compared.rows[0].generator]

@@ -140,8 +140,8 @@ def tables(found: MulticlassResult) -> list[Table]:
     """Terminal tables: the ranking of the generators, best first, and their confusion matrix."""
     from rich.text import Text
 
-    from caloforge.evaluation.report.formatting import share, with_error
     from caloforge.evaluation.report.terminal import empty_table
+    from caloforge.formatting import share, with_error
 
     best_first = sorted(found.generators.items(), key=lambda item: -item[1].value)
     ranking = empty_table(f"{found.n_reference} Geant4 showers; log posterior of a random guess: {found.guess:.4f}")

@@ -21,8 +21,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-ROUNDING = 1e-12
-"""Errors and differences below this fraction of the values are rounding."""
+from caloforge.formatting import ROUNDING, pull, with_error
 
 FEWEST = 20
 """Fewest showers per sample for a baseline: below, metrics are unavailable."""
@@ -40,6 +39,8 @@ class Estimate:
 
     >>> Estimate(0.5, 0.03, baseline=0.3, baseline_error=0.04).pull
     4.0
+    >>> print(Estimate(0.5, 0.03, baseline=0.3, baseline_error=0.04))
+    0.500 ± 0.030 (baseline 0.300 ± 0.040, +4.0 σ)
 
     Args:
         value: on the full samples.
@@ -62,6 +63,12 @@ class Estimate:
     n: int | None = None
     expected: float | None = None
     smallest_error: float = 0.0
+
+    def __str__(self) -> str:
+        target = None if self.baseline is None else f"baseline {with_error(self.baseline, self.baseline_error)}"
+        remarks = [text for text in (target, pull(self.pull)) if text]
+        number = with_error(self.value, self.error)
+        return f"{number} ({', '.join(remarks)})" if remarks else number
 
     @property
     def compared(self) -> float:

@@ -28,11 +28,12 @@ from caloforge.evaluation.metrics import (
     wasserstein,
 )
 from caloforge.evaluation.metrics.base import REGISTRY, Chart, Found, Metric, RegisteredMetric, Section
-from caloforge.evaluation.report.about import SPLIT, About, BaselineSample, Plain, Sample, Spectrum
+from caloforge.evaluation.report.about import SPLIT, About, BaselineSample, Sample, Spectrum
 from caloforge.evaluation.report.report import Report
 from caloforge.evaluation.samples.opening import Opened, Request
 from caloforge.evaluation.samples.pair import Progress, SamplePair
 from caloforge.evaluation.samples.summary import Summary
+from caloforge.formatting import Plain
 from caloforge.geometry import Geometry
 from caloforge.observables import Observable
 from caloforge.showers.inputs import AnySource

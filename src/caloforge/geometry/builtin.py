@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from caloforge.errors import CaloforgeError
+from caloforge.files import as_path
 from caloforge.geometry.description import Geometry
 from caloforge.geometry.layers import CartesianLayer, Layer
 from caloforge.geometry.loading import read_geometry
@@ -93,7 +94,7 @@ def load_geometry(name: str | os.PathLike[str]) -> Geometry:
     Raises:
         CaloforgeError: `name` is neither a built-in name nor a readable geometry file.
     """
-    text = os.fspath(name)
+    text = str(as_path(name, "geometry"))
     if text in BUILTIN:
         return BUILTIN[text]()
     path, _, particle = text.partition(".xml:")

@@ -178,12 +178,14 @@ def observable(
             the name, the symbol to the label, and an axis may be given as (bins, low, high).
 
     Raises:
-        ValueError: an observable with this name exists.
+        ValueError: an observable with this name exists, or the axis is incomplete.
     """
 
     def register(function: Callable[..., np.ndarray]) -> Observable:
         _check_free(name, per)
         words = label or name.replace("_", " ")
+        if isinstance(axis, tuple) and len(axis) != 3:
+            raise ValueError(f"the axis of observable '{name}' is {axis}; give (bins, low, high)")
         rule = equal(*axis) if isinstance(axis, tuple) else axis
         made = Observable(name, function, per, words, symbol or words, unit, group, rule, log, where, most_layers)
         REGISTRY[name] = made

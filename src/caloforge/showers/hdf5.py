@@ -84,7 +84,7 @@ def open_hdf5(path: Path) -> h5py.File:
         raise reject(path, f"cannot be read: {error.strerror}") from None
     with reading(path):
         if not h5py.is_hdf5(path):
-            raise reject(path, "is not an HDF5 file")
+            raise reject(path, "not an HDF5 file")
         return h5py.File(path, "r")
 
 

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
+from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.showers import ShowerFile, Showers
 
@@ -54,6 +55,11 @@ Source = ShowerFile | InMemory
 
 def open_source(source: AnySource, geometry: Geometry | str | None = None) -> Source:
     """A file or showers in memory, to be read by chunks (see `ShowerFile` for the errors)."""
+    if not isinstance(source, Showers | str | os.PathLike):
+        raise CaloforgeError(
+            f"showers must be `Showers` or a shower file, not of type {type(source).__name__}; from arrays: "
+            "Showers(incident_energies, voxels, geometry)"
+        )
     return InMemory(source) if isinstance(source, Showers) else ShowerFile(source, geometry)
 
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import numpy as np
 
 from caloforge.documents import parse_json
 from caloforge.errors import CaloforgeError
+from caloforge.files import as_path
 from caloforge.geometry import BUILTIN, Geometry, geometry_of_voxel_count, load_geometry
 from caloforge.showers.attributes import read_attributes
 from caloforge.showers.checks import as_numbers, check_energies, check_voxels
@@ -51,11 +51,12 @@ class Showers:
     Args:
         incident_energies: (N,) incident energies in MeV, above zero; float64.
         voxels: (N, V) deposited energies in MeV, not negative; float32.
-        geometry: the voxels' description, with V voxels.
+        geometry: of V voxels; a `Geometry`, or a name or file for `load_geometry`.
         attributes: provenance and other remarks, as in an HDF5 file's attributes.
 
     Raises:
-        CaloforgeError: shapes do not fit each other or the geometry, or a value is NaN, infinite or out of range.
+        CaloforgeError: shapes do not fit each other or the geometry, a value is NaN, infinite or out of range, or
+            there is no such geometry.
     """
 
     incident_energies: np.ndarray
@@ -67,16 +68,18 @@ class Showers:
         self,
         incident_energies: ArrayLike,
         voxels: ArrayLike,
-        geometry: Geometry,
+        geometry: Geometry | str | os.PathLike[str],
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
+        geometry = geometry if isinstance(geometry, Geometry) else load_geometry(geometry)
         energies = as_numbers(incident_energies, np.float64, "incident energies")
         cells = as_numbers(voxels, np.float32, "voxels")
         if energies.ndim == 2 and energies.shape[1] == 1:
             energies = energies[:, 0]
         if energies.ndim != 1 or cells.ndim != 2 or len(energies) != len(cells):
             raise CaloforgeError(
-                f"showers need incident energies (N,) and voxels (N, V), not {energies.shape} and {cells.shape}"
+                f"Showers(incident_energies, voxels, geometry) takes the shapes (N,) and (N, V), "
+                f"not {energies.shape} and {cells.shape}"
             )
         if cells.shape[1] != geometry.n_voxels:
             raise CaloforgeError(
@@ -230,7 +233,7 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
     """
 
     def __init__(self, path: str | os.PathLike[str], geometry: Geometry | str | None = None) -> None:
-        self.path, self._resting = Path(path), False
+        self.path, self._resting = as_path(path, "shower file"), False
         with ExitStack() as stack:
             self._open(stack)
             self.attributes = read_attributes(self._file, self.path)

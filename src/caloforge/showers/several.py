@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from caloforge.errors import CaloforgeError
+from caloforge.files import as_path
 from caloforge.geometry import Geometry
 from caloforge.showers.reading import ShowerFile, Showers
 
@@ -45,7 +46,7 @@ def matching_files(patterns: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """
     found: list[Path] = []
     for pattern in patterns:
-        path = Path(pattern)
+        path = as_path(pattern, "shower file")
         if path.exists() or not glob.has_magic(str(path)):
             found.append(path)
             continue

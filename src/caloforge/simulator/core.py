@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,14 @@ from safetensors import SafetensorError
 from safetensors.torch import save as pack
 
 from caloforge.errors import CaloforgeError
-from caloforge.files import atomic_path, write_json
+from caloforge.files import as_path, atomic_path, write_json
 from caloforge.geometry import Geometry
 from caloforge.inference import Batch, Engine, TorchEngine
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel, n_parameters
 from caloforge.registry import importable_for, own_code_fault
 from caloforge.showers import Showers
+from caloforge.showers.checks import as_numbers
 from caloforge.simulator.stored import (
     DESCRIPTION,
     FORMAT,
@@ -129,7 +131,7 @@ class Simulator:
         """(N,) incident energies in MeV → N showers in memory (see `stream`)."""
         parts = list(self.stream(energies, seed, batch_size, engine))
         voxels = np.concatenate([part.voxels for part in parts])
-        return Showers.unchecked(np.asarray(energies, dtype=np.float64), voxels, self.geometry, parts[0].attributes)
+        return Showers.unchecked(checked_energies(energies), voxels, self.geometry, parts[0].attributes)
 
     def attributes(self, seed: int, batch_size: int, engine: Engine) -> dict[str, str | int | float]:
         """Attributes of generated showers, in memory and in files: provenance and generation settings.
@@ -191,7 +193,7 @@ class Simulator:
             CaloforgeError: the folder contains no simulator, a damaged one, or one that needs a class that is not
                 trusted; a setting is unknown, fixed by the training, or not used in sampling.
         """
-        folder = Path(folder)
+        folder = as_path(folder, "folder of a run")
         description = read_description(folder)
         try:
             geometry = Geometry.from_dict(description["geometry"])
@@ -238,6 +240,8 @@ def batches(energies: np.ndarray, seed: int, batch_size: int, shard: int | None 
     """
     energies = checked_energies(energies)
     for what, value, minimum in (("the batch size", batch_size, 1), ("the seed", seed, 0)):
+        if not isinstance(value, Integral):
+            raise CaloforgeError(f"{what} must be an integer, not {value!r}")
         if value < minimum:
             raise CaloforgeError(f"{what} must be at least {minimum}, not {value}")
         if value >= LARGEST:  # does not fit into file attributes
@@ -255,11 +259,13 @@ def checked_energies(energies: np.ndarray) -> np.ndarray:
     """(N,) incident energies in MeV as float64.
 
     Raises:
-        CaloforgeError: the array is empty or not one-dimensional, or an energy is not in (0, 10¹⁵] MeV.
+        CaloforgeError: these are not numbers, the shape is not (N,) or (N, 1), or an energy is not in (0, 10¹⁵] MeV.
     """
-    values = np.asarray(energies, dtype=np.float64)
+    values = as_numbers(energies, np.float64, "incident energies (MeV)")
+    if values.ndim == 2 and values.shape[1] == 1:  # as in the challenge's files
+        values = values[:, 0]
     if values.ndim != 1 or len(values) == 0:
-        raise CaloforgeError(f"incident energies must be a one-dimensional array (MeV), not of shape {values.shape}")
+        raise CaloforgeError(f"incident energies (MeV) must have the shape (N,) with N > 0, not {values.shape}")
     bad = ~((values > 0) & (values <= MOST_MEV))
     if bad.any():
         first = int(np.argmax(bad))

@@ -26,6 +26,7 @@ import caloforge
 from caloforge.configured import checked_settings, constructor_parameters, validation_error
 from caloforge.documents import parse_yaml, read_text
 from caloforge.errors import CaloforgeError
+from caloforge.files import as_path
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
@@ -122,7 +123,7 @@ def find_recipe(name: str | os.PathLike[str]) -> Path:
     Raises:
         CaloforgeError: neither.
     """
-    path = Path(name)
+    path = as_path(name, "recipe")
     if path.is_file():
         return path
     for folder in FOLDERS:

@@ -129,6 +129,10 @@ def train(
 def _source(showers: ShowerInput) -> Source:
     if isinstance(showers, Showers):
         return showers
+    if not isinstance(showers, str | os.PathLike | Sequence):
+        raise CaloforgeError(
+            f"showers must be `Showers`, a file or a list of files, not of type {type(showers).__name__}"
+        )
     return matching_files([showers] if isinstance(showers, str | os.PathLike) else showers)
 
 

@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
+from caloforge.formatting import Plain
 from caloforge.geometry import Geometry
-
-Plain = bool | int | float | str | None
-"""A value that JSON can hold."""
 
 SPLIT = "split"
 """`BaselineSample.source` where the reference is split in two."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from caloforge import formatting
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.metrics.base import Metric, Section
-from caloforge.evaluation.report import formatting
 from caloforge.evaluation.report.page import SHORT, environment
 from caloforge.evaluation.report.records import Records, level_of
 from caloforge.evaluation.report.report import Report

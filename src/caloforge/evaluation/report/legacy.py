@@ -21,8 +21,9 @@ from caloforge.evaluation.metrics.empty_voxels import EMPTY_VOXELS
 from caloforge.evaluation.metrics.precision_recall import NAMES, NEIGHBOURS
 from caloforge.evaluation.metrics.w1_subsamples import SUBSAMPLES
 from caloforge.evaluation.metrics.wasserstein import DISTANCES
-from caloforge.evaluation.report.about import SPLIT, About, BaselineSample, Plain, Sample, Spectrum
+from caloforge.evaluation.report.about import SPLIT, About, BaselineSample, Sample, Spectrum
 from caloforge.evaluation.report.records import Records
+from caloforge.formatting import Plain
 from caloforge.geometry import BUILTIN, load_geometry
 from caloforge.observables import REGISTRY
 

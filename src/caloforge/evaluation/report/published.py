@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from caloforge import formatting
 from caloforge.errors import CaloforgeError
-from caloforge.evaluation.report import formatting
 from caloforge.evaluation.report.tables import Cell, Column, Table
 
 DATA_SETS = {"ds1-photons": "1-photons", "ds1-pions": "1-pions", "ds2": "2", "ds3": "3"}

@@ -14,8 +14,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from caloforge import formatting
 from caloforge.evaluation.metrics.base import Chart, Metric, Section
-from caloforge.evaluation.report import formatting
 from caloforge.evaluation.report.records import Records, level_of
 from caloforge.evaluation.report.saving import metric_to_plain
 

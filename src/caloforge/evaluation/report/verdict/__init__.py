@@ -12,12 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from caloforge.evaluation.report.formatting import listed
 from caloforge.evaluation.report.records import Records, level_of
 from caloforge.evaluation.report.verdict import samples
 from caloforge.evaluation.report.verdict.observables import against_baseline, deviations, in_words, observables, outside
 from caloforge.evaluation.report.verdict.point import LEVELS, Point
 from caloforge.evaluation.report.verdict.response import response
+from caloforge.formatting import listed
 
 __all__ = ["FINDERS", "Point", "Verdict", "telling", "verdict"]
 

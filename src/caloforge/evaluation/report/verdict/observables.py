@@ -7,12 +7,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from caloforge import formatting
 from caloforge.evaluation.metrics.base import Metric
-from caloforge.evaluation.report import formatting
-from caloforge.evaluation.report.formatting import share
 from caloforge.evaluation.report.records import Records, level_of
 from caloforge.evaluation.report.verdict.point import MOST, Point
 from caloforge.evaluation.report.verdict.words import difference, moments
+from caloforge.formatting import share
 
 SECTIONS = {"separation_power": "separation power", "wasserstein": "Wasserstein distance"}
 """Sections whose metrics are observables, and whose findings are told in words of physics."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import NormalDist
 
-from caloforge.evaluation.report.formatting import pull, rounded
 from caloforge.evaluation.report.records import Records, level_of
 from caloforge.evaluation.report.verdict.point import Point
+from caloforge.formatting import pull, rounded
 
 SMALLEST = {"mean": 1e-3, "spread": 1e-2}
 """Relative differences of the response that matter; smaller ones are not mentioned, however significant."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from caloforge.evaluation.report.formatting import listed, share
 from caloforge.evaluation.report.records import BAD, Records, level_of
 from caloforge.evaluation.report.verdict.observables import SECTIONS, against_baseline
 from caloforge.evaluation.report.verdict.point import MOST, Point
+from caloforge.formatting import listed, share
 from caloforge.units import count
 
 COPIES = {

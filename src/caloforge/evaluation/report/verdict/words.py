@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from caloforge.evaluation.report.formatting import number
 from caloforge.evaluation.report.records import Records
+from caloforge.formatting import number
 
 SAME = 0.02
 """Relative differences of means (in standard deviations) and of widths below which the shape alone is named."""
@@ -38,8 +38,6 @@ WORDS = {
     "sparsity": ("too many voxels hit", "too few voxels hit"),
     "occupancy": ("too few voxels hit", "too many voxels hit"),
     "n_hits": ("too few hits", "too many hits"),
-    "brightest": ("too faint a brightest voxel", "too bright a brightest voxel"),
-    "max_voxel_fraction": ("too faint a brightest voxel", "too bright a brightest voxel"),
     "sigma_s_d": ("too short along the depth", "too long along the depth"),
     "voxel_energy": ("too low voxel energies", "too high voxel energies"),
 }
@@ -80,7 +78,7 @@ def difference(family: str, label: str, unit: str, values: MomentPair) -> str:
     in_stds = abs(shift) / values.std_r if values.std_r > 0 else math.inf if shift else 0.0
     widening = values.std_g / values.std_r - 1 if values.std_r > 0 else 0.0
     if max(in_stds, abs(widening)) < SAME:
-        return f"shape of the distribution of {label}"
+        return f"{label} right in mean and width, but of another shape"
     if in_stds < abs(widening) / 2:
         amount = "too much" if widening > 0 else "too little"
         return f"{label} varies {_sized(amount, 1 + widening)}"

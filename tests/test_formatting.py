@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from caloforge.evaluation.report.formatting import rounded
+from caloforge.formatting import rounded
 
 
 @pytest.mark.parametrize(

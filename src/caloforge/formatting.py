@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import re
 
-from caloforge.evaluation.estimates import ROUNDING
-from caloforge.evaluation.report.about import Plain
+Plain = bool | int | float | str | None
+"""A value that JSON, and a cell of a table, can hold."""
+
+ROUNDING = 1e-12
+"""Errors and differences below this fraction of the values are rounding."""
 
 
 def number(value: Plain, digits: int = 4) -> str:
