@@ -20,6 +20,7 @@ ORDER = [
     "formatting",
     "configured",
     "registry",
+    "sharing",
     "neighbours",
     "distances",
     "geometry",

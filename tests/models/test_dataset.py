@@ -28,7 +28,7 @@ def test_rows_are_mapped_when_they_are_taken() -> None:
     data = ShowerDataset.of(x, c).map(_double)
     found = data.take(torch.tensor([4, 0]))
     torch.testing.assert_close(found, (2 * x[[4, 0]], c[[4, 0]] + 1))
-    batches = list(data.batches(torch.tensor([3, 1, 2]), 2))
+    batches = [data.mapped(rows) for rows in data.stream(torch.tensor([3, 1, 2]).split(2))]
     assert [len(part) for part, _ in batches] == [2, 1]
     torch.testing.assert_close(torch.cat([part for part, _ in batches]), 2 * x[[3, 1, 2]])
 

@@ -30,15 +30,12 @@ from caloforge.cli import (
 )
 from caloforge.cli.renamed import instead_of
 from caloforge.cli.several_files import SeveralFiles
-from caloforge.cli.stopping import ignore_interruptions, signals_interrupt
+from caloforge.cli.stopping import INTERRUPTED, ignore_interruptions, signals_interrupt
 from caloforge.errors import CaloforgeError, CaloforgeWarning
 from caloforge.files import FULL
 
 NARROWEST = 20
 """Columns; a smaller COLUMNS is not a valid width of a terminal."""
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, by shell convention."""
 
 TRACEBACK = "CALOFORGE_TRACEBACK"
 """Environment variable: show tracebacks of errors in the user's own code."""

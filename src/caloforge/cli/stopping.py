@@ -12,6 +12,10 @@ SIGNALS = ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 """Of schedulers and closed terminals; where the system has them, and nobody has had them ignored (as `nohup` does)."""
 
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, by shell convention."""
+
+
 @contextmanager
 def signals_interrupt() -> Iterator[Callable[[], None]]:
     """While the block runs, the signals raise `KeyboardInterrupt`; in the main thread only.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import typer
@@ -45,24 +47,26 @@ def train(
     end; the result is the same. For a sample in several files, give them all:
     --train 'dataset_3_*.hdf5', or one name after another.
 
+    With torchrun, or srun with several tasks, the processes train together and each
+    takes a part of every batch; the result is that of one process (docs/cluster.md).
+
     Example: caloforge train caloman-ds1-photons --train train.h5 -o run --set training.epochs=50
     """
     import shlex
 
-    from caloforge.cli.console import stderr, stdout
+    from caloforge.cli.console import stdout
     from caloforge.cli.watching import TensorBoard, TrainingBars
     from caloforge.errors import CaloforgeError
     from caloforge.training import Callback, load_recipe
     from caloforge.training import train as run_training
-    from caloforge.training.store import scratch_folder
     from caloforge.units import parse_energy
 
     if resume and overwrite:
         raise CaloforgeError("--resume and --overwrite are mutually exclusive")
-    checked = load_recipe(recipe, overrides)
-    bars = TrainingBars()
-    callbacks: list[Callback] = [bars, TensorBoard(out / "tensorboard")] if tensorboard else [bars]
-    try:
+    with _speaking_once(out) as first:
+        checked = load_recipe(recipe, overrides)
+        bars = TrainingBars()
+        callbacks: list[Callback] = [bars, TensorBoard(out / "tensorboard")] if tensorboard else [bars]
         with bars:
             simulator = run_training(
                 checked,
@@ -74,16 +78,8 @@ def train(
                 resume=resume,
                 overwrite=overwrite,
             )
-    except KeyboardInterrupt as stop:
-        if notes := getattr(stop, "__notes__", None):
-            stderr.print(*notes)
-        elif (out / "recipe.yaml").exists():
-            scratch = scratch_folder(out)
-            kept = f"the run is in {out}" + (f", its scratch files in {scratch}" if scratch.exists() else "")
-            stderr.print(f"stopped; to continue, repeat the command with --resume ({kept})", markup=False)
-        else:
-            stderr.print("stopped before the run was set up; run the same command again to start over", markup=False)
-        raise
+    if not first:
+        return
     facts = simulator.provenance
     seconds = ", ".join(f"{stage} {s:.0f} s" for stage, s in facts["training_seconds"].items())
     stdout.print(
@@ -95,3 +91,42 @@ def train(
     for own in dict.fromkeys(checked.trusted):
         following += ["--trust", own]
     stdout.print(f"next: {shlex.join(following)}", markup=False)
+
+
+@contextmanager
+def _speaking_once(out: Path) -> Iterator[bool]:
+    """Join the processes of the training; what several of them would say is said once.
+
+    Yields whether this is the first process.
+    """
+    from caloforge.cli.stopping import INTERRUPTED
+    from caloforge.errors import CaloforgeError
+    from caloforge.training.distributed import noticing_loss, processes
+
+    with processes() as team:
+        try:
+            with noticing_loss():
+                yield team.first
+        except CaloforgeError as error:
+            if not team.tells(error):
+                raise SystemExit(2) from None
+            raise
+        except KeyboardInterrupt as stop:
+            if not team.first:
+                raise SystemExit(INTERRUPTED) from None
+            _say_how_to_go_on(out, stop)
+            raise
+
+
+def _say_how_to_go_on(out: Path, stop: KeyboardInterrupt) -> None:
+    from caloforge.cli.console import stderr
+    from caloforge.training.store import scratch_folder
+
+    if notes := getattr(stop, "__notes__", None):
+        stderr.print(*notes)
+    elif (out / "recipe.yaml").exists():
+        scratch = scratch_folder(out)
+        kept = f"the run is in {out}" + (f", its scratch files in {scratch}" if scratch.exists() else "")
+        stderr.print(f"stopped; to continue, repeat the command with --resume ({kept})", markup=False)
+    else:
+        stderr.print("stopped before the run was set up; run the same command again to start over", markup=False)

@@ -32,6 +32,7 @@ from caloforge.models.stages import Losses, Stage, TrainingBatch
 from caloforge.networks.distillation import frozen_weights, x_loss, z_loss
 from caloforge.networks.flows import ConditionalSplines, ConditionalStandardise, Flow, FlowStep, Permutation
 from caloforge.networks.made import AutoregressiveSpline
+from caloforge.sharing import Part, part_of, sharing
 from caloforge.transforms.logit import inverse_logit, logit_with_slope
 from caloforge.transforms.readout_threshold import zero_below
 
@@ -250,16 +251,18 @@ class CaloFlow(LatentModel):
         """(B,) x-loss on the first half of the batch, z-loss on the second: their expected sum, up to a factor."""
         assert self.student is not None
         y, given = self._shape_features(x, c)
-        half = (len(x) + 1) // 2
+        of_data, of_noise = _of_data_and_noise(x)
+        half = len(of_data)
         with torch.no_grad():
             y, _ = self.outer(y, given)
-        x, z = y[:half], torch.randn_like(y[half:])
+        with sharing(of_noise):
+            z = torch.randn_like(y[half:])
         with frozen_weights(self.shapes):
-            losses = [
-                x_loss(self.shapes, self.student, x, given[:half]),
-                z_loss(self.shapes, self.student, z, given[half:]),
-            ]
-        return torch.cat(losses)
+            with sharing(of_data):
+                of_x = x_loss(self.shapes, self.student, y[:half], given[:half])
+            with sharing(of_noise):
+                of_z = z_loss(self.shapes, self.student, z, given[half:])
+        return torch.cat([of_x, of_z])
 
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) all objectives together."""
@@ -339,10 +342,17 @@ class _Student(Stage):
     def step(self, batch: TrainingBatch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
         losses = self.loss(batch.x, batch.c)
         found = {"loss": self.descend(losses, len(batch.x), optimizers[0])}
-        for name, part in zip(("x_loss", "z_loss"), losses.detach().tensor_split(2), strict=True):
+        parts = [len(part) for part in _of_data_and_noise(batch.x)]
+        for name, part in zip(("x_loss", "z_loss"), losses.detach().split(parts), strict=True):
             if len(part):
                 found[name] = part.mean()
         return found
+
+
+def _of_data_and_noise(x: Tensor) -> tuple[Part, Part]:
+    """Which rows x (B, …) of a batch get the x-loss, its first half, and which the z-loss."""
+    part = part_of(x)
+    return part.split((part.total + 1) // 2)
 
 
 def _orders(groups: Tensor, n: int) -> list[Tensor]:

@@ -33,6 +33,7 @@ from caloforge.models.stages import Stage
 from caloforge.networks.denoising import CPU_ROWS, denoising_network
 from caloforge.networks.standardise import By, Standardise
 from caloforge.networks.unet import FourierFeatures
+from caloforge.sharing import part_of
 
 ScheduleEntry = Annotated[str | dict[str, Any], AfterValidator(SCHEDULES.check)]
 SamplerEntry = Annotated[str | dict[str, Any], AfterValidator(SAMPLERS.check)]
@@ -167,7 +168,8 @@ class CaloScore(ShowerModel):
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) ‖ε − z‖² / F, at one time and one noise for each shower."""
         # Times spread evenly over the batch, from one random start: each is uniform, and their mean has less variance.
-        u = (torch.rand((), device=x.device) + torch.arange(len(x), device=x.device) / len(x)) % 1
+        part = part_of(x)
+        u = (torch.rand((), device=x.device) + torch.arange(part.total, device=x.device)[part.rows] / part.total) % 1
         t = (1 - (1 - self.schedule.t_min) * u).to(x)
         z = torch.randn_like(x)
         rows = self.rows_training if torch.is_grad_enabled() else self.rows_sampling

@@ -79,6 +79,11 @@ class MemoryRows:
     def stream(self, selections: Iterable[Tensor]) -> Iterator[Pair]:
         return map(self.read, selections)
 
+    def write(self, start: int, x: Tensor, c: Tensor) -> None:
+        """Set rows `start` … `start + len(x)`."""
+        self.x[start : start + len(x)] = x
+        self.c[start : start + len(c)] = c
+
 
 class TimedRows:
     """Rows of another kind, and the seconds spent waiting for them.
@@ -160,12 +165,11 @@ class ShowerDataset:
 
     def take(self, rows: slice | Tensor) -> Pair:
         """(x, c) of the rows at a slice or at indices (B,)."""
-        return self._mapped(self.rows.read(rows if self.selection is None else self.selection[rows]))
+        return self.mapped(self.rows.read(rows if self.selection is None else self.selection[rows]))
 
-    def batches(self, order: Tensor, size: int) -> Iterator[Pair]:
-        """(x, c) of the rows `order`, `size` at a time."""
-        rows = order if self.selection is None else self.selection[order]
-        return map(self._mapped, self.rows.stream(rows.split(size)))
+    def stream(self, selections: Iterable[Tensor]) -> Iterator[Pair]:
+        """(x, c) of the rows at each of the selections, before the maps (`mapped`)."""
+        return self.rows.stream(rows if self.selection is None else self.selection[rows] for rows in selections)
 
     def pieces(self, size: int | None = None) -> Iterator[Pair]:
         """(x, c) of all rows in order, `size` at a time; by default as many as maps are best evaluated on."""
@@ -190,7 +194,8 @@ class ShowerDataset:
         parts = list(chosen.pieces())
         return parts[0] if len(parts) == 1 else (torch.cat([x for x, _ in parts]), torch.cat([c for _, c in parts]))
 
-    def _mapped(self, pair: Pair) -> Pair:
+    def mapped(self, pair: Pair) -> Pair:
+        """(x, c), as they were read, after the maps."""
         x, c = pair[0].to(self.device), pair[1].to(self.device)
         with torch.no_grad():
             for function, _ in self.maps:

@@ -33,6 +33,7 @@ from caloforge.models.base import LatentModel
 from caloforge.models.dataset import Pair, ShowerDataset
 from caloforge.models.stages import Stage
 from caloforge.networks.velocities import ResidualVelocity, SectorVelocity
+from caloforge.sharing import part_of
 
 
 class FlowMatching(LatentModel):
@@ -160,7 +161,9 @@ class FlowMatching(LatentModel):
         x = (x - self.shift) / self.scale
         noise = torch.randn_like(x)
         if self.pairing == "optimal":
-            noise = optimally_paired(noise, x, c, self.condition_weight)
+            part = part_of(x)
+            wholes = part.whole(noise), part.whole(x), part.whole(c)
+            noise = optimally_paired(*wholes, self.condition_weight)[part.rows]
         t = torch.rand(len(x), device=x.device, dtype=x.dtype)
         x_t, velocity = between(self.path, noise, x, t)
         return (self.velocity(x_t, t, c) - velocity).square().mean(dim=1)

@@ -33,6 +33,7 @@ from caloforge.models.dataset import ShowerDataset
 from caloforge.models.stages import Losses, Stage, TrainingBatch
 from caloforge.networks.standardise import By, Standardise
 from caloforge.networks.velocities import ResidualVelocity, SectorVelocity
+from caloforge.sharing import part_of
 
 AverageVelocity = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(x_t (B, F), t (B,), s (B,)) → u (B, F)."""
@@ -127,11 +128,12 @@ class MeanFlow(LatentModel):
         return (average - target).square().mean(dim=1)
 
     def _times(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        n = len(like)
-        logits = self.time_mean + self.time_width * torch.randn(2, n, device=like.device, dtype=like.dtype)
+        part = part_of(like)
+        normal = torch.randn(2, part.total, device=like.device, dtype=like.dtype)[:, part.rows]
+        logits = self.time_mean + self.time_width * normal
         times = torch.sigmoid(-logits)
         t, s = times.amin(dim=0), times.amax(dim=0)
-        apart = torch.rand(n, device=like.device) < self.intervals
+        apart = torch.rand(len(like), device=like.device) < self.intervals
         return torch.where(apart, t, times[0]), torch.where(apart, s, times[0])
 
     # ---- sampling --------------------------------------------------------------------------------------------

@@ -18,7 +18,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
 from torch import Tensor, nn
 
 from caloforge.errors import CaloforgeError
@@ -35,7 +44,10 @@ class StageSettings(BaseModel):
     decay per step of an exponential moving average of the weights, null for none; the averaged weights are the ones
     that are validated, selected and kept. select: `last`, `validation_loss`, or a metric's name: which epoch's
     weights are kept. patience: stop after so many epochs without a better value of `select`, null for never.
-    select_showers: showers generated for a metric that needs them.
+    select_showers: showers generated for a metric that needs them. accumulate: number of pieces in which a batch is
+    taken one after another, for batches that do not fit in memory. precision: `float32`, or `bf16` for networks in
+    bfloat16 where PyTorch's autocast deems it safe; weights, losses and validation stay in float32. compile: compile
+    the networks with torch.compile.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -52,13 +64,16 @@ class StageSettings(BaseModel):
     select: str = "last"
     patience: PositiveInt | None = None
     select_showers: PositiveInt = 50_000
+    accumulate: PositiveInt = 1
+    precision: Literal["float32", "bf16"] = "float32"
+    compile: bool = False
 
     @field_validator("*", mode="before")
     @classmethod
-    def _no_switch(cls, value: Any) -> Any:
-        # pydantic would take true for 1.
-        if isinstance(value, bool):
-            raise ValueError("no setting of the training is a switch")
+    def _no_switch(cls, value: Any, info: ValidationInfo) -> Any:
+        # pydantic would take true for 1, and 1 for true.
+        if isinstance(value, bool) != (info.field_name == "compile"):
+            raise ValueError("compile, and no other setting of the training, is a switch: true or false")
         return value
 
 
@@ -128,7 +143,9 @@ class Stage:
     def step(self, batch: TrainingBatch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
         """Take one step, by default down the gradient of the mean of `loss`.
 
-        Randomness comes from the global random state, which the loop seeds for each epoch.
+        Randomness comes from the global random state, which the loop seeds for each epoch. With several processes, or
+        `accumulate`, the batch is a part of a larger one (`caloforge.sharing`), and optimisers see gradients averaged
+        over all of it; losses have the same names in each part.
 
         Raises:
             CaloforgeError: the loss is not one number per shower, or depends on no parameter.

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from caloforge.networks.unet import Contracting, Expanding, FourierFeatures, Grid
+from caloforge.sharing import part_of
 
 
 class MinibatchFeatures(nn.Module):
@@ -36,9 +37,10 @@ class MinibatchFeatures(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """(B, n) → (B, features), each in (0, 1]."""
-        m = self.projections(h).view(len(h), self.features, -1).transpose(0, 1)
+        rows = self.projections(h).view(len(h), self.features, -1)
+        m, others = rows.transpose(0, 1), part_of(h).whole(rows).transpose(0, 1)
         # Broadcast: cdist with p = 1 has a gradient that takes many times longer.
-        distances = (m[:, :, None] - m[:, None]).abs().sum(dim=3)
+        distances = (m[:, :, None] - others[:, None]).abs().sum(dim=3)
         return torch.exp(-distances).mean(dim=2).T
 
 

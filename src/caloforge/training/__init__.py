@@ -2,7 +2,7 @@
 
 `run` has `train`, the whole of it; `recipe` and `overrides` read recipes, `reading` reads showers, `folder` keeps the
 run's folder; `loop` has `fit`, one loop for anything with stages, with its `settings`, `weights` (optimisers, moving
-average, best epoch), `callbacks` and `machine` (devices and seeds).
+average, best epoch), `callbacks` and `machine` (devices and seeds); `distributed` is what several processes share.
 """
 
 from caloforge.models.dataset import ShowerDataset

@@ -8,6 +8,7 @@ intermediate results of a map.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -41,7 +42,7 @@ ROWS_TRIED = 2
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Bytes that a training will need, by what they are for.
+    """Bytes that a process of a training will need, by what they are for.
 
     Args:
         kept: showers, and what stages keep of them, in memory. scratch: the same in scratch files.
@@ -139,7 +140,8 @@ def estimate(
             view = sum(part.nbytes for part in _before_draws(data)) / min(ROWS_TRIED, len(data)) * n
             step = 0.0
             with suppress(Exception):  # a loss that fails is reported when it is trained
-                step = _step_bytes(stage, x, c) / len(x) * model.rows_at_once(settings.batch_size)
+                rows = math.ceil(settings.batch_size / settings.accumulate / store.team.size)
+                step = _step_bytes(stage, x, c) / len(x) * model.rows_at_once(rows)
         if store.fits(int(view)):
             kept = max(kept, view)
         else:
@@ -157,7 +159,7 @@ def estimate(
         working=working,
         batch=batch,
         stage=stage_name,
-        free=free_memory() + store.in_memory + PROGRAM_BYTES,
+        free=free_memory() / store.team.on_machine + store.in_memory + PROGRAM_BYTES,
     )
 
 

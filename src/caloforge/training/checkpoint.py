@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypedDict
 
 import torch
+from torch import Tensor
 
 from caloforge.errors import CaloforgeError
 from caloforge.files import atomic_path
@@ -17,11 +18,25 @@ FORMAT = 2
 """Version of the layout; 1 was that of a single optimiser per stage."""
 
 
-class Checkpoint(TypedDict):
-    """The state after an epoch.
+class Progress(TypedDict):
+    """How far an epoch has got.
 
-    stage: index. epoch: of the stage, counted from 0. ended: whether it was the stage's last one. history: all records.
-    model: its state. optimizers: their states. average, best: those of the stage, if any.
+    batches: number of those done. random: state of the random-number generators, of the CPU and of the device.
+    totals, counts: of the losses so far, by name.
+    """
+
+    batches: int
+    random: list[Tensor]
+    totals: dict[str, float]
+    counts: dict[str, int]
+
+
+class Checkpoint(TypedDict):
+    """The state after an epoch, or within one.
+
+    stage: index. epoch: of the stage, counted from 0; -1 in its first one. ended: whether it was the stage's last one.
+    history: all records. model: its state. optimizers: their states. average, best: those of the stage, if any.
+    progress: in the following epoch, if that was begun.
     """
 
     format: int
@@ -33,6 +48,7 @@ class Checkpoint(TypedDict):
     optimizers: list[dict[str, Any]]
     average: dict[str, Any] | None
     best: dict[str, Any]
+    progress: Progress | None
 
 
 KINDS = {
@@ -44,6 +60,7 @@ KINDS = {
     "optimizers": list,
     "average": dict | None,
     "best": dict,
+    "progress": dict | None,
 }
 """Types of the entries of a checkpoint."""
 
@@ -100,8 +117,9 @@ def read_checkpoint(path: Path, device: torch.device) -> Checkpoint:
     for name, kind in KINDS.items():
         if not isinstance(state.get(name), kind):
             raise _damaged(path, f"'{name}' is missing or of another type")
-    if state["stage"] < 0 or state["epoch"] < 0:
+    if state["stage"] < 0 or state["epoch"] < (0 if state.get("progress") is None else -1):
         raise _damaged(path, "stage or epoch is negative")
+    state.setdefault("progress", None)  # which earlier versions did not write
     return state  # type: ignore[return-value]
 
 

@@ -22,6 +22,7 @@ from caloforge.files import write_text, writing
 from caloforge.registry import IDENTITY
 from caloforge.simulator.stored import DESCRIPTION as SIMULATOR
 from caloforge.training.callbacks import Callback, Trainer
+from caloforge.training.distributed import ProcessLost
 
 CHECKPOINT = "checkpoint.pt"
 
@@ -101,6 +102,8 @@ class RunFolder:
                     if isinstance(error, CaloforgeError):
                         go_on = "continue with the same command and --resume"
                         anew = f"{self.path} keeps the run so far: start anew with --overwrite"
+                        if isinstance(error, ProcessLost):  # which says how to go on
+                            raise
                         remedy = go_on if isinstance(error, CannotWrite) else anew
                         raise type(error)(f"{error}; {remedy}") from None
                 else:

@@ -1,8 +1,10 @@
 """`fit`: one loop that trains anything with stages, and resumes as if it had never been interrupted.
 
 Each epoch draws its order and its noise from seeds derived from (seed, stage, epoch), and the learning rate is a
-closed function of the epoch, so that a checkpoint needs only weights, optimisers and history: a run that was stopped
-and resumed ends with the same weights as one that was not.
+closed function of the epoch, so that a checkpoint needs only weights, optimisers and history, within an epoch also how
+far it has got: a run that was stopped and resumed ends with the same weights as one that was not.
+
+Several processes go through the loop together (`caloforge.training.distributed`); the first one writes and judges.
 
 A stage keeps its last weights, or those of the epoch with the lowest value of a metric (`select`).
 """
@@ -11,7 +13,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,13 +25,18 @@ from torch import Tensor
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import ShowerModel
 from caloforge.models.dataset import Pair, ShowerDataset, TimedRows
-from caloforge.models.stages import Losses, Stage, StageSettings, TrainingBatch
+from caloforge.models.stages import TrainingBatch
+from caloforge.sharing import sharing
 from caloforge.simulator import Simulator
+from caloforge.training.acceleration import accelerated, compiled
 from caloforge.training.budget import MemoryEstimate
-from caloforge.training.callbacks import OWN_KEYS, Callback, Callbacks, Metric, Record, Trainer
-from caloforge.training.checkpoint import FORMAT, Checkpoint, read_checkpoint, restoring, write_checkpoint
-from caloforge.training.machine import choose_device, derived_seed, seeded
+from caloforge.training.callbacks import Callback, Callbacks, Metric, Record, Trainer
+from caloforge.training.checkpoint import FORMAT, Checkpoint, Progress, read_checkpoint, restoring, write_checkpoint
+from caloforge.training.distributed import Gradients, Piece, Processes, noticing_loss, pieces, processes
+from caloforge.training.interruption import deferred_signals
+from caloforge.training.machine import derived_seed, generator_states, restore_generators, seeded
 from caloforge.training.settings import SCHEDULES, TrainingSettings, check_stages
+from caloforge.training.step_losses import check_finite_losses, diverged, named
 from caloforge.training.store import Store
 from caloforge.training.weights import Average, Best, copied
 
@@ -82,16 +90,20 @@ def fit(
 
     Raises:
         CaloforgeError: a stage or metric is unknown, the checkpoint does not fit, or the loss is no longer finite.
-        KeyboardInterrupt: passed on; the checkpoint holds a completed epoch.
+        ProcessLost: another process of the training ended.
+        KeyboardInterrupt: passed on; after a signal during an epoch, the checkpoint is of the last step.
     """
-    loop = _Loop(model, training, validation, settings, metrics or {}, callbacks, checkpoint, simulator, store)
-    loop.trainer.memory = memory
-    return loop.run(resume)
+    with processes() as team:
+        watching = callbacks if team.first else ()
+        loop = _Loop(team, model, training, validation, settings, metrics or {}, watching, checkpoint, simulator, store)
+        loop.trainer.memory = memory
+        return loop.run(resume)
 
 
 class _Loop:
     def __init__(
         self,
+        team: Processes,
         model: ShowerModel,
         training: ShowerDataset | Pair,
         validation: ShowerDataset | Pair,
@@ -102,9 +114,10 @@ class _Loop:
         simulator: Simulator | None,
         store: Store | None,
     ) -> None:
-        self.model, self.settings, self.metrics, self.callbacks = model, settings, metrics, Callbacks(callbacks)
+        self.team, self.model, self.settings, self.metrics = team, model, settings, metrics
+        self.callbacks = Callbacks(callbacks)
         self.checkpoint, self.store = checkpoint, store or Store()
-        self.device = choose_device(settings.device)
+        self.device = team.device(settings.device)
         self.training, self.validation = (
             (data if isinstance(data, ShowerDataset) else ShowerDataset.of(*data)).to(self.device)
             for data in (training, validation)
@@ -115,9 +128,7 @@ class _Loop:
         self.trainer = Trainer(model, first, settings.for_stage(first.name), simulator=simulator)
 
     def run(self, resume: bool) -> list[Record]:
-        state = None
-        if resume and self.checkpoint is not None and self.checkpoint.exists():
-            state = read_checkpoint(self.checkpoint, self.device)
+        state = self.team.from_first(self._read_checkpoint) if resume else None
         trainer, first_stage = self.trainer, 0
         self.model.to(self.device)
         if state is not None:
@@ -134,6 +145,11 @@ class _Loop:
         self.callbacks.training_done(trainer)
         return trainer.history
 
+    def _read_checkpoint(self) -> Checkpoint | None:
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return None
+        return read_checkpoint(self.checkpoint, self.device if self.team.size == 1 else torch.device("cpu"))
+
     def _run_stage(self, number: int, state: Checkpoint | None) -> None:
         trainer, stage = self.trainer, self.stages[number]
         trainer.stage, trainer.settings = stage, self.settings.for_stage(stage.name)
@@ -142,7 +158,8 @@ class _Loop:
         trainer._stage_stopped = False
         # Before the data are prepared: that may take minutes, and whoever watches shall know what is going on.
         self.callbacks.stage_started(trainer)
-        _StageRun(self, number, state).run()
+        with compiled(self.model, trainer.settings.compile):
+            _StageRun(self, number, state).run()
         self.store.forget_stage()
         self.callbacks.stage_done(trainer)
 
@@ -151,13 +168,16 @@ class _StageRun:
     """One stage, from its first epoch, or the one after a checkpoint, to its last."""
 
     def __init__(self, loop: _Loop, number: int, state: Checkpoint | None) -> None:
-        self.loop, self.number, self.trainer, self.model = loop, number, loop.trainer, loop.model
+        self.loop, self.number, self.trainer, self.model, self.team = loop, number, loop.trainer, loop.model, loop.team
         self.stage, self.settings, self.device = loop.trainer.stage, loop.trainer.settings, loop.device
         self.optimizers = self.stage.optimizers(self.settings)
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
-        if self.settings.clip_norm is not None:
-            for optimizer in self.optimizers:
+        self.gradients = Gradients(self.team)
+        for optimizer in self.optimizers:
+            self.gradients.watch(optimizer)
+            if self.settings.clip_norm is not None:
                 optimizer.register_step_pre_hook(self._clip)
+        self.progress: Progress | None = None if state is None else state["progress"]
         self.ended = state is not None and state["ended"]
         self.training, self.validation = (
             replace(data, rows=TimedRows(data.rows)) for data in self._prepare(fitted=state is not None)
@@ -184,7 +204,7 @@ class _StageRun:
             return self.loop.training, self.loop.validation
         if not fitted:
             with self._seeded("fit"):
-                self.stage.fit(self.loop.training)
+                self.team.same_state(self.model, lambda: self.stage.fit(self.loop.training))
         store, what = self.loop.store, f"the data of stage '{self.stage.name}'"
         # A seed of its own: a resumed stage, which is not fitted again, has the same data.
         with self._seeded("view"):
@@ -195,31 +215,42 @@ class _StageRun:
         return training, validation
 
     def run(self) -> None:
+        with deferred_signals() as signalled:
+            self._epochs(signalled)
+        if self.best.weights is not None:
+            self.model.load_state_dict(self.best.weights)
+
+    def _epochs(self, signalled: Callable[[], bool]) -> None:
         trainer, settings, average = self.trainer, self.settings, self.average
         last_written = time.monotonic()
         while trainer.epoch < settings.epochs and not self.ended and not trainer._stage_stopped:
             if settings.patience is not None and trainer.epoch > self.best.epoch + settings.patience:
                 break
-            self._epoch()
+            self._epoch(signalled)
             # A training that is stopped as a whole can be resumed in the middle of the stage.
             self.ended = trainer.epoch + 1 == settings.epochs or (trainer._stage_stopped and not trainer._stopped)
             if average is not None and not self.ended:
                 average.swap()
-            if time.monotonic() - last_written > CHECKPOINT_SECONDS or trainer._stage_stopped or self.ended:
+            stops = self._is_signalled(signalled)
+            if time.monotonic() - last_written > CHECKPOINT_SECONDS or trainer._stage_stopped or self.ended or stops:
                 self._write_checkpoint()
                 last_written = time.monotonic()
+            if stops:
+                raise KeyboardInterrupt
             trainer.epoch += 1
         if average is not None and not self.ended:
             average.swap()
-        if self.best.weights is not None:
-            self.model.load_state_dict(self.best.weights)
 
-    def _epoch(self) -> None:
-        """Train and judge one epoch; leaves the averaged weights in the model."""
+    def _is_signalled(self, signalled: Callable[[], bool]) -> bool:
+        """Whether one of the processes was."""
+        return self.team.total([float(signalled())])[0] > 0
+
+    def _epoch(self, signalled: Callable[[], bool]) -> None:
+        """Train and evaluate one epoch; leaves the averaged weights in the model."""
         trainer, settings, epoch = self.trainer, self.settings, self.trainer.epoch
         started, waited = time.monotonic(), self._waited()
         with self._seeded(epoch):
-            losses, rate = self._train()
+            losses, rate = self._train(signalled)
         if self.average is not None:
             self.average.swap()
         self.model.eval()
@@ -227,7 +258,7 @@ class _StageRun:
         with self._seeded("validation"):
             validation = self._validation_loss()
         if math.isnan(validation):  # the last step of the epoch may be the one that broke the weights
-            raise _diverged("validation loss", self.stage, validation, epoch, settings)
+            raise diverged("validation loss", self.stage, validation, epoch, settings)
         record: Record = {
             "stage": self.stage.name,
             "epoch": epoch + 1,
@@ -238,7 +269,7 @@ class _StageRun:
             **losses,
         }
         with self._seeded(epoch, "metrics"):
-            record |= self._measured()
+            record |= self.team.from_first(self._measured)
         if settings.select != "last" and record[settings.select] < self.best.value:
             self.best = Best(record[settings.select], epoch, copied(self.model))
         seconds = {"seconds": time.monotonic() - started, "data_seconds": self._waited() - waited}
@@ -248,43 +279,76 @@ class _StageRun:
         with self._seeded(epoch, "callbacks"):
             self.loop.callbacks.epoch_done(trainer)
         trainer._entry = {}
+        trainer._stage_stopped, trainer._stopped = self.team.from_first(
+            lambda: (trainer._stage_stopped, trainer._stopped)
+        )
 
     def _waited(self) -> float:
         """Seconds of the stage in which it waited for data."""
         return sum(data.rows.seconds for data in (self.training, self.validation) if isinstance(data.rows, TimedRows))
 
-    def _train(self) -> tuple[dict[str, float], float]:
-        """The epoch's mean losses by name, and its learning rate."""
+    def _train(self, signalled: Callable[[], bool]) -> tuple[dict[str, float], float]:
+        """The epoch's mean losses by name, and its learning rate.
+
+        Raises:
+            KeyboardInterrupt: one of the processes was `signalled`; the checkpoint is of the last step.
+        """
         trainer, settings, epoch = self.trainer, self.settings, self.trainer.epoch
         for optimizer, rates in zip(self.optimizers, self.rates, strict=True):
             for group, rate in zip(optimizer.param_groups, rates, strict=True):
                 group["lr"] = rate * SCHEDULES[settings.schedule](epoch, settings.epochs)
                 group["lr"] *= 0.5 ** sum(epoch >= done for done in settings.halve_after)
         self.model.train()
-        totals: dict[str, float] = {}
-        counts: dict[str, int] = {}
         order = torch.randperm(len(self.training))
-        for k, (x, c) in enumerate(self.training.batches(order, settings.batch_size)):
-            losses = self.stage.step(TrainingBatch(x, c, epoch * trainer.n_batches + k), self.optimizers)
+        done: Progress = self.progress or {"batches": 0, "random": [], "totals": {}, "counts": {}}
+        self.progress = None
+        if done["random"]:
+            restore_generators(done["random"], self.device)
+        totals, counts = done["totals"], done["counts"]
+        left = pieces(
+            self.team, order[done["batches"] * settings.batch_size :], settings.batch_size, settings.accumulate
+        )
+        sums: dict[str, float] = {}
+        n = 0
+        for piece, rows in self._drawn(self.training, left):
+            number = epoch * trainer.n_batches + done["batches"]
+            with self._taking(piece):
+                x, c = self.training.mapped(rows)
+                with accelerated(self.stage.name, settings, self.device), noticing_loss():
+                    losses = self.stage.step(TrainingBatch(x, c, number), self.optimizers)
+            for name, value in named(self.stage, losses).items():
+                sums[name] = sums.get(name, 0.0) + value * piece.weight
+            n += piece.part.total
+            if not piece.last:
+                continue
             if self.average is not None:
                 self.average.update()
-            trainer.losses = self._checked(losses)
+            *means, stops = self.team.total([*sums.values(), float(signalled())])
+            trainer.losses = dict(zip(sums, means, strict=True))
+            check_finite_losses(self.stage, settings, epoch, trainer.losses)
             for name, value in trainer.losses.items():
-                totals[name] = totals.get(name, 0.0) + value * len(x)
-                counts[name] = counts.get(name, 0) + len(x)
+                totals[name] = totals.get(name, 0.0) + value * n
+                counts[name] = counts.get(name, 0) + n
+            done["batches"] += 1
+            sums, n = {}, 0
             self.loop.callbacks.batch_done(trainer)
+            if stops:
+                self._write_checkpoint(done | {"random": generator_states(self.device)})
+                raise KeyboardInterrupt
         return {name: total / counts[name] for name, total in totals.items()}, self.optimizers[0].param_groups[0]["lr"]
 
-    def _checked(self, losses: Losses) -> dict[str, float]:
-        """The losses of a step as numbers, their total first."""
-        values = {name: float(value) for name, value in losses.items()}
-        found = {"loss": values.pop("loss") if "loss" in values else sum(values.values()), **values}
-        if clash := OWN_KEYS.intersection(values):
-            raise CaloforgeError(f"stage '{self.stage.name}' has a loss called '{min(clash)}'; choose another name")
-        for name, value in found.items():
-            if not math.isfinite(value):
-                raise _diverged(name, self.stage, value, self.trainer.epoch, self.settings)
-        return found
+    @staticmethod
+    def _drawn(data: ShowerDataset, chosen: Iterable[Piece]) -> Iterator[tuple[Piece, Pair]]:
+        """Pieces and their rows, before the maps of the data."""
+        chosen = list(chosen)
+        return zip(chosen, data.stream(piece.rows for piece in chosen), strict=True)
+
+    @contextmanager
+    def _taking(self, piece: Piece) -> Iterator[None]:
+        """Inside the block, what is computed is of a piece."""
+        self.gradients.piece = piece
+        with sharing(piece.part):
+            yield
 
     def _clip(self, optimizer: torch.optim.Optimizer, *others: Any) -> None:
         parameters: list[Tensor] = [p for group in optimizer.param_groups for p in group["params"]]
@@ -304,32 +368,28 @@ class _StageRun:
 
     @torch.no_grad()
     def _validation_loss(self) -> float:
-        batches = self.validation.batches(torch.arange(len(self.validation)), self.settings.batch_size)
-        return sum(self.stage.loss(x, c).sum().item() for x, c in batches) / len(self.validation)
+        total = 0.0
+        chosen = pieces(self.team, torch.arange(len(self.validation)), self.settings.batch_size)
+        for piece, rows in self._drawn(self.validation, chosen):
+            with self._taking(piece), noticing_loss():
+                total += self.stage.loss(*self.validation.mapped(rows)).sum().item() / piece.copies
+        return self.team.total([total])[0] / len(self.validation)
 
-    def _write_checkpoint(self) -> None:
-        if self.loop.checkpoint is None:
+    def _write_checkpoint(self, progress: Progress | None = None) -> None:
+        """Write the state after an epoch, or within one with its progress."""
+        if self.loop.checkpoint is None or not self.team.first:
             return
         average, best = self.average, self.best
         state: Checkpoint = {
             "format": FORMAT,
             "stage": self.number,
-            "epoch": self.trainer.epoch,
+            "epoch": self.trainer.epoch if progress is None else self.trainer.epoch - 1,
             "ended": self.ended,
             "history": self.trainer.history,
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "average": None if average is None else average.state(),
             "best": {"value": best.value, "epoch": best.epoch, "weights": best.weights},
+            "progress": progress,
         }
         write_checkpoint(self.loop.checkpoint, state)
-
-
-def _diverged(what: str, stage: Stage, value: float, epoch: int, settings: StageSettings) -> CaloforgeError:
-    key = f"--set training.stages.{stage.name}"  # holds whether or not the stage has settings of its own
-    clip = "none" if settings.clip_norm is None else f"{settings.clip_norm:g}"
-    return CaloforgeError(
-        f"the {what} of stage '{stage.name}' became {value} in epoch {epoch + 1}: lower the learning rate "
-        f"({key}.learning_rate={settings.learning_rate / 10:g}, now {settings.learning_rate:g}) or bound the gradient "
-        f"({key}.clip_norm={(settings.clip_norm or 10) / 10:g}, now {clip})"
-    )

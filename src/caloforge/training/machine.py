@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -37,6 +37,18 @@ def derived_seed(*words: int | str) -> int:
     numbers = [zlib.crc32(word.encode()) if isinstance(word, str) else word for word in words]
     # The count goes in too: a seed sequence takes (1,) and (1, 0) for the same.
     return int(np.random.SeedSequence([len(numbers), *numbers]).generate_state(1, np.uint64)[0] >> 1)
+
+
+def generator_states(device: torch.device) -> list[torch.Tensor]:
+    """States of the global random-number generators: the CPU's, and a GPU's where the training is on one."""
+    return [torch.get_rng_state(), *([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])]
+
+
+def restore_generators(states: Sequence[torch.Tensor], device: torch.device) -> None:
+    """Go on with random numbers from where `generator_states` was called."""
+    torch.set_rng_state(states[0].cpu())
+    if device.type == "cuda" and len(states) > 1:
+        torch.cuda.set_rng_state(states[1].cpu(), device)
 
 
 @contextmanager

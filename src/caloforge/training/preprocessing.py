@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from caloforge.models.dataset import ShowerDataset
+from caloforge.training.distributed import Processes
 from caloforge.transforms import Compose, Transform
 from caloforge.transforms.base import only_buffers
 
 
-def fitted(transforms: Compose, data: ShowerDataset) -> ShowerDataset:
+def fitted(transforms: Compose, data: ShowerDataset, team: Processes) -> ShowerDataset:
     """Fit each transform on the output of those before it, and return the data with all of them on top.
 
     A transform sees the whole training set by `fit_chunks`, or a random sample of a large one where it has only `fit`.
@@ -15,6 +18,7 @@ def fitted(transforms: Compose, data: ShowerDataset) -> ShowerDataset:
     Args:
         transforms: in order.
         data: voxels (B, V) and incident energies (B, 1) in MeV.
+        team: the processes that need them.
 
     Raises:
         CaloforgeError: a transform cannot be fitted.
@@ -22,7 +26,7 @@ def fitted(transforms: Compose, data: ShowerDataset) -> ShowerDataset:
     for transform in transforms:
         with only_buffers(transform):
             if _class_with("fit", transform) is not Transform:
-                _fit(transform, data)
+                team.same_state(transform, partial(_fit, transform, data))
         data = data.map(transform)
     return data
 

@@ -41,6 +41,10 @@ FOLDERS = (_PACKAGE / "_recipes", _PACKAGE.parents[1] / "recipes")
 """Folders of the shipped recipes: in an installed package, and in a source checkout."""
 
 
+LATER_SETTINGS = ("accumulate", "precision", "compile")
+"""Of the training, and not in the recipes that the first versions saved."""
+
+
 class Recipe(BaseModel):
     """A checked recipe; the module's docstring lists its keys.
 
@@ -81,8 +85,15 @@ class Recipe(BaseModel):
         return list(dict.fromkeys(_dotted_paths([self.model, self.transforms])))
 
     def to_yaml(self) -> str:
-        """The resolved recipe as YAML, less what does not change the result (`training.memory_gb`)."""
+        """The resolved recipe as YAML, less what does not change the result (`training.memory_gb`).
+
+        Settings that earlier versions did not have are left out where they have their defaults, so that runs of those
+        can be resumed.
+        """
         plain = self.model_dump(exclude={"training": {"memory_gb"}})
+        for name in LATER_SETTINGS:
+            if plain["training"][name] == TrainingSettings.model_fields[name].default:
+                del plain["training"][name]
         return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
     def load_geometry(self) -> Geometry:

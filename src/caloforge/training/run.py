@@ -35,9 +35,10 @@ from caloforge.simulator import Simulator
 from caloforge.timing.memory import peak_mb
 from caloforge.training.budget import estimate, memory_limit
 from caloforge.training.callbacks import Callback, Metric, Record, Trainer
+from caloforge.training.distributed import Processes, ProcessLost, processes, restarted
 from caloforge.training.folder import LogFile, RunFolder
 from caloforge.training.loop import fit
-from caloforge.training.machine import choose_device, derived_seed, seeded
+from caloforge.training.machine import derived_seed, seeded
 from caloforge.training.preprocessing import changes_nothing, fitted
 from caloforge.training.recipe import Recipe, load_recipe
 from caloforge.training.settings import check_stages
@@ -106,6 +107,8 @@ def train(
         raise CaloforgeError("resume and overwrite exclude each other")
     if resume and out is None:
         raise CaloforgeError("there is nothing to resume without a folder: give out")
+    if restarted() and out is not None and (Path(out) / IDENTITY).exists():
+        resume, overwrite = True, False
     if isinstance(recipe, type):
         checked = _recipe_of_class(recipe, source, transforms or (), model or {}, training or {})
     elif isinstance(recipe, Recipe):
@@ -118,12 +121,13 @@ def train(
             changes["transforms"] = _specification(transforms)
         checked = load_recipe(recipe, changes={key: value for key, value in changes.items() if value})
     held_out = None if validation is None else _source(validation)
-    folder = None
-    if out is not None:
-        files = [file for entry in (source, held_out) if isinstance(entry, list) for file in entry]
-        folder = RunFolder(Path(out), resume=resume, overwrite=overwrite, inputs=files)
-    with importable(Path.cwd(), checked.folder), trusting(*checked.trusted):
-        return _train(checked, source, held_out, folder, exclude_energies, callbacks)
+    files = [file for entry in (source, held_out) if isinstance(entry, list) for file in entry]
+    with processes() as team, importable(Path.cwd(), checked.folder), trusting(*checked.trusted):
+        folder = None
+        if out is not None:
+            path = Path(out)
+            folder = team.from_first(lambda: RunFolder(path, resume=resume, overwrite=overwrite, inputs=files))
+        return _train(team, checked, source, held_out, folder, exclude_energies, callbacks)
 
 
 def _source(showers: ShowerInput) -> Source:
@@ -168,6 +172,7 @@ def _recipe_of_class(
 
 
 def _train(
+    team: Processes,
     recipe: Recipe,
     source: Source,
     validation_source: Source | None,
@@ -175,14 +180,14 @@ def _train(
     exclude_energies: Sequence[float],
     callbacks: Sequence[Callback],
 ) -> Simulator:
-    limit = memory_limit(recipe.training.memory_gb, choose_device(recipe.training.device))
-    store = Store(limit, None if folder is None else scratch_folder(folder.path))
+    limit = memory_limit(recipe.training.memory_gb, team.device(recipe.training.device)) / team.on_machine
+    store = Store(team.least(limit), None if folder is None else scratch_folder(folder.path), team)
     if folder is None or not folder.resume:
         store.remove()  # what a killed process left
     resumable = False
     try:
         return _train_with(store, recipe, source, validation_source, folder, exclude_energies, callbacks)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, ProcessLost):
         resumable = folder is not None and (folder.path / IDENTITY).exists()
         raise
     finally:
@@ -199,7 +204,7 @@ def _train_with(
     exclude_energies: Sequence[float],
     callbacks: Sequence[Callback],
 ) -> Simulator:
-    settings = recipe.training
+    settings, team = recipe.training, store.team
     geometry = recipe.load_geometry()
     training, validation = training_and_validation(
         source,
@@ -221,7 +226,7 @@ def _train_with(
     transforms = build_transforms(recipe.transforms, geometry, recipe.trusted)
     with seeded(derived_seed(settings.seed, "constants")):
         training_data, validation_data = _features(transforms, training, validation, store)
-        model = _model(recipe, geometry, training_data)
+        model = _model(recipe, geometry, training_data, team)
     energy_range = (float(training.energies.min()), float(training.energies.max()))
     simulator = Simulator(geometry, transforms, model, identity, energy_range)
     stages = model.stages()
@@ -235,7 +240,7 @@ def _train_with(
     memory = estimate(model, list(zip(stages, chosen, strict=True)), training_data, validation_data, store)
     memory.check()
     own = recipe.folder if recipe.trusted else None
-    with nullcontext() if folder is None else folder.open(identity, own):
+    with folder.open(identity, own) if folder is not None and team.first else nullcontext():
         history = fit(
             model,
             training_data,
@@ -252,7 +257,8 @@ def _train_with(
         simulator.to("cpu")
         simulator.provenance = identity | _provenance(recipe, file_names(source), training, exclude_energies, history)
         if folder is not None:
-            simulator.save(folder.path)
+            path = folder.path
+            team.from_first(lambda: simulator.save(path))
     return simulator
 
 
@@ -261,7 +267,7 @@ def _features(
 ) -> tuple[ShowerDataset, ShowerDataset]:
     """Features and conditions of both sets, kept where the transforms change anything."""
     try:
-        data = fitted(transforms, training.dataset())
+        data = fitted(transforms, training.dataset(), store.team)
     except CaloforgeError as error:
         raise CaloforgeError(f"{training.name}: {error}") from None
     if changes_nothing(transforms, training.dataset()):
@@ -273,11 +279,11 @@ def _features(
     )
 
 
-def _model(recipe: Recipe, geometry: Geometry, data: ShowerDataset) -> ShowerModel:
+def _model(recipe: Recipe, geometry: Geometry, data: ShowerDataset, team: Processes) -> ShowerModel:
     """The recipe's model, with the settings that the data decide and weights of the recipe's seed."""
     model_class = recipe.model_class()
-    chosen = {k: v for k, v in recipe.model.items() if k != "kind"}
-    chosen = model_class.settings_from_data(chosen, data)
+    own = {k: v for k, v in recipe.model.items() if k != "kind"}
+    chosen = team.from_first(lambda: model_class.settings_from_data(own, data))
     x, c = data.take(slice(0, 1))
     context = {"geometry": geometry} if wants_geometry(model_class) else {}
     with torch.random.fork_rng():

@@ -26,6 +26,8 @@ from torch import Tensor
 
 from caloforge.errors import CaloforgeError
 from caloforge.models.dataset import MemoryRows, Pair, Rows, ShowerDataset
+from caloforge.training.distributed import Processes
+from caloforge.training.machine import generator_states, restore_generators
 from caloforge.training.scratch import ScratchRows, return_large_blocks
 
 FILES = ("*.rows", "*showers.npy", "*showers.json")
@@ -47,10 +49,11 @@ class Store:
     Args:
         limit: bytes that may be kept in memory; None: no limit.
         folder: of the scratch files, created when the first one is needed; None: one among temporary files.
+        team: the processes that keep the same; scratch files are written by the first and read by all.
     """
 
-    def __init__(self, limit: float | None = None, folder: Path | None = None) -> None:
-        self.limit, self._wanted, self._folder = limit, folder, folder
+    def __init__(self, limit: float | None = None, folder: Path | None = None, team: Processes | None = None) -> None:
+        self.limit, self._wanted, self._folder, self.team = limit, folder, folder, team or Processes()
         self.in_memory = self.in_scratch = 0
         self._numbers = itertools.count()
         self._kept: list[Rows] = []
@@ -87,7 +90,8 @@ class Store:
         first = next(pieces)
         need = sum(part[:1].nbytes for part in first) * len(data)
         pieces = itertools.chain([first], pieces)
-        if not self.fits(need) and need > self.free_disk() and all(when == "any time" for _, when in head.maps):
+        too_large = not self.fits(need) and self.team.from_first(lambda: need > self.free_disk())
+        if too_large and all(when == "any time" for _, when in head.maps):
             if check is not None:
                 for x, _ in pieces:
                     check(x)
@@ -119,24 +123,16 @@ class Store:
         """
         first = next(pieces)
         need = n * sum(part[:1].nbytes for part in first)
-        memory: tuple[Tensor, ...] = ()
-        scratch: ScratchRows | None = None
+        pieces = itertools.chain([first], pieces)
+        rows: Rows
         if self.fits(need):
-            memory = tuple(torch.empty((n, *part.shape[1:]), dtype=part.dtype, device=part.device) for part in first)
-        else:
-            scratch = self._create(n, *first, what, need, name)
-        start = 0
-        for x, c in itertools.chain([first], pieces):
-            if check is not None:
-                check(x)
-            if scratch is not None:
-                scratch.write(start, x, c)
-            for whole, part in zip(memory, (x, c), strict=False):
-                whole[start : start + len(part)] = part
-            start += len(x)
-        rows: Rows = MemoryRows(*memory) if scratch is None else scratch
-        if scratch is None:
+            rows = MemoryRows(
+                *(torch.empty((n, *part.shape[1:]), dtype=part.dtype, device=part.device) for part in first)
+            )
+            _fill(rows, pieces, check)
             self.in_memory += need
+        else:
+            rows = self._scratch(n, first, pieces, what, need, name, check)
         self._kept.append(rows)
         return rows
 
@@ -178,7 +174,7 @@ class Store:
 
     def remove(self) -> None:
         """Remove the scratch files, and their folder unless something else is in it."""
-        if self._folder is None or not self._folder.is_dir():
+        if self._folder is None or not self._folder.is_dir() or not self.team.first:
             return
         for pattern in FILES:
             for path in self._folder.glob(pattern):
@@ -195,7 +191,32 @@ class Store:
             self._folder.mkdir(parents=True, exist_ok=True)
         return self._folder
 
-    def _create(self, n: int, x: Tensor, c: Tensor, what: str, need: int, name: str | None) -> ScratchRows:
+    def _scratch(
+        self,
+        n: int,
+        first: Pair,
+        pieces: Iterator[Pair],
+        what: str,
+        need: int,
+        name: str | None,
+        check: Callable[[Tensor], None] | None,
+    ) -> ScratchRows:
+        """A scratch file, written by the first process, with rows like `first`."""
+        return_large_blocks()
+        path = self.team.from_first(lambda: self.folder) / (name or f"{next(self._numbers)}.rows")
+
+        device = first[0].device
+
+        def written() -> list[Tensor]:
+            self._check_disk(what, need)
+            _fill(ScratchRows(path, n, *first), pieces, check)
+            return generator_states(device)
+
+        restore_generators(self.team.from_first(written), device)  # maps may have drawn random numbers
+        self.in_scratch += need
+        return ScratchRows(path, n, *first, written=True)
+
+    def _check_disk(self, what: str, need: int) -> None:
         free = self.free_disk()
         if need > free:
             raise CaloforgeError(
@@ -203,6 +224,13 @@ class Store:
                 f"{max(free, 0) / 1e9:.1f} GB are free for scratch files in {self.folder}: write the run to a larger "
                 "disk, or set training.memory_gb higher"
             )
-        return_large_blocks()
-        self.in_scratch += need
-        return ScratchRows(self.folder / (name or f"{next(self._numbers)}.rows"), n, x, c)
+
+
+def _fill(rows: MemoryRows | ScratchRows, pieces: Iterator[Pair], check: Callable[[Tensor], None] | None) -> None:
+    """Write rows piece by piece."""
+    start = 0
+    for x, c in pieces:
+        if check is not None:
+            check(x)
+        rows.write(start, x, c)
+        start += len(x)

@@ -188,8 +188,8 @@ def _load(files: ShowerFiles, store: Store, prefix: str) -> tuple[Rows, np.ndarr
             yield torch.from_numpy(showers.voxels), _float32(showers.energies)
 
     rows = store.filled(len(files), pieces(), f"the showers of {files.path}", name=f"{prefix}{ROWS}")
-    total = np.concatenate(deposited)
-    if isinstance(rows, ScratchRows):
+    total = store.team.from_first(lambda: np.concatenate(deposited))
+    if isinstance(rows, ScratchRows) and store.team.first:
         with atomic_path(store.folder / f"{prefix}{FACTS}.npy") as partial, partial.open("wb") as stream:
             np.save(stream, total)
         write_text(store.folder / f"{prefix}{FACTS}.json", _state_of(files.paths))
