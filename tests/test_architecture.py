@@ -21,6 +21,7 @@ ORDER = [
     "configured",
     "registry",
     "sharing",
+    "cluster",
     "neighbours",
     "distances",
     "geometry",

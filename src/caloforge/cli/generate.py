@@ -5,22 +5,22 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from caloforge.cli.choices import MOST_SEED, EngineChoice, PrecisionChoice
+from caloforge.cli.cluster import ADAPT, CLUSTER, COLLECT, RETRIES, ClusterOptions, cluster_options
 
 if TYPE_CHECKING:
-    from caloforge.energies import EnergySpectrum
-    from caloforge.inference import Engine
-    from caloforge.simulator import Generation, Simulator
-    from caloforge.simulator.shards import Shard
+    from rich.progress import Progress, TaskID
 
-SANE = (0.01, 3.0)
-"""A mean E_dep / E_inc outside this range indicates an error."""
+    from caloforge.cli.generation_job import GenerationJob, LoadedJob
+    from caloforge.showers.shard import Shard
+    from caloforge.simulator import Generation
+
+EXTRAPOLATED = "showers there are extrapolated"
 
 
 def generate(
@@ -70,6 +70,10 @@ def generate(
         help="Generate all N parts, one file each, in the folder -o; see caloforge merge.",
     ),
     compression: int = typer.Option(1, "--compression", min=0, max=9, help="gzip level; 0 is the fastest to write."),
+    cluster: str | None = CLUSTER,
+    adapt: str | None = ADAPT,
+    retries: int = RETRIES,
+    collect: bool = COLLECT,
     resume: bool = typer.Option(False, "--resume", help="Keep the files that this command has already finished."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace existing files."),
     trust: list[str] = typer.Option(
@@ -86,18 +90,20 @@ def generate(
 
     Example: caloforge generate run --energies uniform:1GeV:16GeV -n 10000000 --shards 100 --resume -o shards
 
+    Example: caloforge generate run --energies uniform:1GeV:16GeV -n 10000000 --shards 100 --cluster local:4 -o shards
+
     Example: caloforge generate run --energies list:4GeV -n 100 --set model.sampler=multistep -o multistep.h5
     """
-    from caloforge.cli.console import stdout
+    from caloforge.cli.generation_job import GenerationJob
     from caloforge.cli.stopping import signals_interrupt
     from caloforge.energies import parse_spectrum
     from caloforge.errors import CaloforgeError
-    from caloforge.export.engines import make_engine
     from caloforge.files import prepare_parent, refuse_existing
-    from caloforge.simulator.shards import Shard
+    from caloforge.showers.shard import Shard
 
     if resume and overwrite:
         raise CaloforgeError("--resume and --overwrite are mutually exclusive")
+    options = cluster_options(cluster, adapt, retries, collect, shards)
     parts: list[tuple[Path, Shard | None]]
     if shards is None:
         parts = [(out, None if shard is None else Shard.parse(shard))]
@@ -119,94 +125,87 @@ def generate(
         if not resume:
             refuse_existing(path, overwrite)
     with signals_interrupt() as check_stopped:
-        simulator = _load(run, trust, overrides, device, precision)
-        job = _Job(
-            simulator, make_engine(engine.value, simulator), spectrum, n, seed, batch_size, workers, compression, resume
+        job = GenerationJob(
+            run=run,
+            spectrum=spectrum,
+            n=n,
+            seed=seed,
+            batch_size=batch_size,
+            workers=workers,
+            compression=compression,
+            engine=engine.value,
+            precision=precision.value,
+            device=device,
+            trust=tuple(trust),
+            overrides=tuple(overrides),
+            home=Path.cwd(),
+            command=shlex.join(["caloforge", *sys.argv[1:]]),
         )
-        for path, part in parts:
-            generation = job.run(path, part, check_stopped)
-            if generation is None:
-                stdout.print(f"kept {path}: already complete", markup=False)
-                continue
-            stdout.print("\n".join(_times(generation)))
-            stdout.print(f"wrote {path}", markup=False)
+        if options is not None and shards is not None:
+            _on_cluster(job, options, shards, out, resume)
+        else:
+            _here(job.load(), parts, resume, check_stopped)
 
 
-def _load(run: Path, trust: list[str], overrides: list[str], device: str, precision: PrecisionChoice) -> Simulator:
-    import torch
+def _here(
+    loaded: LoadedJob, parts: list[tuple[Path, Shard | None]], resume: bool, check_stopped: Callable[[], None]
+) -> None:
+    """Generate files one after the other in this process."""
+    from caloforge.cli.console import progress_bar, stderr, stdout
+    from caloforge.cli.generation_job import doubt
+    from caloforge.cli.ranges import warn_outside
 
-    from caloforge.registry import importable
-    from caloforge.simulator import Simulator
-    from caloforge.training import choose_device, model_settings
-
-    with importable(Path.cwd()):
-        simulator = Simulator.load(run, trust, model_settings(overrides)).to(choose_device(device))
-    return simulator.to(torch.float64) if precision is PrecisionChoice.FLOAT64 else simulator
-
-
-@dataclass
-class _Job:
-    """The sample of one command, generated file by file."""
-
-    simulator: Simulator
-    engine: Engine
-    spectrum: EnergySpectrum
-    n: int | None
-    seed: int
-    batch_size: int
-    workers: int
-    compression: int
-    resume: bool
-    warned: bool = False
-
-    def run(self, path: Path, shard: Shard | None, check_stopped: Callable[[], None]) -> Generation | None:
-        """Generate one file; None if --resume finds it complete."""
-        from caloforge.cli.console import progress_bar, stderr
-        from caloforge.cli.ranges import warn_outside
-        from caloforge.simulator import generate as run_generation
-        from caloforge.simulator.core import CHANGED
-        from caloforge.simulator.shards import draw_energies, is_made
-
-        drawn = draw_energies(self.spectrum, self.n, self.seed, shard)
-        facts: dict[str, Any] = {"energies": self.spectrum.text}
-        if shard is not None:
-            facts |= {"shard": shard.number, "shards": shard.of}
-        settled = {"weights_sha256": self.simulator.provenance["weights_sha256"], "seed": self.seed}
-        settled |= {"batch_size": self.batch_size, "engine": self.engine.name}
-        settled |= {CHANGED: self.simulator.provenance.get(CHANGED)}
-        if self.resume and is_made(path, settled | facts, len(drawn)):
-            return None
-        if not self.warned:
-            self.warned = True
-            if self.engine.energy_range is None:
-                warn_outside(drawn, self.simulator.energy_range, "showers there are extrapolated")
+    warned = False
+    for path, shard in parts:
+        drawn = loaded.job.energies(shard)
+        if resume and loaded.job.is_complete(loaded.simulator, path, shard, len(drawn)):
+            stdout.print(f"kept {path}: already complete", markup=False)
+            continue
+        if not warned and loaded.engine.energy_range is None:
+            warn_outside(drawn, loaded.simulator.energy_range, EXTRAPOLATED)
+        warned = True
         with progress_bar() as bar:
-            what = "generate" if shard is None else f"shard {shard}"
-            task = bar.add_task(what, total=len(drawn), unit="showers", remark="")
+            task = bar.add_task(
+                "generate" if shard is None else f"shard {shard}", total=len(drawn), unit="showers", remark=""
+            )
 
-            def done(showers: int) -> None:
+            def done(showers: int, bar: Progress = bar, task: TaskID = task) -> None:
                 check_stopped()
                 bar.advance(task, showers)
 
-            generation = run_generation(
-                self.simulator,
-                drawn,
-                path,
-                seed=self.seed,
-                batch_size=self.batch_size,
-                compression=self.compression,
-                attributes={**facts, "command": shlex.join(["caloforge", *sys.argv[1:]])},
-                progress=done,
-                engine=self.engine,
-                workers=self.workers,
-                shard=None if shard is None else shard.number,
-            )
-        if not SANE[0] <= generation.deposited_fraction <= SANE[1]:
-            stderr.print(
-                f"warning: the mean E_dep / E_inc is {generation.deposited_fraction:.3g}: the model is untrained, its "
-                "sampler settings are unsuitable, or the energies are not in MeV"
-            )
-        return generation
+            generation = loaded.write(path, shard, drawn, done)
+        if remark := doubt(generation):
+            stderr.print(remark)
+        stdout.print("\n".join(_times(generation)))
+        stdout.print(f"wrote {path}", markup=False)
+
+
+def _on_cluster(job: GenerationJob, options: ClusterOptions, shards: int, out: Path, resume: bool) -> None:
+    """Generate the shards that are missing on a cluster."""
+    from caloforge.cli.cluster import run_on_cluster
+    from caloforge.cli.console import stdout
+    from caloforge.cli.generation_job import GenerationWork
+    from caloforge.cli.ranges import warn_outside
+    from caloforge.cluster.parts import Part
+    from caloforge.showers.shard import Shard
+
+    simulator = job.simulator()  # whatever is wrong with it is found before a worker starts
+    first = job.energies(Shard(0, shards))
+    warn_outside(first, simulator.energy_range, EXTRAPOLATED)
+    total = job.spectrum.natural_count if job.n is None else job.n
+    todo, kept = [], 0
+    for number in range(shards):
+        shard = Shard(number, shards)
+        start, stop = shard.rows(total or 0)
+        name = shard.file_name()
+        if resume and job.is_complete(simulator, out / name, shard, stop - start):
+            kept += 1
+        else:
+            todo.append(Part(number, name, stop - start))
+    if kept:
+        stdout.print(f"kept {kept} of {shards} files in {out}: already complete", markup=False)
+    if todo:
+        run_on_cluster(options, GenerationWork.of(job, shards, options.collect), todo, out, "generate")
 
 
 def _times(generation: Generation) -> Iterator[str]:

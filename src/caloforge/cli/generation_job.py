@@ -1,0 +1,209 @@
+"""What one `caloforge generate` generates: its settings, and the loaded generator that writes its files.
+
+Both the command and the workers of a cluster use these, so that a file does not depend on who writes it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from caloforge.cluster.parts import Maker, Told, Work
+from caloforge.energies import EnergySpectrum
+from caloforge.export.engines import make_engine
+from caloforge.inference import Engine
+from caloforge.registry import IDENTITY, importable
+from caloforge.showers.shard import Shard, is_made
+from caloforge.simulator import Generation, Simulator, generate
+from caloforge.simulator.core import CHANGED
+from caloforge.simulator.shards import draw_energies
+from caloforge.simulator.stored import DESCRIPTION, WEIGHTS
+
+SANE = (0.01, 3.0)
+"""A mean E_dep / E_inc outside this range indicates an error."""
+
+
+@dataclass(frozen=True)
+class GenerationJob:
+    """The settings of a sample, without anything that must be loaded (see the options of `caloforge generate`).
+
+    Args:
+        home: folder in which the command was called, from which classes may be imported.
+        command: as typed, for the files.
+    """
+
+    run: Path
+    spectrum: EnergySpectrum
+    n: int | None
+    seed: int
+    batch_size: int
+    workers: int
+    compression: int
+    engine: str
+    precision: str
+    device: str
+    trust: tuple[str, ...]
+    overrides: tuple[str, ...]
+    home: Path
+    command: str
+
+    def simulator(self) -> Simulator:
+        """The run, with its settings, precision and device.
+
+        Raises:
+            CaloforgeError: it cannot be loaded.
+        """
+        import torch
+
+        from caloforge.training import choose_device, model_settings
+
+        with importable(self.home):
+            loaded = Simulator.load(self.run, self.trust, model_settings(list(self.overrides)))
+        loaded = loaded.to(choose_device(self.device))
+        return loaded.to(torch.float64) if self.precision == "float64" else loaded
+
+    def load(self) -> LoadedJob:
+        """The run and its engine.
+
+        Raises:
+            CaloforgeError: it cannot be loaded, or does not suit the engine.
+        """
+        simulator = self.simulator()
+        return LoadedJob(self, simulator, make_engine(self.engine, simulator))
+
+    def energies(self, shard: Shard | None) -> np.ndarray:
+        """(n,) incident energies of a file, in MeV."""
+        return draw_energies(self.spectrum, self.n, self.seed, shard)
+
+    def facts(self, shard: Shard | None) -> dict[str, Any]:
+        """Attributes that say which part of which sample a file is."""
+        facts: dict[str, Any] = {"energies": self.spectrum.text}
+        return facts if shard is None else {**facts, "shard": shard.number, "shards": shard.of}
+
+    def is_complete(self, simulator: Simulator, path: Path, shard: Shard | None, n: int) -> bool:
+        """Whether `path` is the finished file.
+
+        Args:
+            simulator: of this job.
+            path: the file.
+            shard: which one it should be.
+            n: number of its showers.
+
+        Raises:
+            CaloforgeError: it is another one.
+        """
+        wanted = {"weights_sha256": simulator.provenance["weights_sha256"], "seed": self.seed}
+        wanted |= {"batch_size": self.batch_size, "engine": self.engine}
+        wanted |= {CHANGED: simulator.provenance.get(CHANGED)}
+        return is_made(path, wanted | self.facts(shard), n)
+
+
+@dataclass(frozen=True)
+class LoadedJob:
+    """A job whose run is loaded."""
+
+    job: GenerationJob
+    simulator: Simulator
+    engine: Engine
+
+    def write(
+        self, path: Path, shard: Shard | None, drawn: np.ndarray, progress: Callable[[int], None] | None = None
+    ) -> Generation:
+        """Generate one file.
+
+        Args:
+            path: the file.
+            shard: which one it is.
+            drawn: its incident energies, from `GenerationJob.energies`.
+            progress: called with the number of showers of each batch.
+        """
+        return generate(
+            self.simulator,
+            drawn,
+            path,
+            seed=self.job.seed,
+            batch_size=self.job.batch_size,
+            compression=self.job.compression,
+            attributes={**self.job.facts(shard), "command": self.job.command},
+            progress=progress,
+            engine=self.engine,
+            workers=self.job.workers,
+            shard=None if shard is None else shard.number,
+        )
+
+
+def doubt(generation: Generation) -> str:
+    """A warning about showers that are probably wrong, or nothing."""
+    if SANE[0] <= generation.deposited_fraction <= SANE[1]:
+        return ""
+    return (
+        f"warning: the mean E_dep / E_inc is {generation.deposited_fraction:.3g}: the model is untrained, its sampler "
+        "settings are unsuitable, or the energies are not in MeV"
+    )
+
+
+@dataclass(frozen=True)
+class GenerationWork(Work):
+    """The shards of a job, for a cluster.
+
+    Args:
+        job: with absolute paths.
+        shards: number of shards.
+        files: the run's files, for workers that do not see its folder.
+    """
+
+    job: GenerationJob
+    shards: int
+    files: dict[str, bytes] | None = None
+
+    @classmethod
+    def of(cls, job: GenerationJob, shards: int, collect: bool) -> GenerationWork:
+        """The work; with `collect` it contains the run."""
+        job = replace(job, run=job.run.resolve())
+        if not collect:
+            return cls(job, shards)
+        names = (DESCRIPTION, WEIGHTS, IDENTITY)
+        return cls(job, shards, {name: (job.run / name).read_bytes() for name in names if (job.run / name).exists()})
+
+    def packages(self) -> dict[str, str]:
+        """See `Work.packages`."""
+        return {}
+
+    def start(self) -> Maker:
+        """See `Work.start`."""
+        if self.files is None:
+            return ShardMaker(self.job.load(), self.shards)
+        with tempfile.TemporaryDirectory(prefix="caloforge-run-") as scratch:
+            for name, content in self.files.items():
+                (Path(scratch) / name).write_bytes(content)
+            return ShardMaker(replace(self.job, run=Path(scratch)).load(), self.shards)
+
+
+@dataclass(frozen=True)
+class ShardMaker(Maker):
+    """Writes shards in a worker."""
+
+    loaded: LoadedJob
+    shards: int
+
+    def make(self, number: int, path: Path, keep: bool, told: Told) -> str:
+        """See `Maker.make`."""
+        shard, job, done = Shard(number, self.shards), self.loaded.job, 0
+        drawn = job.energies(shard)
+        if keep and job.is_complete(self.loaded.simulator, path, shard, len(drawn)):
+            return ""
+
+        def advanced(showers: int) -> None:
+            nonlocal done
+            done += showers
+            told(done)
+
+        return doubt(self.loaded.write(path, shard, drawn, advanced))
+
+    def close(self) -> None:
+        """See `Maker.close`: the memory is freed with the object."""

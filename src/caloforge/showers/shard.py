@@ -1,0 +1,79 @@
+"""`Shard`: one part of a sample that is generated in parts, one file each, wherever and in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from caloforge.errors import CaloforgeError
+from caloforge.showers.reading import ShowerFile
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Shard `number` (from 0) of `of`.
+
+    Raises:
+        CaloforgeError: the number is not 0 … of − 1.
+    """
+
+    number: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if self.of < 1 or not 0 <= self.number < self.of:
+            raise CaloforgeError(f"shard {self.number}/{self.of} does not exist: N shards are counted 0/N … (N-1)/N")
+
+    @classmethod
+    def parse(cls, text: str) -> Shard:
+        """Shard from text such as `3/10`, the fourth of ten.
+
+        Raises:
+            CaloforgeError: the text has a different form.
+        """
+        number, _, of = text.partition("/")
+        if not (number.isdecimal() and of.isdecimal()):
+            raise CaloforgeError(
+                f"'{text}' is not a valid shard: give its number, from 0, and the number of shards, e.g. 0/10"
+            )
+        return cls(int(number), int(of))
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
+
+    def rows(self, n: int) -> tuple[int, int]:
+        """Start and stop of its rows among the n showers of the sample.
+
+        Raises:
+            CaloforgeError: the shard is empty.
+        """
+        start, stop = self.number * n // self.of, (self.number + 1) * n // self.of
+        if start == stop:
+            raise CaloforgeError(f"shard {self} of {n} showers is empty: use fewer shards or more showers")
+        return start, stop
+
+    def file_name(self) -> str:
+        """Its file name in a folder of shards."""
+        return f"shard-{self.number:0{len(str(self.of - 1))}d}-of-{self.of}.h5"
+
+
+def is_made(path: Path, wanted: Mapping[str, Any], n: int) -> bool:
+    """Whether `path` is a complete file of n showers with the attributes `wanted`.
+
+    Raises:
+        CaloforgeError: the file exists but differs.
+    """
+    if not path.exists():
+        return False
+    with ShowerFile(path) as file:
+        for key, value in wanted.items():
+            if file.attributes.get(key) != value:
+                raise CaloforgeError(
+                    f"{path} is a different sample ({key} is {file.attributes.get(key)!r}, not {value!r}): "
+                    "give another -o, or --overwrite"
+                )
+        if len(file) != n:
+            raise CaloforgeError(f"{path} has {len(file)} showers, not {n}: give another -o, or --overwrite")
+    return True
