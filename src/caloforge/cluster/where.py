@@ -1,7 +1,7 @@
 """Where a cluster is: workers on this machine, a running scheduler, or a batch system described in a YAML file.
 
     local:4                 four worker processes here, on the loopback interface, with encrypted connections
-    tcp://host:8786         a Dask scheduler that somebody has started (also tls://)
+    tcp://host:8786         a Dask scheduler that is running (also tls://)
     slurm.yaml              a cluster of `dask-jobqueue`: which one, how many workers, and its keyword arguments
 
 A YAML file has the keys `cluster` (slurm, htcondor, lsf, pbs, sge, …), `workers` (how many to ask for) and whatever
