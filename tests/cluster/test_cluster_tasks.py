@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("distributed")
 pytest.importorskip("dask_jobqueue")
 
-from caloforge.cluster.parts import Maker, Part, Result, Told, Watcher, Work
+from caloforge.cluster.parts import Maker, Result, SamplePart, Told, Watcher, Work
 from caloforge.cluster.tasks import make_parts
 from caloforge.cluster.where import Where
 from caloforge.cluster.worker import check_folder
@@ -85,8 +85,8 @@ def out(tmp_path: Path) -> Path:
     return folder
 
 
-def parts(n: int) -> list[Part]:
-    return [Part(number, f"part-{number}", 10) for number in range(n)]
+def parts(n: int) -> list[SamplePart]:
+    return [SamplePart(number, f"part-{number}", 10) for number in range(n)]
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from caloforge.cluster.parts import Part, Result, Watcher, Work
+from caloforge.cluster.parts import Result, SamplePart, Watcher, Work
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -68,7 +68,7 @@ def cluster_options(
     return ClusterOptions(parse_where(cluster, None if adapt is None else Adapt.parse(adapt)), retries, collect)
 
 
-def run_on_cluster(options: ClusterOptions, work: Work, parts: Sequence[Part], folder: Path, name: str) -> None:
+def run_on_cluster(options: ClusterOptions, work: Work, parts: Sequence[SamplePart], folder: Path, name: str) -> None:
     """Generate parts on a cluster, with a progress bar, and report.
 
     Args:
@@ -140,7 +140,7 @@ class BarWatcher(Watcher):
         text += f", {self._retried} attempts repeated" if self._retried else ""
         self._bar.update(self._task, completed=showers, remark=text)
 
-    def retried(self, part: Part, error: str) -> None:
+    def retried(self, part: SamplePart, error: str) -> None:
         """See `Watcher.retried`."""
         from caloforge.cli.console import stderr
 

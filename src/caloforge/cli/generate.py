@@ -186,7 +186,7 @@ def _on_cluster(job: GenerationJob, options: ClusterOptions, shards: int, out: P
     from caloforge.cli.console import stdout
     from caloforge.cli.generation_job import GenerationWork
     from caloforge.cli.ranges import warn_outside
-    from caloforge.cluster.parts import Part
+    from caloforge.cluster.parts import SamplePart
     from caloforge.showers.shard import Shard
 
     simulator = job.simulator()  # whatever is wrong with it is found before a worker starts
@@ -201,7 +201,7 @@ def _on_cluster(job: GenerationJob, options: ClusterOptions, shards: int, out: P
         if resume and job.is_complete(simulator, out / name, shard, stop - start):
             kept += 1
         else:
-            todo.append(Part(number, name, stop - start))
+            todo.append(SamplePart(number, name, stop - start))
     if kept:
         stdout.print(f"kept {kept} of {shards} files in {out}: already complete", markup=False)
     if todo:

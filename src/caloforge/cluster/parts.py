@@ -12,7 +12,7 @@ Told = Callable[[int], None]
 
 
 @dataclass(frozen=True)
-class Part:
+class SamplePart:
     """One file.
 
     Args:
@@ -69,7 +69,7 @@ class Watcher:
     def progress(self, showers: int, workers: int) -> None:
         """So many showers are generated, by so many workers; called several times a second, and may raise."""
 
-    def retried(self, part: Part, error: str) -> None:
+    def retried(self, part: SamplePart, error: str) -> None:
         """An attempt has failed, and the part is tried again."""
 
 

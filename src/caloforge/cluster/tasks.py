@@ -21,7 +21,7 @@ from time import monotonic
 from distributed import Client, Future
 from distributed.scheduler import KilledWorker
 
-from caloforge.cluster.parts import Part, Result, Watcher, Work
+from caloforge.cluster.parts import Result, SamplePart, Watcher, Work
 from caloforge.cluster.where import Connection, Where
 from caloforge.cluster.worker import Attempt, Production, attempt, other_version
 from caloforge.errors import CaloforgeError
@@ -41,7 +41,7 @@ News = SimpleQueue["Future[Attempt] | tuple[int, int]"]
 def make_parts(
     where: Where,
     work: Work,
-    parts: Sequence[Part],
+    parts: Sequence[SamplePart],
     folder: Path,
     *,
     retries: int = 3,
@@ -94,7 +94,7 @@ class _Run:
     retries: int
     collect: bool
     watcher: Watcher
-    unfinished: dict[int, Part]
+    unfinished: dict[int, SamplePart]
     result: Result = field(default_factory=Result)
     losses: int = 0
     name: str = field(default_factory=lambda: f"caloforge-{uuid.uuid4().hex[:12]}")
