@@ -17,6 +17,7 @@ from caloforge.files import atomic_path
 from caloforge.showers import ShowerFile, Showers
 from caloforge.showers.attributes import UNREADABLE
 from caloforge.showers.hdf5 import created
+from caloforge.showers.hdf5_damage import ENDS, has_endless_heap
 
 
 @pytest.fixture
@@ -283,3 +284,42 @@ def test_a_failed_write_names_the_target(number: int, fact: str, tmp_path: Path)
         raise OSError(number, "refused")
     assert str(target) in str(caught.value)
     assert not list(tmp_path.iterdir())
+
+
+# ---- damage on which the library itself hangs or crashes --------------------------------------------------------------
+
+
+def test_an_endless_heap_is_refused(path: Path) -> None:
+    """The library looks for the next text for ever where one has no length; so the file is not even opened."""
+    content = bytearray(path.read_bytes())
+    heap = content.find(b"GCOL\x01")
+    assert heap > 0
+    content[heap + 16 : heap + 32] = bytes(16)
+    path.write_bytes(content)
+    assert "damaged" in refused(path)
+
+
+def test_heaps_are_found_at_both_ends_of_a_large_file(tmp_path: Path) -> None:
+    path, endless = tmp_path / "large", b"GCOL\x01\0\0\0" + (4096).to_bytes(8, "little") + bytes(4080)
+    for position, found in ((100, True), (3 * ENDS - 5000, True), (3 * ENDS // 2, False)):
+        with path.open("wb") as out:
+            out.truncate(3 * ENDS)
+            out.seek(position)
+            out.write(endless)
+        assert has_endless_heap(path) is found
+
+
+def test_a_chunk_shorter_than_its_checksum_is_refused(path: Path) -> None:
+    """The library crashes where it looks for the checksum of a chunk of no bytes."""
+    with h5py.File(path, "r+") as file:
+        voxels = file["showers"][...]
+        del file["showers"]
+        entry = file.create_dataset("showers", data=voxels, chunks=(100, 13), fletcher32=True)
+        first = entry.id.get_chunk_info(0)
+    assert len(read(path).voxels) == 600
+    content = path.read_bytes()
+    # A key of the chunks' B-tree: size (4 bytes), filter mask (4), offsets (8 each).
+    key = first.size.to_bytes(4, "little") + bytes(4 + 3 * 8)
+    assert content.count(key) == 1
+    path.write_bytes(content.replace(key, bytes(len(key))))
+    assert "checksum" in refused(path)

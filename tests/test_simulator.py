@@ -222,6 +222,15 @@ def test_a_strangers_module_is_never_imported(simulator: Simulator, tmp_path: Pa
     assert "this" not in sys.modules
 
 
+def _without(run: Path, key: str, instead: object = None) -> None:
+    """Remove an entry of the description, or replace it."""
+    description = json.loads((run / "simulator.json").read_text())
+    description.pop(key)
+    if instead is not None:
+        description[key] = instead
+    (run / "simulator.json").write_text(json.dumps(description))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -229,6 +238,10 @@ def test_a_strangers_module_is_never_imported(simulator: Simulator, tmp_path: Pa
         (lambda run: (run / "simulator.json").write_text("{"), "is not valid JSON"),
         (lambda run: (run / "simulator.json").write_text('{"format": 99}'), "does not have format 1"),
         (lambda run: (run / "simulator.json").write_text('{"format": 1}'), "is damaged"),
+        (lambda run: _without(run, "provenance"), "is damaged"),
+        (lambda run: _without(run, "energy_range_mev", 5.0), "is damaged"),
+        (lambda run: _without(run, "energy_range_mev", ["low", "high"]), "is damaged"),
+        (lambda run: _without(run, "energy_range_mev", [400.0, 100.0]), "energy_range_mev"),
         (lambda run: (run / "weights.safetensors").unlink(), "weights.safetensors are missing: copy it"),
         (
             lambda run: ((run / "weights.safetensors").unlink(), (run / "checkpoint.pt").touch()),

@@ -20,6 +20,7 @@ from typing import Any
 import h5py
 
 from caloforge.errors import CaloforgeError
+from caloforge.showers.hdf5_damage import has_endless_heap, has_short_chunk
 
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 """Errors of file systems that cannot lock a file, as NFS and Lustre may be mounted."""
@@ -85,6 +86,8 @@ def open_hdf5(path: Path) -> h5py.File:
     with reading(path):
         if not h5py.is_hdf5(path):
             raise reject(path, "not an HDF5 file")
+        if has_endless_heap(path):
+            raise reject(path, "its table of texts leads to itself, the file is damaged; fetch or make it again")
         return h5py.File(path, "r")
 
 
@@ -102,6 +105,8 @@ def dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
             raise reject(path, f"'{name}' has the type {entry.dtype}; expected numbers")
         _check_filters(entry, name, path)
         _check_sources(entry, name, path)
+        if has_short_chunk(entry):
+            raise reject(path, f"'{name}' has a chunk without its checksum, the file is damaged; fetch or make it again")
         if not entry.is_virtual and not entry.external:
             stored, claimed = entry.id.get_storage_size(), math.prod(entry.shape) * entry.dtype.itemsize
             if claimed > max(LARGE, MOST_COMPRESSED * stored):

@@ -206,24 +206,35 @@ class Simulator:
                     model = sampling_with(model, description["model"], settings, geometry)
             load_weights(model, weights, "model.")
             load_weights(transforms, weights, "transforms.")
+            provenance = {**description["provenance"], "weights_sha256": description["weights_sha256"]}
+            if settings:
+                provenance[CHANGED] = json.dumps(dict(settings))
+            loaded = cls(geometry, transforms, model, provenance, _energy_range(description))
         except CaloforgeError as error:
             where = folder if settings else folder / DESCRIPTION
             raise CaloforgeError(f"{where}: {error}") from error.__cause__
         except Exception as error:
             if (fault := own_code_fault(error)) is not None:
                 raise CaloforgeError(f"{folder}: {fault}") from error
-            if not isinstance(error, KeyError | TypeError | RuntimeError | SafetensorError):
+            if not isinstance(error, KeyError | TypeError | ValueError | RuntimeError | SafetensorError):
                 raise
             reason = " ".join(str(error).splitlines()[:1])
             raise CaloforgeError(
                 f"the simulator in {folder} is damaged ({reason}): train it or copy it again"
             ) from None
         model.eval()
-        provenance = {**description["provenance"], "weights_sha256": description["weights_sha256"]}
-        if settings:
-            provenance[CHANGED] = json.dumps(dict(settings))
-        energy_range = description.get("energy_range_mev")
-        return cls(geometry, transforms, model, provenance, None if energy_range is None else tuple(energy_range))
+        return loaded
+
+
+def _energy_range(description: Mapping[str, Any]) -> tuple[float, float] | None:
+    """Lowest and highest incident energy of the training in MeV, if they are recorded."""
+    found = description.get("energy_range_mev")
+    if found is None:
+        return None
+    low, high = (float(value) for value in found)
+    if not 0 < low <= high < float("inf"):
+        raise CaloforgeError(f"energy_range_mev: {found} is not a valid range of energies")
+    return low, high
 
 
 def batches(energies: np.ndarray, seed: int, batch_size: int, shard: int | None = None) -> Iterator[Batch]:

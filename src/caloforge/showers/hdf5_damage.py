@@ -1,0 +1,58 @@
+"""Damage on which the HDF5 library hangs or crashes, found before the library meets it.
+
+- A global heap (HDF5 File Format Specification, III.E) holds texts and the sources of virtual datasets. Where one of its
+  entries has no length, the library looks for the next one for ever.
+- A chunk with checksums (Fletcher 32) of fewer than the checksum's four bytes makes it read beyond its memory.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+
+ENDS = 1 << 24
+"""Bytes at each end of a file that are searched for heaps: attributes are written first or last."""
+
+SIGNATURE, HEADER, CHECKSUM = b"GCOL\x01", 16, 4
+
+
+def has_endless_heap(path: Path) -> bool:
+    """Whether the library would never return from a global heap of this file."""
+    with path.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        return any(_is_endless(content, position) for position in _heaps(content))
+
+
+def _heaps(content: mmap.mmap) -> Iterator[int]:
+    """Positions of global heaps near either end."""
+    size = len(content)
+    for start, stop in ((0, min(ENDS, size)), (max(ENDS, size - ENDS), size)):
+        position = content.find(SIGNATURE, start, stop)
+        while position >= 0:
+            yield position
+            position = content.find(SIGNATURE, position + 1, stop)
+
+
+def _is_endless(content: mmap.mmap, heap: int) -> bool:
+    """Whether going from entry to entry of a heap, as the library does, comes to one that leads to itself or back."""
+    stop = min(heap + int.from_bytes(content[heap + 8 : heap + 16], "little"), len(content))
+    position = heap + HEADER
+    while position + HEADER <= stop:
+        index = int.from_bytes(content[position : position + 2], "little")
+        length = int.from_bytes(content[position + 8 : position + 16], "little")
+        length = HEADER + (length + 7) // 8 * 8 if index else length  # index 0 is free space, header included
+        if length % (1 << 64) == 0 or length >= 1 << 63:
+            return True
+        position += length
+    return False
+
+
+def has_short_chunk(dataset: h5py.Dataset) -> bool:
+    """Whether a chunk is too short for the checksum that it should end with."""
+    if dataset.chunks is None or not dataset.fletcher32 or not hasattr(dataset.id, "chunk_iter"):
+        return False
+    sizes: list[int] = []
+    dataset.id.chunk_iter(lambda chunk: sizes.append(chunk.size))
+    return any(size < CHECKSUM for size in sizes)
