@@ -286,7 +286,7 @@ def test_a_failed_write_names_the_target(number: int, fact: str, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
-# ---- damage on which the library itself hangs or crashes --------------------------------------------------------------
+# ---- damage on which the library itself hangs or crashes -----------------------------------------------------------
 
 
 def test_an_endless_heap_is_refused(path: Path) -> None:

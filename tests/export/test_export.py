@@ -402,7 +402,7 @@ class _InverseLogit(nn.Module):
 
 @pytest.mark.parametrize("exporter", [pytest.param("dynamo", marks=pytest.mark.slow), "legacy"])
 def test_faint_shares_keep_their_digits_in_a_graph(exporter: Any) -> None:
-    """onnxruntime's own Sigmoid is wrong by 6e-8 of 1: by 7 % of a share of 8e-7, and sums of shares are divided out."""
+    """onnxruntime's own Sigmoid is wrong by 6e-8 of 1: 7 % of a share of 8e-7, and their sum is divided out."""
     y = torch.linspace(-80, 20, 5001)[:, None]
     graph = to_onnx(_InverseLogit(), (y[:3],), ["y"], ["u"], exporter, None)
     (found,) = onnx_session(graph.SerializeToString()).run(None, {"y": y.numpy()})

@@ -106,7 +106,7 @@ def dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
         _check_filters(entry, name, path)
         _check_sources(entry, name, path)
         if has_short_chunk(entry):
-            raise reject(path, f"'{name}' has a chunk without its checksum, the file is damaged; fetch or make it again")
+            raise reject(path, f"'{name}' has a chunk without its checksum, the file is damaged; fetch it again")
         if not entry.is_virtual and not entry.external:
             stored, claimed = entry.id.get_storage_size(), math.prod(entry.shape) * entry.dtype.itemsize
             if claimed > max(LARGE, MOST_COMPRESSED * stored):

@@ -1,7 +1,7 @@
 """Damage on which the HDF5 library hangs or crashes, found before the library meets it.
 
-- A global heap (HDF5 File Format Specification, III.E) holds texts and the sources of virtual datasets. Where one of its
-  entries has no length, the library looks for the next one for ever.
+- A global heap (HDF5 File Format Specification, III.E) holds texts and the sources of virtual datasets. Where one of
+  its entries has no length, the library looks for the next one for ever.
 - A chunk with checksums (Fletcher 32) of fewer than the checksum's four bytes makes it read beyond its memory.
 """
 
