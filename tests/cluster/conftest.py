@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -32,3 +37,29 @@ def cluster() -> Iterator[Where]:
 def cli_cluster(cluster: Where, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--cluster`, whatever it says, is that cluster."""
     monkeypatch.setattr("caloforge.cluster.where.parse_where", lambda text, adapt=None: cluster)
+
+
+@pytest.fixture
+def killing(cluster: Where) -> Callable[[Path], AbstractContextManager[None]]:
+    """A context that kills a worker of the cluster as soon as there is a shard in a folder, and checks that it did."""
+    with cluster.open() as connection:
+        pids = list(connection.client.run(os.getpid).values())
+
+    @contextmanager
+    def killed_at_first_shard(folder: Path) -> Iterator[None]:
+        killed = []
+
+        def kill() -> None:
+            until = time.monotonic() + 120
+            while time.monotonic() < until and not list(folder.glob("shard-*.h5")):
+                time.sleep(0.002)
+            os.kill(pids[0], signal.SIGKILL)
+            killed.append(pids[0])
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        yield
+        thread.join()
+        assert len(killed) == 1
+
+    return killed_at_first_shard

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from caloforge.cli.choices import MOST_SEED
+from caloforge.cli.cluster import ADAPT, CLUSTER, COLLECT, RETRIES, ClusterOptions, cluster_options
 
 if TYPE_CHECKING:
-    from caloforge.sources.geant4.simulation import SimulationSummary
+    from caloforge.showers.shard import Shard
+    from caloforge.sources.geant4.simulation import SimulationRequest, SimulationSummary
 
 
 def geant4(
@@ -24,7 +26,9 @@ def geant4(
     energies: str = typer.Option(
         ..., "--energies", "-e", metavar="SPECTRUM", help="Incident-energy spectrum, e.g. loguniform:1GeV:16GeV."
     ),
-    output: Path = typer.Option(..., "--output", "-o", metavar="FILE", help="HDF5 file to write."),
+    output: Path = typer.Option(
+        ..., "--output", "-o", metavar="FILE", help="HDF5 file to write; a folder with --shards."
+    ),
     n: int | None = typer.Option(
         None, "-n", metavar="N", help="Number of showers; defaults to that of like:FILE or list:…."
     ),
@@ -46,6 +50,17 @@ def geant4(
     download_geant4_data: bool = typer.Option(
         False, "--download-geant4-data", help="Download missing data sets (hundreds of MB), then run."
     ),
+    shard: str | None = typer.Option(
+        None, "--shard", metavar="i/N", help="Simulate only part i (0 … N-1) of N, for batch farms."
+    ),
+    shards: int | None = typer.Option(
+        None, "--shards", min=1, metavar="N", help="Simulate all N parts, one file each, in the folder -o."
+    ),
+    cluster: str | None = CLUSTER,
+    adapt: str | None = ADAPT,
+    retries: int = RETRIES,
+    collect: bool = COLLECT,
+    resume: bool = typer.Option(False, "--resume", help="Keep the files that this command has already finished."),
     append: bool = typer.Option(False, "--append", help="Add events to a FILE written by the same command."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing file and start again."),
 ) -> None:
@@ -57,21 +72,34 @@ def geant4(
     on --workers either. The CPU time of each shower is recorded in the file
     (geant4_cpu_seconds).
 
+    The shards of a sample contain the same showers as one file of it, wherever
+    they are simulated; caloforge merge concatenates them.
+
     Needs the extra caloforge\\[geant4] and Geant4's data sets; docs/geant4.md
     says where to get them.
 
     Example: caloforge simulate geant4 -d w-si -p e- -e loguniform:1GeV:16GeV -n 500 -w 2 -o showers.h5
+
+    Example: caloforge simulate geant4 -d w-si -p e- -e list:4GeV -n 100000 --shards 200 --cluster slurm.yaml -o shards
     """
     import shlex
-    from functools import partial
 
-    from caloforge.cli.console import stderr, stdout
-    from caloforge.files import printable
+    from caloforge.errors import CaloforgeError
+    from caloforge.files import prepare_parent, printable, refuse_existing
+    from caloforge.showers.shard import Shard
     from caloforge.sources.geant4.datasets import find_data
     from caloforge.sources.geant4.detector import load_detector
-    from caloforge.sources.geant4.simulation import SimulationRequest, binding_version, partial_path, simulate
-    from caloforge.units import count
+    from caloforge.sources.geant4.simulation import SimulationRequest, binding_version
 
+    if resume and overwrite:
+        raise CaloforgeError("--resume and --overwrite are mutually exclusive")
+    options = cluster_options(cluster, adapt, retries, collect, shards)
+    if shards is not None and shard is not None:
+        raise CaloforgeError("--shard simulates one part and --shards all of them: give only one of the two")
+    if append and (shards is not None or shard is not None):
+        raise CaloforgeError("--append extends a file of a whole sample, not a shard of one: leave it out")
+    if shards is not None and output.is_file():
+        raise CaloforgeError(f"{output} is a file; --shards needs a folder")
     binding_version()
     loaded = load_detector(detector)
     if download_geant4_data:
@@ -90,28 +118,101 @@ def geant4(
     words = ["caloforge", "simulate", "geant4", "-d", detector, "-p", particle, "-e", energies]
     words += [] if n is None else ["-n", str(n)]
     words += ["--seed", str(seed), "--angle", angle, "--position", position, "--cut", f"{cut:g}", "-o", output.name]
+    attributes = {"command": printable(shlex.join(words))}
+    if shards is None:
+        part = None if shard is None else Shard.parse(shard)
+        _simulate(request, output, workers, resume, overwrite, append, attributes, part)
+        return
+    parts = {Shard(number, shards): output / Shard(number, shards).file_name() for number in range(shards)}
+    total = len(request.draw())
+    for part in parts:
+        part.rows(total)  # raises if it is empty, before anything is written
+    for path in parts.values():
+        prepare_parent(path)
+        if not resume:
+            refuse_existing(path, overwrite)
+    if options is None:
+        for part, path in parts.items():
+            _simulate(request, path, workers, resume, overwrite, False, attributes, part)
+    else:
+        data = None if geant4_data is None else geant4_data.resolve()
+        _on_cluster(request, options, shards, output, data, resume, overwrite, attributes)
+
+
+def _simulate(
+    request: SimulationRequest,
+    output: Path,
+    workers: int,
+    resume: bool,
+    overwrite: bool,
+    append: bool,
+    attributes: dict[str, str],
+    shard: Shard | None,
+) -> None:
+    """Simulate one file in this process."""
+    from caloforge.cli.console import stderr, stdout
+    from caloforge.sources.geant4.simulation import all_events, partial_path, simulate
+    from caloforge.units import count
+
+    if resume and output.exists() and all_events(request, shard).is_complete(output):
+        stdout.print(f"kept {output}: already complete", markup=False)
+        return
     try:
-        attributes = {"command": printable(shlex.join(words))}
-        summary = _with_bar(partial(simulate, request, output, workers, overwrite, append, attributes))
+        summary = _with_bar(
+            lambda progress: simulate(request, output, workers, overwrite, append, attributes, progress, shard),
+            "Geant4" if shard is None else f"shard {shard}",
+        )
     except KeyboardInterrupt:
         if partial_path(output).exists():
             stderr.print(f"finished events are in {partial_path(output)}; run the same command again to continue")
         raise
     rate = summary.simulated / summary.wall_seconds
     stdout.print(
-        f"{output}: {count(summary.n, 'shower')} of {particle} in {loaded.name}; "
+        f"{output}: {count(summary.n, 'shower')} of {request.particle} in {request.detector.name}; "
         f"{summary.cpu_ms_per_gev:.1f} ms of CPU per GeV, {1e3 * summary.cpu_seconds / summary.n:.1f} ms per shower; "
         f"{summary.simulated} simulated in this run at {rate:.3g} showers/s with {count(workers, 'worker')}",
         markup=False,
     )
 
 
-def _with_bar(run: Callable[[Callable[[int, int], None]], SimulationSummary]) -> SimulationSummary:
+def _on_cluster(
+    request: SimulationRequest,
+    options: ClusterOptions,
+    shards: int,
+    output: Path,
+    data: Path | None,
+    resume: bool,
+    overwrite: bool,
+    attributes: dict[str, str],
+) -> None:
+    """Simulate the shards that are missing on a cluster."""
+    from dataclasses import replace
+
+    from caloforge.cli.cluster import run_on_cluster
+    from caloforge.cli.console import stdout
+    from caloforge.cluster.parts import SamplePart
+    from caloforge.showers.shard import Shard
+    from caloforge.sources.geant4.cluster_work import Geant4Work
+    from caloforge.sources.geant4.simulation import all_events
+
+    events, todo = all_events(request), []
+    for number in range(shards):
+        part = replace(events, shard=Shard(number, shards))
+        name = Shard(number, shards).file_name()
+        if not (resume and part.is_complete(output / name)):
+            todo.append(SamplePart(number, name, len(part.energies)))
+    if len(todo) < shards:
+        stdout.print(f"kept {shards - len(todo)} of {shards} files in {output}: already complete", markup=False)
+    if todo:
+        run_on_cluster(options, Geant4Work(events, shards, data, overwrite, attributes), todo, output, "Geant4")
+
+
+def _with_bar(run: Callable[[Callable[[int, int], None]], SimulationSummary], name: str) -> SimulationSummary:
     """Call `run` with a progress bar that starts from the events of an earlier run."""
     from caloforge.cli.console import progress_bar
 
     with progress_bar() as bar:
-        task = bar.add_task("Geant4", total=None, unit="showers", remark="starting")
+        task = bar.add_task(name, total=None, unit="showers", remark="starting")
 
         def advance(done: int, of: int) -> None:
             if bar.tasks[0].total is None:

@@ -13,9 +13,10 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,19 @@ from caloforge.documents import parse_json
 from caloforge.energies import parse_spectrum
 from caloforge.errors import CaloforgeError, missing_extra
 from caloforge.showers import ShowerFile, ShowerWriter
+from caloforge.showers.shard import Shard, is_made
 from caloforge.sources.geant4.datasets import FoundData, physics_list_for
 from caloforge.sources.geant4.detector import Detector
 from caloforge.sources.geant4.journal import Journal, check_same, encode
-from caloforge.sources.geant4.workers import Block, Setup, geant4_version, run_blocks
+from caloforge.sources.geant4.workers import Block, Finished, Setup, geant4_version, run_blocks
 
 BLOCK_ENERGY = 40e3
 """MeV per block of events: about a second of work, the most that each worker can lose when killed."""
 BLOCK_EVENTS = 64
 CPU_COLUMN = "geant4_cpu_seconds"
+
+Progress = Callable[[int, int], None]
+"""Called with (events done, of n)."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,8 @@ def simulate(
     overwrite: bool = False,
     append: bool = False,
     attributes: Mapping[str, Any] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
+    shard: Shard | None = None,
 ) -> SimulationSummary:
     """Simulate and write CaloChallenge HDF5 with the CPU time of each event; resume a partial file.
 
@@ -158,6 +164,7 @@ def simulate(
         append: keep the events of an existing `output`, from the same request with fewer events.
         attributes: additional attributes for the file.
         progress: called with (events done, of n) at the start and after each block.
+        shard: simulate only the events of this shard.
 
     Raises:
         CaloforgeError: geant4-pybind is not installed; `output` exists; existing events are from another request;
@@ -165,29 +172,103 @@ def simulate(
     """
     if workers < 1:
         raise CaloforgeError(f"the number of workers must be at least 1, not {workers}")
-    energies = request.draw()
-    binding_version()
-    partial = partial_path(output)
     if output.exists() and not (overwrite or append):
         raise CaloforgeError(f"{output} exists: use --append to add events, or --overwrite to start again")
-    with tempfile.TemporaryDirectory(prefix="caloforge-geant4-") as folder, ExitStack() as stack:
+    events = all_events(request, shard)
+    with tempfile.TemporaryDirectory(prefix="caloforge-geant4-") as folder:
         setup = worker_setup(request, Path(folder))
-        config = request.config(energies, geant4_version(setup.environment))
-        if overwrite:
-            partial.unlink(missing_ok=True)
-        journal = stack.enter_context(Journal(partial, config, len(energies)))
+        run = partial(run_blocks, setup, n_workers=workers, logs=Path(folder))
+        return write_events(run, events, output, overwrite, append, attributes, progress)
+
+
+@dataclass(frozen=True)
+class Events:
+    """The events of one file.
+
+    Args:
+        request: what to simulate.
+        drawn: (n,) incident energies of the whole sample in MeV, from `SimulationRequest.draw`.
+        config: from `SimulationRequest.config`.
+        shard: which of the events are meant; None for all.
+    """
+
+    request: SimulationRequest
+    drawn: np.ndarray
+    config: dict[str, Any]
+    shard: Shard | None = None
+
+    @property
+    def first(self) -> int:
+        """Number of the first event."""
+        return 0 if self.shard is None else self.shard.rows(len(self.drawn))[0]
+
+    @property
+    def energies(self) -> np.ndarray:
+        """Incident energies of these events in MeV."""
+        return self.drawn if self.shard is None else self.drawn[slice(*self.shard.rows(len(self.drawn)))]
+
+    def facts(self) -> dict[str, Any]:
+        """Attributes that say which events of which sample a file contains."""
+        facts: dict[str, Any] = {"geant4_config": json.dumps(self.config)}
+        return facts if self.shard is None else {**facts, "shard": self.shard.number, "shards": self.shard.of}
+
+    def is_complete(self, path: Path) -> bool:
+        """Whether `path` is the finished file of these events.
+
+        Raises:
+            CaloforgeError: it is another one.
+        """
+        return is_made(path, self.facts(), len(self.energies))
+
+
+def all_events(request: SimulationRequest, shard: Shard | None = None) -> Events:
+    """The events of a request, or of one shard of it.
+
+    Raises:
+        CaloforgeError: geant4-pybind is not installed, or does not start.
+    """
+    binding_version()
+    energies = request.draw()
+    with tempfile.TemporaryDirectory(prefix="caloforge-geant4-") as folder:
+        version = geant4_version(worker_setup(request, Path(folder)).environment)
+    return Events(request, energies, request.config(energies, version), shard)
+
+
+def write_events(
+    run: Callable[[Iterator[Block]], Generator[Finished, None, None]],
+    events: Events,
+    output: Path,
+    overwrite: bool = False,
+    append: bool = False,
+    attributes: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> SimulationSummary:
+    """Simulate events by way of a journal, and write their file; continue from a journal of the same events.
+
+    Args:
+        run: simulates blocks.
+        events: what to simulate.
+        output, overwrite, append, attributes, progress: see `simulate`.
+    """
+    energies, first = events.energies, events.first
+    journalled = events.config if events.shard is None else {**events.config, "shard": str(events.shard)}
+    journal_path = partial_path(output)
+    if overwrite:
+        journal_path.unlink(missing_ok=True)
+    with Journal(journal_path, journalled, len(energies)) as journal:
         if append and not overwrite and output.exists() and not journal.done.any():
-            _take_over(output, config, energies, journal)
+            _take_over(output, events.config, energies, journal)
         before, clock = int(journal.done.sum()), time.perf_counter()
         if progress is not None:
             progress(before, len(energies))
-        todo = _blocks(energies, journal.done)
-        for block in stack.enter_context(closing(run_blocks(setup, todo, workers, Path(folder)))):
-            journal.append(block.start, block.count, block.payload)
-            if progress is not None:
-                progress(int(journal.done.sum()), len(energies))
+        with closing(run(_blocks(energies, journal.done, first))) as finished:
+            for block in finished:
+                journal.append(block.start - first, block.count, block.payload)
+                if progress is not None:
+                    progress(int(journal.done.sum()), len(energies))
         wall = time.perf_counter() - clock
-        cpu = _write(output, request, energies, journal, {**_provenance(request, config), **(attributes or {})})
+        facts = {**_provenance(events.request, events.config), **events.facts(), **(attributes or {})}
+        cpu = _write(output, events.request, energies, journal, facts)
         journal.remove()
     return SimulationSummary(len(energies), cpu, 1e6 * cpu / float(energies.sum()), len(energies) - before, wall)
 
@@ -206,8 +287,8 @@ def worker_setup(request: SimulationRequest, scratch: Path) -> Setup:
     )
 
 
-def _blocks(energies: np.ndarray, done: np.ndarray) -> Iterator[Block]:
-    """The events still to simulate, in consecutive blocks of about BLOCK_ENERGY."""
+def _blocks(energies: np.ndarray, done: np.ndarray, first: int) -> Iterator[Block]:
+    """The events still to simulate, counted from `first`, in consecutive blocks of about BLOCK_ENERGY."""
     todo, start = np.flatnonzero(~done), 0
     while start < len(todo):
         stop, energy = start, 0.0
@@ -217,7 +298,7 @@ def _blocks(energies: np.ndarray, done: np.ndarray) -> Iterator[Block]:
             consecutive = stop < len(todo) and todo[stop] == todo[stop - 1] + 1
             if not consecutive or stop - start == BLOCK_EVENTS or energy >= BLOCK_ENERGY:
                 break
-        yield Block(int(todo[start]), energies[todo[start:stop]])
+        yield Block(first + int(todo[start]), energies[todo[start:stop]])
         start = stop
 
 
@@ -252,7 +333,6 @@ def _provenance(request: SimulationRequest, config: dict[str, Any]) -> dict[str,
         "seed": request.seed,
         "angle_rad": request.angle,
         "position_mm": list(request.position),
-        "geant4_config": json.dumps(config),
     }
 
 

@@ -111,7 +111,9 @@ def run_blocks(setup: Setup, blocks: Iterable[Block], n_workers: int, logs: Path
                 try:
                     answer = connection.recv()
                 except (EOFError, OSError):
-                    raise _death(workers[connection], logs) from None
+                    process = workers[connection]
+                    process.join()
+                    raise _death(process.exitcode, logs / process.name) from None
                 if isinstance(answer, CaloforgeError):
                     raise answer
                 block = next(todo, None)
@@ -130,22 +132,80 @@ def run_blocks(setup: Setup, blocks: Iterable[Block], n_workers: int, logs: Path
             process.join()
 
 
-def _death(process: BaseProcess, logs: Path) -> CaloforgeError:
-    process.join()
-    log = logs / process.name
+class Geant4Process:
+    """One Geant4 that serves several runs of blocks.
+
+    Not by `multiprocessing`, which refuses to start processes from the workers of Dask.
+
+    Args:
+        setup: of the simulation.
+        log: file for Geant4's output.
+
+    Raises:
+        CaloforgeError: an error of the set-up, such as an unknown material, or the process died.
+    """
+
+    def __init__(self, setup: Setup, log: Path) -> None:
+        self._log = log
+        self._connection, theirs = multiprocessing.Pipe()
+        code = f"from caloforge.sources.geant4.workers import serve_at; serve_at({theirs.fileno()})"
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        theirs.close()
+        try:
+            self._ask((setup, str(log)))
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, blocks: Iterable[Block]) -> Generator[Finished, None, None]:
+        """Simulate blocks one after the other."""
+        for block in blocks:
+            yield self._ask(block)
+
+    def close(self) -> None:
+        """End the process."""
+        self._connection.close()
+        self._process.terminate()
+        self._process.wait()
+
+    def _ask(self, message: Any) -> Any:
+        try:
+            self._connection.send(message)
+            answer = self._connection.recv()
+        except (EOFError, OSError):
+            raise _death(self._process.wait(), self._log) from None
+        if isinstance(answer, CaloforgeError):
+            raise answer
+        return answer
+
+
+def serve_at(number: int) -> None:
+    """The process of a `Geant4Process`, with its end of the pipe under this file descriptor."""
+    connection = Connection(number)
+    setup, log = connection.recv()
+    _serve(connection, setup, log, announced=True)
+
+
+def _death(exit_code: int | None, log: Path) -> CaloforgeError:
     text = log.read_text(errors="replace") if log.exists() else ""
     lines = [line.strip() for line in text.splitlines() if line.strip(" -*!")]
     # Geant4 reports a fatal error in the lines around "issued by"; Python reports it on the last line.
     place = next((k for k, line in enumerate(lines) if "issued by" in line), len(lines) - 1)
     said = " ".join(lines[max(place, 0) : place + 3])[:400] or "no output"
     return CaloforgeError(
-        f"a Geant4 process died (exit code {process.exitcode}): {said}; finished events are kept, run the same "
+        f"a Geant4 process died (exit code {exit_code}): {said}; finished events are kept, run the same "
         "command again to continue"
     )
 
 
-def _serve(connection: Connection, setup: Setup, log: str) -> None:
-    """The main loop of a worker."""
+def _serve(connection: Connection, setup: Setup, log: str, announced: bool = False) -> None:
+    """The main loop of a worker; `announced`: it sends None once it is ready."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _redirect(log)
     os.environ.update(setup.environment)
@@ -158,6 +218,8 @@ def _serve(connection: Connection, setup: Setup, log: str) -> None:
         connection.send(error)
         return
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        if announced:
+            connection.send(None)
         while True:
             block: Block = connection.recv()
             voxels, cpu_seconds = application.simulate(setup.seed, block.start, block.energies)
