@@ -276,8 +276,8 @@ def test_slow_epochs_say_how_long_they_will_go_on(monkeypatch: pytest.MonkeyPatc
 def test_expected_time_counts_baseline_and_curve(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     # A second per shower of a sample: 300 here, 150 for the baseline, and 37.5 + 75 + 150 more for the curve.
     monkeypatch.setattr("caloforge.classifiers.expected_seconds", lambda test, n, shape, repeats: 1.0 * n)
-    (plain,) = expected_times(["caloman", "quick"], *files, None, None, 1, False)
-    (curve,) = expected_times(["caloman"], *files, None, None, 1, True)
+    (plain,) = expected_times(["caloman", "quick"], [files[0]], files[1], None, None, 1, False)
+    (curve,) = expected_times(["caloman"], [files[0]], files[1], None, None, 1, True)
     assert duration(450) in plain
     assert duration(712.5) in curve
     assert all(line.startswith("classifier caloman: ") for line in (plain, curve))

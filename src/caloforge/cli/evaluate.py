@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import time
 from contextlib import nullcontext
 from pathlib import Path
@@ -20,7 +21,9 @@ LINE_EVERY = 60.0
 
 
 def evaluate(
-    generated: Path = typer.Argument(..., help="HDF5 file of generated showers."),
+    generated: list[Path] = typer.Argument(
+        ..., metavar="GENERATED...", help="HDF5 file of generated showers, or several of one sample."
+    ),
     reference: Path = typer.Option(..., "--reference", "-r", help="HDF5 file of reference showers (Geant4)."),
     out: Path | None = typer.Option(
         None, "--out", "-o", help="Folder for the report (by default NAME-report for a file NAME.h5)."
@@ -81,6 +84,10 @@ def evaluate(
     tables, and figures as PNG and PDF. Voxels below the geometry's readout
     threshold are set to zero in both files.
 
+    A sample may be in several files, such as shards: a folder of them, or a glob
+    pattern ('shards/*.h5'), for GENERATED also one name after another. They are
+    read by chunks, like one file.
+
     Classifier tests: input; classifier (origin of the test)
 
       caloman                  voxels/E_inc, standardised; MLP 3 x 512 (CaloMan)
@@ -109,10 +116,12 @@ def evaluate(
     from caloforge.evaluation.report.page import key_table
     from caloforge.evaluation.report.terminal import rich_table, verdict_lines
     from caloforge.registry import import_file
+    from caloforge.showers import matching_files
 
     baseline = baseline or older_baseline
-    inputs = [path for path in (generated, reference, baseline, train) if path is not None]
-    target = out or Path(f"{generated.stem}-report")
+    others = [path for path in (reference, baseline, train) if path is not None]
+    inputs = [file for path in (*generated, *others) for file in matching_files([path])]
+    target = out or Path(f"{sample_name(generated)}-report")
     folder = check_target(target, inputs, overwrite)
     for path in plugin:
         import_file(path)
@@ -258,9 +267,16 @@ def parse_energies(text: str) -> list[float | tuple[float, float]]:
     return found
 
 
+def sample_name(files: list[Path]) -> str:
+    """Name of a sample: of its file without the extension, or of the folder with its files."""
+    if len(files) > 1 or (glob.has_magic(str(files[0])) and not files[0].exists()):
+        return files[0].resolve().parent.name
+    return files[0].resolve().name if files[0].is_dir() else files[0].stem
+
+
 def expected_times(
     tests: list[str],
-    generated: Path,
+    generated: list[Path],
     reference: Path,
     baseline: Path | None,
     geometry: str | None,
@@ -272,7 +288,7 @@ def expected_times(
     Tests that cannot be estimated (unknown, or not applicable to the geometry) are left for the evaluation to report.
     """
     from caloforge.errors import CaloforgeError
-    from caloforge.showers import ShowerFile
+    from caloforge.showers.inputs import open_source
 
     named = [test for test in tests if test not in ("quick", "trees")]
     if not named:
@@ -280,12 +296,12 @@ def expected_times(
     from caloforge.classifiers import expected_seconds
     from caloforge.evaluation.metrics.classifier import CURVE_WORK
 
-    with ShowerFile(generated, geometry) as showers, ShowerFile(reference, geometry) as others:
+    with open_source(generated, geometry) as showers, open_source(reference, geometry) as others:
         n, half, shape = min(len(showers), len(others)), len(others) // 2, showers.geometry
         if others.geometry.layers != shape.layers:
             return []  # the evaluation will raise
         if baseline is not None:
-            with ShowerFile(baseline, geometry) as independent:
+            with open_source(baseline, geometry) as independent:
                 half = min(len(others), len(independent))
     lines = []
     for test in named:

@@ -84,7 +84,8 @@ def evaluate(
     100
 
     Args:
-        generated, reference: shower files, or showers in memory, of one geometry.
+        generated, reference: shower files, or showers in memory, of one geometry. A folder, a glob pattern or a list
+            of files is one sample, such as the shards of a production.
         baseline: an independent reference sample; without it the reference is split in two for the baselines.
         train: the file that the generator was trained on: does it repeat showers of it?
         observables: what separation powers, Wasserstein distances and histograms are taken of (names, on all layers or

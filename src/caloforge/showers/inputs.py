@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 import numpy as np
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
-from caloforge.showers import ShowerFile, Showers
+from caloforge.showers import ShowerFile, ShowerFiles, Showers, matching_files
 
 CHUNK_VALUES = 4_000_000
 """Voxel values read at once."""
 
-AnySource = str | os.PathLike[str] | Showers
+AnyPath = str | os.PathLike[str]
+
+AnySource = AnyPath | Sequence[AnyPath] | Showers
+"""Showers in memory, a file, or several files of one sample: a folder, a glob pattern, or a list of these."""
 
 ChunkProgress = Callable[[int], None]
 """Told the number of showers of each chunk that was read."""
@@ -50,17 +53,21 @@ class InMemory(AbstractContextManager["InMemory"]):
             yield self._showers[start : start + size]
 
 
-Source = ShowerFile | InMemory
+Source = ShowerFile | ShowerFiles | InMemory
 
 
 def open_source(source: AnySource, geometry: Geometry | str | None = None) -> Source:
-    """A file or showers in memory, to be read by chunks (see `ShowerFile` for the errors)."""
-    if not isinstance(source, Showers | str | os.PathLike):
+    """Files or showers in memory, to be read by chunks (see `ShowerFiles` for the errors)."""
+    if isinstance(source, Showers):
+        return InMemory(source)
+    given = [source] if isinstance(source, str | os.PathLike) else source
+    if not isinstance(given, list | tuple) or not all(isinstance(path, str | os.PathLike) for path in given):
         raise CaloforgeError(
-            f"showers must be `Showers` or a shower file, not of type {type(source).__name__}; from arrays: "
-            "Showers(incident_energies, voxels, geometry)"
+            f"showers must be `Showers`, a shower file or a list of files, not of type {type(source).__name__}; from "
+            "arrays: Showers(incident_energies, voxels, geometry)"
         )
-    return InMemory(source) if isinstance(source, Showers) else ShowerFile(source, geometry)
+    files = matching_files(given)
+    return ShowerFile(files[0], geometry) if len(files) == 1 else ShowerFiles(files, geometry)
 
 
 def chunks_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from itertools import pairwise
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, CaloforgeWarning
 from caloforge.files import as_path
 from caloforge.geometry import Geometry
 from caloforge.showers.reading import ShowerFile, Showers
@@ -38,15 +39,30 @@ MOST_OPEN = 32
 """Of more files than these, none stays open between two reads."""
 
 
+SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
+"""Extensions of shower files in a folder."""
+
+OF_ONE_SAMPLE = ("shards", "seed", "energies", "batch_size", "geant4_config")
+"""Attributes that are equal in all shards of a sample."""
+
+NAMED = 3
+"""Of more files than these, a message names the first and the last."""
+
+
 def matching_files(patterns: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """Files and glob patterns as files: those of a pattern sorted by name, otherwise in the given order.
+    """Files, folders and glob patterns as files: those of a folder or pattern sorted by name, otherwise in order.
+
+    Of a folder with shards (`shard-*.h5`), these are taken; otherwise all shower files in it.
 
     Raises:
-        CaloforgeError: nothing matches a pattern, or a file is named twice.
+        CaloforgeError: nothing matches a pattern, a folder has no shower file, or a file is named twice.
     """
     found: list[Path] = []
     for pattern in patterns:
         path = as_path(pattern, "shower file")
+        if path.is_dir():
+            found += _in_folder(path)
+            continue
         if path.exists() or not glob.has_magic(str(path)):
             found.append(path)
             continue
@@ -63,6 +79,14 @@ def matching_files(patterns: Sequence[str | os.PathLike[str]]) -> list[Path]:
     return found
 
 
+def _in_folder(folder: Path) -> list[Path]:
+    files = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.name[0] != ".")
+    shards = [path for path in files if path.name.startswith("shard-")]
+    if not files:
+        raise CaloforgeError(f"{folder} contains no shower files ({', '.join(SUFFIXES)})")
+    return shards or files
+
+
 class ShowerFiles(AbstractContextManager["ShowerFiles"]):
     """Shower files with the reading methods of one `ShowerFile`, rows counted through all of them.
 
@@ -76,8 +100,11 @@ class ShowerFiles(AbstractContextManager["ShowerFiles"]):
         geometry: what the voxels are, where the files do not say (see `ShowerFile`).
 
     Raises:
-        CaloforgeError: what `ShowerFile` raises; or geometries, or attributes that describe the sample, differ: says
-            between which files.
+        CaloforgeError: what `ShowerFile` raises; or geometries, or attributes that describe the sample, differ, or two
+            files are the same shard: says which files.
+
+    Warns:
+        CaloforgeWarning: shards are missing.
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]], geometry: Geometry | str | None = None) -> None:
@@ -92,6 +119,7 @@ class ShowerFiles(AbstractContextManager["ShowerFiles"]):
             first = self.files[0]
             for other in self.files[1:]:
                 _check_agreement(first, other)
+            _check_shards(self.files)
             self._stack = stack.pop_all()
         self.geometry = first.geometry
         self.attributes: dict[str, Any] = {
@@ -104,7 +132,9 @@ class ShowerFiles(AbstractContextManager["ShowerFiles"]):
     @property
     def path(self) -> str:
         """The file, or the files, for messages."""
-        return ", ".join(str(file.path) for file in self.files)
+        if len(self.files) <= NAMED:
+            return ", ".join(str(file.path) for file in self.files)
+        return f"{self.files[0].path} … {self.files[-1].path.name} ({len(self.files)} files)"
 
     @property
     def paths(self) -> list[Path]:
@@ -178,7 +208,9 @@ def _check_agreement(first: ShowerFile, other: ShowerFile) -> None:
     if first.geometry != other.geometry:
         names = first.geometry.name, other.geometry.name
         different = f"{names[0]} and {names[1]}" if names[0] != names[1] else f"two that are both called {names[0]}"
-        raise CaloforgeError(f"{first.path} and {other.path} differ in geometry: {different}; train on one of them")
+        raise CaloforgeError(
+            f"{first.path} and {other.path} differ in geometry: {different}; give files of one geometry"
+        )
     for key in SAME:
         a, b = first.attributes.get(key), other.attributes.get(key)
         if a is not None and b is not None and not _equal(a, b):
@@ -186,6 +218,26 @@ def _check_agreement(first: ShowerFile, other: ShowerFile) -> None:
                 f"{first.path} and {other.path} differ in the attribute '{key}': {a} and {b}; files that are read "
                 "together must be parts of one sample"
             )
+
+
+def _check_shards(files: Sequence[ShowerFile]) -> None:
+    """Check that shards are of one sample and each is there once; warn if some are missing."""
+    known: dict[Any, Path] = {}
+    of = files[0].attributes.get("shards")
+    for file in files:
+        number = file.attributes.get("shard")
+        if of is None or number is None or len(files) == 1:
+            return  # not shards, or one of them, given as it is
+        for key in OF_ONE_SAMPLE:
+            if not _equal(file.attributes.get(key), files[0].attributes.get(key)):
+                raise CaloforgeError(f"{file.path} and {files[0].path} are shards of different samples: {key} differs")
+        if number in known:
+            raise CaloforgeError(f"{file.path} and {known[number]} are the same shard ({number} of {of})")
+        known[number] = file.path
+    if isinstance(of, int) and len(known) < of:
+        warnings.warn(
+            f"{files[0].path.parent}: {of - len(known)} of {of} shards are missing", CaloforgeWarning, stacklevel=3
+        )
 
 
 def _joined(parts: Sequence[Showers], geometry: Geometry, attributes: Mapping[str, Any]) -> Showers:

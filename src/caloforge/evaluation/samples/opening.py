@@ -19,7 +19,7 @@ from caloforge.evaluation.samples.summary import Summary, fingerprint, summarise
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.observables import Observable, challenge, default, find, select
 from caloforge.observables.axes import same_voxels
-from caloforge.showers import ShowerFile, Showers
+from caloforge.showers import Showers
 from caloforge.showers.inputs import (
     CHUNK_VALUES,
     AnySource,
@@ -207,7 +207,7 @@ class Opened:
     def _keep_reference(self) -> None:
         """Hold the reference in memory if it is small: it is read twice, as its largest voxel sets the bins."""
         source = self.sources["reference"]
-        if isinstance(source, ShowerFile) and len(source) * self.geometry.n_voxels <= KEPT_VALUES:
+        if not isinstance(source, InMemory) and len(source) * self.geometry.n_voxels <= KEPT_VALUES:
             whole = source.read()
             kept = Showers(whole.energies, whole.voxels, whole.geometry, source.attributes)
             self.sources["reference"] = InMemory(kept, str(source.path))
