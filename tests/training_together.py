@@ -1,4 +1,4 @@
-"""Trains every registered model a little, alone or as one of several processes; the first one writes what came out."""
+"""Trainings that one process and two go through alike; run by torchrun, the first process writes what came out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from caloforge.configured import wants_geometry
 from caloforge.geometry import Geometry, Layer
 from caloforge.models import MODELS
-from caloforge.training import TrainingSettings, fit
+from caloforge.training import TrainingSettings, fit, train
 from caloforge.training.distributed import processes
 
 sys.path.insert(0, str(Path(__file__).parent / "models"))
@@ -58,9 +58,15 @@ def train_all(**changes: Any) -> dict[str, tuple[list[dict[str, Any]], dict[str,
     return found
 
 
+def train_from_file(folder: Path, run: str) -> None:
+    """The recipe and the showers of the folder, with scratch files."""
+    train(folder / "recipe.yaml", folder / "train.h5", folder / run, training={"memory_gb": 0})
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     with processes() as team:
         result = train_all()
         if team.first:
-            torch.save(result, sys.argv[1])
+            torch.save(result, Path(sys.argv[1]) / "two.pt")
+        train_from_file(Path(sys.argv[1]), "two")

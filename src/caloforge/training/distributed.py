@@ -16,7 +16,7 @@ import re
 import socket
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class ProcessLost(CaloforgeError):
-    """Another process of the training ended; the run can be resumed."""
+    """Another process of the training ended."""
 
 
 class Processes:
@@ -143,10 +143,8 @@ class Processes:
             return True
         try:
             if isinstance(error, ProcessLost):
-                with suppress(RuntimeError):
-                    self._store.wait(["told"], timedelta(seconds=2))  # another process may know more
-                    return False
-                return bool(self._store.add("lost", 1) == 1)
+                # A process that ends with a message has left its note before the others miss it.
+                return not self._store.check(["told"]) and bool(self._store.add("lost", 1) == 1)
             self._store.set("told", "")
             return bool(self._store.add(str(error), 1) == 1)
         except RuntimeError:  # the store ended with its process
@@ -204,9 +202,7 @@ def noticing_loss() -> Iterator[None]:
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
-        raise ProcessLost(
-            "another process of the training ended; repeat the command with --resume to continue from the checkpoint"
-        ) from None
+        raise ProcessLost("another process of the training ended") from None
 
 
 def _environment() -> tuple[int, int] | None:

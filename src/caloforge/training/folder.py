@@ -102,7 +102,7 @@ class RunFolder:
                     if isinstance(error, CaloforgeError):
                         go_on = "continue with the same command and --resume"
                         anew = f"{self.path} keeps the run so far: start anew with --overwrite"
-                        if isinstance(error, ProcessLost):  # which says how to go on
+                        if isinstance(error, ProcessLost):  # `train` says how to go on
                             raise
                         remedy = go_on if isinstance(error, CannotWrite) else anew
                         raise type(error)(f"{error}; {remedy}") from None

@@ -187,9 +187,13 @@ def _train(
     resumable = False
     try:
         return _train_with(store, recipe, source, validation_source, folder, exclude_energies, callbacks)
-    except (KeyboardInterrupt, ProcessLost):
+    except KeyboardInterrupt:
         resumable = folder is not None and (folder.path / IDENTITY).exists()
         raise
+    except ProcessLost as error:
+        resumable = folder is not None and folder.checkpoint.exists()
+        remedy = "repeat the command with --resume" if resumable else "there is no checkpoint yet, so start it again"
+        raise ProcessLost(f"{error}: {remedy}") from None
     finally:
         if not resumable:
             store.remove()
