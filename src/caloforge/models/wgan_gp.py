@@ -92,7 +92,7 @@ class WGANGP(AdversarialModel):
         scores = self.critic(torch.cat([generated, x]), torch.cat([c, c]))
         with torch.enable_grad():  # the penalty is a gradient, also where the loss is only looked at
             u = torch.rand(len(x), 1, device=x.device, dtype=x.dtype)
-            between = torch.lerp(generated, x, u).requires_grad_(True)
+            between = torch.lerp(generated.to(x), x, u).requires_grad_(True)
             score = self.critic(between, c).sum()
             (slope,) = torch.autograd.grad(score, between, create_graph=True)
         difference = scores[: len(x)] - scores[len(x) :]

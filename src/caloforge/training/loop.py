@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -231,19 +231,19 @@ class _StageRun:
             self.ended = trainer.epoch + 1 == settings.epochs or (trainer._stage_stopped and not trainer._stopped)
             if average is not None and not self.ended:
                 average.swap()
-            stops = self._is_signalled(signalled)
-            if time.monotonic() - last_written > CHECKPOINT_SECONDS or trainer._stage_stopped or self.ended or stops:
+            if self.team.total([float(signalled())])[0] > 0:
+                self._stop()
+            if time.monotonic() - last_written > CHECKPOINT_SECONDS or trainer._stage_stopped or self.ended:
                 self._write_checkpoint()
                 last_written = time.monotonic()
-            if stops:
-                raise KeyboardInterrupt
             trainer.epoch += 1
         if average is not None and not self.ended:
             average.swap()
 
-    def _is_signalled(self, signalled: Callable[[], bool]) -> bool:
-        """Whether one of the processes was."""
-        return self.team.total([float(signalled())])[0] > 0
+    def _stop(self, progress: Progress | None = None) -> NoReturn:
+        """Write a checkpoint, for which all processes wait, and end."""
+        self.team.from_first(lambda: self._write_checkpoint(progress))
+        raise KeyboardInterrupt
 
     def _epoch(self, signalled: Callable[[], bool]) -> None:
         """Train and evaluate one epoch; leaves the averaged weights in the model."""
@@ -333,8 +333,7 @@ class _StageRun:
             sums, n = {}, 0
             self.loop.callbacks.batch_done(trainer)
             if stops:
-                self._write_checkpoint(done | {"random": generator_states(self.device)})
-                raise KeyboardInterrupt
+                self._stop(done | {"random": generator_states(self.device)})
         return {name: total / counts[name] for name, total in totals.items()}, self.optimizers[0].param_groups[0]["lr"]
 
     @staticmethod
