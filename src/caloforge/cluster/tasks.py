@@ -1,9 +1,10 @@
 """Handing out parts to the workers of a cluster: a bounded number at a time, failures again, nothing finished twice.
 
-No more parts are in flight than there are threads, so ten thousand parts take no more memory than a few, and a worker
-that dies takes along only what it was generating. Each attempt that fails counts, whether the part raised an error or
-its worker died; a part is tried `retries` + 1 times. If the scheduler is lost, whatever is unfinished is handed out
-again once it has returned, and files that appeared in the meantime are kept.
+No more parts are in flight than there are threads, or a few times as many if they are short, so ten thousand parts
+take no more memory than a few. Each attempt that fails counts, whether the part raised an error or its worker died; a
+part is tried `retries` + 1 times. After the first death no thread gets a second part, so that it is clear which one a
+worker dies of. If the scheduler is lost, whatever is unfinished is handed out again once it has returned, and files
+that appeared in the meantime are kept.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ from caloforge.files import atomic_path, remove_leftovers
 
 LOOK_EVERY = 0.5
 """Seconds between two looks at the connection and at signals while nothing happens."""
+
+SHORT, SHORT_PER_THREAD = 0.2, 4
+"""Parts that take less than so many seconds are handed out several at a time."""
 
 COUNT_EVERY = 2.0
 """Seconds after which the workers are counted again."""
@@ -131,27 +135,26 @@ class _Run:
         waiting = deque(self.unfinished)
         while (waiting or flight.running) and flight.client.status == "running":
             flight.count()
-            while waiting and len(flight.running) < flight.limit:
+            while waiting and len(flight.running) < flight.limit(self._mean_seconds()):
                 number = waiting.popleft()
                 flight.running[self._submit(flight, number)] = number
             self.watcher.progress(self.finished_showers + sum(flight.partial.values()), flight.workers)
-            try:
-                event = flight.news.get(timeout=LOOK_EVERY)
-            except Empty:
-                continue
-            if isinstance(event, tuple):
-                number, showers = event
-                if number in flight.running.values():
-                    flight.partial[number] = showers
-            elif event in flight.running:
-                number = flight.running.pop(event)
+            ended = flight.ended()
+            if any(future.status not in ("finished", "error") for future in ended):
+                return  # the scheduler is lost
+            whole = [future for future in ended if future.status == "finished"]
+            results: dict[Future[Attempt], Attempt] = dict(zip(whole, flight.client.gather(whole), strict=True))
+            for future in ended:
+                number = flight.running.pop(future)
                 flight.partial.pop(number, None)
-                if event.status not in ("finished", "error"):
-                    return  # the scheduler is lost
-                error = self._settle(event, number, flight)
-                if error is not None and self._may_retry(number, error):
+                error = self._settle(number, results[future]) if future in results else flight.death(future)
+                if error is not None and self._may_retry(number, error, flight.was_bystander(future)):
                     waiting.append(number)
         self.watcher.progress(self.finished_showers, flight.workers)
+
+    def _mean_seconds(self) -> float:
+        """Time that a part takes; infinity while that is not known."""
+        return self.result.seconds / len(self.result.made) if self.result.made else float("inf")
 
     def _submit(self, flight: _Flight, number: int) -> Future[Attempt]:
         keep = self.attempts[number] > 0
@@ -168,16 +171,9 @@ class _Run:
         future.add_done_callback(flight.news.put)
         return future
 
-    def _settle(self, future: Future[Attempt], number: int, flight: _Flight) -> str | None:
+    def _settle(self, number: int, done: Attempt) -> str | None:
         """Take in the end of an attempt; its error, or None."""
         part = self.unfinished[number]
-        if future.status == "error":
-            flight.count(now=True)
-            error = future.exception()
-            if isinstance(error, KilledWorker):
-                return f"its worker died ({error.last_worker.address})"
-            return f"{type(error).__name__}: {' '.join(str(error).split())}"
-        done: Attempt = future.result()
         if done.unusable:
             raise CaloforgeError(done.error or done.worker)
         if done.start_seconds:
@@ -195,9 +191,9 @@ class _Run:
         del self.unfinished[number]
         return None
 
-    def _may_retry(self, number: int, error: str) -> bool:
+    def _may_retry(self, number: int, error: str, bystander: bool) -> bool:
         """Whether a part is tried again; if not, it has failed."""
-        self.failures[number] += 1
+        self.failures[number] += not bystander
         if self.failures[number] <= self.retries:
             self.result.retried += 1
             self.watcher.retried(self.unfinished[number], error)
@@ -216,6 +212,9 @@ class _Flight:
     news: News
     running: dict[Future[Attempt], int] = field(default_factory=dict)
     partial: dict[int, int] = field(default_factory=dict)
+    bystanders: set[Future[Attempt]] = field(default_factory=set)
+    crowded: bool = False
+    careful: bool = False
     threads: int = 0
     workers: int = 0
     counted: float = float("-inf")
@@ -226,10 +225,46 @@ class _Flight:
             each = self.client.nthreads()
             self.threads, self.workers, self.counted = sum(each.values()), len(each), monotonic()
 
-    @property
-    def limit(self) -> int:
-        """Most parts in flight: one per thread; up to two while workers are missing, to show that more are of use."""
-        return max(1, self.threads, min(2 * self.threads, self.wanted))
+    def limit(self, seconds: float) -> int:
+        """Most parts in flight: one per thread, more if they are short or workers are missing.
+
+        Args:
+            seconds: time that a part takes.
+        """
+        threads = max(1, self.threads)
+        if self.careful:
+            return threads
+        # Up to two, so that an adaptive cluster sees that more workers would be of use.
+        most = SHORT_PER_THREAD * threads if seconds < SHORT else max(threads, min(2 * threads, self.wanted))
+        self.crowded |= most > threads
+        return most
+
+    def ended(self) -> list[Future[Attempt]]:
+        """Attempts that have ended since the last call; waits for the first news, but not long."""
+        found: list[Future[Attempt]] = []
+        with suppress(Empty):
+            event = self.news.get(timeout=LOOK_EVERY)
+            while True:
+                if not isinstance(event, tuple):
+                    found += [event] if event in self.running else []
+                elif event[0] in self.running.values():
+                    self.partial[event[0]] = event[1]
+                event = self.news.get_nowait()
+        return found
+
+    def was_bystander(self, future: Future[Attempt]) -> bool:
+        """Whether a task that died may only have waited behind another one."""
+        return future.status == "error" and future in self.bystanders
+
+    def death(self, future: Future[Attempt]) -> str:
+        """Why a task was not even done with an error."""
+        self.count(now=True)
+        if self.crowded and not self.careful:
+            self.careful, self.bystanders = True, {future, *self.running}
+        error = future.exception()
+        if isinstance(error, KilledWorker):
+            return f"its worker died ({error.last_worker.address})"
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def _check_present_workers(client: Client) -> None:
