@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.distributed_c10d import Store
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from caloforge.errors import CaloforgeError, CaloforgeWarning
@@ -170,6 +170,7 @@ def processes() -> Iterator[Processes]:
     where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     try:
         store, _, _ = next(iter(rendezvous("env://", rank, size, timeout=JOINING)))
+        store = PrefixStore(f"attempt-{_attempt(store, size)}", store)
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=WAITING)
     except (RuntimeError, ValueError) as error:
@@ -225,6 +226,16 @@ def _environment() -> tuple[int, int] | None:
     given.setdefault("MASTER_ADDR", _first_node(nodes))
     given.setdefault("MASTER_PORT", str(20_000 + int(given.get("SLURM_JOB_ID", "0")) % 20_000))
     return rank, size
+
+
+def _attempt(store: Store, size: int) -> int:
+    """How often processes have joined before: a launcher that starts them again may keep the store, with old addresses.
+
+    Launchers of several machines do not count alike, so the processes are counted there.
+    """
+    if os.environ.get("GROUP_WORLD_SIZE", "1") == "1":
+        return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    return int(store.add("joined", 1) - 1) // size
 
 
 def _first_node(nodes: str) -> str:

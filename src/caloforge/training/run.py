@@ -107,8 +107,6 @@ def train(
         raise CaloforgeError("resume and overwrite exclude each other")
     if resume and out is None:
         raise CaloforgeError("there is nothing to resume without a folder: give out")
-    if restarted() and out is not None and (Path(out) / IDENTITY).exists():
-        resume, overwrite = True, False
     if isinstance(recipe, type):
         checked = _recipe_of_class(recipe, source, transforms or (), model or {}, training or {})
     elif isinstance(recipe, Recipe):
@@ -126,6 +124,8 @@ def train(
         folder = None
         if out is not None:
             path = Path(out)
+            if team.total([float(restarted())])[0] > 0 and (path / IDENTITY).exists():
+                resume, overwrite = True, False
             folder = team.from_first(lambda: RunFolder(path, resume=resume, overwrite=overwrite, inputs=files))
         return _train(team, checked, source, held_out, folder, exclude_energies, callbacks)
 
