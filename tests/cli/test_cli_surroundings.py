@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+import torch
 
 from caloforge.cli import main
 from caloforge.cli.console import stdout
@@ -142,6 +144,32 @@ def test_what_the_system_refuses_is_one_line(
     line = capsys.readouterr().err
     assert line.startswith(f"caloforge: some/file: {os.strerror(number)}")
     assert line.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 9 GB)"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("unable to mmap 8 bytes from file <weights>: Cannot allocate memory (12)"),
+        lambda: np.empty(10**15),
+        lambda: torch.empty(10**14),
+    ],
+)
+def test_no_memory_is_one_line(error: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def app(**how: object) -> None:
+        if isinstance(error, Exception):
+            raise error
+        error()
+
+    monkeypatch.setattr("caloforge.cli.app", app)
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.startswith("caloforge: not enough memory (")
 
 
 # ---- signals --------------------------------------------------------------------------------------------------------

@@ -53,11 +53,11 @@ class Target:
     read: Callable[[Path], object]
 
 
-def showers(n: int = 40) -> Showers:
-    rng = np.random.default_rng(5)
+def showers(n: int = 40, seed: int = 5) -> Showers:
+    rng = np.random.default_rng(seed)
     energies = np.resize([100.0, 200.0, 400.0], n)
     voxels = rng.dirichlet(np.full(GEOMETRY.n_voxels, 2.0), n) * energies[:, None]
-    return Showers(energies, voxels, GEOMETRY, {"source": "made up", "seed": 5})
+    return Showers(energies, voxels, GEOMETRY, {"source": "made up", "seed": seed})
 
 
 # ---- HDF5 -----------------------------------------------------------------------------------------------------------

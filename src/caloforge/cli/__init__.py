@@ -131,13 +131,17 @@ def main() -> None:
         _leave(f"caloforge: {fault}; set {TRACEBACK}=1 for the full traceback", 2)
 
 
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "alloc_cpu", "out of memory", "ALLOC_FAILED", "Cannot allocate memory")
+"""In PyTorch's errors: of the CPU twice, of CUDA and MPS, of CUDA's libraries, of mapped files."""
+
+
 def _is_out_of_memory(error: Exception) -> bool:
     """Whether Python, numpy or PyTorch could not allocate memory.
 
-    On the CPU, PyTorch raises a plain RuntimeError that can only be recognised by its text.
+    Except on CUDA, PyTorch raises a plain RuntimeError that can only be recognised by its text.
     """
-    of_torch = isinstance(error, RuntimeError) and ("DefaultCPUAllocator" in str(error) or "alloc_cpu" in str(error))
-    return isinstance(error, MemoryError) or of_torch or type(error).__name__ == "OutOfMemoryError"
+    of_torch = isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    return isinstance(error, MemoryError) or of_torch
 
 
 def _of_the_system(error: OSError) -> str:

@@ -17,7 +17,7 @@ from caloforge.evaluation.metrics.base import Section
 from caloforge.evaluation.report.records import Records
 from caloforge.evaluation.report.tables import Cell, Column, Table, metric_table, section_tables
 from caloforge.evaluation.report.verdict import telling, verdict
-from caloforge.files import write_text
+from caloforge.files import atomic_folder, write_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -68,7 +68,7 @@ class PageFigure:
 
 
 def render(records: Records, folder: Path) -> Path:
-    """Draw the figures into `folder/figures` (PNG and PDF) and write `folder/report.html`.
+    """Draw the figures into `folder/figures` (PNG and PDF), all or none, and write `folder/report.html` at last.
 
     Returns:
         the page's path.
@@ -76,16 +76,15 @@ def render(records: Records, folder: Path) -> Path:
     from caloforge import plots
     from caloforge.evaluation.report.figures import figures
 
-    into = folder / "figures"
-    into.mkdir(exist_ok=True)
     first = [
         _inlined(plots.histogram(records.hists[name]), f"observable_{name}", words)
         for name, words in telling(records).items()
     ]
     drawn: dict[str, list[PageFigure]] = {}
-    for each in figures(records):
-        figure = each.draw()
-        drawn.setdefault(each.page, []).append(_inlined(figure, each.name, each.title, each.caption, into))
+    with atomic_folder(folder / "figures") as into:
+        for each in figures(records):
+            figure = each.draw()
+            drawn.setdefault(each.page, []).append(_inlined(figure, each.name, each.title, each.caption, into))
     page = folder / "report.html"
     write_text(page, environment().get_template("report.html.j2").render(**_content(records, first, drawn)))
     return page
