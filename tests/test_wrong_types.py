@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,10 @@ import pytest
 
 import caloforge as cf
 from caloforge.errors import CaloforgeError
+from caloforge.evaluation.metrics.base import RegisteredMetric
+from caloforge.inference import Batch, TorchEngine
 
+evaluate_module = importlib.import_module("caloforge.evaluation.evaluate")  # not the function of that name
 SHOWERS = cf.sample("test", stop=40)
 RUN = cf.train("caloman-demo", cf.sample("train", stop=60), training={"epochs": 1})
 
@@ -30,6 +34,16 @@ WRONG: dict[str, tuple[Call, str]] = {
     "a matrix of energies": (lambda: RUN.generate(np.ones((3, 2)), seed=1), r"incident energies.*\(3, 2\)"),
     "text instead of a seed": (lambda: RUN.generate([512.0], seed="a"), "seed.*integer.*'a'"),
     "a fraction instead of a seed": (lambda: RUN.generate([512.0], seed=1.5), "seed.*integer.*1.5"),
+    "a number of evaluated energies": (lambda: cf.evaluate(SHOWERS, SHOWERS, only_energies=512), "list.*512"),
+    "text for evaluated energies": (lambda: cf.evaluate(SHOWERS, SHOWERS, only_energies="512"), "list.*'512'"),
+    "no evaluated energies": (lambda: cf.evaluate(SHOWERS, SHOWERS, only_energies=[]), "list"),
+    "text instead of observables": (lambda: cf.evaluate(SHOWERS, SHOWERS, observables="n_hits"), r"\['n_hits'\]"),
+    "a negative seed": (lambda: cf.evaluate(SHOWERS, SHOWERS, seed=-1), "seed.*-1"),
+    "text instead of repeats": (lambda: cf.evaluate(SHOWERS, SHOWERS, repeats="2"), "repeats.*'2'"),
+    "an energy to exclude": (lambda: cf.train("caloman-demo", SHOWERS, exclude_energies=512), "list.*512"),
+    "text to exclude": (lambda: cf.train("caloman-demo", SHOWERS, exclude_energies=["1GeV"]), "list.*1GeV"),
+    "a negative number of showers": (lambda: cf.sample("test", stop=-5), "stop.*-5"),
+    "a fraction of a shower": (lambda: cf.sample("test", stop=3.5), "stop.*3.5"),
     "energies and voxels interchanged": (
         lambda: cf.Showers(SHOWERS.voxels, SHOWERS.energies, SHOWERS.geometry),
         r"incident_energies, voxels, geometry.*\(40, 368\)",
@@ -53,6 +67,48 @@ def test_energies_of_shape_n_by_one_as_in_files() -> None:
     assert column == RUN.generate([512.0, 1024.0], seed=1)
 
 
-def test_an_incomplete_axis() -> None:
-    with pytest.raises(ValueError, match="bins, low, high"):
-        cf.observable("incomplete_axis", axis=(20, 0))(lambda view: view.energies)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"axis": (20, 0)}, "bins, low, high"),
+        ({"axis": (20, 5, 5)}, "low < high"),
+        ({"axis": "x"}, "bins, low, high"),
+        ({"per": "layers"}, "per 'layers'"),
+        ({"group": "my/../group"}, "group"),
+        ({"name": "my/observable"}, "my/observable"),
+        ({"name": 3}, "3"),
+    ],
+)
+def test_observables_that_cannot_be_registered(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        cf.observable(**{"name": "impossible", **settings})(lambda view: view.energies)
+
+
+def test_a_number_in_place_of_an_estimate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate_module, "REGISTRY", dict(evaluate_module.REGISTRY))
+    section = cf.Section("bare_number", "Bare number")
+
+    def bare(samples: Any) -> Any:
+        yield cf.Metric("bare_number", "x", "x", 0.5)  # type: ignore[arg-type]
+
+    entry = RegisteredMetric("bare", bare, (section,), False, "Bare number")
+    monkeypatch.setitem(evaluate_module.REGISTRY, "bare", entry)
+    with pytest.raises(CaloforgeError, match=r"'bare'.*float.*Estimate"):
+        cf.evaluate(
+            SHOWERS, cf.sample("train", stop=40), quick=True
+        )  # one's own are computed in a quick evaluation too
+
+
+def test_a_model_of_another_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RUN.transforms, "inverse", lambda x, c: (x[:, :5], None))
+    with pytest.raises(CaloforgeError, match=r"CaloMan.*\(2, 5\).*368 voxels"):
+        TorchEngine(RUN).generate(Batch(0, np.array([512.0, 1024.0]), 1))
+
+
+def test_texts_of_results_are_short() -> None:
+    report = cf.evaluate(SHOWERS, cf.sample("train", stop=40), quick=True)
+    assert len(repr(report)) < 400
+    assert "40 generated" in repr(report)
+    assert repr(RUN).startswith("Simulator(CaloMan of ")
+    with pytest.raises(CaloforgeError, match="section 'x'"):
+        report.to_frame("x")

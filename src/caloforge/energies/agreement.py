@@ -172,8 +172,15 @@ def select(energies: np.ndarray, wanted: EnergyChoice, name: str) -> np.ndarray:
     """Rows whose energy is one of `wanted` (MeV, within 0.1 %), or is in one of its (low, high) ranges.
 
     Raises:
-        CaloforgeError: no shower matches an entry.
+        CaloforgeError: `wanted` is not a list of energies and ranges, or no shower matches an entry.
     """
+    if (
+        not isinstance(wanted, Sequence)
+        or isinstance(wanted, str)
+        or not wanted
+        or any(isinstance(e, str) for e in wanted)
+    ):
+        raise CaloforgeError(f"give a list of energies in MeV and of (low, high) ranges, as in [512.0], not {wanted!r}")
     chosen = np.zeros(len(energies), dtype=bool)
     for entry in wanted:
         low, high = entry if isinstance(entry, tuple) else (0.999 * entry, 1.001 * entry)

@@ -6,12 +6,14 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from hist import Hist
 
 from caloforge.energies.agreement import EnergyChoice
 from caloforge.errors import CaloforgeError
+from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics import (
     classifier,
     correlations,
@@ -107,6 +109,12 @@ def evaluate(
         CaloforgeError: a file is bad, geometries or spectra differ, too few showers, an unknown classifier or
             observable.
     """
+    for what, value in (("repeats", repeats), ("seed", seed)):
+        if not isinstance(value, Integral) or value < 0:
+            raise CaloforgeError(f"{what} must be an integer of 0 or more, not {value!r}")
+    for what, names in (("classifiers", classifiers), ("observables", observables)):
+        if isinstance(names, str):
+            raise CaloforgeError(f"{what} takes a list of names, as in ['{names}'], not the text '{names}'")
     if repeats < 1:
         raise CaloforgeError(f"the number of repeats must be at least 1, not {repeats}")
     tests = _tests(classifiers)
@@ -117,7 +125,7 @@ def evaluate(
             samples = opened.read(progress)
         found = _Found()
         for entry in _in_order(REGISTRY.values()):
-            if entry.quick or not quick:
+            if entry.quick or not quick or entry.function not in BUILTIN:  # one's own are wanted, quick or not
                 with _timed(timing, entry.name):
                     found.add(entry.function(samples), entry.sections, entry.name)
         if per_energy:
@@ -136,8 +144,6 @@ _per_energy = per_energy.per_energy
 def _tests(wanted: Sequence[str | ClassifierTest]) -> list[ClassifierTest]:
     if not wanted:
         return []
-    if isinstance(wanted, str):
-        raise CaloforgeError(f"classifiers takes a list of names, as in ['{wanted}'], not the text '{wanted}'")
     from caloforge.classifiers import get_test
 
     return [get_test(each) for each in wanted]
@@ -193,6 +199,10 @@ class _Found:
                 )
             elif entry.key in known:
                 raise CaloforgeError(f"the metric '{name}' yielded {entry.key} a second time")
+            elif not isinstance(entry.estimate, Estimate | None):
+                raise CaloforgeError(
+                    f"the metric '{name}' yielded {entry.key} with {type(entry.estimate).__name__}, not an Estimate"
+                )
             else:
                 known.add(entry.key)
                 self.metrics.append(entry)

@@ -30,6 +30,7 @@ class TorchEngine:
         self.energy_range: tuple[float, float] | None = None
         self.transforms = simulator.transforms
         self.model = simulator.model
+        self.n_voxels = simulator.geometry.n_voxels
         if self.model.training:
             self.model.eval()
         parameter = next(self.model.parameters())
@@ -93,6 +94,11 @@ class TorchEngine:
             x = self._features(noise, c, rows, generator)
             modelled = self._now()
             piece = self.transforms.inverse(x, c[rows])[0]
+            if piece.shape != (len(x), self.n_voxels):
+                raise CaloforgeError(
+                    f"the model {type(self.model).__name__} gave features of shape {tuple(x.shape)}, and the "
+                    f"transforms turned them into {tuple(piece.shape)}; the geometry has {self.n_voxels} voxels"
+                )
             if voxels is None:
                 voxels = torch.empty((len(energies), piece.shape[1]), dtype=torch.float32)
             voxels[rows] = piece

@@ -10,6 +10,7 @@ An observable is a pure function of a `View` that returns one float64 per shower
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -178,14 +179,24 @@ def observable(
             the name, the symbol to the label, and an axis may be given as (bins, low, high).
 
     Raises:
-        ValueError: an observable with this name exists, or the axis is incomplete.
+        ValueError: an observable with this name exists, or name, group, per or axis are not valid.
     """
 
     def register(function: Callable[..., np.ndarray]) -> Observable:
+        if not (isinstance(name, str) and re.fullmatch(r"\w+", name)):
+            raise ValueError(f"an observable is named with letters, digits and _, not {name!r}")
+        if per not in ("shower", "layer", "voxel"):
+            raise ValueError(f"observable '{name}' is per shower, layer or voxel, not per '{per}'")
+        if not re.fullmatch(r"[\w -]+", group):
+            raise ValueError(
+                f"the group of observable '{name}' may have letters, digits, spaces, - and _, not '{group}'"
+            )
         _check_free(name, per)
         words = label or name.replace("_", " ")
-        if isinstance(axis, tuple) and len(axis) != 3:
-            raise ValueError(f"the axis of observable '{name}' is {axis}; give (bins, low, high)")
+        if not callable(axis) and not (
+            isinstance(axis, tuple) and len(axis) == 3 and axis[0] >= 1 and axis[1] < axis[2]
+        ):
+            raise ValueError(f"the axis of observable '{name}' is {axis!r}; give (bins, low, high) with low < high")
         rule = equal(*axis) if isinstance(axis, tuple) else axis
         made = Observable(name, function, per, words, symbol or words, unit, group, rule, log, where, most_layers)
         REGISTRY[name] = made

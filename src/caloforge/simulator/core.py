@@ -41,6 +41,7 @@ from caloforge.simulator.stored import (
     sampling_with,
 )
 from caloforge.transforms import Compose, build_transforms, specification_of
+from caloforge.units import format_energy
 
 LARGEST = 2**63
 """Integers of this size or more do not fit into file attributes."""
@@ -52,7 +53,7 @@ CHANGED = "model_settings_changed"
 """Provenance key: model settings that differ from the training, as JSON; absent if there are none."""
 
 
-@dataclass
+@dataclass(repr=False)
 class Simulator:
     """Transforms, model and geometry, with their provenance.
 
@@ -84,6 +85,12 @@ class Simulator:
             low, high = stored
             self.energy_range = (float(low), float(high))
         self.provenance = known
+
+    def __repr__(self) -> str:
+        parts = [f"{type(self.model).__name__} of {self.n_parameters:,} parameters", f"'{self.geometry.name}'"]
+        if self.energy_range is not None:
+            parts.append(" … ".join(format_energy(e) for e in self.energy_range))
+        return f"Simulator({', '.join(parts)})"
 
     def to(self, where: torch.device | torch.dtype | str) -> Simulator:
         """Move the weights to a device, or to a precision."""

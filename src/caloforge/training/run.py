@@ -103,6 +103,10 @@ def train(
         KeyboardInterrupt: passed on; with `out`, the run can be resumed.
     """
     source = _source(showers)
+    if not isinstance(exclude_energies, Sequence) or any(not isinstance(e, int | float) for e in exclude_energies):
+        raise CaloforgeError(
+            f"exclude_energies takes a list of energies in MeV, as in [512.0], not {exclude_energies!r}"
+        )
     if resume and overwrite:
         raise CaloforgeError("resume and overwrite exclude each other")
     if resume and out is None:

@@ -45,7 +45,7 @@ DIVERGENCES = Section(
     "Of the same histograms, in nats, with what lies outside in a bin on each side.",
 )
 
-LABELS = {"all": "mean over all observables", "table1": "mean over CaloMan's Table 1"}
+LABELS = {"all": "mean over the challenge's observables", "table1": "mean over CaloMan's Table 1"}
 """Of the mean separation powers."""
 
 

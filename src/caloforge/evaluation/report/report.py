@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from caloforge.errors import missing_extra
+from caloforge.errors import CaloforgeError, missing_extra
 from caloforge.evaluation.report.page import notebook, render
 from caloforge.evaluation.report.records import Records
 from caloforge.evaluation.report.saving import metric_to_plain, read_json, records_from, write_records
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass
+@dataclass(repr=False)
 class Report(Records):
     """Every number of an evaluation with the data of its figures (see `Records`).
 
@@ -95,6 +95,10 @@ class Report(Records):
 
         return plot(self, name, ax)
 
+    def __repr__(self) -> str:
+        samples = f"{self.about.generated.n:,} generated and {self.about.reference.n:,} reference showers"
+        return f"Report({samples}, {len(self.metrics)} metrics: {self.verdict.headline.rstrip('.')})"
+
     def _repr_html_(self) -> str:
         return notebook(self)
 
@@ -102,8 +106,10 @@ class Report(Records):
         """The metrics as a data frame, indexed by section, name and at; with their extras for a single section.
 
         Raises:
-            CaloforgeError: pandas is not installed.
+            CaloforgeError: pandas is not installed, or there is no such section.
         """
+        if section is not None and section not in self.sections:
+            raise CaloforgeError(f"the report has no section '{section}'; it has {', '.join(self.sections)}")
         try:
             import pandas
         except ImportError:

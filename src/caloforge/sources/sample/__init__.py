@@ -36,6 +36,8 @@ def sample(part: str, stop: int | None = None) -> Showers:
         stop: maximum number of showers.
 
     Raises:
-        CaloforgeError: there is no such part.
+        CaloforgeError: there is no such part, or `stop` is not a number of showers.
     """
+    if stop is not None and not (isinstance(stop, int) and stop > 0):
+        raise CaloforgeError(f"stop must be a number of showers, at least 1, not {stop!r}")
     return Showers.read(sample_path(part), stop=stop)
