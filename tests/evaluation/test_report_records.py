@@ -108,7 +108,7 @@ def test_a_data_frame(report: Report) -> None:
     assert frame.loc[("distance", "width_r_1", "")].value == 0.1
     assert len(frame) == 5
     assert report.to_frame("distance").loc[("distance", "width_r_1", "512 MeV")].energy == 512.0
-    with pytest.raises(CaloforgeError, match="'none'.*distance"):
+    with pytest.raises(CaloforgeError, match=r"'none'.*distance"):
         report.to_frame("none")
 
 
