@@ -143,6 +143,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "NaN": (_voxel(np.nan), "voxel 17 of row 3 is nan MeV, not finite"),
     "infinity": (_voxel(np.inf), "voxel 17 of row 3 is inf MeV, not finite"),
     "negative": (_voxel(-0.25), "voxel 17 of row 3 is -0.25 MeV, negative"),
+    "absurd": (_voxel(1e38), "voxel 17 of row 3 is 1e\\+38 MeV, above 1e\\+18 MeV"),
     "energy zero": (_energy(0.0), "incident energy of row 2 is 0 MeV, not above zero"),
     "energy NaN": (_energy(np.nan), "incident energy of row 2 is nan MeV"),
     "energy negative": (_energy(-5.0), "row 2 is -5 MeV"),

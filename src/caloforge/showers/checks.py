@@ -18,6 +18,10 @@ PLAUSIBLE_RESPONSE = (0.02, 3.0)
 """Range of the mean E_dep / E_inc; outside it the units are probably wrong."""
 
 
+LARGEST_VOXEL = 1e18
+"""Most energy of a voxel in MeV: its square still fits into float32."""
+
+
 def as_numbers(values: Any, dtype: type[np.floating[Any]], name: str) -> np.ndarray:
     """`values` as a contiguous array of `dtype`, copied only if need be.
 
@@ -60,19 +64,19 @@ def check_energies(energies: np.ndarray, start: int = 0, path: Path | None = Non
 
 
 def check_voxels(voxels: np.ndarray, start: int = 0, path: Path | None = None) -> None:
-    """Require voxels (N, V) in MeV to be finite and not negative; arguments as of `check_energies`.
+    """Require voxels (N, V) in MeV to be from 0 to `LARGEST_VOXEL`; arguments as of `check_energies`.
 
     Raises:
         CaloforgeError: one is not; names its row.
     """
     # The minimum is NaN if any value is, and the maximum catches +inf: two passes instead of a mask per test.
     low, high = voxels.min(initial=0.0), voxels.max(initial=0.0)
-    if low >= 0 and np.isfinite(high):
+    if low >= 0 and high <= LARGEST_VOXEL:
         return
-    bad = ~(np.isfinite(voxels) & (voxels >= 0))
+    bad = ~((voxels >= 0) & (voxels <= LARGEST_VOXEL))
     row, voxel = (int(k) for k in np.unravel_index(np.argmax(bad), bad.shape))
     value = voxels[row, voxel]
-    word = "negative" if np.isfinite(value) else "not finite"
+    word = "not finite" if not np.isfinite(value) else "negative" if value < 0 else f"above {LARGEST_VOXEL:g} MeV"
     raise _error(path, f"voxel {voxel} of row {start + row} is {value:g} MeV, {word}")
 
 
