@@ -40,6 +40,13 @@ def test_a_reference_that_was_trained_on_is_told(parts: tuple[Showers, Showers, 
     assert "the generated sample and the reference sample share showers" in remark(reference, reference)
 
 
+@pytest.mark.parametrize("quick", [True, False])
+def test_copies_of_the_reference_get_no_verdict(quick: bool, parts: tuple[Showers, Showers, Showers]) -> None:
+    verdict = evaluate(parts[0], parts[0], quick=quick).verdict
+    assert verdict.level == "bad"
+    assert "198 of 198 generated showers are showers of the reference" in verdict.headline
+
+
 def test_empty_showers_are_not_shared(parts: tuple[Showers, Showers, Showers]) -> None:
     generated, reference, baseline = (Showers(p.energies, p.voxels.copy(), p.geometry) for p in parts)
     for showers in (generated, reference, baseline):

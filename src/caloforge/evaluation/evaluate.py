@@ -34,6 +34,7 @@ from caloforge.evaluation.report.about import SPLIT, About, BaselineSample, Samp
 from caloforge.evaluation.report.report import Report
 from caloforge.evaluation.samples.opening import Opened, Request
 from caloforge.evaluation.samples.pair import Progress, SamplePair
+from caloforge.evaluation.samples.shared import shared
 from caloforge.evaluation.samples.summary import Summary
 from caloforge.formatting import Plain
 from caloforge.geometry import Geometry
@@ -216,13 +217,13 @@ class _Found:
 def _about(samples: SamplePair, opened: Opened, timing: Mapping[str, float], command: str) -> About:
     from caloforge import __version__
 
-    def sample(summary: Summary) -> Sample:
+    def sample(summary: Summary, copies: int = 0) -> Sample:
         attributes = {key: _plain(value) for key, value in summary.attributes.items()}
-        return Sample(summary.path, summary.n, summary.below_threshold, attributes)
+        return Sample(summary.path, summary.n, summary.below_threshold, attributes, copies)
 
     agreement, source = opened.agreement, SPLIT if samples.independent is None else samples.independent.path
     return About(
-        generated=sample(samples.generated),
+        generated=sample(samples.generated, shared(samples.generated.fingerprints, samples.reference.fingerprints)),
         reference=sample(samples.reference),
         geometry=samples.geometry,
         geometry_name=samples.geometry.name,

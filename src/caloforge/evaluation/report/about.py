@@ -22,12 +22,14 @@ class Sample:
         n: showers compared.
         without_energy: how many of them have no energy above the readout threshold.
         attributes: of the file. Values that JSON cannot hold are kept as text.
+        copies: how many of its showers are in the reference too.
     """
 
     path: str
     n: int
     without_energy: int = 0
     attributes: Mapping[str, Plain] = field(default_factory=dict)
+    copies: int = 0
 
     @property
     def name(self) -> str:

@@ -36,6 +36,9 @@ FINDERS = (
 )
 """What looks for findings: functions of the records."""
 
+MOST_COPIES = 0.5
+"""Fraction of the generated showers that are showers of the reference too; above it there is no verdict."""
+
 NO_FAULTS = ("missing", "spectrum", "outside")
 """Topics of notes that are not faults of the showers on their own."""
 
@@ -78,6 +81,10 @@ def verdict(records: Records) -> Verdict:
     faults = [point for point in points if point.level != "good" and point.topic not in NO_FAULTS]
     if not faults and not _is_decided(records):
         return Verdict("note", "No verdict: too few showers to compare.", "", tuple(points))
+    copies, n = about.generated.copies, about.generated.n
+    if copies > MOST_COPIES * n:
+        text = f"{copies:,} of {n:,} generated showers are showers of the reference: give independent samples"
+        return Verdict("bad", f"No verdict: {text}.", "", tuple(points))
     level = min((point.level for point in faults), key=LEVELS.index, default="good")
     return Verdict(level, _headline(records, level), _where(records, faults), tuple(points))
 
