@@ -118,8 +118,8 @@ def test_file_carries_its_provenance(simulator: Simulator, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("energies", "message"),
     [
-        ([], r"one-dimensional array.*\(0,\)"),
-        ([[1.0], [2.0]], r"one-dimensional array.*\(2, 1\)"),
+        ([], r"shape \(N,\).*\(0,\)"),
+        ([[1.0, 2.0]], r"shape \(N,\).*\(1, 2\)"),
         ([5.0, 0.0], "incident energy 1 is 0 MeV; it must be finite and above 0"),
         ([-3.0], "incident energy 0 is -3 MeV"),
         ([5.0, 6.0, float("nan")], "incident energy 2 is nan MeV"),

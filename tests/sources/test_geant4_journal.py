@@ -101,10 +101,10 @@ def test_blocks_hold_each_missing_event_once_and_are_small() -> None:
     rng = np.random.default_rng(1)
     energies = rng.choice([1e2, 1e3, 1e4, 1e5], 500)
     done = rng.random(500) < 0.3
-    blocks = list(_blocks(energies, done))
+    blocks = list(_blocks(energies, done, 0))
     events = np.concatenate([np.arange(b.start, b.start + len(b.energies)) for b in blocks])
     assert np.array_equal(events, np.flatnonzero(~done))
     assert np.array_equal(np.concatenate([b.energies for b in blocks]), energies[~done])
     assert all(b.energies[:-1].sum() < BLOCK_ENERGY and len(b.energies) <= BLOCK_EVENTS for b in blocks)
-    assert [len(b.energies) for b in _blocks(np.ones(200), np.zeros(200, dtype=bool))] == [64, 64, 64, 8]
-    assert list(_blocks(energies, np.ones(500, dtype=bool))) == []
+    assert [len(b.energies) for b in _blocks(np.ones(200), np.zeros(200, dtype=bool), 0)] == [64, 64, 64, 8]
+    assert list(_blocks(energies, np.ones(500, dtype=bool), 0)) == []
