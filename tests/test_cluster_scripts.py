@@ -54,7 +54,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the scripts are run by bash, which is not installed")
 @pytest.mark.parametrize("script", SHELL, ids=lambda path: path.name)
 def test_scripts_are_valid(script: Path) -> None:
     subprocess.run(["bash", "-n", script], check=True)
@@ -73,7 +73,7 @@ def test_the_submit_file_names_the_script_and_its_arguments() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the scripts are run by bash, which is not installed")
 def test_the_slurm_script_trains_and_goes_on(environment: dict[str, str], tmp_path: Path) -> None:
     command = ["bash", SCRIPTS / "train.slurm", "recipe.yaml", "run", "train.h5"]
     subprocess.run(command, env=environment, cwd=tmp_path, check=True)
@@ -85,7 +85,7 @@ def test_the_slurm_script_trains_and_goes_on(environment: dict[str, str], tmp_pa
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the scripts are run by bash, which is not installed")
 def test_two_nodes_and_one_train_alike(environment: dict[str, str], tmp_path: Path) -> None:
     """Two torchruns on this machine, which meet as on two; and the script of HTCondor's job."""
     command = ["bash", SCRIPTS / "two-nodes.sh", "localhost", "1", "recipe.yaml", "two", "train.h5"]

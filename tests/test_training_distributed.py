@@ -169,7 +169,7 @@ def command(tmp_path: Path) -> tuple[str, ...]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+@pytest.mark.skipif(os.name != "posix", reason="this system cannot kill a process with SIGKILL")
 @pytest.mark.parametrize("restarts", [0, 1])
 def test_a_killed_process_ends_the_training_which_goes_on_from_its_checkpoint(
     restarts: int, command: tuple[str, ...], tmp_path: Path
@@ -192,7 +192,7 @@ def test_a_killed_process_ends_the_training_which_goes_on_from_its_checkpoint(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="signals")
+@pytest.mark.skipif(os.name != "posix", reason="this system has no SIGTERM and SIGUSR1 of batch systems")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGUSR1"])
 def test_a_signal_to_one_process_is_a_checkpoint_of_the_last_step(
     name: str, command: tuple[str, ...], tmp_path: Path

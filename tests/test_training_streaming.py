@@ -189,7 +189,7 @@ train(load_recipe("recipe.yaml", ["training.memory_gb=0"]), "train.h5", "run", c
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="SIGKILL")
+@pytest.mark.skipif(os.name != "posix", reason="this system cannot kill a process with SIGKILL")
 def test_a_killed_run_goes_on_with_its_scratch_files(
     recipe: Callable[..., dict[str, Any]],
     small_showers: Showers,

@@ -58,6 +58,12 @@ def test_is_one_error_that_names_it(case: str) -> None:
         call()
 
 
+def test_arrays_of_energies_are_taken() -> None:
+    wanted = np.array([256.0, 512.0], dtype=np.float32)
+    assert cf.evaluate(SHOWERS, cf.sample("train", stop=40), only_energies=wanted, quick=True).about.generated.n > 0
+    cf.train("caloman-demo", cf.sample("train", stop=60), exclude_energies=np.array([512]), training={"epochs": 1})
+
+
 def test_a_geometry_by_name() -> None:
     assert cf.Showers(SHOWERS.energies, SHOWERS.voxels, "ds1-photons") == SHOWERS
 

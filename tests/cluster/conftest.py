@@ -28,7 +28,7 @@ class Opened(Where):
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Where]:
-    pytest.importorskip("distributed")
+    pytest.importorskip("distributed", reason="--cluster needs the extra cluster")
     with LocalWorkers(2).open() as connection:
         yield Opened(connection)
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-pytest.importorskip("distributed")
-pytest.importorskip("dask_jobqueue")
+pytest.importorskip("distributed", reason="--cluster needs the extra cluster")
+pytest.importorskip("dask_jobqueue", reason="--cluster needs the extra cluster")
 
 from caloforge.cli import app
 from caloforge.errors import CaloforgeError

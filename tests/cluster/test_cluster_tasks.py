@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("distributed")
-pytest.importorskip("dask_jobqueue")
+pytest.importorskip("distributed", reason="--cluster needs the extra cluster")
+pytest.importorskip("dask_jobqueue", reason="--cluster needs the extra cluster")
 
 from caloforge.cluster.parts import Maker, Result, SamplePart, Told, Watcher, Work
 from caloforge.cluster.tasks import make_parts

@@ -103,7 +103,7 @@ def test_worse_is_positive_whichever_way_is_better() -> None:
 
 
 def test_a_data_frame(report: Report) -> None:
-    pytest.importorskip("pandas")
+    pytest.importorskip("pandas", reason="data frames need the extra notebook")
     frame = report.to_frame()
     assert frame.loc[("distance", "width_r_1", "")].value == 0.1
     assert len(frame) == 5

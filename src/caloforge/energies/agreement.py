@@ -174,12 +174,7 @@ def select(energies: np.ndarray, wanted: EnergyChoice, name: str) -> np.ndarray:
     Raises:
         CaloforgeError: `wanted` is not a list of energies and ranges, or no shower matches an entry.
     """
-    if (
-        not isinstance(wanted, Sequence)
-        or isinstance(wanted, str)
-        or not wanted
-        or any(isinstance(e, str) for e in wanted)
-    ):
+    if not isinstance(wanted, Sequence | np.ndarray) or len(wanted) == 0 or any(isinstance(e, str) for e in wanted):
         raise CaloforgeError(f"give a list of energies in MeV and of (low, high) ranges, as in [512.0], not {wanted!r}")
     chosen = np.zeros(len(energies), dtype=bool)
     for entry in wanted:

@@ -110,14 +110,12 @@ def evaluate(
         CaloforgeError: a file is bad, geometries or spectra differ, too few showers, an unknown classifier or
             observable.
     """
-    for what, value in (("repeats", repeats), ("seed", seed)):
-        if not isinstance(value, Integral) or value < 0:
-            raise CaloforgeError(f"{what} must be an integer of 0 or more, not {value!r}")
+    for what, value, least in (("repeats", repeats, 1), ("seed", seed, 0)):
+        if not isinstance(value, Integral) or value < least:
+            raise CaloforgeError(f"{what} must be an integer of at least {least}, not {value!r}")
     for what, names in (("classifiers", classifiers), ("observables", observables)):
         if isinstance(names, str):
             raise CaloforgeError(f"{what} takes a list of names, as in ['{names}'], not the text '{names}'")
-    if repeats < 1:
-        raise CaloforgeError(f"the number of repeats must be at least 1, not {repeats}")
     tests = _tests(classifiers)
     timing: dict[str, float] = {}
     request = Request(generated, reference, baseline, train, observables, geometry, only_energies, match_energies, seed)

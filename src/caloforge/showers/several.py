@@ -42,7 +42,7 @@ MOST_OPEN = 32
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 """Extensions of shower files in a folder."""
 
-OF_ONE_SAMPLE = ("shards", "seed", "energies", "batch_size", "geant4_config")
+OF_ONE_SAMPLE = ("shards", "seed", "energies", "batch_size", "geant4_config", "recipe", "model_settings_changed")
 """Attributes that are equal in all shards of a sample."""
 
 NAMED = 3

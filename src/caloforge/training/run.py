@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,9 @@ def train(
         KeyboardInterrupt: passed on; with `out`, the run can be resumed.
     """
     source = _source(showers)
-    if not isinstance(exclude_energies, Sequence) or any(not isinstance(e, int | float) for e in exclude_energies):
+    if not isinstance(exclude_energies, Sequence | np.ndarray) or any(
+        not isinstance(e, Real) for e in exclude_energies
+    ):
         raise CaloforgeError(
             f"exclude_energies takes a list of energies in MeV, as in [512.0], not {exclude_energies!r}"
         )

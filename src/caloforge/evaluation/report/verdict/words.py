@@ -66,7 +66,7 @@ def moments(records: Records, name: str) -> MomentPair | None:
 
 
 def difference(family: str, label: str, unit: str, values: MomentPair) -> str:
-    """As `14 % too narrow in phi`, `centre of energy in eta 1.2 mm too low`, `width in r varies 8 % too little`.
+    """As `14 % too narrow in phi`, `centre of energy in eta 1.2 mm too low`, `spread of width in r 8 % too small`.
 
     Args:
         family: the observable without its layer.
@@ -78,10 +78,10 @@ def difference(family: str, label: str, unit: str, values: MomentPair) -> str:
     in_stds = abs(shift) / values.std_r if values.std_r > 0 else math.inf if shift else 0.0
     widening = values.std_g / values.std_r - 1 if values.std_r > 0 else 0.0
     if max(in_stds, abs(widening)) < SAME:
-        return f"{label} right in mean and width, but of another shape"
+        return f"{label} differs in shape, not in mean or spread"
     if in_stds < abs(widening) / 2:
-        amount = "too much" if widening > 0 else "too little"
-        return f"{label} varies {_sized(amount, 1 + widening)}"
+        amount = "too large" if widening > 0 else "too small"
+        return f"spread of {label} {_sized(amount, 1 + widening)}"
     low, high = WORDS.get(family, ("", ""))
     words = high if shift > 0 else low
     if family == "sparsity" and values.mean_r < 1:
