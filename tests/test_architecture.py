@@ -17,6 +17,7 @@ ORDER = [
     "files",
     "documents",
     "units",
+    "allocation",
     "formatting",
     "configured",
     "registry",

@@ -51,6 +51,7 @@ RETURNS_WITHIN = 120.0
 SETTINGS = {
     "distributed.scheduler.allowed-failures": 0,  # attempts are counted by `tasks`
     "distributed.scheduler.worker-saturation": 1.0,  # a worker that dies loses only the parts that it was generating
+    "distributed.worker.profile.enabled": False,  # of workers on this machine
 }
 """Dask's settings for schedulers that are started here."""
 

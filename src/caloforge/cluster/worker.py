@@ -21,6 +21,7 @@ from typing import Any
 from distributed import Worker, WorkerPlugin, get_worker
 
 from caloforge import __version__
+from caloforge.allocation import keep_freed_blocks
 from caloforge.cluster.parts import Maker, Told, Work
 from caloforge.errors import CaloforgeError
 
@@ -71,6 +72,7 @@ class Production(WorkerPlugin):
 
     def setup(self, worker: Worker) -> None:
         """Called by Dask in each worker process."""
+        keep_freed_blocks()
         self._address = str(worker.address)
         self._lock = threading.Lock()
         self._maker: Maker | None = None

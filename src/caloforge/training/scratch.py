@@ -7,14 +7,10 @@ process.
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -26,24 +22,6 @@ from caloforge.models.dataset import Pair
 
 AHEAD = 2
 """Batches that are read in the background."""
-
-
-LARGE_BLOCK = 8 << 20
-"""Bytes from which on memory is returned to the system as soon as it is free."""
-
-_M_MMAP_THRESHOLD = -3
-
-
-@cache
-def return_large_blocks() -> None:
-    """Let the C library return large blocks of memory at once, where it is glibc.
-
-    It raises its threshold for that to the largest block that was ever freed, after which passes over large data
-    fragment the heap: memory grows with the number of showers although nothing is kept.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        with suppress(OSError, AttributeError):
-            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 class ScratchRows:

@@ -24,11 +24,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from caloforge.allocation import return_large_blocks
 from caloforge.errors import CaloforgeError
 from caloforge.models.dataset import MemoryRows, Pair, Rows, ShowerDataset
 from caloforge.training.distributed import Processes
 from caloforge.training.machine import generator_states, restore_generators
-from caloforge.training.scratch import ScratchRows, return_large_blocks
+from caloforge.training.scratch import ScratchRows
 
 FILES = ("*.rows", "*showers.npy", "*showers.json")
 """What a training writes into its scratch folder."""
