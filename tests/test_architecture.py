@@ -27,6 +27,7 @@ ORDER = [
     "distances",
     "geometry",
     "plots",
+    "conditions",
     "showers",
     "observables",
     "energies",

@@ -70,6 +70,9 @@ def _rows(file: ShowerFile, found: Contents) -> Iterator[tuple[str, str]]:
     )
     yield "showers", f"{len(file)}"
     yield "incident energy", f"{format_energy(energies.min())} … {format_energy(energies.max())}  ({spectrum})"
+    columns = file.conditions()
+    for kind in file.kinds:
+        yield kind.name, columns.kind(kind.name).span(columns[kind.name]) + (f"  ({kind.what})" if kind.what else "")
     yield "E_dep / E_inc", f"mean {response.mean():.4f}, {response.min():.4f} … {response.max():.4f}"
     yield "mean layer energies", means + (" …" if geometry.n_layers > MOST_LAYERS else "")
     yield "largest voxel", format_energy(found.largest_voxel) if found.largest_voxel else "0"

@@ -98,8 +98,7 @@ def export(
         simulator = Simulator.load(run, trust)
     if playback:
         from caloforge.cli.ranges import warn_outside
-        from caloforge.energies import parse_spectrum
-        from caloforge.simulator.shards import draw_energies
+        from caloforge.energies import draw_energies, parse_spectrum
 
         assert energies is not None
         drawn = draw_energies(parse_spectrum(energies), n, seed)

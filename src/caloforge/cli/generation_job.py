@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 
 from caloforge.cluster.parts import Maker, Told, Work
-from caloforge.energies import EnergySpectrum
+from caloforge.energies import EnergySpectrum, draw_energies
 from caloforge.export.engines import make_engine
 from caloforge.inference import Engine
 from caloforge.registry import IDENTITY, importable
 from caloforge.showers.shard import Shard, is_made
 from caloforge.simulator import Generation, Simulator, generate
 from caloforge.simulator.core import CHANGED
-from caloforge.simulator.shards import draw_energies
 from caloforge.simulator.stored import DESCRIPTION, WEIGHTS
 
 SANE = (0.01, 3.0)

@@ -1,5 +1,6 @@
-"""Incident energies: the `spectra` they are drawn from, and the `agreement` between the spectra of two samples."""
+"""Incident energies: their `spectra`, with conditions (`incident`), and the `agreement` of two samples' spectra."""
 
+from caloforge.energies.incident import Incident, IncidentLaw, draw_energies
 from caloforge.energies.spectra import EnergySpectrum, outside_range, parse_spectrum
 
-__all__ = ["EnergySpectrum", "outside_range", "parse_spectrum"]
+__all__ = ["EnergySpectrum", "Incident", "IncidentLaw", "draw_energies", "outside_range", "parse_spectrum"]

@@ -2,7 +2,7 @@
 
 A spectrum is written as one word, e.g. `uniform:1GeV:100GeV`; energies without a unit are in MeV.
 
-    like:FILE               the energies of a shower file, with the same multiplicities
+    like:FILE               the energies of a shower file, with the same multiplicities, and its conditions with them
     list:512,1024           these energies, in turn
     discrete:256,512,1024   these energies, at random with equal probability
     uniform:1GeV:100GeV     flat between the limits
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError
 from caloforge.units import parse_energy
 
@@ -39,11 +40,14 @@ class EnergySpectrum:
     Args:
         text: the spectrum as written, for provenance.
         natural_count: number of energies in the spectrum (`like:`, `list:`); None if any number may be drawn.
+        conditions: those of the file of `like:`, shower by shower; they are drawn together with the energies.
     """
 
     text: str
     natural_count: int | None
     _draw: Callable[[int, np.random.Generator], np.ndarray]
+    conditions: Columns | None = None
+    _rows: Callable[[int, np.random.Generator], np.ndarray] | None = None
 
     def draw(self, n: int | None, rng: np.random.Generator) -> np.ndarray:
         """(n,) incident energies in MeV, float64.
@@ -55,13 +59,27 @@ class EnergySpectrum:
         Raises:
             CaloforgeError: n is None and there is no natural count, n is below 1, or n is too large for the memory.
         """
+        return self._drawn(self._draw, n, rng)
+
+    def draw_rows(self, n: int | None, rng: np.random.Generator) -> np.ndarray:
+        """(n,) row numbers of the file of `like:`, the showers that `draw` takes the energies of.
+
+        Raises:
+            CaloforgeError: as for `draw`.
+        """
+        assert self._rows is not None
+        return self._drawn(self._rows, n, rng)
+
+    def _drawn(
+        self, draw: Callable[[int, np.random.Generator], np.ndarray], n: int | None, rng: np.random.Generator
+    ) -> np.ndarray:
         n = self.natural_count if n is None else n
         if n is None:
             raise CaloforgeError(f"the energy spectrum '{self.text}' needs the number of showers: add -n N")
         if n < 1:
             raise CaloforgeError(f"the number of showers must be at least 1, not {n}")
         try:
-            return self._draw(n, rng)
+            return draw(n, rng)
         except (MemoryError, OverflowError, ValueError):
             raise CaloforgeError(
                 f"the incident energies of {n:,} showers do not fit into memory: split the sample (--shards)"
@@ -100,15 +118,16 @@ def _like(text: str, path: str) -> EnergySpectrum:
     from caloforge.showers.checks import warn_of_doubts
 
     with ShowerFile(path) as file:
-        energies = file.energies()
+        energies, columns = file.energies(), file.conditions()
     warn_of_doubts(path, energies)
+    every = np.arange(len(energies))
 
-    def draw(n: int, rng: np.random.Generator) -> np.ndarray:
+    def rows(n: int, rng: np.random.Generator) -> np.ndarray:
         # Complete copies first, so that the spectrum is that of the file; only the remainder is drawn at random.
         copies, remainder = divmod(n, len(energies))
-        return np.concatenate([np.tile(energies, copies), rng.choice(energies, remainder, replace=False)])
+        return np.concatenate([np.tile(every, copies), rng.choice(every, remainder, replace=False)])
 
-    return EnergySpectrum(text, len(energies), draw)
+    return EnergySpectrum(text, len(energies), lambda n, rng: energies[rows(n, rng)], columns or None, rows)
 
 
 def _parse_range(rest: str, text: str) -> tuple[float, float]:

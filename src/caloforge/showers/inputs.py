@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
+from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.showers import ShowerFile, ShowerFiles, Showers, matching_files
@@ -42,6 +43,10 @@ class InMemory(AbstractContextManager["InMemory"]):
     def energies(self) -> np.ndarray:
         """(N,) incident energies in MeV."""
         return np.asarray(self._showers.energies, dtype=np.float64)
+
+    def conditions(self) -> Columns:
+        """All conditions beyond the energy."""
+        return self._showers.conditions
 
     def read(self, start: int = 0, stop: int | None = None) -> Showers:
         """Rows `start` … `stop`."""

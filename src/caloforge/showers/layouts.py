@@ -1,12 +1,16 @@
-"""What a shower file looks like inside: the challenge's layout and CaloGAN's.
+"""What a shower file looks like inside: the challenge's layout, LEMURS' and CaloGAN's.
 
 The challenge's: `incident_energies` (N, 1) and `showers` (N, V), both MeV. CaloGAN's own: `energy` (N, 1) in GeV
-and one image per layer, `layer_0` (N, 3, 96), `layer_1` (N, 12, 12), `layer_2` (N, 12, 6) in MeV.
+and one image per layer, `layer_0` (N, 3, 96), `layer_1` (N, 12, 12), `layer_2` (N, 12, 6) in MeV. LEMURS'
+(arXiv:2509.05108): `incident_energy` (N,) and `showers` (N, r, phi, z), both MeV; its `incident_theta` is the polar
+angle from the beam axis of a barrel, so it is read as the condition `polar`.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import ClassVar
 
 import h5py
 import numpy as np
@@ -22,6 +26,7 @@ class ChallengeLayout:
     """Rows of `incident_energies` (MeV) and `showers` (MeV)."""
 
     name = "challenge"
+    renamed: ClassVar[dict[str, str]] = {}
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         for name in ("incident_energies", "showers"):
@@ -54,10 +59,44 @@ class ChallengeLayout:
             return np.asarray(self._voxels[start:stop]).astype(np.float32, copy=False)
 
 
+class LemursLayout:
+    """Rows of `incident_energy` (MeV) and of `showers` (MeV) on a mesh (r, phi, z), put into the challenge's order."""
+
+    name = "lemurs"
+    renamed: ClassVar[dict[str, str]] = {"theta": "polar"}
+    """Names of conditions in the file → what caloforge calls them."""
+
+    def __init__(self, file: h5py.File, path: Path) -> None:
+        self._energies = dataset(file, "incident_energy", path)
+        self._voxels = dataset(file, "showers", path)
+        if self._voxels.ndim != 4:
+            raise reject(path, f"'showers' has the shape {self._voxels.shape}; expected (N, r, phi, z)")
+        self.n_showers = self._voxels.shape[0]
+        if self._energies.shape not in ((self.n_showers,), (self.n_showers, 1)):
+            raise reject(path, f"'incident_energy' has the shape {self._energies.shape}; expected ({self.n_showers},)")
+        self.n_voxels = math.prod(self._voxels.shape[1:])
+        if self.n_showers == 0:
+            raise reject(path, "holds no showers")
+
+    @property
+    def chunk_rows(self) -> int:
+        """Showers that are stored, and so decompressed, together."""
+        return _chunk_rows(self._voxels)
+
+    def energies(self, start: int, stop: int) -> np.ndarray:
+        return np.asarray(self._energies[start:stop], dtype=np.float64).reshape(-1)
+
+    def voxels(self, start: int, stop: int) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            mesh = np.asarray(self._voxels[start:stop]).astype(np.float32, copy=False)
+        return np.ascontiguousarray(mesh.transpose(0, 3, 2, 1)).reshape(len(mesh), -1)
+
+
 class CaloganLayout:
     """Rows of `energy` (GeV, returned in MeV) and of `layer_k` images (MeV), flattened and concatenated."""
 
     name = "calogan"
+    renamed: ClassVar[dict[str, str]] = {}
 
     def __init__(self, file: h5py.File, path: Path) -> None:
         if not has(file, "energy", path):
@@ -88,3 +127,20 @@ class CaloganLayout:
     def voxels(self, start: int, stop: int) -> np.ndarray:
         parts = [np.asarray(layer[start:stop], dtype=np.float32) for layer in self._layers]
         return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
+
+
+AnyLayout = ChallengeLayout | LemursLayout | CaloganLayout
+
+
+def layout_of(file: h5py.File, path: Path) -> AnyLayout:
+    """The layout that a file has.
+
+    Raises:
+        CaloforgeError: it lacks a dataset, or has one of another type or shape.
+    """
+    showers = has(file, "showers", path)
+    if has(file, "layer_0", path) and not showers:
+        return CaloganLayout(file, path)
+    if showers and has(file, "incident_energy", path) and not has(file, "incident_energies", path):
+        return LemursLayout(file, path)
+    return ChallengeLayout(file, path)

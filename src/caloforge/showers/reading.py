@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from caloforge.documents import parse_json
+from caloforge.conditions import Columns, Condition
 from caloforge.errors import CaloforgeError
 from caloforge.files import as_path
-from caloforge.geometry import BUILTIN, Geometry, geometry_of_voxel_count, load_geometry
+from caloforge.geometry import Geometry, load_geometry
 from caloforge.showers.attributes import read_attributes
 from caloforge.showers.checks import as_numbers, check_energies, check_voxels
-from caloforge.showers.hdf5 import dataset, has, open_hdf5, reading, reject
-from caloforge.showers.layouts import CaloganLayout, ChallengeLayout
+from caloforge.showers.chosen_geometry import chosen_geometry
+from caloforge.showers.hdf5 import dataset, has, open_hdf5, reading
+from caloforge.showers.incident_columns import IncidentColumns
+from caloforge.showers.layouts import layout_of
 from caloforge.showers.writing import ShowerWriter
 from caloforge.units import count, format_energy
 
@@ -36,8 +38,8 @@ class Showers:
     """N showers in one geometry.
 
     Lists, tensors and arrays of other types are converted. `showers[k]`, a slice, an index array or a mask give
-    `Showers` again, and iterating gives one shower at a time. Two are equal if their energies, voxels and geometries
-    are; attributes are not compared.
+    `Showers` again, and iterating gives one shower at a time. Two are equal if their energies, conditions, voxels and
+    geometries are; attributes are not compared.
 
     >>> from caloforge import Geometry, Layer, Showers
     >>> geometry = Geometry("toy", (Layer(0, (0, 10, 20), n_alpha=1), Layer(1, (0, 40), n_alpha=2)))
@@ -53,6 +55,8 @@ class Showers:
         voxels: (N, V) deposited energies in MeV, not negative; float32.
         geometry: of V voxels; a `Geometry`, or a name or file for `load_geometry`.
         attributes: provenance and other remarks, as in an HDF5 file's attributes.
+        conditions: what showers depend on besides the energy: name → (N,) values, as in {"theta": angles}; angles in
+            rad, lengths in mm (`caloforge.conditions`).
 
     Raises:
         CaloforgeError: shapes do not fit each other or the geometry, a value is NaN, infinite or out of range, or
@@ -63,6 +67,7 @@ class Showers:
     voxels: np.ndarray
     geometry: Geometry
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Columns = field(default_factory=lambda: Columns.none(0))
 
     def __init__(
         self,
@@ -70,6 +75,7 @@ class Showers:
         voxels: ArrayLike,
         geometry: Geometry | str | os.PathLike[str],
         attributes: Mapping[str, Any] | None = None,
+        conditions: Mapping[str, ArrayLike] | None = None,
     ) -> None:
         geometry = geometry if isinstance(geometry, Geometry) else load_geometry(geometry)
         energies = as_numbers(incident_energies, np.float64, "incident energies")
@@ -87,23 +93,35 @@ class Showers:
             )
         check_energies(energies)
         check_voxels(cells)
-        self._set(energies, cells, geometry, attributes or {})
+        self._set(energies, cells, geometry, attributes or {}, Columns.of(conditions, len(energies)))
 
-    def _set(self, energies: np.ndarray, voxels: np.ndarray, geometry: Geometry, attributes: Mapping[str, Any]) -> None:
+    def _set(
+        self,
+        energies: np.ndarray,
+        voxels: np.ndarray,
+        geometry: Geometry,
+        attributes: Mapping[str, Any],
+        conditions: Columns,
+    ) -> None:
         for name, value in zip(
-            ("incident_energies", "voxels", "geometry", "attributes"),
-            (energies, voxels, geometry, attributes),
+            ("incident_energies", "voxels", "geometry", "attributes", "conditions"),
+            (energies, voxels, geometry, attributes, conditions),
             strict=True,
         ):
             object.__setattr__(self, name, value)
 
     @classmethod
     def unchecked(
-        cls, energies: np.ndarray, voxels: np.ndarray, geometry: Geometry, attributes: Mapping[str, Any] | None = None
+        cls,
+        energies: np.ndarray,
+        voxels: np.ndarray,
+        geometry: Geometry,
+        attributes: Mapping[str, Any] | None = None,
+        conditions: Columns | None = None,
     ) -> Showers:
         """Showers whose values were checked before, or are not to be: energies (N,) float64, voxels (N, V) float32."""
         showers = cls.__new__(cls)
-        showers._set(energies, voxels, geometry, attributes or {})
+        showers._set(energies, voxels, geometry, attributes or {}, conditions or Columns.none(len(energies)))
         return showers
 
     @property
@@ -135,7 +153,7 @@ class Showers:
                     "for single voxels, index showers.voxels"
                 )
         energies, voxels = (np.ascontiguousarray(part[rows]) for part in (self.incident_energies, self.voxels))
-        return Showers.unchecked(energies, voxels, self.geometry, self.attributes)
+        return Showers.unchecked(energies, voxels, self.geometry, self.attributes, self.conditions.take(rows))
 
     def __iter__(self) -> Iterator[Showers]:
         return (self[row] for row in range(len(self)))
@@ -147,6 +165,7 @@ class Showers:
             self.geometry == other.geometry
             and np.array_equal(self.incident_energies, other.incident_energies)
             and np.array_equal(self.voxels, other.voxels)
+            and self.conditions == other.conditions
         )
 
     __hash__ = None  # type: ignore[assignment]
@@ -157,6 +176,7 @@ class Showers:
             (format_energy(float(e)) for e in dict.fromkeys((energies.min(), energies.max()))) if len(self) else ()
         )
         facts = [count(len(self), "shower"), *filter(None, [" … ".join(between)])]
+        facts += [f"{kind.name} {kind.span(self.conditions[kind.name])}" for kind in self.conditions.kinds]
         voxels, layers = count(self.geometry.n_voxels, "voxel"), count(self.geometry.n_layers, "layer")
         return f"Showers({', '.join(facts)}, {voxels} in {layers} of '{self.geometry.name}')"
 
@@ -213,15 +233,16 @@ class Showers:
             CaloforgeError: the file cannot be written, or an untrained model has put a NaN or a negative voxel here.
         """
         check_voxels(self.voxels)
-        with ShowerWriter(path, self.geometry, {**self.attributes, **(attributes or {})}, compression) as out:
-            out.append(self.incident_energies, self.voxels)
+        facts, kinds = {**self.attributes, **(attributes or {})}, self.conditions.kinds
+        with ShowerWriter(path, self.geometry, facts, compression, conditions=kinds) as out:
+            out.append(self.incident_energies, self.voxels, self.conditions)
 
 
 class ShowerFile(AbstractContextManager["ShowerFile"]):
     """A shower file, read by chunks, checked as it is read.
 
     Args:
-        path: HDF5 file in the challenge's layout or in CaloGAN's.
+        path: HDF5 file in the challenge's layout, LEMURS' or CaloGAN's.
         geometry: what the voxels are, where the file itself does not say: a `Geometry`, or a name or file for
             `load_geometry`. A `geometry` attribute in the file takes precedence; without either, the voxel count
             decides.
@@ -235,26 +256,18 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
     def __init__(self, path: str | os.PathLike[str], geometry: Geometry | str | None = None) -> None:
         self.path, self._resting = as_path(path, "shower file"), False
         with ExitStack() as stack:
+            self.attributes: dict[str, Any] = {}
             self._open(stack)
-            self.attributes = read_attributes(self._file, self.path)
-            self.geometry = self._choose_geometry(geometry)
-            if self._layout.n_voxels != self.geometry.n_voxels:
-                from_file = "geometry" in self.attributes
-                remedy = "mend that attribute" if from_file else "give another --geometry"
-                raise reject(
-                    self.path,
-                    f"showers have {self._layout.n_voxels} voxels, but geometry '{self.geometry.name}'"
-                    f"{' (the attribute of the file)' if from_file else ''} has {self.geometry.n_voxels}; {remedy}",
-                )
+            self.geometry = chosen_geometry(self.attributes, self._layout.n_voxels, geometry, self.path)
             self._stack = stack.pop_all()
 
     def _open(self, stack: ExitStack) -> None:
         self._file = stack.enter_context(open_hdf5(self.path))
-        self._layout: ChallengeLayout | CaloganLayout
         with reading(self.path):
-            calogan = has(self._file, "layer_0", self.path) and not has(self._file, "showers", self.path)
-            self._layout = (CaloganLayout if calogan else ChallengeLayout)(self._file, self.path)
+            self._layout = layout_of(self._file, self.path)
             self._chunk_rows = max(1, self._layout.chunk_rows)
+        self.attributes = self.attributes or read_attributes(self._file, self.path)
+        self._columns = IncidentColumns(self._file, self.path, len(self), self.attributes, self._layout.renamed)
 
     def rest(self) -> None:
         """Close the file until the next read: of thousands of files, few can be open at a time."""
@@ -266,29 +279,6 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
             with ExitStack() as stack:
                 self._open(stack)
                 self._stack, self._resting = stack.pop_all(), False
-
-    def _choose_geometry(self, given: Geometry | str | None) -> Geometry:
-        own = self.attributes.get("geometry")
-        if own is not None:
-            try:
-                if str(own).lstrip().startswith("{"):
-                    return Geometry.from_dict(parse_json(str(own), "it"), origin="its JSON")
-                if str(own) in BUILTIN:
-                    return load_geometry(str(own))
-                # Not a path: a file from a stranger does not choose what else is read.
-                raise CaloforgeError(f"unknown geometry '{own}'; it must be JSON, or one of {', '.join(BUILTIN)}")
-            except CaloforgeError as error:
-                if given is None:
-                    raise reject(self.path, f"attribute 'geometry': {error}") from None
-        if given is not None:
-            return given if isinstance(given, Geometry) else load_geometry(given)
-        guess = geometry_of_voxel_count(self._layout.n_voxels)
-        if guess is None:
-            raise reject(
-                self.path,
-                f"no built-in geometry has {self._layout.n_voxels} voxels; name one with --geometry",
-            )
-        return guess
 
     def __len__(self) -> int:
         return int(self._layout.n_showers)
@@ -308,7 +298,7 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
 
     @property
     def layout(self) -> str:
-        """`challenge` or `calogan`."""
+        """`challenge`, `lemurs` or `calogan`."""
         return self._layout.name
 
     def energies(self) -> np.ndarray:
@@ -318,6 +308,16 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
             energies = self._layout.energies(0, len(self))
         check_energies(energies, 0, self.path)
         return energies
+
+    @property
+    def kinds(self) -> tuple[Condition, ...]:
+        """The conditions that the file has beyond the energy."""
+        return self._columns.kinds
+
+    def conditions(self) -> Columns:
+        """All conditions beyond the energy, checked."""
+        self._wake()
+        return self._columns.read(0, len(self))
 
     def column(self, name: str) -> np.ndarray | None:
         """(N,) a further dataset of one number per shower, such as `geant4_cpu_seconds`; None if absent."""
@@ -339,7 +339,8 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
             voxels = self._layout.voxels(start, stop)
         check_energies(energies, start, self.path)
         check_voxels(voxels, start, self.path)
-        return Showers.unchecked(energies, voxels, self.geometry, self.attributes)
+        columns = self._columns.read(start, stop)
+        return Showers.unchecked(energies, voxels, self.geometry, self.attributes, columns)
 
     @property
     def chunk_rows(self) -> int:
@@ -350,13 +351,15 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
         """The showers at `rows` (n,), which rise; of the file only the stored chunks with any of them are read."""
         rows = np.asarray(rows, dtype=np.int64)
         energies, voxels = np.empty(len(rows)), np.empty((len(rows), self.geometry.n_voxels), dtype=np.float32)
+        columns = Columns(self.kinds, np.empty((len(rows), len(self.kinds))))
         start = 0
         for group in self._neighbours(rows):
             first, stop = int(group[0]), start + len(group)
             found = self.read(first, int(group[-1]) + 1)
             energies[start:stop], voxels[start:stop] = found.energies[group - first], found.voxels[group - first]
+            columns.table[start:stop] = found.conditions.table[group - first]
             start = stop
-        return Showers.unchecked(energies, voxels, self.geometry, self.attributes)
+        return Showers.unchecked(energies, voxels, self.geometry, self.attributes, columns)
 
     def _neighbours(self, rows: np.ndarray) -> list[np.ndarray]:
         """Rising rows in groups that are read at once: of one stored chunk, or of several in turn if they are small."""

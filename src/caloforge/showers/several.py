@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from caloforge.conditions import Columns, Condition
+from caloforge.conditions.columns import difference
 from caloforge.errors import CaloforgeError, CaloforgeWarning
 from caloforge.files import as_path
 from caloforge.geometry import Geometry
@@ -42,7 +44,16 @@ MOST_OPEN = 32
 SUFFIXES = (".h5", ".hdf5", ".hdf", ".he5")
 """Extensions of shower files in a folder."""
 
-OF_ONE_SAMPLE = ("shards", "seed", "energies", "batch_size", "geant4_config", "recipe", "model_settings_changed")
+OF_ONE_SAMPLE = (
+    "shards",
+    "seed",
+    "energies",
+    "condition_laws",
+    "batch_size",
+    "geant4_config",
+    "recipe",
+    "model_settings_changed",
+)
 """Attributes that are equal in all shards of a sample."""
 
 NAMED = 3
@@ -159,6 +170,19 @@ class ShowerFiles(AbstractContextManager["ShowerFiles"]):
             self._done(file)
         return found
 
+    @property
+    def kinds(self) -> tuple[Condition, ...]:
+        """The conditions that the files have beyond the energy."""
+        return self.files[0].kinds
+
+    def conditions(self) -> Columns:
+        """All conditions beyond the energy, checked."""
+        found = []
+        for file in self.files:
+            found.append(file.conditions().only([kind.name for kind in self.kinds]))
+            self._done(file)
+        return Columns.joined(found)
+
     def _done(self, file: ShowerFile) -> None:
         if self._many:
             file.rest()
@@ -211,6 +235,11 @@ def _check_agreement(first: ShowerFile, other: ShowerFile) -> None:
         raise CaloforgeError(
             f"{first.path} and {other.path} differ in geometry: {different}; give files of one geometry"
         )
+    if differs := difference(first.kinds, other.kinds):
+        raise CaloforgeError(
+            f"{first.path} and {other.path} differ in conditions: {differs}; files that are read together must be "
+            "parts of one sample"
+        )
     for key in SAME:
         a, b = first.attributes.get(key), other.attributes.get(key)
         if a is not None and b is not None and not _equal(a, b):
@@ -246,6 +275,7 @@ def _joined(parts: Sequence[Showers], geometry: Geometry, attributes: Mapping[st
         np.concatenate([part.voxels for part in parts]),
         geometry,
         attributes,
+        Columns.joined([part.conditions.only(parts[0].conditions.names) for part in parts]),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -13,11 +13,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from caloforge.conditions import Condition
 from caloforge.errors import CaloforgeError
 from caloforge.files import atomic_path
 from caloforge.geometry import BUILTIN, Geometry
 from caloforge.showers.attributes import write_attributes
 from caloforge.showers.hdf5 import created
+from caloforge.showers.incident_columns import PREFIX, write_kind
 
 
 class ShowerWriter(AbstractContextManager["ShowerWriter"]):
@@ -29,6 +31,7 @@ class ShowerWriter(AbstractContextManager["ShowerWriter"]):
         attributes: provenance to store: numbers, text or lists of them; others are stored as text.
         compression: gzip level 0 (none) … 9.
         columns: names of further datasets with one float64 per shower, given to `append`.
+        conditions: what showers depend on besides the energy; stored as `incident_NAME`.
 
     Raises:
         CaloforgeError: the file cannot be written.
@@ -41,6 +44,7 @@ class ShowerWriter(AbstractContextManager["ShowerWriter"]):
         attributes: Mapping[str, Any] | None = None,
         compression: int = 1,
         columns: tuple[str, ...] = (),
+        conditions: Sequence[Condition] = (),
     ) -> None:
         from caloforge import __version__
 
@@ -62,17 +66,36 @@ class ShowerWriter(AbstractContextManager["ShowerWriter"]):
             self._energies = create("incident_energies", (1,), "f8")
             self._voxels = create("showers", (geometry.n_voxels,), "f4")
             self._columns = {name: create(name, (), "f8") for name in columns}
+            self._conditions = {kind.name: create(PREFIX + kind.name, (1,), "f8") for kind in conditions}
+            for kind in conditions:
+                write_kind(self._conditions[kind.name], kind)
             own = {"caloforge_version": __version__, "geometry": geometry_attribute(geometry), "units": "MeV"}
             write_attributes(self._file, {**(attributes or {}), **own})
             self._stack = stack.pop_all()
 
-    def append(self, energies: np.ndarray, voxels: np.ndarray, **columns: np.ndarray) -> None:
-        """Add showers: energies (n,) and voxels (n, V) in MeV, and each further column (n,)."""
+    def append(
+        self,
+        energies: np.ndarray,
+        voxels: np.ndarray,
+        conditions: Mapping[str, np.ndarray] | None = None,
+        /,
+        **columns: np.ndarray,
+    ) -> None:
+        """Add showers: energies (n,) and voxels (n, V) in MeV, and each condition and each further column (n,).
+
+        Raises:
+            CaloforgeError: a condition is missing, or the file has none of that name; or the disk is full.
+        """
+        given = conditions or {}
+        if set(given) != set(self._conditions):
+            name = min(set(given) ^ set(self._conditions))
+            raise CaloforgeError(f"{self.path}: the condition {name} must be given for all showers of a file, or none")
         start, stop = len(self._energies), len(self._energies) + len(energies)
         for dataset, values in [
             (self._energies, np.asarray(energies, dtype=np.float64).reshape(-1, 1)),
             (self._voxels, np.asarray(voxels, dtype=np.float32)),
             *((self._columns[name], np.asarray(values)) for name, values in columns.items()),
+            *((entry, np.asarray(given[name]).reshape(-1, 1)) for name, entry in self._conditions.items()),
         ]:
             dataset.resize(stop, axis=0)
             dataset[start:stop] = values

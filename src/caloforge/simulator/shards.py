@@ -1,9 +1,4 @@
-"""Samples in shards, which may be generated anywhere and in any order and are concatenated by `merge`.
-
-Shard i of N has its part of the n showers and its own random streams, seeded by (seed, i). Spectra with given
-energies (`like:`, `list:`) are split into contiguous ranges, so that the shards together have exactly the energies of
-the full sample. Random spectra are drawn in each shard.
-"""
+"""Shower files concatenated by `merge`, such as the shards of a sample (`caloforge.energies.incident`)."""
 
 from __future__ import annotations
 
@@ -17,52 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from caloforge.energies import EnergySpectrum
+from caloforge.conditions import Condition
+from caloforge.conditions.columns import difference
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.showers.checks import warn_of_doubts
-from caloforge.showers.shard import Shard
 from caloforge.simulator.core import CHANGED
 
-SAME = ("weights_sha256", CHANGED, "recipe", "energies", "seed", "batch_size", "engine", "shards")
+SAME = ("weights_sha256", CHANGED, "recipe", "energies", "condition_laws", "seed", "batch_size", "engine", "shards")
 """Attributes that are equal in all shards of a sample."""
-
-
-def draw_energies(spectrum: EnergySpectrum, n: int | None, seed: int, shard: Shard | None = None) -> np.ndarray:
-    """The incident energies of a sample, or of one shard of it.
-
-    Args:
-        spectrum: the incident-energy spectrum.
-        n: number of showers in the full sample; None uses the natural count of the spectrum.
-        seed: at least 0.
-        shard: the shard; None for the full sample.
-
-    Returns:
-        (n showers of the shard,) incident energies in MeV.
-
-    Raises:
-        CaloforgeError: from `EnergySpectrum.draw`, or the shard is empty.
-    """
-
-    def random(*key: int) -> np.random.Generator:
-        return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
-
-    if shard is None:
-        return spectrum.draw(n, random(0))
-    total = spectrum.natural_count if n is None else n
-    if total is None:
-        return spectrum.draw(None, random(0))  # raises: the number is missing
-    start, stop = shard.rows(total)
-    own = spectrum.natural_count
-    if own is None:
-        return spectrum.draw(stop - start, random(2, shard.number, 0))
-    # As in EnergySpectrum: row k of the sample is row k mod m of one copy; the last, incomplete copy is random.
-    row, whole = np.arange(start, stop), total - total % own
-    energies = spectrum.draw(own, random(0))[row % own]
-    if stop > whole:
-        energies[row >= whole] = spectrum.draw(total % own, random(0))[row[row >= whole] - whole]
-    return energies
 
 
 def merge(
@@ -90,7 +49,7 @@ def merge(
         The number of showers.
 
     Raises:
-        CaloforgeError: no files, different geometries, or foreign, repeated or missing shards.
+        CaloforgeError: no files, different geometries or conditions, or foreign, repeated or missing shards.
     """
     parts = [MergedFile.look(Path(file), columns) for file in files]
     if not parts:
@@ -101,12 +60,14 @@ def merge(
             raise CaloforgeError(
                 f"{other.path} has geometry '{other.geometry.name}', but {first.path} has '{first.geometry.name}'"
             )
+        if differs := difference(first.kinds, other.kinds):
+            raise CaloforgeError(f"{first.path} and {other.path} differ in conditions: {differs}")
     parts = _in_shard_order(parts, incomplete)
     shared = {k: v for k, v in first.attributes.items() if all(_same(p.attributes.get(k), v) for p in parts)}
     shared = {k: v for k, v in shared.items() if k not in ("shard", "shards")} | {"merged_files": len(parts)}
     kept = tuple(name for name in columns if all(name in part.columns for part in parts))
     energies, deposited = [], []
-    with ShowerWriter(path, first.geometry, shared, compression, kept) as out:
+    with ShowerWriter(path, first.geometry, shared, compression, kept, first.kinds) as out:
         for part in parts:
             with ShowerFile(part.path) as file:
                 further = {name: file.column(name) for name in kept}
@@ -114,7 +75,7 @@ def merge(
                 for chunk in file.chunks():
                     stop = start + len(chunk)
                     values = {name: column[start:stop] for name, column in further.items() if column is not None}
-                    out.append(chunk.energies, chunk.voxels, **values)
+                    out.append(chunk.energies, chunk.voxels, chunk.conditions, **values)
                     start = stop
                     energies.append(chunk.energies)
                     deposited.append(chunk.deposited)
@@ -132,6 +93,7 @@ class MergedFile:
     geometry: Geometry
     attributes: Mapping[str, Any]
     columns: frozenset[str]
+    kinds: tuple[Condition, ...]
     n: int
 
     @classmethod
@@ -143,7 +105,7 @@ class MergedFile:
         """
         with ShowerFile(path) as file:
             found = frozenset(name for name in columns if file.column(name) is not None)
-            return cls(path, file.geometry, file.attributes, found, len(file))
+            return cls(path, file.geometry, file.attributes, found, file.kinds, len(file))
 
 
 def _in_shard_order(files: list[MergedFile], incomplete: bool) -> list[MergedFile]:

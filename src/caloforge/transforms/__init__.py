@@ -7,6 +7,7 @@ from caloforge.transforms.incident_energy import IncidentEnergyFraction, LinearC
 from caloforge.transforms.logit import Logit
 from caloforge.transforms.readout_threshold import ReadoutThreshold
 from caloforge.transforms.registered import TRANSFORMS, build_transforms, specification_of
+from caloforge.transforms.trained_conditions import TrainedConditions
 
 __all__ = [
     "TRANSFORMS",
@@ -18,6 +19,7 @@ __all__ = [
     "LinearCondition",
     "Logit",
     "ReadoutThreshold",
+    "TrainedConditions",
     "Transform",
     "build_transforms",
     "specification_of",

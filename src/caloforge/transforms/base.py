@@ -1,7 +1,8 @@
 """The interface of invertible preprocessing, between voxels in MeV and the space in which a model works.
 
 A `Transform` maps a pair (x, c): features x (N, F) and conditions c (N, C). In physical space x is the voxels in MeV
-and c the incident energy in MeV, (N, 1). Forward and inverse are methods of one class; constants are fitted once and
+and c the incident energy in MeV, (N, 1), followed by further conditions as a model gets them, if a run has any
+(`caloforge.transforms.trained_conditions`). Forward and inverse are methods of one class; constants are fitted once and
 kept in buffers, so that they are saved with the model and are part of an exported graph.
 
 `Compose` applies a list in order, starting in physical space. In a recipe the list is called `transforms:`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Self
 
 import torch
@@ -51,7 +51,10 @@ class IncidentEnergyFraction(Transform):
 
 
 class LinearCondition(Transform):
-    """The incident energy, mapped linearly from the training range to [0, 1] (CaloMan, CaloScore)."""
+    """The incident energy, mapped linearly from the training range to [0, 1] (CaloMan, CaloScore).
+
+    Further conditions are left as they are.
+    """
 
     low: Tensor
     span: Tensor
@@ -66,7 +69,7 @@ class LinearCondition(Transform):
         return self
 
     def fit_chunks(self, chunks: Iterable[tuple[Tensor, Tensor]]) -> bool:
-        ends = [(c.min(), c.max()) for _, c in chunks]
+        ends = [(c[:, 0].min(), c[:, 0].max()) for _, c in chunks]
         low = min(low for low, _ in ends)
         span = max(high for _, high in ends) - low
         self.low.copy_(low)
@@ -77,7 +80,12 @@ class LinearCondition(Transform):
         return x, self.condition(c)
 
     def inverse(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
-        return x, c * self.span + self.low
+        return x, self._of_energy(c, lambda energy: energy * self.span + self.low)
 
     def condition(self, c: Tensor) -> Tensor:
-        return (c - self.low) / self.span
+        return self._of_energy(c, lambda energy: (energy - self.low) / self.span)
+
+    @staticmethod
+    def _of_energy(c: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """c (B, C) with its first column mapped."""
+        return function(c) if c.shape[1] == 1 else torch.cat([function(c[:, :1]), c[:, 1:]], dim=1)

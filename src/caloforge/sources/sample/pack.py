@@ -32,11 +32,13 @@ def pack(source: Path, target: Path) -> None:
         cpu_seconds = file.column(CPU_COLUMN)
         columns = () if cpu_seconds is None else (CPU_COLUMN,)
         attributes = {**file.attributes, "mantissa_bits": BITS}
-        with ShowerWriter(target, file.geometry, attributes, compression=9, columns=columns) as out:
+        with ShowerWriter(
+            target, file.geometry, attributes, compression=9, columns=columns, conditions=file.kinds
+        ) as out:
             for chunk in file.chunks():
                 rows = slice(len(out), len(out) + len(chunk))
                 further = {} if cpu_seconds is None else {CPU_COLUMN: cpu_seconds[rows].round(5)}
-                out.append(chunk.energies, rounded(chunk.voxels), **further)
+                out.append(chunk.energies, rounded(chunk.voxels), chunk.conditions, **further)
 
 
 if __name__ == "__main__":
