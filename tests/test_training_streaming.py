@@ -204,7 +204,7 @@ def test_a_killed_run_goes_on_with_its_scratch_files(
     assert killed.returncode == -signal.SIGKILL
     scratch = scratch_folder(Path("run"))
     assert (scratch / "showers.rows").stat().st_size == 4 * 600 * 14
-    monkeypatch.setattr(training_set, "_load", lambda *_: pytest.fail("the showers are converted again"))
+    monkeypatch.setattr(training_set._Reader, "_load", lambda *_: pytest.fail("the showers are converted again"))
     resumed = train("recipe.yaml", "train.h5", "run", training={"memory_gb": 0}, resume=True)
     monkeypatch.undo()
     _same(resumed, train(recipe("caloman"), small_showers))

@@ -12,13 +12,14 @@ import typer
 
 from caloforge.cli.choices import MOST_SEED, EngineChoice, PrecisionChoice
 from caloforge.cli.cluster import ADAPT, CLUSTER, COLLECT, RETRIES, ClusterOptions, cluster_options
+from caloforge.cli.conditions import ANGLES, CONDITIONS
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from caloforge.cli.generation_job import GenerationJob, LoadedJob
     from caloforge.showers.shard import Shard
-    from caloforge.simulator import Generation
+    from caloforge.simulator import Generation, Simulator
 
 EXTRAPOLATED = "showers there are extrapolated"
 
@@ -32,6 +33,8 @@ def generate(
         help="like:FILE, list:512,1024, discrete:256,...,16384, uniform:1GeV:100GeV or loguniform:1GeV:1TeV.",
     ),
     out: Path = typer.Option(..., "--out", "-o", help="HDF5 file to write; a folder with --shards."),
+    angles: str | None = ANGLES,
+    conditions: list[str] = CONDITIONS,
     n: int | None = typer.Option(None, "-n", min=1, help="Number of showers; defaults to that of like:FILE or list:…."),
     seed: int = typer.Option(
         1,
@@ -92,11 +95,13 @@ def generate(
 
     Example: caloforge generate run --energies uniform:1GeV:16GeV -n 10000000 --shards 100 --cluster local:4 -o shards
 
+    Example: caloforge generate run --energies uniform:1GeV:16GeV --angles uniform:0:60deg -n 1000 -o angles.h5
+
     Example: caloforge generate run --energies list:4GeV -n 100 --set model.sampler=multistep -o multistep.h5
     """
     from caloforge.cli.generation_job import GenerationJob
     from caloforge.cli.stopping import signals_interrupt
-    from caloforge.energies import parse_spectrum
+    from caloforge.energies import IncidentLaw
     from caloforge.errors import CaloforgeError
     from caloforge.files import prepare_parent, refuse_existing
     from caloforge.showers.shard import Shard
@@ -113,8 +118,8 @@ def generate(
         if out.is_file():
             raise CaloforgeError(f"{out} is a file; --shards needs a folder")
         parts = [(out / Shard(k, shards).file_name(), Shard(k, shards)) for k in range(shards)]
-    spectrum = parse_spectrum(energies)
-    total = spectrum.natural_count if n is None else n
+    law = IncidentLaw.parse(energies, conditions, angles)
+    total = law.total(n)
     for _, part in parts:
         if part is not None and total is not None:
             part.rows(total)  # raises if it is empty, before anything is written
@@ -127,7 +132,7 @@ def generate(
     with signals_interrupt() as check_stopped:
         job = GenerationJob(
             run=run,
-            spectrum=spectrum,
+            law=law,
             n=n,
             seed=seed,
             batch_size=batch_size,
@@ -157,12 +162,14 @@ def _here(
 
     warned = False
     for path, shard in parts:
-        drawn = loaded.job.energies(shard)
+        drawn = loaded.job.incident(loaded.simulator, shard)
         if resume and loaded.job.is_complete(loaded.simulator, path, shard, len(drawn)):
             stdout.print(f"kept {path}: already complete", markup=False)
             continue
         if not warned and loaded.engine.energy_range is None:
-            warn_outside(drawn, loaded.simulator.energy_range, EXTRAPOLATED)
+            warn_outside(drawn.energies, loaded.simulator.energy_range, EXTRAPOLATED)
+        if not warned:
+            _note_unknown(loaded.job, loaded.simulator)
         warned = True
         with progress_bar() as bar:
             task = bar.add_task(
@@ -190,9 +197,10 @@ def _on_cluster(job: GenerationJob, options: ClusterOptions, shards: int, out: P
     from caloforge.showers.shard import Shard
 
     simulator = job.simulator()  # whatever is wrong with it is found before a worker starts
-    first = job.energies(Shard(0, shards))
-    warn_outside(first, simulator.energy_range, EXTRAPOLATED)
-    total = job.spectrum.natural_count if job.n is None else job.n
+    first = job.incident(simulator, Shard(0, shards))
+    warn_outside(first.energies, simulator.energy_range, EXTRAPOLATED)
+    _note_unknown(job, simulator)
+    total = job.law.total(job.n)
     todo, kept = [], 0
     for number in range(shards):
         shard = Shard(number, shards)
@@ -206,6 +214,19 @@ def _on_cluster(job: GenerationJob, options: ClusterOptions, shards: int, out: P
         stdout.print(f"kept {kept} of {shards} files in {out}: already complete", markup=False)
     if todo:
         run_on_cluster(options, GenerationWork.of(job, shards, options.collect), todo, out, "generate")
+
+
+def _note_unknown(job: GenerationJob, simulator: Simulator) -> None:
+    """Name the conditions of the file of `like:` that the run was not trained with."""
+    from caloforge.cli.console import stderr
+
+    columns = job.law.spectrum.conditions
+    for name in job.unknown_of_file(simulator):
+        assert columns is not None
+        span = columns.kind(name).span(columns[name])
+        stderr.print(
+            f"note: the run was not trained with {name} ({span}); its showers do not depend on it", markup=False
+        )
 
 
 def _times(generation: Generation) -> Iterator[str]:

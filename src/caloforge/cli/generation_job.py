@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from caloforge.cluster.parts import Maker, Told, Work
-from caloforge.energies import EnergySpectrum, draw_energies
+from caloforge.energies import Incident, IncidentLaw
+from caloforge.errors import CaloforgeError
 from caloforge.export.engines import make_engine
 from caloforge.inference import Engine
 from caloforge.registry import IDENTITY, importable
@@ -37,7 +36,7 @@ class GenerationJob:
     """
 
     run: Path
-    spectrum: EnergySpectrum
+    law: IncidentLaw
     n: int | None
     seed: int
     batch_size: int
@@ -75,13 +74,34 @@ class GenerationJob:
         simulator = self.simulator()
         return LoadedJob(self, simulator, make_engine(self.engine, simulator))
 
-    def energies(self, shard: Shard | None) -> np.ndarray:
-        """(n,) incident energies of a file, in MeV."""
-        return draw_energies(self.spectrum, self.n, self.seed, shard)
+    def incident(self, simulator: Simulator, shard: Shard | None) -> Incident:
+        """Energies and conditions of a file's showers; the run knows all of them.
+
+        Raises:
+            CaloforgeError: a condition that the run needs is missing, or a law is for one that it does not know.
+        """
+        drawn = self.law.draw(self.n, self.seed, shard)
+        known = simulator.conditions
+        if missing := known.missing(drawn.conditions):
+            name, span = missing[0].kind.name, missing[0].span
+            raise CaloforgeError(
+                f"{self.run} was trained with {name} ({span}): give --condition {name}=LAW, or --energies like:FILE "
+                f"with a file that has it"
+            )
+        unknown = self.unknown_of_file(simulator)
+        return replace(drawn, conditions=drawn.conditions.only([n for n in drawn.conditions if n not in unknown]))
+
+    def unknown_of_file(self, simulator: Simulator) -> list[str]:
+        """Conditions of the file that the energies come from that the run does not know, and that have no law."""
+        accepted = {*simulator.conditions.names, *simulator.conditions.superfluous}
+        accepted |= {law.kind.name for law in self.law.laws}
+        return [name for name in self.law.spectrum.conditions or () if name not in accepted]
 
     def facts(self, shard: Shard | None) -> dict[str, Any]:
         """Attributes that say which part of which sample a file is."""
-        facts: dict[str, Any] = {"energies": self.spectrum.text}
+        facts: dict[str, Any] = {"energies": self.law.spectrum.text}
+        if self.law.laws:
+            facts["condition_laws"] = self.law.text
         return facts if shard is None else {**facts, "shard": shard.number, "shards": shard.of}
 
     def is_complete(self, simulator: Simulator, path: Path, shard: Shard | None, n: int) -> bool:
@@ -111,19 +131,19 @@ class LoadedJob:
     engine: Engine
 
     def write(
-        self, path: Path, shard: Shard | None, drawn: np.ndarray, progress: Callable[[int], None] | None = None
+        self, path: Path, shard: Shard | None, drawn: Incident, progress: Callable[[int], None] | None = None
     ) -> Generation:
         """Generate one file.
 
         Args:
             path: the file.
             shard: which one it is.
-            drawn: its incident energies, from `GenerationJob.energies`.
+            drawn: energies and conditions of its showers, from `GenerationJob.incident`.
             progress: called with the number of showers of each batch.
         """
         return generate(
             self.simulator,
-            drawn,
+            drawn.energies,
             path,
             seed=self.job.seed,
             batch_size=self.job.batch_size,
@@ -133,6 +153,7 @@ class LoadedJob:
             engine=self.engine,
             workers=self.job.workers,
             shard=None if shard is None else shard.number,
+            conditions=drawn.conditions,
         )
 
 
@@ -193,7 +214,7 @@ class ShardMaker(Maker):
     def make(self, number: int, path: Path, keep: bool, told: Told) -> str:
         """See `Maker.make`."""
         shard, job, done = Shard(number, self.shards), self.loaded.job, 0
-        drawn = job.energies(shard)
+        drawn = job.incident(self.loaded.simulator, shard)
         if keep and job.is_complete(self.loaded.simulator, path, shard, len(drawn)):
             return ""
 

@@ -289,7 +289,7 @@ class Hierarchy(nn.Module):
         """Energies in MeV at every level, voxels below e₀ left out.
 
         Args:
-            x: (N, V) voxels. c: (N, 1) incident energies.
+            x: (N, V) voxels. c: (N, C) conditions, the incident energies first.
 
         Returns:
             Incident (N, 1), deposited (N, 1), layers (N, L), rings (N, R) and voxels (N, V): the wholes of the k-th
@@ -299,7 +299,7 @@ class Hierarchy(nn.Module):
         for split in [*self][:0:-1]:
             whole = x.new_zeros(len(x), split.n_wholes)
             levels.append(whole.index_add(1, split.whole_of_part.index, levels[-1]))
-        return [c, *levels[::-1]]
+        return [c[:, :1], *levels[::-1]]
 
 
 def _rings(geometry: Geometry) -> tuple[Tensor, Tensor]:

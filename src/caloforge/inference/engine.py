@@ -14,7 +14,7 @@ import numpy as np
 
 from caloforge.geometry import Geometry
 from caloforge.models.base import ShowerModel
-from caloforge.transforms import Compose
+from caloforge.transforms import Compose, TrainedConditions
 
 VOXELS = 920_000
 """Voxels per piece on a CPU, 2 500 showers of data set 1: few enough for the cache, enough to hide call overhead."""
@@ -26,6 +26,7 @@ class Pipeline(Protocol):
     geometry: Geometry
     transforms: Compose
     model: ShowerModel
+    conditions: TrainedConditions
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,13 @@ class Batch:
         number: batch number, from 0.
         energies: (B,) incident energies in MeV.
         seed: random seed for the noise.
+        conditions: (B, K) further conditions of a run that knows some (`TrainedConditions.values`).
     """
 
     number: int
     energies: np.ndarray
     seed: int
+    conditions: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class TorchEngine:
     def __init__(self, simulator: Pipeline, compiled: bool = False) -> None:
         self.name = "compile" if compiled else "torch"
         self.energy_range: tuple[float, float] | None = None
-        self.transforms = simulator.transforms
+        self.transforms, self.conditions = simulator.transforms, simulator.conditions
         self.model = simulator.model
         self.n_voxels = simulator.geometry.n_voxels
         if self.model.training:
@@ -52,8 +52,8 @@ class TorchEngine:
                 "so it cannot be compiled: use --engine torch"
             )
 
-        def whole(noise: Tensor, energies: Tensor) -> Tensor:
-            c = self.transforms.condition(energies)
+        def whole(noise: Tensor, given: Tensor) -> Tensor:
+            c = self.transforms.condition(given)
             return self.transforms.inverse(decode(noise, c), c)[0]
 
         return torch.compile(whole, dynamic=False)
@@ -61,18 +61,26 @@ class TorchEngine:
     def generate(self, batch: Batch) -> GeneratedBatch:
         """The batch's showers."""
         with torch.inference_mode():
-            energies = torch.as_tensor(batch.energies, dtype=self.dtype, device=self.device)[:, None]
+            given = self.given(batch)
             generator = torch.Generator(self.device).manual_seed(batch.seed)
             if self._compiled is not None:
-                return self._generate_compiled(energies, generator)
-            return self._generate(energies, generator)
+                return self._generate_compiled(given, generator)
+            return self._generate(given, generator)
+
+    def given(self, batch: Batch) -> Tensor:
+        """(B, 1 + further) what the transforms get: energies in MeV, and further conditions."""
+        energies, values = (
+            None if part is None else torch.as_tensor(part, dtype=self.dtype, device=self.device)
+            for part in (batch.energies, batch.conditions)
+        )
+        assert energies is not None
+        return self.conditions.inputs(energies[:, None], values)
 
     def sample(self, batch: Batch) -> None:
         """Only the model's part of `generate`, including the noise, for timing."""
         with torch.inference_mode():
-            energies = torch.as_tensor(batch.energies, dtype=self.dtype, device=self.device)[:, None]
             generator = torch.Generator(self.device).manual_seed(batch.seed)
-            c = self.transforms.condition(energies)
+            c = self.transforms.condition(self.given(batch))
             noise = None if self.decode is None else self._noise(len(c), generator)
             for start in range(0, len(c), self.rows):
                 self._features(noise, c, slice(start, start + self.rows), generator)
@@ -83,13 +91,13 @@ class TorchEngine:
             return self.model.sample(c[rows], generator)
         return self.decode(noise[rows], c[rows])
 
-    def _generate(self, energies: Tensor, generator: torch.Generator) -> GeneratedBatch:
+    def _generate(self, given: Tensor, generator: torch.Generator) -> GeneratedBatch:
         model = postprocessing = 0.0
         voxels: Tensor | None = None
         begun = self._now()
-        c = self.transforms.condition(energies)
-        noise = None if self.decode is None else self._noise(len(energies), generator)
-        for start in range(0, len(energies), self.rows):
+        c = self.transforms.condition(given)
+        noise = None if self.decode is None else self._noise(len(given), generator)
+        for start in range(0, len(given), self.rows):
             rows = slice(start, start + self.rows)
             x = self._features(noise, c, rows, generator)
             modelled = self._now()
@@ -100,23 +108,23 @@ class TorchEngine:
                     f"transforms turned them into {tuple(piece.shape)}; the geometry has {self.n_voxels} voxels"
                 )
             if voxels is None:
-                voxels = torch.empty((len(energies), piece.shape[1]), dtype=torch.float32)
+                voxels = torch.empty((len(given), piece.shape[1]), dtype=torch.float32)
             voxels[rows] = piece
             ended = self._now()
             model, postprocessing, begun = model + modelled - begun, postprocessing + ended - modelled, ended
         assert voxels is not None
         return GeneratedBatch(voxels.numpy(), model, postprocessing)
 
-    def _generate_compiled(self, energies: Tensor, generator: torch.Generator) -> GeneratedBatch:
+    def _generate_compiled(self, given: Tensor, generator: torch.Generator) -> GeneratedBatch:
         begun = self._now()
-        noise = self._noise(len(energies), generator)
-        n, rows = len(energies), min(self.rows, len(energies))
+        noise = self._noise(len(given), generator)
+        n, rows = len(given), min(self.rows, len(given))
         assert self._compiled is not None
         pieces = []
         for start in range(0, n, rows):
             # One shape means one compilation: a short last piece is padded with copies of its last row.
             index = torch.arange(start, start + rows, device=self.device).clamp_max(n - 1)
-            pieces.append(self._compiled(noise[index], energies[index])[: n - start].float().cpu())
+            pieces.append(self._compiled(noise[index], given[index])[: n - start].float().cpu())
         return GeneratedBatch(torch.cat(pieces).numpy(), self._now() - begun, 0.0)
 
     def _noise(self, n: int, generator: torch.Generator) -> Tensor:

@@ -40,11 +40,12 @@ from caloforge.transforms.readout_threshold import zero_below
 class CaloFlow(LatentModel):
     """Layer energies, then shapes, then (if wished) a student of the shapes.
 
-    Features are the voxels in MeV, the condition is the incident energy in MeV: use no transform but a threshold.
+    Features are the voxels in MeV, the first condition is the incident energy in MeV: use no transform but a threshold.
+    Both flows get further conditions as they are.
 
     Args:
         features: V, the geometry's number of voxels.
-        conditions: 1, the incident energy.
+        conditions: 1, the incident energy, and the number of further ones.
         geometry: supplies the layers.
         energy_scale: f in u_0 = E_dep / (f E_inc); `auto` takes the training set's largest E_dep / E_inc. The paper's
             1 suits showers whose deposited energy cannot exceed the incident one.
@@ -103,7 +104,7 @@ class CaloFlow(LatentModel):
         super().__init__()
         if isinstance(energy_scale, str):
             raise CaloforgeError("energy_scale 'auto' needs the training set: train from a recipe, or give a number")
-        if features != geometry.n_voxels or conditions != 1:
+        if features != geometry.n_voxels or conditions < 1:
             raise CaloforgeError(
                 f"caloflow takes the {geometry.n_voxels} voxels and the incident energy in MeV, not {features} "
                 f"features and {conditions} conditions; leave only readout_threshold in the recipe's transforms"
@@ -124,11 +125,11 @@ class CaloFlow(LatentModel):
         spline: dict[str, Any] = {"bins": bins, "bound": bound}
         energy: dict[str, Any] = {"width": energy_width, "hidden_layers": energy_hidden_layers}
         shape: dict[str, Any] = {"width": shape_width, "hidden_layers": shape_hidden_layers, "dropout": dropout}
-        given = 1 + self.n_layers
+        given = conditions + self.n_layers
         self.energies = _flow(
-            [AutoregressiveSpline(self.n_layers, 1, **spline, **energy) for _ in range(energy_blocks)],
+            [AutoregressiveSpline(self.n_layers, conditions, **spline, **energy) for _ in range(energy_blocks)],
             _orders(torch.zeros(self.n_layers, dtype=torch.long), energy_blocks - 1),
-            [ConditionalStandardise(self.n_layers, 1)] if standardise else [],
+            [ConditionalStandardise(self.n_layers, conditions)] if standardise else [],
         )
         outer: list[FlowStep] = [ConditionalStandardise(features, given)] if standardise else []
         if marginals:
@@ -168,17 +169,19 @@ class CaloFlow(LatentModel):
             return torch.where(x == 0, self._noise(x), x)
         return x + self._noise(x) if self.noise > 0 else x
 
-    def _log_incident(self, c: Tensor) -> Tensor:
-        return torch.log10(c / 1e4)
+    def _given(self, c: Tensor) -> Tensor:
+        """(B, C): log10(E_inc / 10 GeV) and further conditions."""
+        energy = torch.log10(c[:, :1] / 1e4)
+        return energy if c.shape[1] == 1 else torch.cat([energy, c[:, 1:]], dim=1)
 
     def _shape_conditions(self, energies: Tensor, c: Tensor) -> Tensor:
-        """(B, 1 + L): log10(E_inc / 10 GeV), and log10((E_l + noise) / 100 GeV) + 2 of the energies before noise."""
+        """(B, C + L): what `_given` gives, and log10((E_l + noise) / 100 GeV) + 2 of the energies before noise."""
         offset = self.noise if self.noise > 0 else 1e-3
-        return torch.cat([self._log_incident(c), torch.log10((energies + offset) / 1e5) + 2], dim=1)
+        return torch.cat([self._given(c), torch.log10((energies + offset) / 1e5) + 2], dim=1)
 
     def _energy_features(self, energies: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
         """(B, L) energies in MeV → logits of the fractions, and the sum of log |dy/du|."""
-        y, log_slope = logit_with_slope(energies_to_fractions(energies, self.energy_scale * c), self.alpha)
+        y, log_slope = logit_with_slope(energies_to_fractions(energies, self.energy_scale * c[:, :1]), self.alpha)
         return y, log_slope.sum(dim=1)
 
     def _shape_features(self, x: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
@@ -215,13 +218,13 @@ class CaloFlow(LatentModel):
         return frozenset({"sampler"} if self.student is not None else ())
 
     def _layer_energies(self, x: Tensor, c: Tensor) -> Pair:
-        """(B, L) the layers' energies and (B, 1) E_inc, MeV."""
+        """(B, L) the layers' energies in MeV, and the conditions."""
         return self.layers.sums(self._emptied(x)), c
 
     def _energy_view(self, energies: Tensor, c: Tensor) -> Pair:
         if self.empty_below > 0:
             energies = self._noisy(energies)
-        return self._energy_features(energies, c)[0], self._log_incident(c)
+        return self._energy_features(energies, c)[0], self._given(c)
 
     def _energy_loss(self, energies: Tensor, c: Tensor) -> Tensor:
         return -self.energies.log_prob(*self._energy_view(energies, c))
@@ -272,9 +275,9 @@ class CaloFlow(LatentModel):
     # ---- sampling --------------------------------------------------------------------------------------------
 
     def decode(self, z: Tensor, c: Tensor) -> Tensor:
-        """z (B, L + V) from N(0, 1), c (B, 1) MeV → voxels (B, V) in MeV."""
-        y, _ = self.energies.inverse(z[:, : self.n_layers], self._log_incident(c))
-        energies, _ = fractions_to_energies(inverse_logit(y, self.alpha).clamp(0, 1), self.energy_scale * c)
+        """z (B, L + V) from N(0, 1), c (B, C), E_inc in MeV first → voxels (B, V) in MeV."""
+        y, _ = self.energies.inverse(z[:, : self.n_layers], self._given(c))
+        energies, _ = fractions_to_energies(inverse_logit(y, self.alpha).clamp(0, 1), self.energy_scale * c[:, :1])
         energies = self._emptied(energies)
         y = self._logits(z[:, self.n_layers :], self._shape_conditions(energies, c), self.by_student)
         return self.layers.share_out(inverse_logit(y, self.alpha).clamp(0, 1), energies, self.empty_below)
@@ -295,15 +298,15 @@ class CaloFlow(LatentModel):
         (without bias before the logarithm).
 
         Args:
-            x: voxels in MeV. c: (B, 1) incident energies in MeV.
+            x: voxels in MeV. c: (B, C) conditions, the incident energies in MeV first.
             draws: of S, for each shower.
             seed: of the draws.
         """
         energies = self.layers.sums(x)
-        scale = self.energy_scale * c
+        scale = self.energy_scale * c[:, :1]
         y, log_slope = self._energy_features(energies, c)
         _, log_volume = fractions_to_energies(energies_to_fractions(energies, scale), scale)
-        log_energies = self.energies.log_prob(y, self._log_incident(c)) + log_slope - log_volume
+        log_energies = self.energies.log_prob(y, self._given(c)) + log_slope - log_volume
         sizes = torch.tensor(self.layers.sizes, device=x.device, dtype=x.dtype)
         tiny = torch.finfo(x.dtype).tiny
         log_shares = self._log_prob_of_shares(

@@ -40,11 +40,13 @@ LARGE_DIFFERENCE = 5.0
 
 
 class CaloGAN(AdversarialModel):
-    """GAN of layer images. Features are the voxels in MeV, the condition the incident energy in MeV.
+    """GAN of layer images. Features are the voxels in MeV, the first condition the incident energy in MeV.
+
+    The generators get further conditions beside the noise, the critic beside the energies.
 
     Args:
         features: V, the geometry's number of voxels.
-        conditions: 1, the incident energy.
+        conditions: 1, the incident energy, and the number of further ones.
         geometry: supplies the layers.
         unit: of energies in the networks, in MeV.
         largest_energy: E_max in MeV.
@@ -84,7 +86,7 @@ class CaloGAN(AdversarialModel):
         momentum: Annotated[float, Field(ge=0, lt=1)] = 0.5,
     ) -> None:
         super().__init__()
-        if features != geometry.n_voxels or conditions != 1:
+        if features != geometry.n_voxels or conditions < 1:
             raise CaloforgeError(
                 f"calogan takes the {geometry.n_voxels} voxels and the incident energy in MeV, not {features} "
                 f"features and {conditions} conditions; leave only readout_threshold in the recipe's transforms"
@@ -93,29 +95,36 @@ class CaloGAN(AdversarialModel):
         self.latent_dim, self.critic_rate, self.momentum = noise_dim, critic_rate, momentum
         sizes = [layer.shape for layer in geometry.layers]
         first, second, third = generator_channels
-        self.generator = LayerGenerators(sizes, noise_dim, (first, second, third), attention, unit, largest_energy)
+        self.generator = LayerGenerators(
+            sizes, noise_dim, (first, second, third), attention, unit, largest_energy, conditions - 1
+        )
         one, two, three, four = critic_channels
-        self.critic = LayerCritic(sizes, (one, two, three, four), minibatch_features, sparsity_scale / unit)
+        further = conditions - 1
+        self.critic = LayerCritic(sizes, (one, two, three, four), minibatch_features, sparsity_scale / unit, further)
         self.standardise = Standardise(features, "none")
 
     def critic_losses(self, x: Tensor, generated: Tensor, c: Tensor) -> dict[str, Tensor]:
-        energy = c / self.unit
-        real, fake = self.critic(x / self.unit, energy), self.critic(generated / self.unit, energy)
+        given = self._given(c)
+        real, fake = self.critic(x / self.unit, given), self.critic(generated / self.unit, given)
         right = 0.5 * ((real > 0).to(x) + (fake < 0).to(x))
         return {"critic_loss": functional.softplus(-real) + functional.softplus(fake), "critic_accuracy": right}
 
     def generator_loss(self, generated: Tensor, c: Tensor) -> Tensor:
-        voxels, energy = generated / self.unit, c / self.unit
-        difference = (voxels.sum(dim=1) - energy[:, 0]).abs()
-        return functional.softplus(-self.critic(voxels, energy)) + self.energy_weight * difference
+        voxels, given = generated / self.unit, self._given(c)
+        difference = (voxels.sum(dim=1) - given[:, 0]).abs()
+        return functional.softplus(-self.critic(voxels, given)) + self.energy_weight * difference
+
+    def _given(self, c: Tensor) -> Tensor:
+        """c (B, C) with the incident energy in the networks' unit."""
+        return torch.cat([c[:, :1] / self.unit, c[:, 1:]], dim=1)
 
     def decode(self, z: Tensor, c: Tensor) -> Tensor:
-        """z (B, D) from N(0, 1), c (B, 1) in MeV → voxels (B, V) in MeV."""
+        """z (B, D) from N(0, 1), c (B, C), E_inc in MeV first → voxels (B, V) in MeV."""
         return self.generator(z, c)
 
 
 class LayerGenerators(nn.Module):
-    """(noise (B, D), incident energy (B, 1) in MeV) → voxels (B, V) in MeV.
+    """(noise (B, D), conditions (B, C), the incident energy in MeV first) → voxels (B, V) in MeV.
 
     Args:
         sizes: (a, b) of each layer.
@@ -123,6 +132,7 @@ class LayerGenerators(nn.Module):
         attention: from layer to layer.
         unit: of the images, in MeV.
         largest_energy: at which the noise is multiplied by 1, in MeV.
+        further: number of conditions beside the energy.
     """
 
     def __init__(
@@ -133,15 +143,16 @@ class LayerGenerators(nn.Module):
         attention: bool,
         unit: float,
         largest_energy: float,
+        further: int = 0,
     ) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([ImageGenerator(noise_dim, size, channels) for size in sizes])
+        self.layers = nn.ModuleList([ImageGenerator(noise_dim + further, size, channels) for size in sizes])
         pairs = itertools.pairwise(sizes) if attention else ()
         self.attention = nn.ModuleList([LayerAttention(before, size) for before, size in pairs])
         self.unit, self.largest_energy = unit, largest_energy
 
     def forward(self, z: Tensor, c: Tensor) -> Tensor:
-        h = z * (c / self.largest_energy)
+        h = torch.cat([z * (c[:, :1] / self.largest_energy), c[:, 1:]], dim=1)
         images = [layer(h) for layer in self.layers]
         for k, attention in enumerate(self.attention, 1):
             images[k] = attention(images[k], images[k - 1])
@@ -149,13 +160,14 @@ class LayerGenerators(nn.Module):
 
 
 class LayerCritic(nn.Module):
-    """(voxels (B, V), incident energy (B, 1)), in the same unit → logit (B,) that the shower is real.
+    """(voxels (B, V), conditions (B, C), the incident energy first in the same unit) → logit (B,) of a real shower.
 
     Args:
         sizes: (a, b) of each layer.
         channels: of `ImageFeatures`.
         minibatch_features: of each kind.
         sparsity_scale: s in that unit.
+        further: number of conditions beside the energy.
     """
 
     def __init__(
@@ -164,6 +176,7 @@ class LayerCritic(nn.Module):
         channels: tuple[int, int, int, int],
         minibatch_features: int,
         sparsity_scale: float,
+        further: int = 0,
     ) -> None:
         super().__init__()
         self.sizes, self.sparsity_scale = sizes, sparsity_scale
@@ -173,15 +186,16 @@ class LayerCritic(nn.Module):
         self.of_sparsity = nn.ModuleList([MinibatchFeatures(1, minibatch_features) for _ in sizes])
         self.of_energies = MinibatchFeatures(len(sizes), minibatch_features)
         per_layer = 2 * minibatch_features + 2  # both minibatch features, sparsity, energy
-        self.last = nn.Linear(sum(n_images) + per_layer * len(sizes) + 3 + minibatch_features, 1)
+        self.last = nn.Linear(sum(n_images) + per_layer * len(sizes) + 3 + minibatch_features + further, 1)
 
-    def forward(self, voxels: Tensor, energy: Tensor) -> Tensor:
+    def forward(self, voxels: Tensor, given: Tensor) -> Tensor:
+        energy, further = given[:, :1], given[:, 1:]
         layers = voxels.split([a * b for a, b in self.sizes], dim=1)
         energies = torch.stack([layer.sum(dim=1) for layer in layers], dim=1)
         total = energies.sum(dim=1, keepdim=True)
         difference = (total - energy).abs()
         found = [energies / 10, total / 100, difference, 10 * (difference > LARGE_DIFFERENCE).to(voxels)]
-        found.append(self.of_energies(energies))
+        found += [self.of_energies(energies), further]
         parts = zip(layers, self.sizes, self.images, self.of_images, self.of_sparsity, strict=True)
         for layer, size, image, of_image, of_sparsity in parts:
             h = image(layer.unflatten(1, (1, *size)))

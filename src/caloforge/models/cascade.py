@@ -12,6 +12,7 @@ multipole moments of the layers can be a level of their own, which the voxels ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -40,13 +41,16 @@ FIT_ROWS = 10_000
 class Cascade(LatentModel):
     """Layer energies, then rings, then voxels.
 
-    Features are the voxels in MeV, the condition is the incident energy in MeV: use no transform but a threshold.
+    Features are the voxels in MeV, the first condition is the incident energy in MeV: use no transform but a threshold.
+    With further conditions, such as an angle, every level is told of them, E_dep has a model like that of the layers,
+    and sectors are told where they are, since showers need not be alike all around the axis.
 
     Args:
         features: V, the geometry's number of voxels.
-        conditions: 1, the incident energy.
+        conditions: 1, the incident energy, and the number of further ones.
         geometry: supplies layers, rings and sectors.
-        layers: the model of the layers' energies, given E_inc and E_dep: `kind` and its settings.
+        layers: the model of the layers' energies, given E_inc and E_dep: `kind` and its settings; also that of E_dep
+            where there are further conditions.
         rings: the model of the rings' energies, given E_inc and the layers' energies.
         voxels: the model of the voxels, given E_inc and the rings' energies.
         least: e₀ in MeV, voxels below it count as empty; 0 takes the geometry's readout threshold.
@@ -66,6 +70,8 @@ class Cascade(LatentModel):
         torch.Size([2, 368])
     """
 
+    directions: Tensor
+
     def __init__(
         self,
         features: int,
@@ -83,7 +89,7 @@ class Cascade(LatentModel):
         corrections: int = 2,
     ) -> None:
         super().__init__()
-        if features != geometry.n_voxels or conditions != 1:
+        if features != geometry.n_voxels or conditions < 1:
             raise CaloforgeError(
                 f"cascade takes the {geometry.n_voxels} voxels and the incident energy in MeV, not {features} features "
                 f"and {conditions} conditions; leave only readout_threshold in the recipe's transforms"
@@ -107,8 +113,11 @@ class Cascade(LatentModel):
         self._sizes[splits[-1].name] = splits[-1].size
         self.models = nn.ModuleDict()
         self.scalings = nn.ModuleDict()
-        for split, wanted in zip(splits[1:], (layers, rings, voxels), strict=True):
-            if self._sizes[split.name]:
+        self.further = conditions - 1
+        angle = 2 * math.pi * torch.arange(self.hierarchy.sectors) / self.hierarchy.sectors
+        self.register_buffer("directions", torch.stack([angle.cos(), angle.sin()], dim=1), persistent=False)
+        for split, wanted in zip(splits, (layers, layers, rings, voxels), strict=True):
+            if self._sizes[split.name] and (self.further or split is not splits[0]):
                 self._add_level(split.name, wanted, split, least, multipoles if split is splits[-1] else None)
         self.latent_dim = sum(self._latent_dims())
 
@@ -116,14 +125,17 @@ class Cascade(LatentModel):
         self, name: str, wanted: dict[str, Any], split: Split, least: float, multipoles: dict[str, Any] | None
     ) -> None:
         """The model of a level, and before it that of the moments, if they are wanted."""
-        conditions, own = 1 + split.n_wholes + split.n_counted, 0
+        conditions = 1 + split.n_wholes + split.n_counted + self.further
+        own = 2 if self.further and split.sectors > 1 else 0  # where the sector is
         if multipoles is not None:
             assert self.moments is not None
-            own, size = self.moments.n_conditions, self.moments.sectors * self.moments.n_layers
+            size, sectors = self.moments.sectors * self.moments.n_layers, self.moments.sectors
+            settings = {"sectors": sectors, "sector_conditions": own}
             self.models[MOMENTS] = inner_model(
-                multipoles, size, conditions, f"model.{MOMENTS}", sectors=self.moments.sectors
+                multipoles, size, conditions + sectors * own, f"model.{MOMENTS}", **settings
             )
             self.scalings[MOMENTS] = ConditionScaling(1 + split.n_wholes, least)
+            own += self.moments.n_conditions
         settings = {"sectors": split.sectors, "sector_conditions": own}
         conditions += split.sectors * own
         self.models[name] = inner_model(wanted, self._sizes[name], conditions, f"model.{name}", **settings)
@@ -171,7 +183,7 @@ class Cascade(LatentModel):
         def energies_and_hits(x: Tensor, c: Tensor) -> Pair:
             energies = self.hierarchy.energies(x, c)
             hits = [counted[k].numbers(energies[k + 2]) for k in wanted if k in counted and counted[k].size]
-            return torch.cat([*energies[1 : number + 2], *hits], dim=1), c
+            return torch.cat([*energies[1 : number + 2], *hits], dim=1), c[:, :1]
 
         found, c = data.map(energies_and_hits).sample()
         widths = [len(split.whole_of_part.index) for split in splits[: number + 1]]
@@ -207,12 +219,12 @@ class Cascade(LatentModel):
     # ---- sampling ----------------------------------------------------------------------------------------------
 
     def decode(self, z: Tensor, c: Tensor) -> Tensor:
-        """z (B, D) from N(0, 1), c (B, 1) incident energies in MeV → voxels (B, V) in MeV."""
+        """z (B, D) from N(0, 1), c (B, C), incident energies in MeV first → voxels (B, V) in MeV."""
         return self.decode_with(z, c, {name: model.decode for name, model in self.level_models()})
 
     def decode_with(self, z: Tensor, c: Tensor, decoders: Mapping[str, Callable[[Tensor, Tensor], Tensor]]) -> Tensor:
         """`decode` with other functions, by level, in place of the models' `decode`."""
-        energies, n = c, None
+        energies, n = self._incident(c), None
         splits = [*self.hierarchy]
         levels = zip(splits, [*splits[1:], None], z.split(self._latent_dims(), dim=1), strict=True)
         for split, following, numbers in levels:
@@ -237,15 +249,15 @@ class Cascade(LatentModel):
         n: Tensor,
         decoders: Mapping[str, Callable[[Tensor, Tensor], Tensor]],
     ) -> Tensor:
-        """z (B, ·) of moments and voxels, c (B, 1) and rings (B, R) in MeV, hits n (B, n_counted) → voxels (B, V)."""
+        """z (B, ·) of moments and voxels, c (B, C), rings (B, R) in MeV, hits n (B, n_counted) → voxels (B, V)."""
         voxels, moments = [*self.hierarchy][-1], self.moments
         assert moments is not None
         assert isinstance(voxels, CountedSplit)
         of_field = moments.sectors * moments.n_layers
         field = decoders[MOMENTS](z[:, :of_field], self._conditions(voxels, c, rings, n, MOMENTS))
         wanted, counted = moments.modes(field), voxels.counted(rings)
-        conditions = torch.cat(
-            [self._conditions(voxels, c, rings, n), moments.conditions(wanted, moments.shares(counted, n))], dim=1
+        conditions = self._with_moments(
+            self._conditions(voxels, c, rings, n), moments.conditions(wanted, moments.shares(counted, n))
         )
         numbers = decoders[voxels.name](z[:, of_field:], conditions)
         energies = voxels.energies(numbers, rings, n)
@@ -257,11 +269,29 @@ class Cascade(LatentModel):
         return energies
 
     def _conditions(self, split: Split, c: Tensor, wholes: Tensor, n: Tensor | None, name: str = "") -> Tensor:
-        """What the model of a level is given: c (B, 1) and wholes (B, W) in MeV, hits n (B, n_counted) if counted."""
-        conditions: Tensor = self.scalings[name or split.name](c, wholes)
+        """What the model of a level is given: c (B, C), wholes (B, W) in MeV, hits n (B, n_counted) if counted."""
+        conditions: Tensor = self.scalings[name or split.name](self._incident(c), wholes)
         if n is not None and isinstance(split, CountedSplit):
             conditions = torch.cat([conditions, split.scaled(n)], dim=1)
+        if self.further:
+            conditions = torch.cat([conditions, c[:, 1:]], dim=1)
+            if split.sectors > 1:
+                conditions = torch.cat([conditions, self.directions.flatten().expand(len(c), -1)], dim=1)
         return conditions
+
+    def _incident(self, c: Tensor) -> Tensor:
+        """(B, 1) the incident energies, without an operation in a graph where there is nothing else."""
+        return c[:, :1] if self.further else c
+
+    def _with_moments(self, conditions: Tensor, of_moments: Tensor) -> Tensor:
+        """What the voxels' model is given, and what each sector is told of the moments (B, S · n_conditions)."""
+        assert self.moments is not None
+        if not self.further:
+            return torch.cat([conditions, of_moments], dim=1)
+        sectors = self.moments.sectors
+        common, where = conditions[:, : -2 * sectors], conditions[:, -2 * sectors :]
+        by_sector = torch.cat([part.view(len(conditions), sectors, -1) for part in (where, of_moments)], dim=2)
+        return torch.cat([common, by_sector.flatten(1)], dim=1)
 
 
 class _LevelStage(Stage):
@@ -303,7 +333,7 @@ class _LevelStage(Stage):
         if isinstance(following, CountedSplit):
             intervals = torch.cat([intervals, following.hit_intervals(energies[self.number + 2], parts)], dim=2)
         n = self.split.numbers(parts) if isinstance(self.split, CountedSplit) else None
-        conditions = self.cascade._conditions(self.split, energies[0], wholes, n)
+        conditions = self.cascade._conditions(self.split, c, wholes, n)
         if self.moments is not None:
             packed = self.moments.packed(*self.cascade._for_moments(energies))
             conditions = torch.cat([conditions, packed], dim=1)
@@ -314,7 +344,7 @@ class _LevelStage(Stage):
         z = drawn(intervals.transpose(0, 1))
         if self.moments is not None:
             c, packed = c[:, : -self.moments.n_packed], c[:, -self.moments.n_packed :]
-            c = torch.cat([c, self.moments.conditions(*self.moments.drawn(packed))], dim=1)
+            c = self.cascade._with_moments(c, self.moments.conditions(*self.moments.drawn(packed)))
         return z, c
 
     def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
@@ -353,7 +383,7 @@ class _MomentsStage(Stage):
         energies = self.cascade.hierarchy.energies(x, c)
         split = [*self.cascade.hierarchy][-1]
         given = self.cascade._for_moments(energies)
-        conditions = self.cascade._conditions(split, energies[0], energies[-2], given[2], MOMENTS)
+        conditions = self.cascade._conditions(split, c, energies[-2], given[2], MOMENTS)
         return self.moments.packed(*given), conditions
 
     def _draw(self, packed: Tensor, c: Tensor) -> Pair:

@@ -21,6 +21,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save as pack
 
+from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError
 from caloforge.files import as_path, atomic_path, write_json
 from caloforge.geometry import Geometry
@@ -40,7 +41,8 @@ from caloforge.simulator.stored import (
     read_weights,
     sampling_with,
 )
-from caloforge.transforms import Compose, build_transforms, specification_of
+from caloforge.transforms import Compose, TrainedConditions, build_transforms, specification_of
+from caloforge.transforms.trained_conditions import TrainedCondition
 from caloforge.units import format_energy
 
 LARGEST = 2**63
@@ -69,6 +71,7 @@ class Simulator:
         model: the generator in transformed space.
         provenance: plain data (recipe, seeds, training file, …), stored and passed on to outputs.
         energy_range: lowest and highest incident energy of the training set, in MeV; None if unknown.
+        conditions: what the run knows of further conditions, such as angles.
     """
 
     geometry: Geometry
@@ -76,6 +79,7 @@ class Simulator:
     model: ShowerModel
     provenance: dict[str, Any] = field(default_factory=dict)
     energy_range: tuple[float, float] | None = None
+    conditions: TrainedConditions = field(default_factory=TrainedConditions)
 
     def __post_init__(self) -> None:
         # Runs of earlier versions have the range in their provenance.
@@ -90,6 +94,7 @@ class Simulator:
         parts = [f"{type(self.model).__name__} of {self.n_parameters:,} parameters", f"'{self.geometry.name}'"]
         if self.energy_range is not None:
             parts.append(" … ".join(format_energy(e) for e in self.energy_range))
+        parts += [f"{entry.kind.name} {entry.span}" for entry in self.conditions.entries]
         return f"Simulator({', '.join(parts)})"
 
     def to(self, where: torch.device | torch.dtype | str) -> Simulator:
@@ -104,14 +109,30 @@ class Simulator:
         return n_parameters([self.model])
 
     @torch.no_grad()
-    def voxels(self, energies: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
-        """(B, V) voxel energies in MeV for incident energies (B,) in MeV, on the energies' device."""
-        c = self.transforms.condition(energies[:, None])
+    def voxels(
+        self,
+        energies: torch.Tensor,
+        generator: torch.Generator | None = None,
+        conditions: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """(B, V) voxel energies in MeV for incident energies (B,) in MeV, on the energies' device.
+
+        Args:
+            energies: see above.
+            generator: of the random numbers.
+            conditions: (B, K) further conditions, of a run that knows some.
+        """
+        c = self.transforms.condition(self.conditions.inputs(energies[:, None], conditions))
         voxels, _ = self.transforms.inverse(self.model.sample(c, generator), c)
         return voxels
 
     def stream(
-        self, energies: np.ndarray, seed: int, batch_size: int = 10_000, engine: Engine | None = None
+        self,
+        energies: np.ndarray,
+        seed: int,
+        batch_size: int = 10_000,
+        engine: Engine | None = None,
+        conditions: Mapping[str, Any] | None = None,
     ) -> Iterator[Showers]:
         """Showers for `energies`, batch by batch.
 
@@ -123,22 +144,44 @@ class Simulator:
             seed: at least 0.
             batch_size: showers per pass through the model, at least 1.
             engine: inference engine; by default PyTorch, with the current weights.
+            conditions: further conditions by name, (N,) values or one for all showers, as in {"theta": 0.5}; angles in
+                rad.
 
         Raises:
-            CaloforgeError: an argument is out of range.
+            CaloforgeError: an argument is out of range, or a condition is missing, unknown or outside the range of the
+                training.
         """
         engine = TorchEngine(self) if engine is None else engine
-        todo, attributes = batches(energies, seed, batch_size), self.attributes(seed, batch_size, engine)
+        columns = self.checked_conditions(conditions, np.size(energies))
+        todo = batches(energies, seed, batch_size, conditions=self.conditions.values(columns))
+        attributes, start = self.attributes(seed, batch_size, engine), 0
         for batch in todo:
-            yield Showers.unchecked(batch.energies, engine.generate(batch).voxels, self.geometry, attributes)
+            rows = slice(start, start + len(batch.energies))
+            voxels = engine.generate(batch).voxels
+            yield Showers.unchecked(batch.energies, voxels, self.geometry, attributes, columns.take(rows))
+            start = rows.stop
+
+    def checked_conditions(self, given: Mapping[str, Any] | None, n: int) -> Columns:
+        """Further conditions of n showers to generate (see `TrainedConditions.checked`).
+
+        Raises:
+            CaloforgeError: one is missing, unknown, or outside the range of the training.
+        """
+        return self.conditions.checked(Columns.of(given, n))
 
     def generate(
-        self, energies: np.ndarray, seed: int, batch_size: int = 10_000, engine: Engine | None = None
+        self,
+        energies: np.ndarray,
+        seed: int,
+        batch_size: int = 10_000,
+        engine: Engine | None = None,
+        conditions: Mapping[str, Any] | None = None,
     ) -> Showers:
         """(N,) incident energies in MeV → N showers in memory (see `stream`)."""
-        parts = list(self.stream(energies, seed, batch_size, engine))
+        parts = list(self.stream(energies, seed, batch_size, engine, conditions))
         voxels = np.concatenate([part.voxels for part in parts])
-        return Showers.unchecked(checked_energies(energies), voxels, self.geometry, parts[0].attributes)
+        columns = Columns.joined([part.conditions for part in parts])
+        return Showers.unchecked(checked_energies(energies), voxels, self.geometry, parts[0].attributes, columns)
 
     def attributes(self, seed: int, batch_size: int, engine: Engine) -> dict[str, str | int | float]:
         """Attributes of generated showers, in memory and in files: provenance and generation settings.
@@ -179,6 +222,9 @@ class Simulator:
             "energy_range_mev": self.energy_range,
             "provenance": self.provenance,
         }
+        if self.conditions.entries or self.conditions.superfluous:
+            description["conditions"] = self.conditions.to_list()
+            description["superfluous_conditions"] = list(self.conditions.superfluous)
         write_json(folder / DESCRIPTION, description)
 
     @classmethod
@@ -216,7 +262,7 @@ class Simulator:
             provenance = {**description["provenance"], "weights_sha256": description["weights_sha256"]}
             if settings:
                 provenance[CHANGED] = json.dumps(dict(settings))
-            loaded = cls(geometry, transforms, model, provenance, _energy_range(description))
+            loaded = cls(geometry, transforms, model, provenance, _energy_range(description), _conditions(description))
         except CaloforgeError as error:
             where = folder if settings else folder / DESCRIPTION
             raise CaloforgeError(f"{where}: {error}") from error.__cause__
@@ -244,7 +290,15 @@ def _energy_range(description: Mapping[str, Any]) -> tuple[float, float] | None:
     return low, high
 
 
-def batches(energies: np.ndarray, seed: int, batch_size: int, shard: int | None = None) -> Iterator[Batch]:
+def _conditions(description: Mapping[str, Any]) -> TrainedConditions:
+    """The further conditions that are recorded."""
+    entries = [TrainedCondition.from_dict(plain) for plain in description.get("conditions", [])]
+    return TrainedConditions(tuple(entries), tuple(str(name) for name in description.get("superfluous_conditions", [])))
+
+
+def batches(
+    energies: np.ndarray, seed: int, batch_size: int, shard: int | None = None, conditions: np.ndarray | None = None
+) -> Iterator[Batch]:
     """Split `energies` into batches, each with its own seed (see `Simulator.stream`).
 
     Args:
@@ -252,6 +306,7 @@ def batches(energies: np.ndarray, seed: int, batch_size: int, shard: int | None 
         seed: at least 0.
         batch_size: at least 1.
         shard: number of the shard; its batches are seeded by (seed, shard, batch number).
+        conditions: (N, K) further conditions.
 
     Raises:
         CaloforgeError: an argument is out of range.
@@ -264,13 +319,16 @@ def batches(energies: np.ndarray, seed: int, batch_size: int, shard: int | None 
             raise CaloforgeError(f"{what} must be at least {minimum}, not {value}")
         if value >= LARGEST:  # does not fit into file attributes
             raise CaloforgeError(f"{what} must be less than 2^63, not {value}")
-    return _batches(energies, seed, batch_size, (1,) if shard is None else (2, shard, 1))
+    return _batches(energies, conditions, seed, batch_size, (1,) if shard is None else (2, shard, 1))
 
 
-def _batches(energies: np.ndarray, seed: int, batch_size: int, key: tuple[int, ...]) -> Iterator[Batch]:
+def _batches(
+    energies: np.ndarray, conditions: np.ndarray | None, seed: int, batch_size: int, key: tuple[int, ...]
+) -> Iterator[Batch]:
     for number, start in enumerate(range(0, len(energies), batch_size)):
         state = np.random.SeedSequence(seed, spawn_key=(*key, number)).generate_state(1, np.uint64)[0]
-        yield Batch(number, energies[start : start + batch_size], int(state >> 1))
+        rows = slice(start, start + batch_size)
+        yield Batch(number, energies[rows], int(state >> 1), None if conditions is None else conditions[rows])
 
 
 def checked_energies(energies: np.ndarray) -> np.ndarray:

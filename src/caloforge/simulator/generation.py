@@ -62,6 +62,7 @@ def generate(
     engine: Engine | None = None,
     workers: int = 1,
     shard: int | None = None,
+    conditions: Mapping[str, Any] | None = None,
 ) -> Generation:
     """Generate showers and stream them to a CaloChallenge HDF5 file; memory use does not grow with their number.
 
@@ -85,7 +86,8 @@ def generate(
         progress: called with the number of showers of each batch written.
         engine: inference engine; by default PyTorch.
         workers: number of generating threads, while this one writes; with 1, generating and writing alternate.
-        shard: number of this shard of a larger sample (see `caloforge.simulator.shards`).
+        shard: number of this shard of a larger sample (see `caloforge.energies.incident`).
+        conditions: further conditions by name, (N,) values or one for all showers (see `Simulator.stream`).
 
     Raises:
         CaloforgeError: an argument is out of range, an energy is out of the engine's range, or the model generated a
@@ -94,17 +96,19 @@ def generate(
     if workers < 1:
         raise CaloforgeError(f"the number of workers must be at least 1, not {workers}")
     engine = TorchEngine(simulator) if engine is None else engine
-    todo = batches(energies, seed, batch_size, shard)
+    columns = simulator.checked_conditions(conditions, np.size(energies))
+    todo = batches(energies, seed, batch_size, shard, simulator.conditions.values(columns))
     facts = simulator.attributes(seed, batch_size, engine)
     _check_range(np.asarray(energies), engine)
     model = postprocessing = writing = deposited = 0.0
     begun = time.perf_counter()
-    with ShowerWriter(path, simulator.geometry, {**facts, **(attributes or {})}, compression) as out:
+    facts = {**facts, **(attributes or {})}
+    with ShowerWriter(path, simulator.geometry, facts, compression, conditions=columns.kinds) as out:
         for batch, generated in _in_order(engine.generate, todo, workers):
             mark = time.perf_counter()
             check_voxels(generated.voxels, batch.number * batch_size, simulator)
             deposited += float((generated.voxels.sum(axis=1, dtype=np.float64) / batch.energies).sum())
-            out.append(batch.energies, generated.voxels)
+            out.append(batch.energies, generated.voxels, columns.take(slice(len(out), len(out) + len(batch.energies))))
             model, postprocessing = model + generated.model, postprocessing + generated.postprocessing
             writing += time.perf_counter() - mark
             if progress is not None:

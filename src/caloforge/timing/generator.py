@@ -108,14 +108,20 @@ def time_simulator(
         )
     with torch_threads(threads):
         engine = TorchEngine(simulator)
-        return [_time_batch(engine, np.resize(energies, n), threads, repeats, seconds, seed) for n in batches]
+        return [
+            _time_batch(engine, batch_for_timing(simulator, energies, n, seed), threads, repeats, seconds)
+            for n in batches
+        ]
 
 
-def _time_batch(
-    engine: TorchEngine, energies: np.ndarray, threads: int, repeats: int, seconds: float, seed: int
-) -> GeneratorTiming:
-    n = len(energies)
-    batch = Batch(0, energies, seed)
+def batch_for_timing(simulator: Simulator, energies: np.ndarray, n: int, seed: int) -> Batch:
+    """A batch of n showers at these energies (MeV), and at conditions drawn from their trained ranges."""
+    conditions = simulator.conditions.examples(n, seed).table if simulator.conditions.entries else None
+    return Batch(0, np.resize(energies, n).astype(np.float64), seed, conditions)
+
+
+def _time_batch(engine: TorchEngine, batch: Batch, threads: int, repeats: int, seconds: float) -> GeneratorTiming:
+    n = len(batch.energies)
     calls = (lambda: engine.generate(batch), lambda: engine.sample(batch))
     times = timed(calls, threads, repeats, seconds)
     taken = 1e3 / n * times

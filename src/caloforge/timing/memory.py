@@ -35,7 +35,7 @@ def main() -> None:
     loaded = peak_mb()
     low, high = simulator.energy_range or (1000.0, 1000.0)
     energies = np.geomspace(low, high, int(size))
-    TorchEngine(simulator).generate(Batch(0, energies, 1))
+    TorchEngine(simulator).generate(Batch(0, energies, 1, simulator.conditions.examples(len(energies)).table))
     print(json.dumps([loaded, peak_mb()]))
 
 

@@ -54,7 +54,8 @@ def nflows_caloman(simulator: Simulator, folder: Path | None = None) -> Callable
     def call(batch: Batch) -> Tensor:
         with torch.inference_mode():
             energies = torch.as_tensor(batch.energies, dtype=parameter.dtype)[:, None]
-            c = simulator.transforms.condition(energies)
+            further = None if batch.conditions is None else torch.as_tensor(batch.conditions, dtype=parameter.dtype)
+            c = simulator.transforms.condition(simulator.conditions.inputs(energies, further))
             generator = torch.Generator().manual_seed(batch.seed)
             noise = torch.randn(len(c), noise_dim, generator=generator)
             codes, _ = flow.inverse(noise, c)

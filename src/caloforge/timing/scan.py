@@ -30,7 +30,7 @@ import torch
 from caloforge.errors import CaloforgeError
 from caloforge.inference import Batch, TorchEngine
 from caloforge.simulator import Simulator
-from caloforge.timing.generator import Spread, timed, torch_threads
+from caloforge.timing.generator import Spread, batch_for_timing, timed, torch_threads
 from caloforge.timing.lower_bound import bare_products, matrix_products
 
 Call = Callable[[Batch], object]
@@ -100,8 +100,8 @@ def scan(
             engine = TorchEngine(simulator)
             more = others(n_threads) if others is not None else {}
             for size in batches:
-                batch = Batch(0, np.resize(energies, size).astype(np.float64), seed)
-                c = simulator.transforms.condition(torch.as_tensor(batch.energies, dtype=torch.float32)[:, None])
+                batch = batch_for_timing(simulator, energies, size, seed)
+                c = simulator.transforms.condition(engine.given(batch))
                 account = _Account(engine)
                 calls: dict[str, Call] = {"torch": account.generate, "model": engine.sample, **more}
                 bound = {name: _bound(call, batch) for name, call in calls.items()}

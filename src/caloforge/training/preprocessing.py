@@ -17,7 +17,7 @@ def fitted(transforms: Compose, data: ShowerDataset, team: Processes) -> ShowerD
 
     Args:
         transforms: in order.
-        data: voxels (B, V) and incident energies (B, 1) in MeV.
+        data: voxels (B, V) in MeV and conditions (B, C), the incident energy in MeV first.
         team: the processes that need them.
 
     Raises:

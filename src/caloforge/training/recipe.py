@@ -1,6 +1,7 @@
 """Recipes: one YAML file says how a generator is built and trained.
 
     name, description    what it is called and what it is
+    conditions           what a model is told besides the energy (`given_conditions`): auto (default), none or names
     geometry             built-in name, geometry file, or the geometry itself as a mapping
     transforms           list of preprocessing steps, the one nearest to physics first
     model                `kind` (registered name or dotted path of a class of your own) and the model's settings
@@ -57,6 +58,7 @@ class Recipe(BaseModel):
     name: str
     description: str = ""
     geometry: str | dict[str, Any]
+    conditions: str | list[str] = "auto"
     transforms: list[dict[str, Any]]
     model: dict[str, Any]
     training: TrainingSettings
@@ -94,6 +96,8 @@ class Recipe(BaseModel):
         for name in LATER_SETTINGS:
             if plain["training"][name] == TrainingSettings.model_fields[name].default:
                 del plain["training"][name]
+        if plain["conditions"] == "auto":
+            del plain["conditions"]
         return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
     def load_geometry(self) -> Geometry:

@@ -224,6 +224,7 @@ def _train_with(
         exclude=exclude_energies,
         fraction=settings.validation_fraction,
         seed=settings.seed,
+        conditions=recipe.conditions,
         store=store,
         resume=folder is not None and folder.resume,
     )
@@ -239,7 +240,7 @@ def _train_with(
         training_data, validation_data = _features(transforms, training, validation, store)
         model = _model(recipe, geometry, training_data, team)
     energy_range = (float(training.energies.min()), float(training.energies.max()))
-    simulator = Simulator(geometry, transforms, model, identity, energy_range)
+    simulator = Simulator(geometry, transforms, model, identity, energy_range, training.trained)
     stages = model.stages()
     check_stages(stages, settings, ["separation_power"])
     chosen = [settings.for_stage(stage.name) for stage in stages]
@@ -308,14 +309,15 @@ def _separation_power(simulator: Simulator, reference: TrainingShowers, seed: in
     Evaluated in stages that select by it: it takes `select_showers` generated showers.
     """
     distance = MeanSeparationPower(reference.pieces(), reference.geometry)
-    energies = reference.energies
+    energies, columns = reference.energies, reference.conditions
     batch = min(10_000, max(1, STATISTIC_VALUES // reference.geometry.n_voxels))
 
     def metric(trainer: Trainer) -> float | None:
         if trainer.settings.select != "separation_power":
             return None
-        wanted = np.resize(energies, trainer.settings.select_showers)
-        return distance(simulator.stream(wanted, derived_seed(seed, "select", trainer.epoch), batch))
+        rows = np.arange(trainer.settings.select_showers) % len(energies)
+        seed_of_epoch = derived_seed(seed, "select", trainer.epoch)
+        return distance(simulator.stream(energies[rows], seed_of_epoch, batch, conditions=columns.take(rows)))
 
     return metric
 
@@ -342,6 +344,7 @@ def _provenance(
             if "angle_rad" in training.attributes
             else {}
         ),
+        **({"frame": training.attributes["frame"]} if _has_conditions(training) else {}),
         "training_source": str(training.attributes.get("source", "unknown")),
         "particle": str(training.attributes.get("particle", "unknown")),
         "detector": str(training.attributes.get("detector", "unknown")),
@@ -350,3 +353,9 @@ def _provenance(
         "peak_memory_mb": round(peak_mb()),
         "n_epochs": len(history),
     }
+
+
+def _has_conditions(training: TrainingShowers) -> bool:
+    """Whether the showers have further conditions, and say what their mesh is aligned with."""
+    trained = training.trained
+    return "frame" in training.attributes and bool(trained.entries or trained.superfluous)

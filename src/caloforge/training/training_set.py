@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from caloforge.conditions import Columns
 from caloforge.energies.agreement import check_parts
 from caloforge.errors import CaloforgeError
 from caloforge.files import atomic_path, printable, write_text
@@ -21,9 +22,11 @@ from caloforge.geometry import Geometry
 from caloforge.models.dataset import MemoryRows, Pair, Rows, ShowerDataset
 from caloforge.showers import ShowerFiles, Showers
 from caloforge.showers.checks import warn_of_doubts
+from caloforge.training.given_conditions import GivenConditions, Wanted, chosen_conditions, required_conditions
 from caloforge.training.machine import derived_seed
 from caloforge.training.scratch import ScratchRows
 from caloforge.training.store import Store
+from caloforge.transforms import TrainedConditions
 from caloforge.units import count
 
 MOST_EMPTY = 0.5
@@ -53,8 +56,11 @@ class TrainingShowers:
     Args:
         name: of the source, for errors.
         geometry: of the showers. attributes: of the source.
-        rows: voxels (n, V) and incident energies (n, 1) in MeV, float32, of all showers of the source.
+        rows: voxels (n, V) in MeV and what a model gets of the conditions (n, C), the incident energy in MeV first,
+            float32, of all showers of the source.
         all_energies, all_deposited: (n,) incident and deposited energies in MeV of all showers of the source, float64.
+        all_conditions: those of them that the model is told of.
+        trained: what the run knows of these.
         selection: (N,) which of them are meant; None: all.
     """
 
@@ -64,6 +70,8 @@ class TrainingShowers:
     rows: Rows
     all_energies: np.ndarray
     all_deposited: np.ndarray
+    all_conditions: Columns
+    trained: TrainedConditions
     selection: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -74,21 +82,27 @@ class TrainingShowers:
         """(N,) incident energies in MeV."""
         return self.all_energies if self.selection is None else self.all_energies[self.selection]
 
+    @property
+    def conditions(self) -> Columns:
+        """The further conditions of the N showers."""
+        return self.all_conditions if self.selection is None else self.all_conditions.take(self.selection)
+
     def __getitem__(self, selection: np.ndarray) -> TrainingShowers:
         rows = np.arange(len(self)) if self.selection is None else self.selection
         return replace(self, selection=rows[selection])
 
     def dataset(self) -> ShowerDataset:
-        """Voxels (B, V) and incident energies (B, 1), both MeV, float32."""
+        """Voxels (B, V) in MeV and conditions (B, C), the incident energy in MeV first, float32."""
         return ShowerDataset(
             self.rows, selection=None if self.selection is None else torch.from_numpy(np.asarray(self.selection))
         )
 
     def pieces(self) -> Iterator[Showers]:
         """The showers, some at a time."""
-        energies, start = self.energies, 0
+        energies, columns, start = self.energies, self.conditions, 0
         for x, _ in self.dataset().pieces():
-            yield Showers.unchecked(energies[start : start + len(x)], x.numpy(), self.geometry, self.attributes)
+            rows = slice(start, start + len(x))
+            yield Showers.unchecked(energies[rows], x.numpy(), self.geometry, self.attributes, columns.take(rows))
             start += len(x)
 
     def given_up(self, store: Store) -> TrainingShowers:
@@ -98,10 +112,12 @@ class TrainingShowers:
         return replace(self, rows=MemoryRows(torch.empty(0, self.geometry.n_voxels), torch.empty(0, 1)))
 
     def fingerprint(self) -> str:
-        """A short hash that distinguishes training sets: of all energies and every voxel sum."""
+        """A short hash that distinguishes training sets: of all energies, conditions and every voxel sum."""
         chosen = slice(None) if self.selection is None else self.selection
         digest = hashlib.sha256(self.energies.tobytes())
         digest.update(np.ascontiguousarray(self.all_deposited[chosen]).tobytes())
+        if self.all_conditions:
+            digest.update(self.conditions.table.tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -113,6 +129,7 @@ def training_and_validation(
     exclude: Sequence[float],
     fraction: float,
     seed: int,
+    conditions: Wanted = "auto",
     store: Store | None = None,
     resume: bool = False,
 ) -> tuple[TrainingShowers, TrainingShowers]:
@@ -124,16 +141,22 @@ def training_and_validation(
         exclude: incident energies (MeV) to leave out.
         fraction: share of the training data that is set aside, chosen at random.
         seed: of that choice.
+        conditions: which further conditions the model is told of (see `Recipe`).
         store: where the showers of files are kept.
         resume: whether scratch files of an interrupted run may be used.
 
     Raises:
-        CaloforgeError: a file is invalid or has another geometry, files differ, or nothing is left.
+        CaloforgeError: a file is invalid, has another geometry or lacks a condition, files differ, or nothing is left.
     """
     store = store or Store()
-    showers = _without(_checked(_read(training, geometry, store, resume, "")), exclude)
+    reader = _Reader(geometry, store, resume)
+    showers = _without(_checked(reader.read(training, lambda found: chosen_conditions(found, conditions))), exclude)
     if validation is not None:
-        return showers, _without(_checked(_read(validation, geometry, store, resume, "validation-")), exclude)
+
+        def same(found: GivenConditions) -> TrainedConditions:
+            return required_conditions(found, showers.trained)
+
+        return showers, _without(_checked(reader.read(validation, same, "validation-")), exclude)
     n_valid = round(fraction * len(showers))
     if not 1 <= n_valid < len(showers):
         raise CaloforgeError(
@@ -159,56 +182,78 @@ def check_finite(x: Tensor, source: str) -> None:
         )
 
 
-def _read(source: Source, geometry: Geometry, store: Store, resume: bool, prefix: str) -> TrainingShowers:
-    if isinstance(source, Showers):
-        _check_geometry(source.geometry, geometry, name_of(source))
+Choice = Callable[[GivenConditions], TrainedConditions]
+"""What is known of a source's conditions → those that a model is told of."""
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads sources for a recipe's geometry into a store; `resume`: from scratch files of an interrupted run."""
+
+    geometry: Geometry
+    store: Store
+    resume: bool
+
+    def read(self, source: Source, choice: Choice, prefix: str = "") -> TrainingShowers:
+        """The showers of a source; `prefix` is that of its scratch files."""
+        if isinstance(source, Showers):
+            return self._in_memory(source, choice)
+        name = name_of(source)
+        with ShowerFiles(source, self.geometry) as files:
+            for file in files.files:
+                _check_geometry(file.geometry, self.geometry, str(file.path))
+            by_file = files.energies_by_file()
+            check_parts(by_file, [file.path for file in files.files])
+            energies, columns = np.concatenate(by_file), files.conditions()
+            trained = choice(GivenConditions(name, columns, files.attributes))
+            chosen = columns.only(trained.names)
+            given = _given(energies, chosen, trained)
+            found = self._earlier(source, given, prefix) if self.resume else None
+            rows, deposited = self._load(files, given, prefix) if found is None else found
+            return TrainingShowers(name, files.geometry, files.attributes, rows, energies, deposited, chosen, trained)
+
+    def _in_memory(self, source: Showers, choice: Choice) -> TrainingShowers:
+        name = name_of(source)
+        _check_geometry(source.geometry, self.geometry, name)
+        trained = choice(GivenConditions(name, source.conditions, source.attributes))
+        chosen = source.conditions.only(trained.names)
         voxels = torch.from_numpy(np.require(source.voxels, requirements="W"))
-        rows: Rows = MemoryRows(voxels, _float32(source.energies))
+        rows = MemoryRows(voxels, _given(source.energies, chosen, trained))
         return TrainingShowers(
-            name_of(source), source.geometry, source.attributes, rows, source.energies, source.deposited
+            name, source.geometry, source.attributes, rows, source.energies, source.deposited, chosen, trained
         )
-    with ShowerFiles(source, geometry) as files:
-        for file in files.files:
-            _check_geometry(file.geometry, geometry, str(file.path))
-        by_file = files.energies_by_file()
-        check_parts(by_file, [file.path for file in files.files])
-        energies = np.concatenate(by_file)
-        found = _earlier(store, prefix, source) if resume else None
-        rows, deposited = _load(files, store, prefix) if found is None else found
-        return TrainingShowers(name_of(source), files.geometry, files.attributes, rows, energies, deposited)
 
+    def _load(self, files: ShowerFiles, given: Tensor, prefix: str) -> tuple[Rows, np.ndarray]:
+        """The showers of files, in memory or as scratch files, and their deposited energies."""
+        store, deposited = self.store, list[np.ndarray]()
 
-def _load(files: ShowerFiles, store: Store, prefix: str) -> tuple[Rows, np.ndarray]:
-    """The showers of files, in memory or as scratch files, and their deposited energies."""
-    deposited: list[np.ndarray] = []
+        def pieces() -> Iterator[Pair]:
+            start = 0
+            for showers in files.chunks():
+                deposited.append(showers.deposited)
+                yield torch.from_numpy(showers.voxels), given[start : start + len(showers)]
+                start += len(showers)
 
-    def pieces() -> Iterator[Pair]:
-        for showers in files.chunks():
-            deposited.append(showers.deposited)
-            yield torch.from_numpy(showers.voxels), _float32(showers.energies)
+        rows = store.filled(len(files), pieces(), f"the showers of {files.path}", name=f"{prefix}{ROWS}")
+        total = store.team.from_first(lambda: np.concatenate(deposited))
+        if isinstance(rows, ScratchRows) and store.team.first:
+            with atomic_path(store.folder / f"{prefix}{FACTS}.npy") as partial, partial.open("wb") as stream:
+                np.save(stream, total)
+            write_text(store.folder / f"{prefix}{FACTS}.json", _state_of(files.paths))
+        return rows, total
 
-    rows = store.filled(len(files), pieces(), f"the showers of {files.path}", name=f"{prefix}{ROWS}")
-    total = store.team.from_first(lambda: np.concatenate(deposited))
-    if isinstance(rows, ScratchRows) and store.team.first:
-        with atomic_path(store.folder / f"{prefix}{FACTS}.npy") as partial, partial.open("wb") as stream:
-            np.save(stream, total)
-        write_text(store.folder / f"{prefix}{FACTS}.json", _state_of(files.paths))
-    return rows, total
-
-
-def _earlier(store: Store, prefix: str, source: Sequence[Path]) -> tuple[Rows, np.ndarray] | None:
-    """What `_load` wrote for the same files before the run was interrupted, if it was complete."""
-    facts = store.folder / f"{prefix}{FACTS}.json"
-    if not facts.exists() or facts.read_text(encoding="utf-8") != _state_of(source):
-        return None
-    try:
-        deposited = np.load(facts.with_suffix(".npy"))
-        with ShowerFiles(source) as files:
-            x, c = torch.empty(0, files.geometry.n_voxels), torch.empty(0, 1)
-        rows = store.reopened(len(deposited), x, c, f"{prefix}{ROWS}")
-    except (OSError, ValueError, CaloforgeError):
-        return None
-    return None if rows is None else (rows, deposited)
+    def _earlier(self, source: Sequence[Path], given: Tensor, prefix: str) -> tuple[Rows, np.ndarray] | None:
+        """What `_load` wrote for the same files before the run was interrupted, if it was complete."""
+        facts = self.store.folder / f"{prefix}{FACTS}.json"
+        if not facts.exists() or facts.read_text(encoding="utf-8") != _state_of(source):
+            return None
+        try:
+            deposited = np.load(facts.with_suffix(".npy"))
+            x = torch.empty(0, self.geometry.n_voxels)
+            rows = self.store.reopened(len(deposited), x, given[:0], f"{prefix}{ROWS}")
+        except (OSError, ValueError, CaloforgeError):
+            return None
+        return None if rows is None else (rows, deposited)
 
 
 def _state_of(paths: Sequence[Path]) -> str:
@@ -217,8 +262,10 @@ def _state_of(paths: Sequence[Path]) -> str:
     return json.dumps(states)
 
 
-def _float32(energies: np.ndarray) -> Tensor:
-    return torch.from_numpy(energies.astype(np.float32))[:, None]
+def _given(energies: np.ndarray, columns: Columns, trained: TrainedConditions) -> Tensor:
+    """(n, C) what a model gets: energies (n,) in MeV, and further conditions."""
+    values = torch.from_numpy(columns.table.astype(np.float32))
+    return trained.inputs(torch.from_numpy(energies.astype(np.float32))[:, None], values)
 
 
 def _without(showers: TrainingShowers, exclude: Sequence[float]) -> TrainingShowers:
