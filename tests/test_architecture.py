@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import tomllib
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -204,3 +206,23 @@ def test_public_names() -> None:
     ]
     for name in caloforge.__all__:
         assert getattr(caloforge, name) is not None
+
+
+def test_mypy_is_strict_where_users_call() -> None:
+    """No exception of mypy's holds for the evaluation, the training, or a module with a public name."""
+    mypy = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mypy"]
+    assert mypy["strict"] is True
+    package = Path(caloforge.__file__).parent
+    inside = [
+        ".".join(path.with_suffix("").parts) for room in ("evaluation", "training") for path in _files(package, room)
+    ]
+    for module in [*inside, *caloforge._HOME.values()]:
+        settings: dict[str, bool] = {}
+        for override in mypy["overrides"]:  # the more specific ones come last
+            if any(fnmatch(f"caloforge.{module}", pattern) for pattern in override["module"]):
+                settings |= {key: value for key, value in override.items() if key != "module"}
+        assert all(settings.values()), (module, settings)
+
+
+def _files(package: Path, room: str) -> list[Path]:
+    return [path.relative_to(package) for path in (package / room).rglob("*.py")]

@@ -256,7 +256,7 @@ def test_classes_of_a_notebook_are_saved_and_loaded(
 
     (tmp_path / "moved_here.py").write_text(NOTEBOOK)
     del notebook.Scale, notebook.Mean
-    with pytest.raises(CaloforgeError, match=r"'__main__.Scale' was defined in a notebook.*--trust my_module.Scale"):
+    with pytest.raises(CaloforgeError, match=r"'__main__.Scale' was defined in a notebook.*trusted=.*my_module.Scale"):
         Simulator.load(run)
     import sys
 

@@ -55,7 +55,7 @@ def test_in_every_file_that_is_read(read: Callable[[Path], Any], name: str, tmp_
 
 
 def test_an_override_with_a_key_given_twice() -> None:
-    refused(lambda: overridden({"model": {}}, ["model.x={a: 1, a: 2}"]), "--set", "'a'")
+    refused(lambda: overridden({"model": {}}, ["model.x={a: 1, a: 2}"]), "the override", "'a'")
 
 
 def test_merged_and_repeated_mappings_are_no_duplicates() -> None:

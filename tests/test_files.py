@@ -20,7 +20,7 @@ def test_an_existing_file_is_kept_unless_it_may_go(tmp_path: Path) -> None:
     path = tmp_path / "showers.h5"
     refuse_existing(path, overwrite=False)
     path.write_text("precious")
-    with pytest.raises(CaloforgeError, match=r"showers\.h5 exists: give another -o or --overwrite"):
+    with pytest.raises(CaloforgeError, match=r"showers\.h5 exists: give another path or overwrite=True"):
         refuse_existing(path, overwrite=False)
     refuse_existing(path, overwrite=True)
     assert path.read_text() == "precious"

@@ -176,19 +176,25 @@ def test_an_override_is_blamed_for_its_own_fault_and_the_file_for_the_files(tmp_
     guilty = "training.epocs=3"
     innocent = "training.seed=4"
     fault = _fault(GOOD, tmp_path, innocent, guilty)
-    assert fault.startswith("--set training.epocs=3: unknown key 'training.epocs' (did you mean 'epochs'? known: ")
+    assert fault.startswith(
+        "the override 'training.epocs=3': unknown key 'training.epocs' (did you mean 'epochs'? known: "
+    )
     assert "recipe.yaml" not in fault
-    assert _fault(GOOD, tmp_path, guilty, "model.hiden=[3]").startswith(f"--set {guilty} --set model.hiden=[3]: ")
+    assert _fault(GOOD, tmp_path, guilty, "model.hiden=[3]").startswith(
+        f"the override '{guilty}' and 'model.hiden=[3]': "
+    )
     assert _fault(_changed("modle", value=1), tmp_path, innocent).startswith(f"{tmp_path / 'recipe.yaml'}: unknown")
     # The file lacks a key on purpose and one override gives it: still only the other one is to blame.
     incomplete = _changed("model", "latent_dim", value=None)
-    assert _fault(incomplete, tmp_path, "model.latent_dim=4", "model.hiden=[3]").startswith("--set model.hiden=[3]: ")
+    assert _fault(incomplete, tmp_path, "model.latent_dim=4", "model.hiden=[3]").startswith(
+        "the override 'model.hiden=[3]': "
+    )
 
 
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("training.epochs", "--set takes dotted.key=value"),
+        ("training.epochs", "an override is dotted.key=value"),
         ("training.epochs.x=3", "'epochs' is a single value"),
         ("transforms.9.kind=x", "'9' must be an index of a list of 2"),
         ("training.epoks=3", "unknown key 'training.epoks'"),

@@ -99,7 +99,7 @@ def test_a_run_runs_no_code_that_was_not_named(tmp_path: Path, monkeypatch: pyte
     for trusted in ([], ["own_g.GaussianPerFeature"], ["own_x.Model"]):
         with importable_for(run, trusted):
             assert str(run) not in sys.path
-            with pytest.raises(CaloforgeError, match=r"--trust own_h\.Model"):
+            with pytest.raises(CaloforgeError, match=r"trusted=.*own_h\.Model"):
                 MODELS.resolve("own_h.Model", trusted)
     with importable_for(run, ["own_g.GaussianPerFeature"]):
         MODELS.resolve("own_g.GaussianPerFeature", ["own_g.GaussianPerFeature"])

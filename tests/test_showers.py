@@ -64,7 +64,7 @@ def test_geometry_from_attribute_then_argument_then_count(tmp_path: Path) -> Non
 def test_unknown_count_asks_for_a_geometry(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "odd.h5", "w") as file:
         file["showers"], file["incident_energies"] = np.ones((2, 7)), np.ones((2, 1))
-    with pytest.raises(CaloforgeError, match=r"no built-in geometry has 7 voxels.*--geometry"):
+    with pytest.raises(CaloforgeError, match=r"no built-in geometry has 7 voxels.*name one with geometry="):
         ShowerFile(tmp_path / "odd.h5")
 
 

@@ -203,7 +203,7 @@ def _save_own(folder: Path, geometry: Geometry) -> None:
 
 def test_a_class_from_outside_is_imported_only_when_named(small_geometry: Geometry, tmp_path: Path) -> None:
     _save_own(tmp_path / "run", small_geometry)
-    with pytest.raises(CaloforgeError, match=r"own_model.GaussianPerFeature' is not part of caloforge.*--trust"):
+    with pytest.raises(CaloforgeError, match=r"own_model.GaussianPerFeature' is not part of caloforge.*trusted="):
         Simulator.load(tmp_path / "run")
     loaded = Simulator.load(tmp_path / "run", trusted=["own_model.GaussianPerFeature"])
     assert type(loaded.model) is GaussianPerFeature
@@ -245,7 +245,7 @@ def _without(run: Path, key: str, instead: object = None) -> None:
         (lambda run: (run / "weights.safetensors").unlink(), "weights.safetensors are missing: copy it"),
         (
             lambda run: ((run / "weights.safetensors").unlink(), (run / "checkpoint.pt").touch()),
-            "weights.safetensors are missing: .* or finish the training: caloforge train … --resume",
+            "weights.safetensors are missing: .* or finish the training with resume=True",
         ),
         (lambda run: (run / "weights.safetensors").write_bytes(b"12345678"), "is not the file saved with it"),
     ],
@@ -287,7 +287,7 @@ def test_a_voxel_that_equals_the_threshold_stays(small_geometry: Geometry, dtype
 
 def test_a_compiled_engine_needs_decode(small_geometry: Geometry) -> None:
     own = Simulator(small_geometry, build_transforms([], small_geometry), GaussianPerFeature(13, 1))
-    with pytest.raises(CaloforgeError, match=r"draws its own noise.*--engine torch"):
+    with pytest.raises(CaloforgeError, match=r"draws its own noise.*the engine torch"):
         TorchEngine(own, compiled=True)
 
 

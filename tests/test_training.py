@@ -239,8 +239,8 @@ def test_the_remedy_for_a_loss_that_is_not_finite_is_an_override_that_works() ->
     settings = _settings(stages={"model": {"learning_rate": 0.5, "clip_norm": None}})
     with pytest.raises(CaloforgeError) as caught:
         fit(_Explodes(4, 1), *_data(), settings)
-    assert "--set training.stages.model.learning_rate=0.05, now 0.5" in str(caught.value)
-    assert "--set training.stages.model.clip_norm=1, now none" in str(caught.value)
+    assert "(training.stages.model.learning_rate=0.05, now 0.5" in str(caught.value)
+    assert "(training.stages.model.clip_norm=1, now none" in str(caught.value)
 
 
 def test_a_checkpoint_that_is_no_checkpoint(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_two_processes_do_not_write_to_one_run(old: Path) -> None:
 
 
 def test_a_full_disk_says_how_to_go_on(old: Path) -> None:
-    with pytest.raises(CannotWrite, match="--resume"), RunFolder(old, resume=True).open(IDENTITY):
+    with pytest.raises(CannotWrite, match="resume=True"), RunFolder(old, resume=True).open(IDENTITY):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 

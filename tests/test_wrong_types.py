@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,25 @@ def test_arrays_of_energies_are_taken() -> None:
     wanted = np.array([256.0, 512.0], dtype=np.float32)
     assert cf.evaluate(SHOWERS, cf.sample("train", stop=40), only_energies=wanted, quick=True).about.generated.n > 0
     cf.train("caloman-demo", cf.sample("train", stop=60), exclude_energies=np.array([512]), training={"epochs": 1})
+
+
+@pytest.mark.parametrize("where", ["generated", "reference", "baseline", "train"])
+def test_an_empty_sample_is_refused_by_name(where: str) -> None:
+    given = {"generated": SHOWERS, "reference": SHOWERS[::-1], where: SHOWERS[:0]}
+    with pytest.raises(CaloforgeError, match=rf"^the {where}(ing)? sample holds no showers$"):
+        cf.evaluate(**given)
+
+
+def test_there_is_nothing_to_train_on_or_to_write(tmp_path: Path) -> None:
+    empty = SHOWERS[:0]
+    with pytest.raises(CaloforgeError, match=r"^the sample in memory holds no showers$"):
+        cf.train("caloman-demo", empty)
+    with pytest.raises(CaloforgeError, match=r"^the sample in memory holds no showers$"):
+        cf.train("caloman-demo", SHOWERS, validation=empty)
+    with pytest.raises(CaloforgeError, match=r"^there are no showers to write to "):
+        empty.write(tmp_path / "empty.h5")
+    with pytest.raises(CaloforgeError, match=r"^there are no showers of 7 MeV to exclude in the sample in memory$"):
+        cf.train("caloman-demo", SHOWERS, exclude_energies=[7.0])
 
 
 def test_a_geometry_by_name() -> None:

@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from caloforge.errors import CaloforgeError, CannotWrite
+from caloforge.errors import CaloforgeError, CannotWrite, either, option
 
 LEFTOVER = re.compile(r"\.(?P<target>.+)\.(?:(?P<host>[0-9a-f]{8})-)?(?P<pid>\d+)\.(?P<kind>part|old)")
 """Temporary names: `.TARGET.HOST-PID.part` while it is written, `.TARGET.HOST-PID.old` while it is replaced."""
@@ -76,6 +76,11 @@ def prepare_parent(target: Path) -> None:
         raise CaloforgeError(f"cannot write to {folder}: permission denied")
 
 
+def written_elsewhere() -> str:
+    """The remedy where an output exists."""
+    return f"{either('give another -o', 'give another path')} or {option('overwrite', True)}"
+
+
 def refuse_existing(path: Path, overwrite: bool) -> None:
     """Protect an existing file unless it may be overwritten; an existing folder is always refused.
 
@@ -85,7 +90,7 @@ def refuse_existing(path: Path, overwrite: bool) -> None:
     if path.is_dir():
         raise CaloforgeError(f"{path} is a folder; give the path of a file to write")
     if path.exists() and not overwrite:
-        raise CaloforgeError(f"{path} exists: give another -o or --overwrite")
+        raise CaloforgeError(f"{path} exists: {written_elsewhere()}")
 
 
 @contextmanager
@@ -163,7 +168,7 @@ def cannot_write(target: Path, error: OSError) -> CannotWrite:
     """The error for an output that the system refuses."""
     reason = error.strerror or str(error)
     if error.errno in FULL:
-        reason = "no space left on the device: free some, or write elsewhere (-o; for temporary files, TMPDIR)"
+        reason = "no space left on the device: free some, or write elsewhere (for temporary files, set TMPDIR)"
     elif error.errno == errno.EFBIG:
         reason = "it would be larger than files may be here: raise the limit (ulimit -f), or write smaller parts"
     return CannotWrite(f"cannot write {target}: {reason}")

@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from caloforge.configured import Configured, constructor_parameters
 from caloforge.documents import parse_json, read_text
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either
 
 Base = TypeVar("Base")
 Thing = TypeVar("Thing", bound=Configured)
@@ -79,7 +79,7 @@ class Registry(Generic[Base]):
         if kind not in trusted:
             raise CaloforgeError(
                 f"the {self.what} '{kind}' is not part of caloforge; to import its code, which can do anything on "
-                f"this machine, name it yourself: --trust {kind}"
+                f"this machine, name it yourself: {_trust(kind)}"
             )
         return self._own(kind)
 
@@ -100,7 +100,7 @@ class Registry(Generic[Base]):
         if found is None:
             raise CaloforgeError(
                 f"the {self.what} '{path}' was defined in a notebook or script: define it again first, or "
-                f"move it to a module and name that, in the recipe or with --trust my_module.{name}"
+                f"move it to a module and name that, in the recipe or with {_trust(f'my_module.{name}')}"
             )
         cls = self._checked(path, found)
         _OWN_FILES.update(_files_of(cls))
@@ -187,8 +187,11 @@ class ConfiguredRegistry(Registry[Thing]):
             raise type(error)(f"{origin}: {error}") from error.__cause__
 
 
-def import_file(path: Path) -> None:
+def import_file(path: Path) -> bool:
     """Import a user's own file, which registers metrics, observables or classifier tests.
+
+    Returns:
+        whether it was executed; False if it has been before.
 
     Raises:
         CaloforgeError: the file does not exist, or its import fails; the message gives file, line and reason.
@@ -199,7 +202,7 @@ def import_file(path: Path) -> None:
     if not file.is_file() or file.suffix != ".py":
         raise CaloforgeError(f"{path} is not a Python file; give one that defines a metric, observable or classifier")
     if (known := sys.modules.get(file.stem)) is not None and getattr(known, "__file__", None) == str(file):
-        return
+        return False
     _OWN_FILES.add(str(file))
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
@@ -213,6 +216,11 @@ def import_file(path: Path) -> None:
         if sys.modules.get(file.stem) is module:
             del sys.modules[file.stem]
         raise CaloforgeError(f"{path} cannot be imported: {_in_words(error)}") from None
+    return True
+
+
+def _trust(path: str) -> str:
+    return either(f"--trust {path}", f"trusted=['{path}']")
 
 
 def own_code_fault(error: Exception) -> str | None:

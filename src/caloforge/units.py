@@ -8,7 +8,7 @@ from caloforge.errors import CaloforgeError
 
 MEV = {"ev": 1e-6, "kev": 1e-3, "mev": 1.0, "gev": 1e3, "tev": 1e6}
 
-_QUANTITY = re.compile(r"\s*([0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([a-zA-Z]*)\s*")
+_QUANTITY = re.compile(r"\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)\s*([a-zA-Z]*)\s*")
 
 
 def parse_energy(text: str) -> float:
@@ -27,7 +27,9 @@ def parse_energy(text: str) -> float:
     unit = match.group(2).lower()
     if unit and unit not in MEV:
         raise CaloforgeError(f"'{match.group(2)}' in '{text}' is not a unit of energy; use eV, keV, MeV, GeV or TeV")
-    if not 0 < value < float("inf"):
+    if value == float("inf"):
+        raise CaloforgeError(f"the energy '{text}' is too large for a number")
+    if value <= 0:
         raise CaloforgeError(f"the energy '{text}' must be above zero")
     return value * MEV.get(unit, 1.0)
 

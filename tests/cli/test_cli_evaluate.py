@@ -133,6 +133,17 @@ def test_a_file_of_ones_own_adds_a_metric(
         REGISTRY.pop("cli_ratio", None)
 
 
+@pytest.mark.usefixtures("_no_figures")
+def test_a_plugin_that_registers_nothing_is_noted(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin = tmp_path / "forgot_the_decorator.py"
+    plugin.write_text("def mine(samples):\n    return []\n", encoding="utf-8")
+    options = ("-r", files[1], "-o", tmp_path / "rep", "--quick", "--classifiers", "none", "--plugin", plugin)
+    assert run(monkeypatch, "evaluate", files[0], *options) == 0
+    assert f"note: {plugin} registers no metric, observable or classifier test" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -187,7 +198,7 @@ def test_an_input_inside_the_output_is_refused(
         (("--only-energies", "2GeV:1GeV"), "2GeV:1GeV"),
         (("--only-energies", "much"), "'much'"),
         (("--baseline", "absent.h5"), "absent.h5"),
-        (("--geometry", "ds2", "--classifiers", "none"), "'ds2' (6480 voxels)"),
+        (("--geometry", "ds2", "--classifiers", "none"), "--geometry ds2 (6480 voxels)"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_nothing(

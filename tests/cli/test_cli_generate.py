@@ -217,7 +217,7 @@ def test_resume_keeps_only_what_was_asked_for(run: Path, tmp_path: Path) -> None
     done("generate", run, "--energies", SPECTRUM, "-n", 30, "-o", out)
     assert "already complete" in done("generate", run, "--energies", SPECTRUM, "-n", 30, "-o", out, "--resume")
     again = ["generate", run, "--energies", SPECTRUM, "-o", out, "--resume"]
-    assert "(seed is 1, not 2): give another -o, or --overwrite" in fails(*again, "-n", 30, "--seed", 2)
+    assert "(seed is 1, not 2): give another -o or --overwrite" in fails(*again, "-n", 30, "--seed", 2)
     assert "has 30 showers, not 31" in fails(*again, "-n", 31)
     with h5py.File(out, "r+") as file:
         file.attrs["engine"] = "compile"

@@ -183,5 +183,5 @@ def test_a_folder_that_is_not_shared_or_cannot_be_written(tmp_path: Path, monkey
     (tmp_path / ".token").touch()
     check_folder(tmp_path, ".token")
     assert [path.name for path in tmp_path.iterdir()] == [".token"]
-    with pytest.raises(CaloforgeError, match=r"cannot write to .*nowhere.*--collect"):
+    with pytest.raises(CaloforgeError, match=r"cannot write to .*nowhere.*collect=True"):
         check_folder(tmp_path / "nowhere", ".token")

@@ -37,7 +37,7 @@ def test_forms(tmp_path: Path) -> None:
         ("nowhere.yaml", ["nowhere.yaml"]),
         ("{cluster: slrum, workers: 2}", ["slrum", "did you mean slurm", "htcondor"]),
         ("{workers: 2}", ["'cluster'", "slurm"]),
-        ("{cluster: slurm, cores: 1}", ["'workers'", "--adapt"]),
+        ("{cluster: slurm, cores: 1}", ["'workers'", "adapt='MIN:MAX'"]),
         ("{cluster: slurm, workers: 0}", ["workers: 0"]),
         ("[slurm]", ["cluster: slurm"]),
     ],
@@ -71,12 +71,12 @@ def test_keywords_that_do_not_suit_the_class(text: str, facts: list[str], tmp_pa
 
 @pytest.mark.parametrize("text", ["1", "2:1", "a:b", "-1:3", "0:0", "1:2:3"])
 def test_limits_that_are_none(text: str) -> None:
-    with pytest.raises(CaloforgeError, match="--adapt"):
+    with pytest.raises(CaloforgeError, match="adapt="):
         Adapt.parse(text)
 
 
 def test_workers_of_a_scheduler_are_not_scaled() -> None:
-    with pytest.raises(CaloforgeError, match=r"--adapt .*tcp://head:8786"):
+    with pytest.raises(CaloforgeError, match=r"adapt=.*.*tcp://head:8786"):
         parse_where("tcp://head:8786", Adapt(1, 2))
 
 

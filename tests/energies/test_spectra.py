@@ -86,6 +86,8 @@ def test_like_keeps_the_spectrum_of_the_file(tmp_path: Path, small_showers: Show
         ("list:1,two", "'two'"),
         ("list:1,-2", "'-2'"),
         ("list:0", "must be above zero"),
+        ("list:512,-5GeV", "'-5GeV' must be above zero"),
+        ("list:1e999", "'1e999' is too large"),
         ("uniform:1lb:2lb", "'lb'.*GeV"),
         ("list:256,...,1000", "1000 MeV.*256 MeV.*power of 2"),
         ("list:...,1000", "write FIRST"),
@@ -97,5 +99,5 @@ def test_bad_spectra_are_named(text: str, message: str) -> None:
 
 
 def test_a_spectrum_without_a_count_asks_for_one() -> None:
-    with pytest.raises(CaloforgeError, match="add -n N"):
+    with pytest.raises(CaloforgeError, match="give n"):
         parse_spectrum("uniform:1:2").draw(None, np.random.default_rng(0))

@@ -33,7 +33,7 @@ def test_a_new_an_empty_and_an_earlier_folder_may_be_written_to(tmp_path: Path) 
 )
 def test_any_other_folder_is_refused_until_asked_for(tmp_path: Path, content: str, others: tuple[str, ...]) -> None:
     folder = write(tmp_path / "f", content, *others)
-    with pytest.raises(CaloforgeError, match="--overwrite"):
+    with pytest.raises(CaloforgeError, match="overwrite=True"):
         check_target(folder, [], overwrite=False)
     assert check_target(folder, [], overwrite=True)
 

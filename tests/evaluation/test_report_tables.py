@@ -15,12 +15,14 @@ from caloforge import formatting
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Chart, Metric, Section
 from caloforge.evaluation.report.about import About, Sample
+from caloforge.evaluation.report.compare import ComparedReport, comparison_tables
 from caloforge.evaluation.report.page import key_table
 from caloforge.evaluation.report.published import DATA_SETS, published_table
 from caloforge.evaluation.report.records import Records, level_of
-from caloforge.evaluation.report.tables import Table, flat, pairs, section_tables, write_csv
+from caloforge.evaluation.report.tables import Table, flat, label_of, pairs, section_tables, write_csv
 from caloforge.evaluation.report.terminal import rich_table, verdict_lines
 from caloforge.evaluation.report.verdict import Point, Verdict
+from caloforge.evaluation.report.verdict.observables import against_baseline
 
 ABOUT = About(Sample("g.h5", 9), Sample("r.h5", 9), None, "own", 1.0)
 SECTIONS = {
@@ -45,6 +47,28 @@ def table(*metrics: Metric) -> Table:
 
 def titles(found: Table) -> list[str]:
     return [column.title for column in found.columns]
+
+
+def test_the_baseline_column_shows_what_the_pull_is_taken_from() -> None:
+    """0.004 ± 0.001 where 0 is expected: +4 σ, whatever N against N reference showers gave."""
+    response = Metric("response", "mean", "mean", Estimate(0.004, 0.001, 0.002, 0.003, n=50, expected=0.0))
+    row = dict(zip(titles(found := table(response)), found.rows[0], strict=True))
+    assert (row["baseline"].text, row["pull"].text) == ("0 (expected)", "+4.0 σ")
+    assert str(response.estimate) == "0.0040 ± 0.0010 (expected 0, +4.0 σ)"
+    assert against_baseline(response) == "0.004 (expected 0)"
+
+
+def test_a_metric_of_ones_own_has_its_heading_among_the_key_numbers() -> None:
+    section = Section("mean_hits", "Mean number of hits", direction="nearer")
+    own = Metric("mean_hits", "n_hits", "number of hits", Estimate(0.004, 0.001, expected=0.0))
+    found = Records(ABOUT, [own], sections={"mean_hits": section})
+    compared = comparison_tables([ComparedReport("a", found), ComparedReport("b", found)])[0]
+    for words in (key_table(found).rows[0][0].text, compared.rows[0][0].text):
+        assert words == "Mean number of hits: number of hits"
+    assert (
+        label_of(Metric("prdc", "recall", "recall", POWER), Section("prdc", "Precision, recall and coverage"))
+        == "recall"
+    )
 
 
 def test_value_and_baseline_at_equal_n_then_the_full_samples() -> None:
@@ -76,9 +100,9 @@ def test_value_and_baseline_at_equal_n_then_the_full_samples() -> None:
 
 def test_a_value_that_does_not_depend_on_n_stands_with_its_error() -> None:
     found = table(Metric("response", "mean", "mean", Estimate(-0.01, 0.001, expected=0.0), extra={"words": "some"}))
-    assert titles(found) == ["", "value", "pull", "words"]
-    assert [cell.text for cell in found.rows[0]] == ["mean", "-0.0100 ± 0.0010", "-10.0 σ", "some"]
-    assert found.rows[0][2].level == "bad"
+    assert titles(found) == ["", "value", "baseline", "pull", "words"]
+    assert [cell.text for cell in found.rows[0]] == ["mean", "-0.0100 ± 0.0010", "0 (expected)", "-10.0 σ", "some"]
+    assert found.rows[0][3].level == "bad"
 
 
 def test_different_sizes_have_a_column_of_their_own() -> None:

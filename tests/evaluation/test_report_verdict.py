@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import hist
@@ -12,8 +13,10 @@ from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Metric, Section
 from caloforge.evaluation.report.about import About, BaselineSample, Sample, Spectrum
 from caloforge.evaluation.report.records import Records
+from caloforge.evaluation.report.tables import section_tables
 from caloforge.evaluation.report.verdict import telling, verdict
 from caloforge.evaluation.report.verdict.words import MomentPair, difference
+from caloforge.geometry import load_geometry
 
 DIRECTIONS = {"prdc": "higher", "response": "nearer"}
 
@@ -53,6 +56,32 @@ def topics(found: Records, level: str) -> list[str]:
 
 def texts(found: Records, topic: str) -> list[str]:
     return [point.text for point in verdict(found).points if point.topic == topic]
+
+
+def test_findings_name_observables_in_words() -> None:
+    pair = {"largest_first": "width_r_0", "largest_second": "n_mine_7", "largest_generated": 0.1}
+    found = records(
+        Metric(
+            "correlations",
+            "observables",
+            "correlations of observables",
+            Estimate(0.6, 0.01, 0.5, 0.0),
+            extra={**pair, "largest_reference": 0.4},
+        ),
+        power("n_mine_7", 0, label="my hits, layer 7"),
+    )
+    found = replace(found, about=replace(found.about, geometry=load_geometry("ds1-photons")))
+    (text,) = texts(found, "correlations")
+    assert "most for width in r of layer 0 and my hits of layer 7: 0.10, reference 0.40" in text
+    assert found.observable_in_words("anything") == "anything"
+    (table,) = section_tables(found, Section("correlations", "Correlations", extra={"largest_first": "first"}))
+    assert table.rows[0][-1].text == "width in r of layer 0"
+
+
+def test_an_observable_of_ones_own_is_summed_up_by_its_label() -> None:
+    many = [power(f"n_mine_{k}", 9, label=f"my hits, layer {k}") for k in range(8)]
+    (text,) = texts(records(*many), "observables")
+    assert text.startswith("My hits: in 8 of 8 layers, most in layer")
 
 
 MEAN = Metric("mean_separation_power", "all", "all", Estimate(0.01, 0.001, 0.0112, 0.001, 0.0117, 77))

@@ -34,7 +34,7 @@ def test_a_baseline_that_is_one_of_the_samples_is_refused(which: int, parts: tup
 
 def test_a_reference_that_was_trained_on_is_told(parts: tuple[Showers, Showers, Showers]) -> None:
     generated, reference, _ = parts
-    assert "the reference sample and the train sample share showers: 198 of 198" in remark(
+    assert "the reference sample and the training sample share showers: 198 of 198" in remark(
         generated, reference, train=reference
     )
     assert "the generated sample and the reference sample share showers" in remark(reference, reference)

@@ -63,7 +63,7 @@ def test_what_does_not_suit_is_refused(tmp_path: Path) -> None:
         export_ddml(simulator(), -energies / 100, path, seed=1)
     with pytest.raises(CaloforgeError, match=r"reach 31\.2 mm .* of 'ds2' 41\.85 mm: energy would be lost"):
         export_ddml(simulator(load_geometry("ds2")), energies, path, seed=1, cell_size=2.1)
-    with pytest.raises(CaloforgeError, match=r"has 45 layers, the file 30: add --set layers=45 .*NCellsZ = 45"):
+    with pytest.raises(CaloforgeError, match=r"has 45 layers, the file 30: add layers=45 .*NCellsZ = 45"):
         export_ddml(simulator(load_geometry("ds2")), energies, path, seed=1)
     for wrong in ({"grid": 3}, {"layers": 2.5}, {"unit": "GeV"}):
         with pytest.raises(CaloforgeError, match=next(iter(wrong))):

@@ -240,9 +240,9 @@ def test_operator_set_scale_and_shapes(small_geometry: Geometry, tmp_path: Path)
     assert plain.card["ignored"] == ""
     assert [o.shape[1] for o in onnx_session(plain.content).get_outputs()] == [13]
     assert checked_graph(subject, "onnx", opset=17, showers=8).card["opset"] == 17
-    with pytest.raises(CaloforgeError, match="--opset 9: the legacy exporter writes 13 to 20"):
+    with pytest.raises(CaloforgeError, match="opset=9: the legacy exporter writes 13 to 20"):
         checked_graph(subject, "onnx", opset=9)
-    with pytest.raises(CaloforgeError, match="colour: not a setting of the format onnx; it has none"):
+    with pytest.raises(CaloforgeError, match="colour is not a setting of the format onnx; it has none"):
         checked_graph(subject, "onnx", settings={"colour": "red"})
     scaled = checked_graph(subject, "onnx", scale=0.033, showers=8)
     assert scaled.card["scale"] == 0.033

@@ -78,9 +78,9 @@ def test_a_damaged_block_does_not_count(tmp_path: Path) -> None:
 def test_another_configuration_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "f.partial"
     write(path, (0,))
-    with pytest.raises(CaloforgeError, match=r"written with seed = 3, this command has 4: .* --overwrite"):
+    with pytest.raises(CaloforgeError, match=r"written with seed = 3, now 4 is asked for: .* overwrite=True"):
         Journal(path, {**CONFIG, "seed": 4}, 6)
-    with pytest.raises(CaloforgeError, match=r"written with cut = null, this command has 0\.7"):
+    with pytest.raises(CaloforgeError, match=r"written with cut = null, now 0\.7"):
         Journal(path, {**CONFIG, "cut": 0.7}, 6)
     check_same(CONFIG, {**CONFIG, "n": 9}, "f", ignore=("n",))
 

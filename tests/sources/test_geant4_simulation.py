@@ -88,7 +88,7 @@ def test_workers_interruption_and_appending_change_nothing(
         simulate(request(data), resumed, progress=kill)
     assert not resumed.exists()
     assert heard[0] == 0
-    with pytest.raises(CaloforgeError, match="written with seed = 5, this command has 6"):
+    with pytest.raises(CaloforgeError, match="written with seed = 5, now 6 is asked for"):
         simulate(request(data, seed=6), resumed)
     heard.clear()
     again = simulate(request(data), resumed, progress=lambda done, n: heard.append(done))
@@ -99,9 +99,9 @@ def test_workers_interruption_and_appending_change_nothing(
 
     # A file of eight events, appended to: the same twelve, the first eight not simulated again.
     simulate(request(data, n=8), tmp_path / "eight.h5")
-    with pytest.raises(CaloforgeError, match=r"exists: use --append .* or --overwrite"):
+    with pytest.raises(CaloforgeError, match=r"exists: use append=True .* or overwrite=True"):
         simulate(request(data), tmp_path / "eight.h5")
-    with pytest.raises(CaloforgeError, match=r"written with cut = 0\.7, this command has 1\.0"):
+    with pytest.raises(CaloforgeError, match=r"written with cut = 0\.7, now 1\.0"):
         simulate(request(data, cut=1.0), tmp_path / "eight.h5", append=True)
     assert not partial_path(tmp_path / "eight.h5").exists()
     assert simulate(request(data), tmp_path / "eight.h5", append=True).simulated == 4

@@ -81,7 +81,7 @@ def test_a_run_imports_nothing_that_the_user_did_not_name(run: Path) -> None:
     edit(run, model={"kind": "this.Zen"})
     (run / "this.py").write_text("raise SystemExit")
     (run / "identity.json").write_text(json.dumps({"recipe_folder": str(run)}))
-    with pytest.raises(CaloforgeError, match="--trust"):
+    with pytest.raises(CaloforgeError, match="trusted="):
         Simulator.load(run)
     assert "this" not in sys.modules
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from caloforge.energies.agreement import distance
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, option
 from caloforge.geometry import Geometry
 from caloforge.manifold import (
     DimensionEstimate,
@@ -127,7 +127,7 @@ def choose_showers(
         if len(distinct) > MAX_DISTINCT_ENERGIES:
             raise CaloforgeError(
                 f"{file.path} has {len(distinct)} distinct incident energies; at most {MAX_DISTINCT_ENERGIES} can be "
-                "estimated separately: omit --per-energy"
+                f"estimated separately: omit {option('per_energy', True)}"
             )
         rows |= {float(e): _choose(np.flatnonzero(energies == e), points, rng) for e in distinct}
     chosen = np.unique(np.concatenate(list(rows.values())))

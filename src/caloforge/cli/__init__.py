@@ -31,7 +31,7 @@ from caloforge.cli import (
 from caloforge.cli.renamed import instead_of
 from caloforge.cli.several_files import SeveralFiles
 from caloforge.cli.stopping import INTERRUPTED, ignore_interruptions, signals_interrupt
-from caloforge.errors import CaloforgeError, CaloforgeWarning
+from caloforge.errors import CaloforgeError, CaloforgeWarning, command_line_words
 from caloforge.files import FULL
 
 NARROWEST = 20
@@ -59,11 +59,12 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    context: typer.Context,
     version: bool = typer.Option(
         False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
-    pass
+    context.with_resource(command_line_words())
 
 
 # In the order a new user needs them.

@@ -20,7 +20,10 @@ MOST_ENERGIES, MOST_LAYERS = 16, 12
 def check(
     file: Path = typer.Argument(..., help="HDF5 file of showers (CaloChallenge or CaloGAN layout)."),
     geometry: str | None = typer.Option(
-        None, "--geometry", "-g", help="Built-in geometry or geometry file, if the file does not name one."
+        None,
+        "--geometry",
+        "-g",
+        help="Built-in geometry or geometry file, if the file does not name one; if it does, one with the same voxels.",
     ),
 ) -> None:
     """Check a shower file and print what is in it.
@@ -34,14 +37,9 @@ def check(
     """
     from caloforge.analysis.contents import contents
     from caloforge.cli.console import stderr, stdout
-    from caloforge.geometry import load_geometry
     from caloforge.showers import ShowerFile
 
     with ShowerFile(file, geometry) as showers:
-        own = showers.geometry.name
-        if geometry is not None and geometry != own and "geometry" in showers.attributes:
-            load_geometry(geometry)  # not used, but an error in it is worth reporting
-            stderr.print(f"note: the file names its own geometry, '{own}'; --geometry {geometry} is not used")
         found = contents(showers)
         for name, value in _rows(showers, found):
             stdout.print(f"{name:<20} {value}", markup=False)

@@ -33,9 +33,10 @@ def compare(
     """Compare reports: print a table and, with -o, write a page.
 
     For each report the table gives the value with N showers per sample and the
-    baseline (Geant4 vs Geant4) at the same N. The best report is the one nearest
-    to a perfect generator by more than twice the errors; reports that agree
-    within them are marked together.
+    baseline (Geant4 vs Geant4) at the same N. The best report (*) is the one
+    nearest to a perfect generator, that is, to the baseline, by more than twice
+    the errors; reports that agree within them are marked together, and where all
+    agree, none is.
 
     CaloChallenge submissions are listed separately: their numbers come from the
     official data and other machines.

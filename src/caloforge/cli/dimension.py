@@ -24,7 +24,10 @@ def dimension(
         help="HDF5 file of showers (CaloChallenge or CaloGAN layout), or several files of one sample.",
     ),
     geometry: str | None = typer.Option(
-        None, "--geometry", "-g", help="Built-in geometry or geometry file, if the file does not name one."
+        None,
+        "--geometry",
+        "-g",
+        help="Built-in geometry or geometry file, if the file does not name one; if it does, one with the same voxels.",
     ),
     k: str = typer.Option("5,10,20,30,50", "--k", help="Numbers of neighbours, comma-separated, each at least 2."),
     points: int = typer.Option(

@@ -124,7 +124,9 @@ def evaluate(
     target = out or Path(f"{sample_name(generated)}-report")
     folder = check_target(target, inputs, overwrite)
     for path in plugin:
-        import_file(path)
+        before = registered()
+        if import_file(path) and registered() == before:
+            stderr.print(f"note: {path} registers no metric, observable or classifier test", markup=False)
     tests = parse_names(classifiers)
     if tests is None:
         tests = ["quick"] if quick else ["caloman", "trees"]
@@ -162,6 +164,15 @@ def evaluate(
     for point in verdict_lines(report.verdict):
         stdout.print(point)
     stdout.print(f"report: {target / 'report.html'}", markup=False)
+
+
+def registered() -> int:
+    """Number of metrics, observables and classifier tests that are registered."""
+    from caloforge import observables
+    from caloforge.classifiers import TESTS
+    from caloforge.evaluation.metrics.base import REGISTRY
+
+    return len(observables.REGISTRY) + len(REGISTRY) + len(TESTS)
 
 
 class Lines:

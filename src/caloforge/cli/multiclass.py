@@ -60,11 +60,9 @@ def multiclass(
     from caloforge.errors import CaloforgeError
     from caloforge.evaluation.output import check_writable
     from caloforge.evaluation.report.saving import plain
-    from caloforge.evaluation.samples.opening import settled
     from caloforge.evaluation.samples.shared import shared
     from caloforge.evaluation.samples.summary import fingerprint
     from caloforge.files import prepare_parent, write_json
-    from caloforge.observables.axes import same_voxels
     from caloforge.showers import Showers
     from caloforge.showers.checks import warn_of_doubts
     from caloforge.units import count
@@ -78,11 +76,10 @@ def multiclass(
         check_writable(out)
     truth = Showers.read(reference, geometry)
     warn_of_doubts(reference, truth.energies, truth.deposited)
-    truth = Showers(truth.energies, truth.voxels, settled(truth.geometry, geometry, str(reference)))
     samples = {}
     for name, path in files.items():
         read = Showers.read(path, geometry)
-        if not same_voxels(read.geometry, truth.geometry):
+        if not read.geometry.has_voxels_of(truth.geometry):
             raise CaloforgeError(
                 f"{path} has geometry '{read.geometry.name}', {reference} has '{truth.geometry.name}'; "
                 "give files of one geometry"

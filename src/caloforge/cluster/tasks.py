@@ -25,7 +25,7 @@ from distributed.scheduler import KilledWorker
 from caloforge.cluster.parts import Result, SamplePart, Watcher, Work
 from caloforge.cluster.where import Connection, Where
 from caloforge.cluster.worker import Attempt, Production, attempt, other_version
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, option
 from caloforge.files import atomic_path, remove_leftovers
 
 LOOK_EVERY = 0.5
@@ -81,7 +81,7 @@ def make_parts(
                 if not where.can_return or run.losses > retries:
                     raise CaloforgeError(
                         f"the scheduler was lost; {len(run.unfinished)} of {len(parts)} files are not finished: repeat "
-                        "the command with --resume"
+                        f"the command with {option('resume', True)}"
                     )
     finally:
         token.unlink(missing_ok=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caloforge.documents import read_document
-from caloforge.errors import CaloforgeError, missing_extra
+from caloforge.errors import CaloforgeError, missing_extra, option
 
 if TYPE_CHECKING:
     from dask_jobqueue.core import JobQueueCluster
@@ -69,7 +69,9 @@ class Adapt:
 
     def __post_init__(self) -> None:
         if not (0 <= self.least <= self.most and self.most > 0):
-            raise CaloforgeError(f"--adapt {self.least}:{self.most}: give the lowest and highest number, as in 1:100")
+            raise CaloforgeError(
+                f"{option('adapt', f'{self.least}:{self.most}')}: give the lowest and highest number, as in 1:100"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Adapt:
@@ -79,7 +81,7 @@ class Adapt:
             CaloforgeError: the text has a different form.
         """
         if not re.fullmatch(r"\d{1,6}:\d{1,6}", text, re.ASCII):
-            raise CaloforgeError(f"--adapt '{text}': give the lowest and highest number of workers, as in 1:100")
+            raise CaloforgeError(f"{option('adapt', text)}: give the lowest and highest number of workers, as in 1:100")
         least, most = text.split(":")
         return cls(int(least), int(most))
 
@@ -213,7 +215,9 @@ class BatchSystem(Where):
             workers = adapt.least
         if not isinstance(workers, int) or isinstance(workers, bool) or (workers < 1 and adapt is None):
             given = "has no key 'workers'" if workers is None else f"has 'workers: {workers}'"
-            raise CaloforgeError(f"{path} {given}: say how many workers to ask for, or use --adapt MIN:MAX")
+            raise CaloforgeError(
+                f"{path} {given}: say how many workers to ask for, or use {option('adapt', 'MIN:MAX')}"
+            )
         return cls(path, name, workers, keywords, adapt)
 
     def cluster(self) -> JobQueueCluster:
@@ -268,18 +272,20 @@ def parse_where(text: str, adapt: Adapt | None = None) -> Where:
         import dask_jobqueue as dask_jobqueue
         import distributed as distributed
     except ImportError as error:
-        raise missing_extra(error.name or "distributed", "cluster", "--cluster") from None
+        raise missing_extra(error.name or "distributed", "cluster", option("cluster")) from None
     if match := re.fullmatch(r"local:(\d{1,4})", text, re.ASCII):
         if int(match[1]) < 1:
-            raise CaloforgeError("--cluster local:0: give at least one worker")
+            raise CaloforgeError("the cluster local:0 has no workers: give at least one worker")
         return LocalWorkers(int(match[1]), adapt)
     if re.match(r"(tcp|tls|ws|wss|ucx)://", text):
         if adapt is not None:
-            raise CaloforgeError(f"--adapt needs a cluster that is started here; the workers of {text} are not")
+            raise CaloforgeError(
+                f"{option('adapt')} needs a cluster that is started here; the workers of {text} are not"
+            )
         return RunningScheduler(text)
     if Path(text).suffix.lower() in (".yaml", ".yml"):
         return BatchSystem.read(Path(text), adapt)
     raise CaloforgeError(
-        f"--cluster '{text}' is not a cluster: give local:N, the address of a scheduler (tcp://host:8786), or a .yaml "
+        f"'{text}' is not a cluster: give local:N, the address of a scheduler (tcp://host:8786), or a .yaml "
         "file (docs/cluster.md)"
     )

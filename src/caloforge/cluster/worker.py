@@ -23,7 +23,7 @@ from distributed import Worker, WorkerPlugin, get_worker
 from caloforge import __version__
 from caloforge.allocation import keep_freed_blocks
 from caloforge.cluster.parts import Maker, Told, Work
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, command_line_words, from_command_line, option
 
 TELL_EVERY = 1.0
 """Seconds between two reports of a worker on the part that it generates."""
@@ -69,6 +69,7 @@ class Production(WorkerPlugin):
     def __init__(self, work: Work, folder: Path | None, token: str) -> None:
         self.work, self.folder, self.token = work, folder, token
         self.versions = {"caloforge": __version__, **work.packages()}
+        self.from_command_line = from_command_line()
 
     def setup(self, worker: Worker) -> None:
         """Called by Dask in each worker process."""
@@ -100,6 +101,10 @@ class Production(WorkerPlugin):
 
     def attempt(self, number: int, file_name: str, keep: bool, told: Told) -> Attempt:
         """Generate one part."""
+        with command_line_words(self.from_command_line):
+            return self._attempt(number, file_name, keep, told)
+
+    def _attempt(self, number: int, file_name: str, keep: bool, told: Told) -> Attempt:
         try:
             maker, start = self.ready()
         except Exception as error:
@@ -170,7 +175,7 @@ def check_folder(folder: Path, token: str) -> None:
     Raises:
         CaloforgeError: it cannot, or does not.
     """
-    remedy = "give a folder on a file system that all workers share, or add --collect"
+    remedy = f"give a folder on a file system that all workers share, or add {option('collect', True)}"
     own = folder / f"{token}-{os.getpid()}"
     try:
         own.touch()

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.special import kolmogorov
 
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either, option
 from caloforge.units import format_energy
 
 SMALLEST_P = 1e-4
@@ -66,10 +66,10 @@ def check_same(generated: np.ndarray, reference: np.ndarray, name: str, referenc
     d, p = distance(generated, reference)
     if p < SMALLEST_P:
         both = f"incident energies of {name} ({describe(generated)}) and {reference_name} ({describe(reference)})"
-        remedy = "generate with --energies like:REFERENCE"
+        remedy = either("generate with --energies like:REFERENCE", "generate at the energies of the reference")
         overlap = _overlap(generated, reference)
         if overlap:
-            remedy += ", or add --match-energies"
+            remedy += f", or add {option('match_energies', True)}"
         found = f"differ (Kolmogorov–Smirnov distance {d:.3f})" if overlap else "have no incident energy in common"
         unit = _unit_question(generated, reference, name, reference_name)
         raise CaloforgeError(f"{both} {found}: {unit or remedy}")
@@ -94,7 +94,7 @@ def check_parts(parts: Sequence[np.ndarray], names: Sequence[object]) -> None:
                 f"(Kolmogorov–Smirnov distance {d:.3f}): "
                 + (
                     _unit_question(parts[0], energies, str(names[0]), str(name))
-                    or "files that are read together must be parts of one sample; `caloforge merge` joins others"
+                    or "files that are read together must be parts of one sample"
                 )
             )
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from caloforge.conditions import Columns
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either
 from caloforge.units import parse_energy
 
 ROUNDING = 1e-3
@@ -75,14 +75,17 @@ class EnergySpectrum:
     ) -> np.ndarray:
         n = self.natural_count if n is None else n
         if n is None:
-            raise CaloforgeError(f"the energy spectrum '{self.text}' needs the number of showers: add -n N")
+            raise CaloforgeError(
+                f"the energy spectrum '{self.text}' needs the number of showers: {either('add -n N', 'give n')}"
+            )
         if n < 1:
             raise CaloforgeError(f"the number of showers must be at least 1, not {n}")
         try:
             return draw(n, rng)
         except (MemoryError, OverflowError, ValueError):
             raise CaloforgeError(
-                f"the incident energies of {n:,} showers do not fit into memory: split the sample (--shards)"
+                f"the incident energies of {n:,} showers do not fit into memory: split the sample"
+                f"{either(' (--shards)', '')}"
             ) from None
 
 

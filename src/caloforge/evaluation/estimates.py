@@ -7,7 +7,8 @@
     baseline        the distance of N reference showers from N independent ones (Geant4 vs Geant4)
     baseline_error  the spread of that distance over random partitions of the pooled reference showers, that is, of
                     one draw if only statistical fluctuations distinguished the two samples
-    pull            (value_at_n − baseline) / sqrt(error² + baseline_error²)
+    pull            (value_at_n − baseline) / sqrt(error² + baseline_error²); where the value of a perfect generator is
+                    known exactly (0 for a relative difference), (value − expected) / error
 
 Independent reference showers come from a second file, or from the reference itself split in two. Many distances are
 positive even between equal distributions, and grow as samples shrink: hence N showers in both.
@@ -21,7 +22,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from caloforge.formatting import ROUNDING, pull, with_error
+from caloforge.formatting import ROUNDING, number, pull, with_error
 
 FEWEST = 20
 """Fewest showers per sample for a baseline: below, metrics are unavailable."""
@@ -66,14 +67,21 @@ class Estimate:
 
     def __str__(self) -> str:
         target = None if self.baseline is None else f"baseline {with_error(self.baseline, self.baseline_error)}"
+        if self.expected is not None:
+            target = f"expected {number(self.expected)}"
         remarks = [text for text in (target, pull(self.pull)) if text]
-        number = with_error(self.value, self.error)
-        return f"{number} ({', '.join(remarks)})" if remarks else number
+        value = with_error(self.value, self.error)
+        return f"{value} ({', '.join(remarks)})" if remarks else value
 
     @property
     def compared(self) -> float:
         """What is compared with the baseline: `value_at_n`, or `value` where it does not depend on n."""
         return self.value if self.value_at_n is None else self.value_at_n
+
+    @property
+    def target(self) -> float | None:
+        """What the pull is taken from: the expected value, else the baseline, else None."""
+        return self.baseline if self.expected is None else self.expected
 
     @property
     def pull(self) -> float | None:

@@ -37,8 +37,8 @@ from caloforge.evaluation.samples.pair import Progress, SamplePair
 from caloforge.evaluation.samples.shared import shared
 from caloforge.evaluation.samples.summary import Summary
 from caloforge.formatting import Plain
-from caloforge.geometry import Geometry
 from caloforge.observables import Observable
+from caloforge.showers.geometries import GivenGeometry
 from caloforge.showers.inputs import AnySource
 
 if TYPE_CHECKING:  # torch takes a second to import
@@ -71,7 +71,7 @@ def evaluate(
     repeats: int = 1,
     learning_curve: bool = False,
     quick: bool = False,
-    geometry: Geometry | str | None = None,
+    geometry: GivenGeometry | None = None,
     only_energies: EnergyChoice | None = None,
     match_energies: bool = False,
     per_energy: bool = False,
@@ -97,8 +97,8 @@ def evaluate(
         repeats: trainings of each classifier.
         learning_curve: also each classifier's AUC at an eighth, a quarter and a half of the showers.
         quick: separation powers, Wasserstein distances, the response and classifiers only.
-        geometry: what the voxels are where a file does not say; where it does, another threshold or other depths,
-            but the same voxels.
+        geometry: what the voxels are; where a file says so itself, it may have another threshold or other depths, but
+            the same voxels.
         only_energies: compare these incident energies alone: numbers (MeV) and (low, high) ranges.
         match_energies: thin both samples until their incident-energy spectra agree.
         per_energy: also numbers at each incident energy.

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either, option
 
 REPORT = frozenset({"report.json", "charts.json", "report.html", "tables", "figures"})
 """What an evaluation writes into its folder."""
@@ -31,9 +31,9 @@ def check_target(folder: Path, inputs: Iterable[Path], overwrite: bool) -> Path:
     target = folder.resolve()
     for path in inputs:
         if path.resolve().is_relative_to(target):
-            raise CaloforgeError(f"{folder} holds {path}, which is an input: give another folder with -o")
+            raise CaloforgeError(f"{folder} holds {path}, which is an input: {_elsewhere()}")
     if target.exists() and not target.is_dir():
-        raise CaloforgeError(f"{folder} is a file; give a folder with -o")
+        raise CaloforgeError(f"{folder} is a file; {_elsewhere()}")
     check_writable(target)
     if not target.exists():
         return target
@@ -42,7 +42,7 @@ def check_target(folder: Path, inputs: Iterable[Path], overwrite: bool) -> Path:
         return target
     foreign = next((name for name in found if name not in REPORT | COMPARISON), found[0])
     raise CaloforgeError(
-        f"{folder} is not an earlier report (it holds '{foreign}'): give another folder with -o, or add --overwrite "
+        f"{folder} is not an earlier report (it holds '{foreign}'): {_elsewhere()}, or add {option('overwrite', True)} "
         "to replace everything in it"
     )
 
@@ -58,11 +58,15 @@ def check_writable(target: Path) -> None:
         while not above.exists():
             above = above.parent
         if not above.is_dir():
-            raise CaloforgeError(f"cannot write {target}: {above} is a file; give another path with -o")
+            raise CaloforgeError(f"cannot write {target}: {above} is a file; {_elsewhere()}")
         with tempfile.TemporaryDirectory(dir=above):  # permission bits alone do not tell (read-only file systems, root)
             pass
     except OSError as error:
-        raise CaloforgeError(f"cannot write into {above}: {error.strerror}; give another path with -o") from None
+        raise CaloforgeError(f"cannot write into {above}: {error.strerror}; {_elsewhere()}") from None
+
+
+def _elsewhere() -> str:
+    return either("give another path with -o", "give another path")
 
 
 def _is_ours(folder: Path, found: set[str]) -> bool:

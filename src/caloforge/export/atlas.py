@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either
 from caloforge.export.formats import GraphFormat, Target, permute_columns
 from caloforge.geometry import Geometry, Layer
 
@@ -60,8 +60,8 @@ class Atlas(GraphFormat):
         if not uncovered and (low * COVERED < target.low or high > COVERED * target.high):
             raise CaloforgeError(
                 f"FastCaloSim asks for {low:g} to {high:g} MeV, but the run was trained on {target.low:g} to "
-                f"{target.high:g} MeV: train on that range, give the consumer's limits (--set limits=trained or "
-                "--set limits=[LOW,HIGH]), or accept it (--set uncovered=true)"
+                f"{target.high:g} MeV: train on that range, give the consumer's limits ("
+                f"{either('--set ', '')}limits=trained or limits=[LOW,HIGH]), or accept it (uncovered=true)"
             )
 
     def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:
@@ -113,7 +113,9 @@ def _limits(limits: str | Sequence[float], target: Target) -> tuple[float, float
             return LIMITS[limits]
     elif len(limits) == 2 and 0 < limits[0] < limits[1] < math.inf:
         return float(limits[0]), float(limits[1])
-    raise CaloforgeError(f"--set limits={limits}: give low, high, trained, or two energies in MeV, e.g. [64,4096]")
+    raise CaloforgeError(
+        f"the setting limits={limits}: give low, high, trained, or two energies in MeV, e.g. [64,4096]"
+    )
 
 
 def alpha_inner(geometry: Geometry) -> np.ndarray:

@@ -43,7 +43,7 @@ class CaloDiT2(GraphFormat):
     def __init__(self, target: Target, seed: int | None = None) -> None:
         super().__init__(target)
         if seed is not None and not (isinstance(seed, int) and 0 <= seed < 2**24):
-            raise CaloforgeError(f"--set seed={seed}: give a whole number from 0 to 2^24 - 1")
+            raise CaloforgeError(f"the setting seed={seed}: give a whole number from 0 to 2^24 - 1")
         self.seed = seed
         mesh = Mesh.of(target.geometry, self.name, uniform=True)
         if mesh != MESH:

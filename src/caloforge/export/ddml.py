@@ -25,7 +25,7 @@ from typing import Any, Literal
 import numpy as np
 
 from caloforge import __version__
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either, option
 from caloforge.export.card import card_path, incidence_of, provenance_of
 from caloforge.export.formats import Mesh
 from caloforge.export.macros import ddsim_steering, steering_path
@@ -92,7 +92,7 @@ def playback_grid(
     assert layer is not None
     radius = layer.r_edges[-1]
     if grid not in ("bibae", "own"):
-        raise CaloforgeError(f"--set grid={grid}: give bibae or own")
+        raise CaloforgeError(f"{_setting('grid', grid)}: give bibae or own")
     if cell_size is not None and not 0.01 * radius <= cell_size <= 2 * radius:
         raise CaloforgeError(
             f"cells of {cell_size:g} mm do not suit a mesh of radius {radius:g} mm; give {0.01 * radius:.2g} … "
@@ -109,14 +109,18 @@ def playback_grid(
     if reach < radius - 1e-6:
         raise CaloforgeError(
             f"the cells reach {reach:.1f} mm from the axis, but the mesh of '{geometry.name}' {radius:g} mm: energy "
-            "would be lost; give larger cells (--cell-size) or --set grid=own"
+            f"would be lost; give larger cells ({option('cell_size')}) or {_setting('grid', 'own')}"
         )
     if found.layers < mesh.n_z:
         raise CaloforgeError(
-            f"'{geometry.name}' has {mesh.n_z} layers, the file {found.layers}: add --set layers={mesh.n_z} and give "
-            f"DDML's model as many (NCellsZ = {mesh.n_z})"
+            f"'{geometry.name}' has {mesh.n_z} layers, the file {found.layers}: add {_setting('layers', mesh.n_z)} and "
+            f"give DDML's model as many (NCellsZ = {mesh.n_z})"
         )
     return found
+
+
+def _setting(key: str, value: object) -> str:
+    return f"{either('--set ', '')}{key}={value}"
 
 
 def playback_settings(plain: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,7 +132,7 @@ def playback_settings(plain: Mapping[str, Any]) -> dict[str, Any]:
     kinds = {"grid": str, "layers": int}
     for key, value in plain.items():
         if not isinstance(value, kinds.get(key, ())) or value is True:
-            raise CaloforgeError(f"--set {key}={value}: ddml-hdf5 takes grid=bibae, grid=own and layers=NUMBER")
+            raise CaloforgeError(f"{_setting(key, value)}: ddml-hdf5 takes grid=bibae, grid=own and layers=NUMBER")
     return dict(plain)
 
 

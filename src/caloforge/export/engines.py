@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either
 from caloforge.export.graph import Precision, checked_graph
 from caloforge.inference.onnx_engine import OnnxEngine
 from caloforge.inference.torch_engine import TorchEngine
@@ -51,6 +51,8 @@ def onnx_engine(
     name = "onnx" if precision == "float32" else f"onnx-{precision}"
     parameter = next(simulator.model.parameters())
     if parameter.dtype != torch.float32 or parameter.device.type != "cpu":
-        raise CaloforgeError(f"the engine {name} runs in float32 on the CPU: use --engine torch")
+        raise CaloforgeError(
+            f"the engine {name} runs in float32 on the CPU: use {either('--engine torch', 'the engine torch')}"
+        )
     graph = checked_graph(simulator, "onnx", precision=precision, showers=showers)
     return OnnxEngine(graph.content, threads, name)

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from caloforge import __version__
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either
 from caloforge.export import GRAPHS
 from caloforge.export.card import card_path, incidence_of, provenance_of
 from caloforge.export.formats import GraphFormat, Target
@@ -218,7 +218,9 @@ def make_format(name: str, target: Target, settings: Mapping[str, Any]) -> Graph
     for key in settings:
         if key not in known:
             has = f"its settings are {', '.join(known)}" if known else "it has none"
-            raise CaloforgeError(f"--set {key}: not a setting of the format {name}; {has}")
+            raise CaloforgeError(
+                f"{either(f'--set {key}: not a', f'{key} is not a')} setting of the format {name}; {has}"
+            )
     return cls(target, **settings)
 
 

@@ -94,7 +94,7 @@ def check_parity(graph: bytes, form: GraphFormat, simulator: Simulator, showers:
         row, voxel = np.unravel_index(np.argmax(np.nan_to_num(difference, nan=np.inf)), difference.shape)
         raise Disagreement(
             f"the graph disagrees with PyTorch by {largest:.1e} E_inc (shower {row}, voxel {voxel}; allowed "
-            f"{TOLERANCE:.0e}), so nothing was written: try the other --exporter, and report it"
+            f"{TOLERANCE:.0e}), so nothing was written: try the other exporter, and report it"
         )
     value = max(thresholds_of(simulator), default=-np.inf)
     wanted = np.where(expected < value, 0, expected)

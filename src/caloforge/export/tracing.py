@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.onnx import symbolic_helper
 
-from caloforge.errors import CaloforgeError, missing_extra
+from caloforge.errors import CaloforgeError, missing_extra, option
 
 if TYPE_CHECKING:
     import onnx
@@ -69,7 +69,9 @@ def to_onnx(
     opset = OPSET[exporter] if opset is None else opset
     highest = 20 if exporter == "legacy" else 23
     if not LOWEST[exporter] <= opset <= highest:
-        raise CaloforgeError(f"--opset {opset}: the {exporter} exporter writes {LOWEST[exporter]} to {highest}")
+        raise CaloforgeError(
+            f"{option('opset', opset)}: the {exporter} exporter writes {LOWEST[exporter]} to {highest}"
+        )
     with torch.no_grad(), _quiet():
         sizes = [int(part.shape[1]) for part in module(*example)]
         try:
@@ -81,8 +83,7 @@ def to_onnx(
             why = said.splitlines()[0][:120].rstrip(": ")
             other = "legacy" if exporter == "dynamo" else "dynamo"
             raise CaloforgeError(
-                f"PyTorch's '{exporter}' exporter cannot trace this model ({why}): "
-                f"try caloforge export --exporter {other}"
+                f"PyTorch's '{exporter}' exporter cannot trace this model ({why}): try {option('exporter', other)}"
             ) from None
     for value, size in zip(graph.graph.output, sizes, strict=True):
         value.type.tensor_type.shape.dim[1].dim_value = size

@@ -134,6 +134,10 @@ class Geometry:
                 return layer
         raise CaloforgeError(f"geometry '{self.name}' has no layer {layer_id}; it has {list(self.layer_ids)}")
 
+    def has_voxels_of(self, other: Geometry) -> bool:
+        """Whether both have the same layers and edges, whatever their names, thresholds and depths."""
+        return [_edges_of(layer) for layer in self.layers] == [_edges_of(layer) for layer in other.layers]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data (JSON, YAML) that `from_dict` reads back."""
         return {
@@ -168,3 +172,7 @@ class Geometry:
             return cls(entry.name, tuple(layers), entry.threshold)
         except CaloforgeError as error:
             raise CaloforgeError(f"{origin}: {error}") from None
+
+
+def _edges_of(layer: AnyLayer) -> dict[str, Any]:
+    return {key: value for key, value in layer.to_dict().items() if key != "z_edges"}

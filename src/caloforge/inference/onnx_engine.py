@@ -55,7 +55,7 @@ class OnnxEngine:
         if set(shapes) != {*INPUTS, OUTPUT}:
             raise CaloforgeError(
                 f"the engine {name} runs graphs with the inputs {' and '.join(INPUTS)} and the output {OUTPUT}, but "
-                f"this one has {', '.join(sorted(shapes))}: export it with --format onnx"
+                f"this one has {', '.join(sorted(shapes))}: export it in the format onnx"
             )
         facts = self._session.get_modelmeta().custom_metadata_map
         low, high = json.loads(facts[ENERGY_RANGE])

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either
 from caloforge.inference.engine import Batch, GeneratedBatch, Pipeline, rows_per_piece
 from caloforge.inference.rewriting import optimised
 from caloforge.models.base import LatentModel
@@ -49,7 +49,7 @@ class TorchEngine:
         if decode is None:
             raise CaloforgeError(
                 f"the model {type(self.model).__name__} draws its own noise (it is not a `LatentModel`), "
-                "so it cannot be compiled: use --engine torch"
+                f"so it cannot be compiled: use {either('--engine torch', 'the engine torch')}"
             )
 
         def whole(noise: Tensor, given: Tensor) -> Tensor:

@@ -187,8 +187,8 @@ class CaloScore(ShowerModel):
         return ((self.noise(x_t, t, self.of_conditions(c)) - z) ** 2).mean(dim=1)
 
     export_obstacle = (
-        "its sampler evaluates the network many times, which no format's graph holds; generate with --engine torch, or "
-        "export the flagship, CaloMan, CaloFlow's student or a WGAN-GP"
+        "its sampler evaluates the network many times, which no format's graph holds; generate with the engine torch, "
+        "or export the flagship, CaloMan, CaloFlow's student or a WGAN-GP"
     )
 
     # ---- sampling and density --------------------------------------------------------------------------------

@@ -62,8 +62,8 @@ class DDPM(ShowerModel):
     """
 
     export_obstacle = (
-        "its sampler evaluates the network many times, which no format's graph holds; generate with --engine torch, or "
-        "export the flagship, CaloMan, CaloFlow's student or a WGAN-GP"
+        "its sampler evaluates the network many times, which no format's graph holds; generate with the engine torch, "
+        "or export the flagship, CaloMan, CaloFlow's student or a WGAN-GP"
     )
 
     def __init__(

@@ -127,16 +127,7 @@ def of_reference(request: AxisRequest, bins: int = 50) -> np.ndarray | None:
 @cache
 def _challenge_name(geometry: Geometry) -> str:
     """Name of the CaloChallenge geometry with the same voxels, empty if there is none."""
-    return next((name for name in CHALLENGE if same_voxels(BUILTIN[name](), geometry)), "")
-
-
-def same_voxels(first: Geometry, second: Geometry) -> bool:
-    """Whether two geometries have the same layers and edges, whatever their names, thresholds and depths."""
-    return [_edges_of(layer) for layer in first.layers] == [_edges_of(layer) for layer in second.layers]
-
-
-def _edges_of(layer: AnyLayer) -> dict[str, object]:
-    return {key: value for key, value in layer.to_dict().items() if key != "z_edges"}
+    return next((name for name in CHALLENGE if BUILTIN[name]().has_voxels_of(geometry)), "")
 
 
 def _range_of_layer(layer: AnyLayer, quantity: str, along: str) -> Range:

@@ -87,6 +87,8 @@ def doubts(energies: np.ndarray, deposited: np.ndarray | None = None) -> list[st
         energies: (N,) incident energies in MeV.
         deposited: (N,) deposited energies in MeV, where known.
     """
+    if len(energies) == 0:
+        return ["there are no showers"]
     typical = float(np.median(energies))
     low_energies = []
     if typical < LOW_ENERGY:

@@ -12,6 +12,7 @@ from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.showers import ShowerFile, ShowerFiles, Showers, matching_files
+from caloforge.showers.geometries import GivenGeometry, agreed_geometry
 
 CHUNK_VALUES = 4_000_000
 """Voxel values read at once."""
@@ -26,12 +27,16 @@ ChunkProgress = Callable[[int], None]
 
 
 class InMemory(AbstractContextManager["InMemory"]):
-    """Showers in memory with the reading methods of a `ShowerFile`."""
+    """Showers in memory with the reading methods of a `ShowerFile`; `geometry` as there."""
 
-    def __init__(self, showers: Showers, path: str | None = None) -> None:
-        self._showers = showers
+    def __init__(self, showers: Showers, path: str | None = None, geometry: GivenGeometry | None = None) -> None:
+        self.own_geometry: Geometry | None = showers.geometry
+        chosen = agreed_geometry(self.own_geometry, geometry, "the sample in memory") or showers.geometry
+        self._showers = Showers.unchecked(
+            showers.energies, showers.voxels, chosen, showers.attributes, showers.conditions
+        )
         self.path = str(showers.attributes.get("path", "memory")) if path is None else path
-        self.geometry = showers.geometry
+        self.geometry = chosen
         self.attributes = dict(showers.attributes)
 
     def __len__(self) -> int:
@@ -61,10 +66,10 @@ class InMemory(AbstractContextManager["InMemory"]):
 Source = ShowerFile | ShowerFiles | InMemory
 
 
-def open_source(source: AnySource, geometry: Geometry | str | None = None) -> Source:
+def open_source(source: AnySource, geometry: GivenGeometry | None = None) -> Source:
     """Files or showers in memory, to be read by chunks (see `ShowerFiles` for the errors)."""
     if isinstance(source, Showers):
-        return InMemory(source)
+        return InMemory(source, geometry=geometry)
     given = [source] if isinstance(source, str | os.PathLike) else source
     if not isinstance(given, list | tuple) or not all(isinstance(path, str | os.PathLike) for path in given):
         raise CaloforgeError(

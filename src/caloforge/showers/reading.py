@@ -17,7 +17,7 @@ from caloforge.files import as_path
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.showers.attributes import read_attributes
 from caloforge.showers.checks import as_numbers, check_energies, check_voxels
-from caloforge.showers.chosen_geometry import chosen_geometry
+from caloforge.showers.geometries import GivenGeometry, file_geometry
 from caloforge.showers.hdf5 import dataset, has, open_hdf5, reading
 from caloforge.showers.incident_columns import IncidentColumns
 from caloforge.showers.layouts import layout_of
@@ -213,7 +213,7 @@ class Showers:
     def read(
         cls,
         path: str | os.PathLike[str],
-        geometry: Geometry | str | None = None,
+        geometry: GivenGeometry | None = None,
         start: int = 0,
         stop: int | None = None,
     ) -> Showers:
@@ -230,8 +230,11 @@ class Showers:
         """Write the challenge's HDF5 layout, complete or not at all (see `ShowerWriter`).
 
         Raises:
-            CaloforgeError: the file cannot be written, or an untrained model has put a NaN or a negative voxel here.
+            CaloforgeError: there are no showers, the file cannot be written, or an untrained model has put a NaN or a
+                negative voxel here.
         """
+        if len(self) == 0:
+            raise CaloforgeError(f"there are no showers to write to {path}")
         check_voxels(self.voxels)
         facts, kinds = {**self.attributes, **(attributes or {})}, self.conditions.kinds
         with ShowerWriter(path, self.geometry, facts, compression, conditions=kinds) as out:
@@ -243,22 +246,23 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
 
     Args:
         path: HDF5 file in the challenge's layout, LEMURS' or CaloGAN's.
-        geometry: what the voxels are, where the file itself does not say: a `Geometry`, or a name or file for
-            `load_geometry`. A `geometry` attribute in the file takes precedence; without either, the voxel count
-            decides.
+        geometry: what the voxels are: a `Geometry`, or a name or file for `load_geometry`. Where the file names its own
+            (`own_geometry`), it must have the same voxels, but may have another threshold or other depths. Without
+            either, the voxel count decides.
 
     Raises:
         CaloforgeError: the file is absent, unreadable, not HDF5, truncated, lacks a dataset, has a group in its
-            place, or a wrong type, rank, length or voxel count, or no showers; on reading, also a NaN, an
-            infinity, a negative voxel or a non-positive incident energy, with its row.
+            place, or a wrong type, rank, length or voxel count, no showers, or another geometry; on reading, also a
+            NaN, an infinity, a negative voxel or a non-positive incident energy, with its row.
     """
 
-    def __init__(self, path: str | os.PathLike[str], geometry: Geometry | str | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], geometry: GivenGeometry | None = None) -> None:
         self.path, self._resting = as_path(path, "shower file"), False
         with ExitStack() as stack:
             self.attributes: dict[str, Any] = {}
             self._open(stack)
-            self.geometry = chosen_geometry(self.attributes, self._layout.n_voxels, geometry, self.path)
+            found = file_geometry(self.path, self.attributes, self._layout.n_voxels, geometry)
+            self.geometry, self.own_geometry = found
             self._stack = stack.pop_all()
 
     def _open(self, stack: ExitStack) -> None:

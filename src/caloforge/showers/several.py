@@ -19,6 +19,7 @@ from caloforge.conditions.columns import difference
 from caloforge.errors import CaloforgeError, CaloforgeWarning
 from caloforge.files import as_path
 from caloforge.geometry import Geometry
+from caloforge.showers.geometries import GivenGeometry
 from caloforge.showers.reading import ShowerFile, Showers
 
 SAME = (
@@ -108,7 +109,7 @@ class ShowerFiles(AbstractContextManager["ShowerFiles"]):
 
     Args:
         paths: of the files, in order.
-        geometry: what the voxels are, where the files do not say (see `ShowerFile`).
+        geometry: what the voxels are (see `ShowerFile`).
 
     Raises:
         CaloforgeError: what `ShowerFile` raises; or geometries, or attributes that describe the sample, differ, or two
@@ -118,7 +119,7 @@ class ShowerFiles(AbstractContextManager["ShowerFiles"]):
         CaloforgeWarning: shards are missing.
     """
 
-    def __init__(self, paths: Sequence[str | os.PathLike[str]], geometry: Geometry | str | None = None) -> None:
+    def __init__(self, paths: Sequence[str | os.PathLike[str]], geometry: GivenGeometry | None = None) -> None:
         if not paths:
             raise CaloforgeError("no shower file is given")
         with ExitStack() as stack:
@@ -132,7 +133,7 @@ class ShowerFiles(AbstractContextManager["ShowerFiles"]):
                 _check_agreement(first, other)
             _check_shards(self.files)
             self._stack = stack.pop_all()
-        self.geometry = first.geometry
+        self.geometry, self.own_geometry = first.geometry, first.own_geometry
         self.attributes: dict[str, Any] = {
             key: value
             for key, value in first.attributes.items()

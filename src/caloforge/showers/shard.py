@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from caloforge.errors import CaloforgeError
+from caloforge.files import written_elsewhere
 from caloforge.showers.reading import ShowerFile
 
 
@@ -72,8 +73,8 @@ def is_made(path: Path, wanted: Mapping[str, Any], n: int) -> bool:
             if file.attributes.get(key) != value:
                 raise CaloforgeError(
                     f"{path} is a different sample ({key} is {file.attributes.get(key)!r}, not {value!r}): "
-                    "give another -o, or --overwrite"
+                    f"{written_elsewhere()}"
                 )
         if len(file) != n:
-            raise CaloforgeError(f"{path} has {len(file)} showers, not {n}: give another -o, or --overwrite")
+            raise CaloforgeError(f"{path} has {len(file)} showers, not {n}: {written_elsewhere()}")
     return True

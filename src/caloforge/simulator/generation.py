@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from caloforge.energies import outside_range
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either
 from caloforge.inference import Batch, Engine, GeneratedBatch, TorchEngine
 from caloforge.models import MODELS
 from caloforge.showers import ShowerWriter
@@ -125,7 +125,7 @@ def _check_range(energies: np.ndarray, engine: Engine) -> None:
         low, high, first = (format_energy(float(energy)) for energy in (*engine.energy_range, outside[0]))
         raise CaloforgeError(
             f"the engine {engine.name} generates showers of {low} … {high} only, not {first}: "
-            "use --engine torch to go beyond the training range"
+            f"use {either('--engine torch', 'the engine torch')} to go beyond the training range"
         )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from caloforge.conditions import Condition
 from caloforge.conditions.columns import difference
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, option
 from caloforge.geometry import Geometry
 from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.showers.checks import warn_of_doubts
@@ -128,7 +128,7 @@ def _in_shard_order(files: list[MergedFile], incomplete: bool) -> list[MergedFil
     missing = list(islice((number for number in range(of) if number not in shards), 6))
     if missing and not incomplete:
         which = ", ".join(map(str, missing[:5])) + (", …" if len(missing) > 5 else "")
-        raise CaloforgeError(f"shards missing: {which} of {of}; generate them, or use --incomplete")
+        raise CaloforgeError(f"shards missing: {which} of {of}; generate them, or use {option('incomplete', True)}")
     return [shards[number] for number in sorted(shards)]
 
 

@@ -18,7 +18,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from caloforge.configured import UnknownSetting
 from caloforge.documents import parse_json, read_text
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either
 from caloforge.geometry import Geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
@@ -86,14 +86,18 @@ def read_description(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
         raise CaloforgeError(f"no such run: {folder}")
     if not path.exists():
-        hint = "the training is not finished, continue it with: caloforge train … --resume"
+        hint = f"the training is not finished, continue it with {_resuming()}"
         if not (folder / "checkpoint.pt").exists():
-            hint = "give the folder that `caloforge train -o` wrote"
+            hint = "give the folder of a finished training"
         raise CaloforgeError(f"{folder} contains no trained simulator ({DESCRIPTION} is missing): {hint}")
     description = parse_json(read_text(path, "simulator"), str(path))
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise CaloforgeError(f"{path} does not have format {FORMAT}; it was written by another version of caloforge")
     return description
+
+
+def _resuming() -> str:
+    return either("caloforge train … --resume", "resume=True")
 
 
 def read_weights(folder: Path, sha256: str) -> dict[str, Tensor]:
@@ -107,7 +111,7 @@ def read_weights(folder: Path, sha256: str) -> dict[str, Tensor]:
     except FileNotFoundError:
         remedy = "copy it from where the run was trained"
         if (folder / "checkpoint.pt").exists():
-            remedy += ", or finish the training: caloforge train … --resume"
+            remedy += f", or finish the training with {_resuming()}"
         raise CaloforgeError(f"the weights {folder / WEIGHTS} are missing: {remedy}") from None
     if hashlib.sha256(packed).hexdigest() != sha256:
         raise CaloforgeError(

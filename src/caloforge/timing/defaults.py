@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from caloforge.energies import parse_spectrum
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, option
 from caloforge.simulator import Simulator
 from caloforge.sources.geant4.datasets import find_data
 from caloforge.sources.geant4.detector import load_detector, shipped_detectors
@@ -33,11 +33,13 @@ def energies_to_time(simulator: Simulator, spectrum: str | None = None) -> tuple
     """
     if spectrum is None:
         if simulator.energy_range is None:
-            raise CaloforgeError("the run does not record its energy range: add --energies list:256,...,16384")
+            raise CaloforgeError(
+                f"the run does not record its energy range: add {option('energies', 'list:256,...,16384')}"
+            )
         between = np.unique(np.geomspace(*simulator.energy_range, N_ENERGIES))
         spectrum = "list:" + ",".join(f"{energy:.6g}" for energy in between)
     if not spectrum.startswith("list:"):
-        raise CaloforgeError(f"--energies '{spectrum}' is not a list of energies such as list:256,...,16384")
+        raise CaloforgeError(f"'{spectrum}' is not a list of energies such as list:256,...,16384")
     return spectrum, np.unique(parse_spectrum(spectrum).draw(None, np.random.default_rng(0)))
 
 
@@ -66,12 +68,12 @@ def geant4_request(
     binding_version()
     particle = particle or simulator.provenance.get("particle", "unknown")
     if particle == "unknown":
-        raise CaloforgeError("the run does not record its particle: add --particle gamma (or e-, e+, …)")
+        raise CaloforgeError(f"the run does not record its particle: add {option('particle', 'gamma')} (or e-, e+, …)")
     named = detector or simulator.provenance.get("detector")
     if detector is None and named not in shipped_detectors():
         fitting = [d for d in shipped_detectors() if load_detector(d).geometry.layers == simulator.geometry.layers]
         choice = f" {fitting[0]}, if it was trained on that" if len(fitting) == 1 else ""
-        raise CaloforgeError(f"the run does not record its detector: add --detector{choice}")
+        raise CaloforgeError(f"the run does not record its detector: add {option('detector')}{choice}")
     return SimulationRequest(load_detector(str(named)), str(particle), spectrum, None, seed, find_data(data))
 
 

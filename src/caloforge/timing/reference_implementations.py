@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either
 from caloforge.models.caloman import CaloMan
 from caloforge.simulator import Simulator
 
@@ -38,14 +38,14 @@ def nflows_caloman(simulator: Simulator, folder: Path | None = None) -> Callable
     """
     model = simulator.model
     if not isinstance(model, CaloMan):
-        raise CaloforgeError(f"nflows has no counterpart of {type(model).__name__}: omit --reference")
+        raise CaloforgeError(f"nflows has no counterpart of {type(model).__name__}: omit the reference")
     with _importable(folder):
         try:
             flow = _flow(model.to_config())
         except ImportError as error:
             raise CaloforgeError(
                 f"nflows cannot be imported ({error}): pip install --no-deps --target FOLDER nflows, and add "
-                "--reference-path FOLDER"
+                f"{either('--reference-path FOLDER', 'that folder')}"
             ) from None
     flow.eval()
     noise_dim = model.latent_dim
@@ -106,7 +106,7 @@ def _importable(folder: Path | None) -> Iterator[None]:
         yield
         return
     if not folder.is_dir():
-        raise CaloforgeError(f"--reference-path {folder} is not a directory")
+        raise CaloforgeError(f"{folder} is not a directory")
     sys.path.append(str(folder.resolve()))
     try:
         yield

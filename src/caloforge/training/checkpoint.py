@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, TypedDict
 import torch
 from torch import Tensor
 
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, option
 from caloforge.files import atomic_path
 from caloforge.training.callbacks import Record
 
@@ -110,10 +110,13 @@ def read_checkpoint(path: Path, device: torch.device) -> Checkpoint:
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise CaloforgeError(
-            f"{path} cannot be read as a checkpoint ({reason:.200}); start the run anew with --overwrite"
+            f"{path} cannot be read as a checkpoint ({reason:.200}); start the run anew with "
+            f"{option('overwrite', True)}"
         ) from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise CaloforgeError(f"{path} was written by another version of caloforge; start the run anew with --overwrite")
+        raise CaloforgeError(
+            f"{path} was written by another version of caloforge; start the run anew with {option('overwrite', True)}"
+        )
     for name, kind in KINDS.items():
         if not isinstance(state.get(name), kind):
             raise _damaged(path, f"'{name}' is missing or of another type")
@@ -140,5 +143,6 @@ def restoring(path: Path | None) -> Iterator[None]:
 
 def _damaged(path: Path | None, reason: str) -> CaloforgeError:
     return CaloforgeError(
-        f"{path} does not fit the model that is trained ({reason:.200}); start the run anew with --overwrite"
+        f"{path} does not fit the model that is trained ({reason:.200}); start the run anew with "
+        f"{option('overwrite', True)}"
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from caloforge.documents import parse_json, parse_yaml, read_text
-from caloforge.errors import CaloforgeError, CannotWrite
+from caloforge.errors import CaloforgeError, CannotWrite, either, option
 from caloforge.files import write_text, writing
 from caloforge.registry import IDENTITY
 from caloforge.simulator.stored import DESCRIPTION as SIMULATOR
@@ -46,21 +46,28 @@ class RunFolder:
     ) -> None:
         self.path, self.resume, self.overwrite = path, resume, overwrite
         if path.exists() and not path.is_dir():
-            raise CaloforgeError(f"{path} is a file; -o takes a folder for the run: give another")
+            raise CaloforgeError(
+                f"{path} is a file; {either('-o takes a folder for the run: give another', 'give a folder')}"
+            )
         if self._replaced.is_dir() or self._replacing.is_dir():  # of a process that was killed
             with self._locked():
                 self._recover()
         if resume:
             if not (path / IDENTITY).exists():
-                raise CaloforgeError(f"{path} holds no run to resume; start it without --resume")
+                raise CaloforgeError(f"{path} holds no run to resume; start it without {option('resume', True)}")
         elif path.exists() and any(path.iterdir()):
             if not overwrite:
-                raise CaloforgeError(f"{path} exists; add --resume to continue it, or --overwrite to replace it")
+                raise CaloforgeError(
+                    f"{path} exists; add {option('resume', True)} to continue it, or "
+                    f"{option('overwrite', True)} to replace it"
+                )
             if not (path / IDENTITY).exists():
                 raise CaloforgeError(f"{path} is not a run of caloforge, and is left alone; choose another folder")
             for file in inputs:
                 if file.resolve().is_relative_to(path.resolve()):
-                    raise CaloforgeError(f"{file} lies in {path}, which --overwrite replaces; choose another folder")
+                    raise CaloforgeError(
+                        f"{file} lies in {path}, which {option('overwrite', True)} replaces; choose another folder"
+                    )
 
     @property
     def checkpoint(self) -> Path:
@@ -74,7 +81,9 @@ class RunFolder:
             stored = parse_json(read_text(self.path / IDENTITY, "identity"), IDENTITY)
             different = [key for key in identity if stored.get(key) != identity[key]]
         except (CaloforgeError, AttributeError):
-            raise CaloforgeError(f"{self.path / IDENTITY} is damaged; start the run anew with --overwrite") from None
+            raise CaloforgeError(
+                f"{self.path / IDENTITY} is damaged; start the run anew with {option('overwrite', True)}"
+            ) from None
         if different:
             what = "training file" if different == ["training_fingerprint"] else "recipe"
             keys = _different_keys(stored.get("recipe_yaml"), identity["recipe_yaml"]) if what == "recipe" else ""
@@ -100,8 +109,8 @@ class RunFolder:
             except Exception as error:
                 if self.checkpoint.exists():
                     if isinstance(error, CaloforgeError):
-                        go_on = "continue with the same command and --resume"
-                        anew = f"{self.path} keeps the run so far: start anew with --overwrite"
+                        go_on = f"continue with the same call and {option('resume', True)}"
+                        anew = f"{self.path} keeps the run so far: start anew with {option('overwrite', True)}"
                         if isinstance(error, ProcessLost):  # `train` says how to go on
                             raise
                         remedy = go_on if isinstance(error, CannotWrite) else anew

@@ -26,8 +26,9 @@ from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_
 import caloforge
 from caloforge.configured import checked_settings, constructor_parameters, validation_error
 from caloforge.documents import parse_yaml, read_text
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either
 from caloforge.files import as_path
+from caloforge.formatting import listed
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
@@ -175,7 +176,10 @@ def load_recipe(
         return _check(resolved, folder)
     except CaloforgeError as error:
         guilty = _guilty_overrides(plain, overrides, folder)
-        where = " ".join(f"--set {text}" for text in guilty) or origin
+        where = origin
+        if guilty:
+            in_python = listed([f"'{text}'" for text in guilty])
+            where = either(" ".join(f"--set {text}" for text in guilty), f"the override {in_python}")
         raise CaloforgeError(f"{where}: {error}" if where else str(error)) from None
 
 

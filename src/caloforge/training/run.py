@@ -24,7 +24,7 @@ import torch
 
 from caloforge import __version__
 from caloforge.configured import wants_geometry
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, option
 from caloforge.evaluation.selection import MeanSeparationPower
 from caloforge.geometry import Geometry
 from caloforge.models import MODELS
@@ -199,7 +199,11 @@ def _train(
         raise
     except ProcessLost as error:
         resumable = folder is not None and folder.checkpoint.exists()
-        remedy = "repeat the command with --resume" if resumable else "there is no checkpoint yet, so start it again"
+        remedy = (
+            f"repeat the call with {option('resume', True)}"
+            if resumable
+            else "there is no checkpoint yet, so start it again"
+        )
         raise ProcessLost(f"{error}: {remedy}") from None
     finally:
         if not resumable:

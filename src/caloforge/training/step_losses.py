@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either
 from caloforge.models.stages import Losses, Stage, StageSettings
 from caloforge.training.callbacks import OWN_KEYS
 
@@ -36,7 +36,9 @@ def check_finite_losses(stage: Stage, settings: StageSettings, epoch: int, losse
 
 def diverged(what: str, stage: Stage, value: float, epoch: int, settings: StageSettings) -> CaloforgeError:
     """The error for a loss that is not finite; it names the settings to change."""
-    key = f"--set training.stages.{stage.name}"  # holds whether or not the stage has settings of its own
+    key = (
+        either("--set ", "") + f"training.stages.{stage.name}"
+    )  # holds whether or not the stage has settings of its own
     clip = "none" if settings.clip_norm is None else f"{settings.clip_norm:g}"
     remedy = f", or train in float32 ({key}.precision=float32)" if settings.precision == "bf16" else ""
     return CaloforgeError(

@@ -16,12 +16,13 @@ from torch import Tensor
 
 from caloforge.conditions import Columns
 from caloforge.energies.agreement import check_parts
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either, option
 from caloforge.files import atomic_path, printable, write_text
 from caloforge.geometry import Geometry
 from caloforge.models.dataset import MemoryRows, Pair, Rows, ShowerDataset
 from caloforge.showers import ShowerFiles, Showers
 from caloforge.showers.checks import warn_of_doubts
+from caloforge.showers.geometries import DifferentGeometry
 from caloforge.training.given_conditions import GivenConditions, Wanted, chosen_conditions, required_conditions
 from caloforge.training.machine import derived_seed
 from caloforge.training.scratch import ScratchRows
@@ -41,7 +42,7 @@ ROWS, FACTS = "showers.rows", "showers"
 
 def name_of(source: Source) -> str:
     """What to call a source in an error."""
-    return "the showers in memory" if isinstance(source, Showers) else ", ".join(map(str, source))
+    return "the sample in memory" if isinstance(source, Showers) else ", ".join(map(str, source))
 
 
 def file_names(source: Source) -> list[str]:
@@ -199,9 +200,14 @@ class _Reader:
         if isinstance(source, Showers):
             return self._in_memory(source, choice)
         name = name_of(source)
-        with ShowerFiles(source, self.geometry) as files:
+        try:
+            opened = ShowerFiles(source, self.geometry)
+        except DifferentGeometry as error:
+            _check_geometry(error.own, self.geometry, error.name)
+            raise
+        with opened as files:
             for file in files.files:
-                _check_geometry(file.geometry, self.geometry, str(file.path))
+                _check_geometry(file.own_geometry or file.geometry, self.geometry, str(file.path))
             by_file = files.energies_by_file()
             check_parts(by_file, [file.path for file in files.files])
             energies, columns = np.concatenate(by_file), files.conditions()
@@ -214,6 +220,8 @@ class _Reader:
 
     def _in_memory(self, source: Showers, choice: Choice) -> TrainingShowers:
         name = name_of(source)
+        if len(source) == 0:
+            raise CaloforgeError(f"{name} holds no showers")
         _check_geometry(source.geometry, self.geometry, name)
         trained = choice(GivenConditions(name, source.conditions, source.attributes))
         chosen = source.conditions.only(trained.names)
@@ -275,10 +283,10 @@ def _without(showers: TrainingShowers, exclude: Sequence[float]) -> TrainingShow
     excluded = np.isclose(showers.energies[:, None], np.asarray(exclude)[None, :], rtol=1e-3)
     missing = [e for e, column in zip(exclude, excluded.T, strict=True) if not column.any()]
     if missing:
-        raise CaloforgeError(f"{showers.name} has no showers of {missing[0]:g} MeV to exclude")
+        raise CaloforgeError(f"there are no showers of {missing[0]:g} MeV to exclude in {showers.name}")
     kept = ~excluded.any(axis=1)
     if not kept.any():
-        raise CaloforgeError(f"{showers.name}: --exclude-energies leaves no showers to train on")
+        raise CaloforgeError(f"{showers.name}: {option('exclude_energies')} leaves no showers to train on")
     return showers[np.flatnonzero(kept)]
 
 
@@ -295,5 +303,5 @@ def _check_geometry(found: Geometry, wanted: Geometry, name: str) -> None:
     if found != wanted:
         raise CaloforgeError(
             f"{name} has geometry '{found.name}', but the recipe is for '{wanted.name}'; choose another recipe or "
-            f"--set geometry={found.name}"
+            f"{either(f'--set geometry={found.name}', f'set its geometry to {found.name}')}"
         )

@@ -1,7 +1,9 @@
 """Several reports next to each other: a join of their metrics on (section, name, at).
 
 Of each report the value, the baseline and the pull, all with as many showers per sample. Best is the report nearest to
-a perfect generator, with those that are no farther from it within twice the errors of both.
+a perfect generator, with those that are no farther from it within twice the errors of both. A perfect generator gives
+the baseline: distances below it are as good as at it, while a precision or recall above it tells of showers that are
+too alike or too scattered, and is as far off as one below.
 """
 
 from __future__ import annotations
@@ -20,13 +22,15 @@ from caloforge.evaluation.report.page import SHORT, environment
 from caloforge.evaluation.report.records import Records, level_of
 from caloforge.evaluation.report.report import Report
 from caloforge.evaluation.report.saving import FORMAT, metric_to_plain
-from caloforge.evaluation.report.tables import BASELINE, PULL, Cell, Column, Table, label_of, write_csv
+from caloforge.evaluation.report.tables import BASELINE, PULL, Cell, Column, Table, baseline_cell, label_of, write_csv
 from caloforge.evaluation.report.verdict import verdict
 from caloforge.files import atomic_folder, write_json, write_text
 
 NOTE = (
     "Of each report the value with N showers per sample and the baseline (Geant4 vs Geant4) with as many. Best is the "
-    "report nearest to a perfect generator; several are named where they agree within twice the errors of both. "
+    "report nearest to a perfect generator, which gives the baseline: of precision, recall, density and coverage too, "
+    "the value nearest to the baseline is best, not the highest. Several are named where they agree within twice the "
+    "errors of both, none where all do. "
     "Numbers in brackets are errors in units of the last digits."
 )
 
@@ -68,7 +72,7 @@ def load_reports(paths: Sequence[str | os.PathLike[str]]) -> list[ComparedReport
         CaloforgeError: a path is not a report, or none was given.
     """
     if not paths:
-        raise CaloforgeError("give at least one report: a folder that `caloforge evaluate` wrote, or its report.json")
+        raise CaloforgeError("give at least one report: the folder of one, or its report.json")
     reports = [Report.load(path) for path in paths]
     folders = [Path(path) if Path(path).is_dir() else Path(path).parent for path in paths]
     return [ComparedReport(name, report) for name, report in zip(_names(folders), reports, strict=True)]
@@ -136,15 +140,17 @@ def _joined(key: Key, metrics: tuple[Metric | None, ...], direction: str) -> Joi
 
 
 def _away(metric: Metric, direction: str) -> float | None:
-    """How much worse a value is than its baseline or expected value; None where there is none."""
+    """How far a value is from that of a perfect generator, the baseline or expected value; None where there is none.
+
+    Distances (`lower`) cannot be better than their baseline, except by accident.
+    """
     estimate = metric.estimate
     if estimate is None or math.isnan(estimate.compared):
         return None
-    target = estimate.expected if estimate.expected is not None else estimate.baseline
-    if target is None:
+    if estimate.target is None:
         return None
-    difference = (estimate.value if estimate.expected is not None else estimate.compared) - target
-    return {"lower": difference, "higher": -difference}.get(direction, abs(difference))
+    difference = (estimate.value if estimate.expected is not None else estimate.compared) - estimate.target
+    return max(0.0, difference) if direction == "lower" else abs(difference)
 
 
 def comparison_tables(entries: Sequence[ComparedReport]) -> list[Table]:
@@ -178,9 +184,13 @@ def _table(
     several = len(entries) > 1
     if several:
         columns.append(Column("best", "nearest to a perfect generator", "text"))
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for each in joined:
         cells = [Cell(label_of(each.first, None if titles is None else titles[each.key[0]]))]
+        if all(metric is None or metric.estimate is None for metric in each.metrics):
+            reasons = dict.fromkeys(metric.reason for metric in each.metrics if metric is not None)
+            rows.append((cells[0], Cell("; ".join(reasons))))
+            continue
         for k, (entry, metric) in enumerate(zip(entries, each.metrics, strict=True)):
             cells += _cells(entry.records, metric, k in each.best)
         best = ", ".join(entries[k].name for k in each.best)
@@ -194,10 +204,9 @@ def _cells(records: Records, metric: Metric | None, best: bool) -> list[Cell]:
         return [Cell("–", "–"), Cell(""), Cell("")]
     estimate = metric.estimate
     value, error = estimate.compared, estimate.error
-    baseline, spread = estimate.baseline, estimate.baseline_error
     return [
         Cell(text := formatting.compact(value, error), text, value, "best" if best else ""),
-        Cell(text := formatting.compact(baseline, spread), text, baseline),
+        baseline_cell(estimate, formatting.compact),
         Cell(text := formatting.pull(estimate.pull), text, estimate.pull, level_of(records.excess(metric))),
     ]
 

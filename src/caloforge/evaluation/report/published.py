@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 from caloforge import formatting
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.report.tables import Cell, Column, Table
+from caloforge.formatting import listed
 
 DATA_SETS = {"ds1-photons": "1-photons", "ds1-pions": "1-pions", "ds2": "2", "ds3": "3"}
 """Geometry → the challenge's name of the data set."""
@@ -77,12 +79,18 @@ def _number(text: str) -> float | int | None:
 def choose_published(geometries: set[str], wanted: str | None) -> Table | None:
     """The numbers to show next to reports: of the geometry that is asked for, else of their common one, else none.
 
+    Where the reports have another geometry, the note says so.
+
     Raises:
         CaloforgeError: there are none for the geometry that is asked for.
     """
     if wanted == "none":
         return None
     if wanted is not None:
-        return published_table(wanted)
+        table = published_table(wanted)
+        others = sorted(geometries - {wanted})
+        if not others:
+            return table
+        return replace(table, note=f"Reports of {listed(others)} cannot be compared with numbers of {wanted}. {NOTE}")
     only = next(iter(geometries)) if len(geometries) == 1 else ""
     return published_table(only) if only in DATA_SETS else None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from hist import Hist
 
+from caloforge.errors import CaloforgeError
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Chart, Metric, Section
 from caloforge.evaluation.report.about import About
+from caloforge.observables import find
 
 NOTE, BAD = 3.0, 5.0
 """Pulls towards worse values from which a metric is noted, and from which it is bad."""
@@ -74,6 +77,15 @@ class Records:
     def section(self, name: str, at: str | None = None) -> list[Metric]:
         """The metrics of a section; of all showers only with `at=""`, at one incident energy with `at="512 MeV"`."""
         return [m for m in self.metrics if m.section == name and (at is None or m.at == at)]
+
+    def observable_in_words(self, name: str) -> str:
+        """As "centre of energy in eta of layer 1" for `ec_eta_1`; a name that is not an observable's as it is."""
+        labels = (m.label for m in self.metrics if m.name == name and m.section in ("separation_power", "wasserstein"))
+        label = next(labels, "")
+        if not label and self.about.geometry is not None:
+            with suppress(CaloforgeError):
+                label = find(self.about.geometry, name).label
+        return label.replace(", layer ", " of layer ") or name
 
     def direction(self, metric: Metric) -> str:
         """Which values of a metric are better: lower, higher or nearer (to the baseline or expected value)."""

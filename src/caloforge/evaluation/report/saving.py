@@ -19,7 +19,7 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from caloforge.documents import parse_json
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Chart, Metric, Section
 from caloforge.evaluation.report.about import About, BaselineSample, Sample, Spectrum
@@ -65,15 +65,19 @@ def read_json(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]:
     """
     file = Path(path)
     file = file / "report.json" if file.is_dir() else file
-    wanted = "give a folder that `caloforge evaluate` wrote, or its report.json"
+    wanted = "give the folder of a report, or its report.json"
     if not file.exists():
-        raise CaloforgeError(f"{file}: no such report; make one with caloforge evaluate")
+        raise CaloforgeError(f"{file}: no such report; {either('caloforge evaluate writes', 'Report.save writes')} one")
     try:
         raw = file.read_bytes()
         if raw[:4] == b"\x89HDF":
             raise CaloforgeError(
-                f"{file} holds showers, not a report: evaluate it first (caloforge evaluate {file.name} "
-                "--reference REFERENCE -o FOLDER), then give FOLDER"
+                f"{file} holds showers, not a report: "
+                + either(
+                    f"evaluate it first (caloforge evaluate {file.name} --reference REFERENCE -o FOLDER), then give "
+                    "FOLDER",
+                    "evaluate it first and save the report, then give its folder",
+                )
             )
         found = parse_json(raw, f"{file} is not a report of caloforge: it")
     except OSError as error:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from caloforge import formatting
+from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Chart, Metric, Section
 from caloforge.evaluation.report.records import Records, level_of
 from caloforge.evaluation.report.saving import metric_to_plain
@@ -23,8 +25,12 @@ BAR_DECADES = 5
 """Bars of separation powers start at 10 to minus this."""
 
 FULL = ("value (full samples)", "on all showers of both samples, with its error")
-BASELINE = ("baseline", "the same between independent reference samples (Geant4 vs Geant4), with its spread")
-PULL = ("pull", "value minus baseline in standard errors of both")
+BASELINE = (
+    "baseline",
+    "the same between independent reference samples (Geant4 vs Geant4), with its spread; or the value that a perfect "
+    "generator is expected to have, where it is known exactly",
+)
+PULL = ("pull", "value minus baseline in standard errors of both, or minus the expected value in its own")
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ def metric_table(records: Records, metrics: Sequence[Metric], section: Section, 
     columns += [Column(*BASELINE), Column(*PULL, "pull"), Column(*FULL), Column("N", "showers per sample")]
     columns += [Column(title, kind=f"{_kind(metrics, key)} extra") for key, title in section.extra.items()]
     kept = [True, section.page == "separation", True]
-    kept += [any(e.baseline is not None for e in known), any(e.pull is not None for e in known), at_n, several]
+    kept += [any(e.target is not None for e in known), any(e.pull is not None for e in known), at_n, several]
     kept += [any(key in metric.extra for metric in metrics) for key in section.extra]
     rows = []
     for metric in metrics:
@@ -128,7 +134,9 @@ def label_of(metric: Metric, section: Section | None = None) -> str:
     if section is None:
         return words
     title, label = section.title.lower(), metric.label.lower()
-    return words if title in label or label in title else f"{section.title}: {words}"
+    # "precision" is one of "Precision, recall, density and coverage"; "number of hits" is less than its mean.
+    says_enough = title in label or label in re.split(r", | and ", title)
+    return words if says_enough else f"{section.title}: {words}"
 
 
 def _kind(metrics: Iterable[Metric], key: str) -> str:
@@ -141,10 +149,8 @@ def _cells(records: Records, metric: Metric, section: Section) -> tuple[Cell, ..
         return (Cell(words), *(Cell("") for _ in range(6 + len(section.extra))))
     level = level_of(records.excess(metric))
     value, error = estimate.compared, estimate.error
-    baseline = formatting.with_error(estimate.baseline, estimate.baseline_error)
-    short = formatting.compact(estimate.baseline, estimate.baseline_error)
     full = estimate.value if estimate.value_at_n is not None else None
-    extras = [_extra(metric.extra.get(key), title) for key, title in section.extra.items()]
+    extras = [_extra(records, metric.extra.get(key), title) for key, title in section.extra.items()]
     shown = Cell(formatting.with_error(value, error), formatting.compact(value, error), value)
     if estimate.value_at_n is not None:
         shown = Cell(text := formatting.like(value, error), text, value)
@@ -152,7 +158,7 @@ def _cells(records: Records, metric: Metric, section: Section) -> tuple[Cell, ..
         Cell(words),
         Cell("", "", value, level, _position(value), _position(estimate.baseline)),
         shown,
-        Cell(baseline, short, estimate.baseline),
+        baseline_cell(estimate, formatting.with_error),
         Cell(text := formatting.pull(estimate.pull), text, estimate.pull, level),
         Cell(formatting.with_error(full, error), formatting.compact(full, error), full),
         Cell(text := formatting.number(estimate.n), text, estimate.n),
@@ -160,7 +166,17 @@ def _cells(records: Records, metric: Metric, section: Section) -> tuple[Cell, ..
     )
 
 
-def _extra(value: Any, title: str) -> Cell:
+def baseline_cell(estimate: Estimate, form: Callable[[float | None, float | None], str]) -> Cell:
+    """What the pull is taken from: `0 (expected)`, or the baseline, on the page in the given form."""
+    if estimate.expected is not None:
+        return Cell(text := f"{formatting.number(estimate.expected)} (expected)", text, estimate.expected)
+    short = formatting.compact(estimate.baseline, estimate.baseline_error)
+    return Cell(form(estimate.baseline, estimate.baseline_error), short, estimate.baseline)
+
+
+def _extra(records: Records, value: Any, title: str) -> Cell:
+    if isinstance(value, str):
+        return Cell(text := records.observable_in_words(value), text, value)
     text = formatting.number(100 * value, 2) if "%" in title and isinstance(value, float) else formatting.number(value)
     return Cell(text, text, value)
 

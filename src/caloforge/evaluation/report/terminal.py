@@ -38,18 +38,25 @@ def rich_table(table: Table, width: int) -> RichTable:
             break
         left = column.kind == "text"
         drawn.add_column(title, justify="left" if left else "right", no_wrap=position > 0, overflow="fold")
-    reasons: dict[str, list[str]] = {}
     for row in table.rows:
         if len(row) < len(table.columns):
-            reasons.setdefault(row[1].text, []).append(row[0].text)
             drawn.add_row(Text(row[0].text), "–")
             continue
         cells_of_row = [row[k] for k in kept]
         drawn.add_row(*(Text(cell.short or cell.text, style=COLOURS.get(cell.level, "")) for cell in cells_of_row))
+    _give_reasons(drawn, table)
+    return drawn
+
+
+def _give_reasons(drawn: RichTable, table: Table) -> None:
+    """Below the table, why there are rows without numbers."""
+    reasons: dict[str, list[str]] = {}
+    for row in table.rows:
+        if len(row) < len(table.columns):
+            reasons.setdefault(row[1].text, []).append(row[0].text)
     if reasons:
         drawn.caption = Text("\n".join(f"– {', '.join(names)}: {reason}" for reason, names in reasons.items()))
         drawn.caption_justify = "left"
-    return drawn
 
 
 def empty_table(title: str | None = None) -> RichTable:
@@ -71,12 +78,15 @@ def comparison_table(table: Table, entries: Sequence[ComparedReport]) -> RichTab
     for title in ("value", "baseline", "pull", "best")[: 4 if len(entries) > 1 else 3]:
         drawn.add_column(title, justify="right", no_wrap=True)
     for row in table.rows:
+        if len(row) < len(table.columns):  # no report has it: the reason is given below
+            continue
         drawn.add_row(Text(row[0].text, style="bold"))
         for k, entry in enumerate(entries):
             value, baseline, pull = row[1 + 3 * k : 4 + 3 * k]
             cells = [Text(cell.short, style=COLOURS.get(cell.level, "")) for cell in (value, baseline, pull)]
             mark = [Text("*" if value.level == "best" else "")] if len(entries) > 1 else []
             drawn.add_row(Text(f"  {entry.name}"), *cells, *mark)
+    _give_reasons(drawn, table)
     return drawn
 
 

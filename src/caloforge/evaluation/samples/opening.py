@@ -16,10 +16,10 @@ from caloforge.evaluation.samples.pair import Progress, SamplePair, TrainingData
 from caloforge.evaluation.samples.plan import make_plan
 from caloforge.evaluation.samples.shared import check_baseline, remarks
 from caloforge.evaluation.samples.summary import Summary, fingerprint, summarise
-from caloforge.geometry import Geometry, load_geometry
+from caloforge.geometry import Geometry
 from caloforge.observables import Observable, challenge, default, find, select
-from caloforge.observables.axes import same_voxels
 from caloforge.showers import Showers
+from caloforge.showers.geometries import GivenGeometry
 from caloforge.showers.inputs import (
     CHUNK_VALUES,
     AnySource,
@@ -56,7 +56,7 @@ class Request:
     baseline: AnySource | None = None
     train: AnySource | None = None
     observables: Sequence[str | Observable] | None = None
-    geometry: Geometry | str | None = None
+    geometry: GivenGeometry | None = None
     only_energies: agreement.EnergyChoice | None = None
     match_energies: bool = False
     seed: int = 1
@@ -91,6 +91,8 @@ class Opened:
             for key, source in given.items():
                 self.sources[key] = open_source(source, request.geometry)
                 stack.enter_context(self.sources[key])
+                if len(self.sources[key]) == 0:
+                    raise CaloforgeError(f"{self.name(key)} holds no showers")
             self.remark = ""
             self.geometry = self._common_geometry()
             self.threshold = self.geometry.threshold
@@ -110,23 +112,24 @@ class Opened:
     def name(self, key: str) -> str:
         """What to call a file in a message."""
         path = str(self.sources[key].path)
-        return f"the {key} sample" if isinstance(self.sources[key], InMemory) else path
+        return (
+            f"the {'training' if key == 'train' else key} sample" if isinstance(self.sources[key], InMemory) else path
+        )
 
     def _common_geometry(self) -> Geometry:
-        reference = self.sources["reference"].geometry
-        for key, source in self.sources.items():
-            if not same_voxels(source.geometry, reference):
+        source = self.sources["reference"]
+        reference = source.geometry
+        for key, other in self.sources.items():
+            if not other.geometry.has_voxels_of(reference):
                 raise CaloforgeError(
-                    f"{self.name(key)} has geometry '{source.geometry.name}' ({source.geometry.n_voxels} voxels), "
+                    f"{self.name(key)} has geometry '{other.geometry.name}' ({other.geometry.n_voxels} voxels), "
                     f"{self.name('reference')} has '{reference.name}' ({reference.n_voxels} voxels); "
                     "give two files of one geometry"
                 )
-        chosen = settled(reference, self.request.geometry, self.name("reference"))
-        if chosen != reference:
-            self.remark = (
-                f"evaluated as '{chosen.name}', as given, while {self.name('reference')} says '{reference.name}'"
-            )
-        return chosen
+        own = source.own_geometry
+        if own is not None and own != reference:
+            self.remark = f"evaluated as '{reference.name}', as given, while {self.name('reference')} says '{own.name}'"
+        return reference
 
     def _choose_rows(self) -> Agreement:
         rng = np.random.default_rng([self.request.seed, 1])
@@ -140,6 +143,13 @@ class Opened:
             if "baseline" in self.rows:
                 kept = agreement.match(self._chosen("baseline"), self._chosen("reference"), rng)[0]
                 self.rows["baseline"] = self.rows["baseline"][kept]
+        fewest = {"generated": 2, "reference": 2 if "baseline" in self.rows else 4, "baseline": 2}
+        for key in self.rows:
+            if len(self.rows[key]) < fewest[key]:
+                raise CaloforgeError(
+                    f"{self.name(key)} has {count(len(self.rows[key]), 'shower')} to compare; at least {fewest[key]} "
+                    f"are needed ({FEWEST} for most metrics)"
+                )
         found = {
             key: agreement.check_same(
                 self._chosen(key), self._chosen("reference"), self.name(key), self.name("reference")
@@ -147,12 +157,6 @@ class Opened:
             for key in self.rows
             if key != "reference"
         }
-        for key, fewest in (("generated", 2), ("reference", 2 if "baseline" in self.rows else 4)):
-            if len(self.rows[key]) < fewest:
-                raise CaloforgeError(
-                    f"{self.name(key)} has {count(len(self.rows[key]), 'shower')} to compare; at least {fewest} are "
-                    f"needed ({FEWEST} for most metrics)"
-                )
         return Agreement(*found["generated"], {key: len(rows) for key, rows in self.rows.items()})
 
     def _chosen(self, key: str) -> np.ndarray:
@@ -266,24 +270,3 @@ class Opened:
 def neighbour_sample(n: int, geometry: Geometry) -> int:
     """Showers per sample that are kept for nearest neighbours, out of n."""
     return max(1, min(n, NEIGHBOURS, NEIGHBOUR_VALUES // geometry.n_voxels))
-
-
-def settled(own: Geometry, given: Geometry | str | None, name: str) -> Geometry:
-    """The geometry to evaluate with: the given one, which may name another threshold or depths, but no other voxels.
-
-    Args:
-        own: what the file `name` says, or what its voxel count tells.
-        given: what was asked for, None for nothing.
-
-    Raises:
-        CaloforgeError: they have different voxels.
-    """
-    if given is None:
-        return own
-    wanted = given if isinstance(given, Geometry) else load_geometry(given)
-    if not same_voxels(wanted, own):
-        raise CaloforgeError(
-            f"--geometry names '{wanted.name}' ({wanted.n_voxels} voxels), but the voxels of {name} are those of "
-            f"'{own.name}' ({own.n_voxels}): leave --geometry out, or give the one that fits"
-        )
-    return wanted

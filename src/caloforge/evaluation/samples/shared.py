@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, option
 from caloforge.evaluation.samples.summary import Summary
 from caloforge.showers.checks import doubts
 from caloforge.units import count
@@ -38,7 +38,7 @@ def check_baseline(summaries: Mapping[str, Summary], names: Mapping[str, str]) -
         if n > MOST_SHARED * np.count_nonzero(own):
             raise CaloforgeError(
                 f"{names['baseline']} and {names[key]} share {count(n, 'shower')}: {consequence}; give an independent "
-                "reference sample, or leave out --baseline"
+                f"reference sample, or leave out {option('baseline')}"
             )
 
 

@@ -219,5 +219,5 @@ def _check_materials(detector: Detector, elements: frozenset[int]) -> None:
             if elements and element.GetZasInt() not in elements:
                 raise CaloforgeError(
                     f"detector '{detector.name}': {name} contains {element.GetName()} (Z = {element.GetZasInt()}), for "
-                    "which the data set G4EMLOW has no tables: use the full data sets (--download-geant4-data)"
+                    "which the data set G4EMLOW has no tables: use the full data sets"
                 )

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class FoundData:
             names = ", ".join(f"{d.folder} ({d.variable})" for d in missing)
             raise CaloforgeError(
                 f"{physics_list} needs Geant4's data set{'s' * (len(missing) > 1)} {names}, not found in "
-                f"{self.origin}: give their folder with --geant4-data DIR or add --download-geant4-data"
+                f"{self.origin}: {_remedy()}"
             )
         self.em_commands()
 
@@ -141,6 +141,13 @@ class FoundData:
         return f"{names}; photoelectric and Rayleigh tables {self.em_model}; {extent}"
 
 
+def _remedy() -> str:
+    return either(
+        "give their folder with --geant4-data DIR or add --download-geant4-data",
+        "give their folder to find_data, or fetch them with fetch_data.download",
+    )
+
+
 def find_data(folder: Path | None = None, environment: Mapping[str, str] | None = None) -> FoundData:
     """Locate the Geant4 data sets.
 
@@ -155,7 +162,7 @@ def find_data(folder: Path | None = None, environment: Mapping[str, str] | None 
     environment = os.environ if environment is None else environment
     if folder is not None:
         if not folder.is_dir():
-            raise CaloforgeError(f"--geant4-data: {folder} is not a directory")
+            raise CaloforgeError(f"{folder} is not a directory")
         return FoundData(_search(folder), str(folder))
     home = USUAL_FOLDER.expanduser()
     roots = [Path(environment["GEANT4_DATA_DIR"])] if environment.get("GEANT4_DATA_DIR") else []

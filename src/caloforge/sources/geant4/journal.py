@@ -24,7 +24,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from caloforge.documents import parse_json
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, option
 from caloforge.files import prepare_parent
 
 _HEADER = struct.Struct("<4sQQQI")
@@ -128,7 +128,8 @@ class Journal(AbstractContextManager["Journal"]):
                 found = decode(self._file.read(length), count)
             except (ValueError, zlib.error) as error:
                 raise CaloforgeError(
-                    f"{self.path}: the events from {start} on cannot be read ({error}); add --overwrite to start anew"
+                    f"{self.path}: the events from {start} on cannot be read ({error}); "
+                    f"add {option('overwrite', True)} to start anew"
                 ) from None
             yield start, *found
 
@@ -151,15 +152,15 @@ class Journal(AbstractContextManager["Journal"]):
 def check_same(begun: Any, wanted: dict[str, Any], path: str, ignore: tuple[str, ...] = ()) -> None:
     """Raise a `CaloforgeError` that names the first setting that differs between two runs."""
     if not isinstance(begun, dict):
-        raise CaloforgeError(f"{path} does not say how it was generated: add --overwrite to start anew")
+        raise CaloforgeError(f"{path} does not say how it was generated: add {option('overwrite', True)} to start anew")
     for key in dict.fromkeys([*wanted, *begun]):
         if key in ignore:
             continue
         old, new = begun.get(key), wanted.get(key)
         if old != new:
             raise CaloforgeError(
-                f"{path} was written with {key} = {_short(old)}, this command has {_short(new)}: repeat the original "
-                "command to continue, or add --overwrite to start again"
+                f"{path} was written with {key} = {_short(old)}, now {_short(new)} is asked for: repeat the original "
+                f"call to continue, or add {option('overwrite', True)} to start again"
             )
 
 

@@ -24,7 +24,7 @@ import numpy as np
 
 from caloforge.documents import parse_json
 from caloforge.energies import parse_spectrum
-from caloforge.errors import CaloforgeError, missing_extra
+from caloforge.errors import CaloforgeError, missing_extra, option
 from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.showers.shard import Shard, is_made
 from caloforge.sources.geant4.datasets import FoundData, physics_list_for
@@ -173,7 +173,10 @@ def simulate(
     if workers < 1:
         raise CaloforgeError(f"the number of workers must be at least 1, not {workers}")
     if output.exists() and not (overwrite or append):
-        raise CaloforgeError(f"{output} exists: use --append to add events, or --overwrite to start again")
+        raise CaloforgeError(
+            f"{output} exists: use {option('append', True)} to add events, or "
+            f"{option('overwrite', True)} to start again"
+        )
     events = all_events(request, shard)
     with tempfile.TemporaryDirectory(prefix="caloforge-geant4-") as folder:
         setup = worker_setup(request, Path(folder))

@@ -46,7 +46,10 @@ class Deviation:
     @property
     def kind(self) -> str:
         """Observables of one kind mostly differ for one reason."""
-        return KINDS.get(self.family.partition("_")[0], self.family) if self.layer else self.family
+        if not self.layer:
+            return self.family
+        label = self.metric.label.removesuffix(f", layer {self.layer}")
+        return KINDS.get(self.family.partition("_")[0], label[:1].upper() + label[1:])
 
 
 def observables(records: Records) -> Iterator[Point]:
@@ -137,8 +140,7 @@ def against_baseline(metric: Metric) -> str:
     if estimate is None:
         return metric.reason
     unit = f" {metric.unit}" if metric.unit else ""
-    target = estimate.baseline if estimate.baseline is not None else estimate.expected
-    words = "baseline" if estimate.baseline is not None else "expected"
+    target, words = estimate.target, "baseline" if estimate.expected is None else "expected"
 
     def text(number: float) -> str:
         return f"{number:.3f}" if metric.section == "auc" else formatting.number(number, 3)

@@ -70,7 +70,8 @@ def correlations(records: Records) -> Iterator[Point]:
         first, second, here, there = (each.metric.extra.get(f"largest_{key}") for key in keys)
         findings = [f"differ by {against_baseline(each.metric)} rms"]
         if isinstance(here, float) and isinstance(there, float):
-            findings.append(f"most for {first} and {second}: {here:.2f}, reference {there:.2f}")
+            pair = listed([records.observable_in_words(str(name)) for name in (first, second)])
+            findings.append(f"most for {pair}: {here:.2f}, reference {there:.2f}")
         place = each.metric.label[:1].upper() + each.metric.label[1:]
         yield Point(each.level, "correlations", place, tuple(findings), each.excess)
 
