@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from caloforge.formatting import rounded
+from caloforge.formatting import compact, rounded, with_error
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,15 @@ def test_a_plus_where_it_is_wanted() -> None:
     assert rounded(130.2, 4.1, "+") == "+130 ± 4"
     assert rounded(3.0, 0.0, "+") == "+3"
     assert rounded(-3.0, 0.0, "+") == "-3"
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text", "short"),
+    [
+        (0.99760094, 5.6e-7, "0.99760094 ± 0.00000056", "0.99760094(56)"),
+        (2.5e-7, 3e-8, "(2.50 ± 0.30)e-7", "2.50(30)e-7"),
+        (0.00213, 0.00041, "0.00213 ± 0.00041", "0.00213(41)"),
+    ],
+)
+def test_only_small_values_have_an_exponent(value: float, error: float, text: str, short: str) -> None:
+    assert (with_error(value, error), compact(value, error)) == (text, short)

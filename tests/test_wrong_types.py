@@ -72,6 +72,11 @@ def test_an_empty_sample_is_refused_by_name(where: str) -> None:
         cf.evaluate(**given)
 
 
+def test_a_learning_curve_needs_a_classifier() -> None:
+    with pytest.raises(CaloforgeError, match=r"^learning_curve=True needs a classifier: give one with classifiers="):
+        cf.evaluate(SHOWERS, SHOWERS, learning_curve=True)
+
+
 def test_there_is_nothing_to_train_on_or_to_write(tmp_path: Path) -> None:
     empty = SHOWERS[:0]
     with pytest.raises(CaloforgeError, match=r"^the sample in memory holds no showers$"):

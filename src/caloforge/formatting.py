@@ -40,7 +40,7 @@ def with_error(value: float | None, error: float | None) -> str:
     decimals = 1 - math.floor(math.log10(error))
     if decimals <= 0:
         return f"{value:.0f} ± {error:.0f}"
-    if decimals > 6:
+    if decimals > 6 and max(abs(value), error) < 1e-3:
         exponent = math.floor(math.log10(max(abs(value), error)))
         scale = 10.0**exponent
         digits = max(0, decimals + exponent)

@@ -133,6 +133,16 @@ def test_a_file_of_ones_own_adds_a_metric(
         REGISTRY.pop("cli_ratio", None)
 
 
+def test_messages_name_files_even_where_they_are_kept_in_memory(
+    files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("evaluate", files[0], "-r", files[1], "--quick", "--classifiers", "none")
+    assert run(monkeypatch, *words, "--baseline", files[1], "-o", tmp_path / "rep") == 2
+    assert f"{files[1]} and {files[1]} share 300 showers" in capsys.readouterr().err
+    assert run(monkeypatch, *words, "-o", files[0]) == 2
+    assert f"{files[0]} is an input: give another path with -o" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("_no_figures")
 def test_a_plugin_that_registers_nothing_is_noted(
     files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -78,6 +78,12 @@ def test_findings_name_observables_in_words() -> None:
     assert table.rows[0][-1].text == "width in r of layer 0"
 
 
+def test_differences_have_the_unit_of_the_observable() -> None:
+    """Separation powers have none, and are found first."""
+    found = records(power("mean_y", 9, label="mean y"), distance("mean_y", 9, (-5.8, 1.0, 0.0, 1.0), "mean y"))
+    assert texts(found, "observables") == ["Whole shower: mean y 5.8 mm too low"]
+
+
 def test_an_observable_of_ones_own_is_summed_up_by_its_label() -> None:
     many = [power(f"n_mine_{k}", 9, label=f"my hits, layer {k}") for k in range(8)]
     (text,) = texts(records(*many), "observables")

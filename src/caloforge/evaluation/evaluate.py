@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hist import Hist
 
 from caloforge.energies.agreement import EnergyChoice
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, option
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics import (
     classifier,
@@ -116,6 +116,10 @@ def evaluate(
     for what, names in (("classifiers", classifiers), ("observables", observables)):
         if isinstance(names, str):
             raise CaloforgeError(f"{what} takes a list of names, as in ['{names}'], not the text '{names}'")
+    if learning_curve and not classifiers:
+        raise CaloforgeError(
+            f"{option('learning_curve', True)} needs a classifier: give one with {option('classifiers')}"
+        )
     tests = _tests(classifiers)
     timing: dict[str, float] = {}
     request = Request(generated, reference, baseline, train, observables, geometry, only_energies, match_energies, seed)

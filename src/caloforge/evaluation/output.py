@@ -30,6 +30,8 @@ def check_target(folder: Path, inputs: Iterable[Path], overwrite: bool) -> Path:
     """
     target = folder.resolve()
     for path in inputs:
+        if path.resolve() == target:
+            raise CaloforgeError(f"{folder} is an input: {_elsewhere()}")
         if path.resolve().is_relative_to(target):
             raise CaloforgeError(f"{folder} holds {path}, which is an input: {_elsewhere()}")
     if target.exists() and not target.is_dir():

@@ -34,6 +34,8 @@ class Metric:
 
     >>> Metric("separation_power", "n_hits", "number of hits", Estimate(0.02, 0.001, 0.01, 0.0)).key
     ('separation_power', 'n_hits', '')
+    >>> print(Metric("wasserstein", "mean_x", "mean x", Estimate(2.1, 0.3), unit="mm", at="1 GeV"))
+    mean x at 1 GeV [mm]: 2.10 ± 0.30
 
     Args:
         section: the section it is listed in (`Section.name`).
@@ -56,6 +58,13 @@ class Metric:
     at: str = ""
     extra: Mapping[str, float | str | None] = field(default_factory=dict)
     direction: Direction | None = None
+
+    def __str__(self) -> str:
+        where = f" at {self.at}" if self.at else ""
+        unit = f" [{self.unit}]" if self.unit else ""
+        return (
+            f"{self.label}{where}{unit}: {self.reason or 'not available' if self.estimate is None else self.estimate}"
+        )
 
     @property
     def key(self) -> tuple[str, str, str]:

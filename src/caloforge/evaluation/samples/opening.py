@@ -86,6 +86,7 @@ class Opened:
         self.request = request
         given = {"generated": request.generated, "reference": request.reference}
         given |= {k: s for k, s in (("baseline", request.baseline), ("train", request.train)) if s is not None}
+        self._in_memory = {key for key, source in given.items() if isinstance(source, Showers)}
         with ExitStack() as stack:
             self.sources: dict[str, Source] = {}
             for key, source in given.items():
@@ -111,10 +112,9 @@ class Opened:
 
     def name(self, key: str) -> str:
         """What to call a file in a message."""
-        path = str(self.sources[key].path)
-        return (
-            f"the {'training' if key == 'train' else key} sample" if isinstance(self.sources[key], InMemory) else path
-        )
+        if key in self._in_memory:
+            return f"the {'training' if key == 'train' else key} sample"
+        return str(self.sources[key].path)
 
     def _common_geometry(self) -> Geometry:
         source = self.sources["reference"]

@@ -88,7 +88,8 @@ def outside(records: Records) -> Iterator[Point]:
     for metric in records.section("separation_power", at=""):
         generated, reference = (metric.extra.get(f"outside_{sample}") for sample in ("generated", "reference"))
         if isinstance(generated, float) and isinstance(reference, float) and generated - reference > OUTSIDE:
-            text = f"{metric.label} {share(generated)} of generated showers (reference {share(reference)})"
+            label = metric.label.replace(", layer ", " of layer ")
+            text = f"{label} for {share(generated)} of generated showers (reference {share(reference)})"
             found.append((generated - reference, text))
     found.sort(key=lambda each: -each[0])
     if found:
@@ -130,7 +131,9 @@ def in_words(records: Records, each: Deviation) -> str:
     label = each.metric.label.removesuffix(f", layer {each.layer}")
     known = moments(records, each.metric.name)
     if known is not None:
-        return difference(each.family, label, each.metric.unit, known)
+        # Only the Wasserstein distance of an observable is in its unit.
+        units = [m.unit for m in records.section("wasserstein", at="") if m.name == each.metric.name]
+        return difference(each.family, label, each.metric.unit or next(iter(units), ""), known)
     return f"{label} ({SECTIONS[each.metric.section]} {against_baseline(each.metric).replace(' (', ', ')}"
 
 

@@ -56,11 +56,9 @@ def empty_voxels(records: Records) -> Iterator[Point]:
         if isinstance(certain, (int, float)) and certain and isinstance(energy, (int, float)):
             found = [(m.name.rpartition("_")[2], m.estimate.value) for m in entries[1:] if m.estimate is not None]
             where = ", ".join(f"{n:.0f} in layer {layer}" for layer, n in found[:MOST])
-            text = (
-                f"{count(int(certain), 'voxel')} empty in all {sample} showers, with {share(energy)} of the {other}'s"
-            )
+            text = f"{count(int(certain), 'voxel')} empty in all {sample} showers, with {share(energy)} of the energy"
             level = "bad" if layers or energy > 1e-3 else "note"
-            yield Point(level, "empty_voxels", "Empty voxels", (f"{text} energy ({where})",), energy)
+            yield Point(level, "empty_voxels", "Empty voxels", (f"{text} of {other} showers ({where})",), energy)
 
 
 def correlations(records: Records) -> Iterator[Point]:
@@ -68,7 +66,7 @@ def correlations(records: Records) -> Iterator[Point]:
     for each in records.worse("correlations"):
         keys = ("first", "second", "generated", "reference")
         first, second, here, there = (each.metric.extra.get(f"largest_{key}") for key in keys)
-        findings = [f"differ by {against_baseline(each.metric)} rms"]
+        findings = [f"rms difference {against_baseline(each.metric)}"]
         if isinstance(here, float) and isinstance(there, float):
             pair = listed([records.observable_in_words(str(name)) for name in (first, second)])
             findings.append(f"most for {pair}: {here:.2f}, reference {there:.2f}")
