@@ -19,7 +19,9 @@ class Published(StrEnum):
 
 
 def compare(
-    reports: list[Path] = typer.Argument(..., help="Folders that `caloforge evaluate` wrote, or their report.json."),
+    reports: list[Path] = typer.Argument(
+        ..., metavar="REPORT...", help="Folders that `caloforge evaluate` wrote, or their report.json."
+    ),
     out: Path | None = typer.Option(None, "--out", "-o", help="Folder for compare.html, compare.json and CSV tables."),
     published: Published | None = typer.Option(
         None,
