@@ -19,7 +19,7 @@ from caloforge.sharing import Part
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator
 from caloforge.training import load_recipe
-from caloforge.training.distributed import LEAST_ROWS, Processes, _environment, _first_node, pieces
+from caloforge.training.distributed import LEAST_ROWS, Processes, _environment, _first_node, check_batch_size, pieces
 from training_together import MORE, geometry, train_all, train_from_file
 
 HERE = Path(__file__).parent
@@ -123,6 +123,13 @@ def test_batches_are_divided_without_rest(n: int, size: int, team_size: int, acc
             weights.append(0.0)
     assert [sorted(batch) for batch in batches[:-1]] == [sorted(batch.tolist()) for batch in order.split(size)]
     assert weights[:-1] == pytest.approx([1.0] * (len(batches) - 1))
+
+
+def test_a_batch_too_small_for_the_processes_is_refused() -> None:
+    check_batch_size(Processes(0, ["m"] * 3), 12)
+    check_batch_size(Processes(), 1)
+    with pytest.raises(CaloforgeError, match=r"training.batch_size=11 .* 3 processes .* at most 2, or set it to 12"):
+        check_batch_size(Processes(1, ["m"] * 3), 11)
 
 
 @pytest.mark.parametrize("total", [16, 17, 18, 19])

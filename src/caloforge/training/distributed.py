@@ -276,6 +276,20 @@ class Piece:
     last: bool
 
 
+def check_batch_size(team: Processes, size: int) -> None:
+    """Check that a batch is worth dividing among so many processes.
+
+    Raises:
+        CaloforgeError: each would get fewer than `LEAST_ROWS` of its showers, and all would take all of them instead.
+    """
+    least = LEAST_ROWS * team.size
+    if team.size > 1 and size < least:
+        raise CaloforgeError(
+            f"training.batch_size={size} leaves {team.size} processes fewer than {LEAST_ROWS} showers each: start at "
+            f"most {max(1, size // LEAST_ROWS)}, or set it to {least} or more"
+        )
+
+
 def pieces(team: Processes, order: Tensor, size: int, accumulate: int = 1) -> Iterator[Piece]:
     """Divide the rows `order` (N,) into batches, and these among the processes.
 

@@ -32,7 +32,15 @@ from caloforge.training.acceleration import accelerated, compiled
 from caloforge.training.budget import MemoryEstimate
 from caloforge.training.callbacks import Callback, Callbacks, Metric, Record, Trainer
 from caloforge.training.checkpoint import FORMAT, Checkpoint, Progress, read_checkpoint, restoring, write_checkpoint
-from caloforge.training.distributed import Gradients, Piece, Processes, noticing_loss, pieces, processes
+from caloforge.training.distributed import (
+    Gradients,
+    Piece,
+    Processes,
+    check_batch_size,
+    noticing_loss,
+    pieces,
+    processes,
+)
 from caloforge.training.interruption import deferred_signals
 from caloforge.training.machine import derived_seed, generator_states, restore_generators, seeded
 from caloforge.training.settings import SCHEDULES, TrainingSettings, check_stages
@@ -124,6 +132,8 @@ class _Loop:
         )
         self.stages = model.stages()
         check_stages(self.stages, settings, metrics)
+        for stage in self.stages:
+            check_batch_size(team, settings.for_stage(stage.name).batch_size)
         first = self.stages[0]
         self.trainer = Trainer(model, first, settings.for_stage(first.name), simulator=simulator)
 
