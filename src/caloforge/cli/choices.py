@@ -31,6 +31,13 @@ class GraphPrecisionChoice(StrEnum):
     INT8 = "int8"
 
 
+class FrameChoice(StrEnum):
+    """What the mesh of a Geant4 simulation is aligned with."""
+
+    DETECTOR = "detector"
+    PARTICLE = "particle"
+
+
 class FormatChoice(StrEnum):
     """Export format, as in `caloforge.export.FORMATS`."""
 

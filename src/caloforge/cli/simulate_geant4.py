@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from caloforge.cli.choices import MOST_SEED
+from caloforge.cli.choices import MOST_SEED, FrameChoice
 from caloforge.cli.cluster import ADAPT, CLUSTER, COLLECT, RETRIES, ClusterOptions, cluster_options
+from caloforge.cli.conditions import ANGLES, CONDITIONS
 
 if TYPE_CHECKING:
     from caloforge.showers.shard import Shard
@@ -38,6 +39,13 @@ def geant4(
     workers: int = typer.Option(1, "--workers", "-w", help="Number of processes; the showers do not depend on it."),
     angle: str = typer.Option(
         "0", "--angle", help="Angle of incidence from the shower axis towards +x, in rad or as in 15deg."
+    ),
+    angles: str | None = ANGLES,
+    conditions: list[str] = CONDITIONS,
+    frame: FrameChoice = typer.Option(
+        FrameChoice.DETECTOR,
+        "--frame",
+        help="What the mesh is aligned with: the detector, or each particle's direction, as in Geant4's Par04.",
     ),
     position: str = typer.Option("0,0", "--position", metavar="X,Y", help="Impact point on the front face, mm."),
     cut: float = typer.Option(0.7, "--cut", help="Production cut in mm."),
@@ -80,6 +88,9 @@ def geant4(
 
     Example: caloforge simulate geant4 -d w-si -p e- -e loguniform:1GeV:16GeV -n 500 -w 2 -o showers.h5
 
+    Example: caloforge simulate geant4 -d w-si -p e- -e loguniform:1GeV:16GeV --angles uniform:0:60deg --frame particle
+    -n 4000 -o angles.h5
+
     Example: caloforge simulate geant4 -d w-si -p e- -e list:4GeV -n 100000 --shards 200 --cluster slurm.yaml -o shards
     """
     import shlex
@@ -100,6 +111,7 @@ def geant4(
         raise CaloforgeError("--append extends a file of a whole sample, not a shard of one: leave it out")
     if shards is not None and output.is_file():
         raise CaloforgeError(f"{output} is a file; --shards needs a folder")
+    laws = [*conditions, *([] if angles is None else [f"theta={angles}"])]
     binding_version()
     loaded = load_detector(detector)
     if download_geant4_data:
@@ -114,9 +126,13 @@ def geant4(
         cut=cut,
         angle=_angle(angle),
         position=_position(position),
+        conditions=tuple(laws),
+        frame="particle" if frame is FrameChoice.PARTICLE else "detector",
     )
     words = ["caloforge", "simulate", "geant4", "-d", detector, "-p", particle, "-e", energies]
     words += [] if n is None else ["-n", str(n)]
+    words += [word for law in laws for word in ("--condition", law)]
+    words += [] if frame is FrameChoice.DETECTOR else ["--frame", frame.value]
     words += ["--seed", str(seed), "--angle", angle, "--position", position, "--cut", f"{cut:g}", "-o", output.name]
     attributes = {"command": printable(shlex.join(words))}
     if shards is None:

@@ -20,10 +20,15 @@ from typing import Any
 import geant4_pybind as g4
 import numpy as np
 
+from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError
 from caloforge.sources.geant4.detector import Detector, Slab
+from caloforge.sources.geant4.incidence import Frame, Incidence, incidences
 from caloforge.sources.geant4.scoring import Deposits, layer_scorer
-from caloforge.sources.geant4.voxels import fill
+from caloforge.sources.geant4.voxels import fill, fill_along
+
+BEFORE = 0.01
+"""mm before the front face where a particle starts."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class Beam:
         cut: production cut in mm.
         angle: angle of incidence from the shower axis, in rad, in the x-z plane, 0 … pi/2.
         position: (x, y) in mm on the front face.
+        frame: what the mesh is aligned with.
     """
 
     particle: str
@@ -43,6 +49,7 @@ class Beam:
     cut: float = 0.7
     angle: float = 0.0
     position: tuple[float, float] = (0.0, 0.0)
+    frame: Frame = "detector"
 
 
 def event_seeds(seed: int, event: int) -> list[int]:
@@ -57,7 +64,7 @@ class _Construction(g4.G4VUserDetectorConstruction):
 
     def __init__(self, detector: Detector, beam: Beam, deposits: list[Deposits]) -> None:
         super().__init__()
-        self.detector, self.deposits = detector, deposits
+        self.detector, self.deposits, self.depth = detector, deposits, beam.frame == "particle"
         # Without hadrons, photons are the only neutral particles.
         electromagnetic = beam.physics_list == "G4EmStandardPhysics"
         self.photons_below = detector.score_photons_below if electromagnetic else math.inf
@@ -90,7 +97,7 @@ class _Construction(g4.G4VUserDetectorConstruction):
 
     def ConstructSDandField(self) -> None:
         for position, layer in enumerate(self.detector.geometry.layer_ids):
-            scorer, parts = layer_scorer(layer, self.deposits[position], self.photons_below)
+            scorer, parts = layer_scorer(layer, self.deposits[position], self.photons_below, self.depth)
             self._keep += [scorer, *parts]
             g4.G4SDManager.GetSDMpointer().AddNewDetector(scorer)
             for (_, _, counted), volume in self._volumes.items():
@@ -101,18 +108,22 @@ class _Construction(g4.G4VUserDetectorConstruction):
 class _Gun(g4.G4VUserPrimaryGeneratorAction):
     """One primary per event; `begin` is called before any random number is drawn."""
 
-    def __init__(self, beam: Beam, begin: Callable[[], float]) -> None:
+    def __init__(self, beam: Beam, begin: Callable[[], tuple[float, Incidence | None]]) -> None:
         super().__init__()
         self._begin = begin
         self._gun = g4.G4ParticleGun(1)
         self._gun.SetParticleDefinition(g4.G4ParticleTable.GetParticleTable().FindParticle(beam.particle))
         x, y = beam.position
-        self._gun.SetParticlePosition(g4.G4ThreeVector(x, y, -0.01))
+        self._gun.SetParticlePosition(g4.G4ThreeVector(x, y, -BEFORE))
         direction = g4.G4ThreeVector(math.sin(beam.angle), 0.0, math.cos(beam.angle))
         self._gun.SetParticleMomentumDirection(direction)
 
     def GeneratePrimaries(self, event: Any) -> None:
-        self._gun.SetParticleEnergy(self._begin())
+        energy, incidence = self._begin()
+        self._gun.SetParticleEnergy(energy)
+        if incidence is not None:
+            self._gun.SetParticlePosition(g4.G4ThreeVector(*incidence.start(BEFORE)))
+            self._gun.SetParticleMomentumDirection(g4.G4ThreeVector(*incidence.direction))
         self._gun.GeneratePrimaryVertex(event)
 
 
@@ -126,7 +137,9 @@ class _EventEnd(g4.G4UserEventAction):
 
 
 class _Actions(g4.G4VUserActionInitialization):
-    def __init__(self, beam: Beam, begin: Callable[[], float], finish: Callable[[], None]) -> None:
+    def __init__(
+        self, beam: Beam, begin: Callable[[], tuple[float, Incidence | None]], finish: Callable[[], None]
+    ) -> None:
         super().__init__()
         self._make = lambda: (_Gun(beam, begin), _EventEnd(finish))
 
@@ -157,9 +170,10 @@ class Application:
     """
 
     def __init__(self, detector: Detector, beam: Beam, commands: tuple[str, ...], elements: frozenset[int]) -> None:
-        self.detector = detector
+        self.detector, self._frame = detector, beam.frame
         self._deposits: list[Deposits] = [[] for _ in detector.geometry.layers]
         self._block: tuple[int, int, np.ndarray] = (0, 0, np.empty(0))
+        self._incidences: list[Incidence] = []
         self._rows = np.empty((0, detector.geometry.n_voxels), dtype=np.float32)
         self._cpu = np.empty(0)
         self._event = 0
@@ -179,28 +193,37 @@ class Application:
         manager.BeamOn(0)
         self._keep = (manager, construction, physics, actions)
 
-    def simulate(self, seed: int, start: int, energies: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def simulate(
+        self, seed: int, start: int, energies: np.ndarray, conditions: Columns | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Voxels (n, V) float32 in MeV and CPU seconds (n,) of events start … start + n - 1.
 
         Args:
             seed: seed of the whole run.
             start: number of the first event.
             energies: (n,) incident energies in MeV.
+            conditions: directions and entry points of the particles; None for those of the beam.
         """
         n = len(energies)
+        self._incidences = [] if conditions is None else incidences(conditions, n)
         self._block = (seed, start, energies)
         self._rows, self._cpu, self._event = np.zeros((n, self._rows.shape[1]), np.float32), np.zeros(n), 0
         self._keep[0].BeamOn(n)
         return self._rows, self._cpu
 
-    def _begin(self) -> float:
+    def _begin(self) -> tuple[float, Incidence | None]:
         self._clock = time.process_time()
         seed, start, energies = self._block
         g4.HepRandom.setTheSeeds(event_seeds(seed, start + self._event))
-        return float(energies[self._event])
+        return float(energies[self._event]), self._incidences[self._event] if self._incidences else None
 
     def _finish(self) -> None:
         geometry, row = self.detector.geometry, self._rows[self._event]
+        if self._frame == "particle":
+            incidence = self._incidences[self._event] if self._incidences else Incidence()
+            row[:] = fill_along(self.detector, [np.array(d).reshape(-1, 4) for d in self._deposits], incidence)
+            for deposits in self._deposits:
+                deposits.clear()
         for position, (deposits, part) in enumerate(zip(self._deposits, geometry.slices, strict=True)):
             if deposits:
                 row[part] = fill(self.detector, position, np.array(deposits).reshape(-1, 3))

@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import AfterValidator, Field, StrictBool, StrictInt
 
 from caloforge.documents import read_document
@@ -80,6 +81,21 @@ class Detector:
     def depth(self) -> float:
         """Back of the last slab, mm."""
         return self.slabs[-1].z + self.slabs[-1].thickness
+
+    @property
+    def layer_edges(self) -> np.ndarray:
+        """(L + 1,) where layers begin and end along the shower axis in mm: as the geometry says, or from the slabs.
+
+        A layer begins where the last active slab of the one before ends, the first one at 0.
+        """
+        edges = [layer.z_edges for layer in self.geometry.layers]
+        if all(each is not None for each in edges):
+            return np.array([*(each[0] for each in edges if each), edges[-1][1] if edges[-1] else 0.0])
+        backs = [
+            max(slab.z + slab.thickness for slab in self.slabs if slab.layer == layer)
+            for layer in self.geometry.layer_ids
+        ]
+        return np.array([0.0, *backs])
 
     @property
     def materials(self) -> tuple[str, ...]:

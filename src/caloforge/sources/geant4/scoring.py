@@ -20,7 +20,9 @@ from typing import Any
 import geant4_pybind as g4
 
 Deposits = list[float]
-"""Flat list of energy (MeV) and the sums x + x', y + y' of both ends (mm) for each step."""
+"""Flat list of energy (MeV) and the sums x + x', y + y' of both ends (mm) for each step; then also z + z' if asked for.
+
+The depth is not read where the layer of a slab is all that matters."""
 
 Recorder = Callable[[Any, Any], bool]
 
@@ -61,6 +63,42 @@ def _record_neutral(step: Any, deposits: Deposits) -> Recorder:
     return record
 
 
+def _record_charged_with_depth(step: Any, deposits: Deposits) -> Recorder:
+    """`_record_charged` with z."""
+    energy, is_first = step.GetTotalEnergyDeposit, step.IsFirstStepInVolume
+    front, back = step.GetPreStepPoint().GetPosition, step.GetPostStepPoint().GetPosition
+    extend = deposits.extend
+    x = y = z = 0.0
+
+    def record(step: Any, history: Any) -> bool:
+        nonlocal x, y, z
+        if is_first():
+            point = front()
+            x, y, z = point.x, point.y, point.z
+        point = back()
+        u, v, w = point.x, point.y, point.z
+        extend((energy(), x + u, y + v, z + w))
+        x, y, z = u, v, w
+        return True
+
+    return record
+
+
+def _record_neutral_with_depth(step: Any, deposits: Deposits) -> Recorder:
+    """`_record_neutral` with z."""
+    energy = step.GetTotalEnergyDeposit
+    front, back = step.GetPreStepPoint().GetPosition, step.GetPostStepPoint().GetPosition
+
+    def record(step: Any, history: Any) -> bool:
+        left = energy()
+        if left:
+            a, b = front(), back()
+            deposits.extend((left, a.x + b.x, a.y + b.y, a.z + b.z))
+        return True
+
+    return record
+
+
 class _Scorer(g4.G4VPrimitiveScorer):
     """Passes each step to a scorer, which is created at the first step and then replaces `ProcessHits`."""
 
@@ -74,17 +112,21 @@ class _Scorer(g4.G4VPrimitiveScorer):
         return record(step, history)
 
 
-def layer_scorer(layer: int, deposits: Deposits, photons_below: float) -> tuple[Any, list[Any]]:
+def layer_scorer(layer: int, deposits: Deposits, photons_below: float, depth: bool = False) -> tuple[Any, list[Any]]:
     """A sensitive detector that appends to `deposits`, and its parts, which must be kept alive.
 
     Args:
         layer: layer id, used in names.
         deposits: list that receives every energy deposit.
         photons_below: if finite, the only neutral particles scored are photons below this energy (MeV).
+        depth: whether deposits have z, too.
     """
     scorer = g4.G4MultiFunctionalDetector(f"layer{layer}")
-    charged = _Scorer(f"charged{layer}", _record_charged, deposits)
-    neutral = _Scorer(f"neutral{layer}", _record_neutral, deposits)
+    of_charged, of_neutral = _record_charged, _record_neutral
+    if depth:
+        of_charged, of_neutral = _record_charged_with_depth, _record_neutral_with_depth
+    charged = _Scorer(f"charged{layer}", of_charged, deposits)
+    neutral = _Scorer(f"neutral{layer}", of_neutral, deposits)
     only_charged = g4.G4SDChargedFilter(f"charged{layer}")
     if math.isinf(photons_below):
         only_neutral = g4.G4SDNeutralFilter(f"neutral{layer}")

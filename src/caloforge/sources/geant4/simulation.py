@@ -23,12 +23,13 @@ from typing import Any
 import numpy as np
 
 from caloforge.documents import parse_json
-from caloforge.energies import parse_spectrum
+from caloforge.energies import Incident
 from caloforge.errors import CaloforgeError, missing_extra, option
 from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.showers.shard import Shard, is_made
 from caloforge.sources.geant4.datasets import FoundData, physics_list_for
 from caloforge.sources.geant4.detector import Detector
+from caloforge.sources.geant4.incidence import FRAMES, Frame, drawn, incident_law
 from caloforge.sources.geant4.journal import Journal, check_same, encode
 from caloforge.sources.geant4.workers import Block, Finished, Setup, geant4_version, run_blocks
 
@@ -55,6 +56,9 @@ class SimulationRequest:
         cut: production cut in mm.
         angle: angle of incidence from the shower axis towards +x, in rad, in [0, pi/2).
         position: (x, y) of the impact point on the front face, mm.
+        conditions: laws of theta, phi, x and y, `NAME=LAW` each (`caloforge.conditions.laws`); they are drawn event by
+            event and stored. Azimuths are uniform unless they have a law.
+        frame: what the mesh is aligned with (`caloforge.sources.geant4.incidence`).
 
     Raises:
         CaloforgeError: a value is out of range, the particle is unknown, or a data set is missing.
@@ -69,8 +73,17 @@ class SimulationRequest:
     cut: float = 0.7
     angle: float = 0.0
     position: tuple[float, float] = (0.0, 0.0)
+    conditions: tuple[str, ...] = ()
+    frame: Frame = "detector"
 
     def __post_init__(self) -> None:
+        if self.frame not in FRAMES:
+            raise CaloforgeError(f"the frame must be {' or '.join(FRAMES)}, not '{self.frame}'")
+        drawn_names = [text.partition("=")[0].strip() for text in self.conditions]
+        if (self.angle and "theta" in drawn_names) or (any(self.position) and {"x", "y"} & set(drawn_names)):
+            raise CaloforgeError("an angle or a position is given twice, once for all events and once by a law")
+        if self.frame == "particle" and (self.angle or any(self.position)):
+            raise CaloforgeError("a mesh that follows the particle needs its angle and position as conditions")
         if self.seed < 0:
             raise CaloforgeError(f"the seed must be at least 0, not {self.seed}")
         if not (math.isfinite(self.cut) and self.cut > 0):
@@ -93,16 +106,22 @@ class SimulationRequest:
             "cut": self.cut,
             "angle": self.angle,
             "position": self.position,
+            **({} if self.frame == "detector" else {"frame": self.frame}),
         }
 
     def draw(self) -> np.ndarray:
         """(n,) incident energies in MeV."""
-        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0,)))
-        return parse_spectrum(self.energies).draw(self.n, rng)
+        return self.draw_incident().energies
 
-    def config(self, energies: np.ndarray, version: str) -> dict[str, Any]:
+    def draw_incident(self) -> Incident:
+        """Energies and conditions of the n events."""
+        law = incident_law(self.energies, self.conditions)
+        return drawn(law, self.n, self.seed, self.detector.half_width)
+
+    def config(self, incident: Incident, version: str) -> dict[str, Any]:
         """All settings that the events depend on."""
-        return {
+        energies, columns = incident.energies, incident.conditions
+        found = {
             "n": len(energies),
             "energies": self.energies,
             "seed": self.seed,
@@ -115,6 +134,10 @@ class SimulationRequest:
             "data_sets": self.data.describe(),
             "energies_sha256": hashlib.sha256(energies.tobytes()).hexdigest(),
         }
+        if columns:
+            found["conditions"] = incident_law(self.energies, self.conditions).text
+            found["conditions_sha256"] = hashlib.sha256(columns.table.tobytes()).hexdigest()
+        return found
 
 
 @dataclass(frozen=True)
@@ -190,13 +213,13 @@ class Events:
 
     Args:
         request: what to simulate.
-        drawn: (n,) incident energies of the whole sample in MeV, from `SimulationRequest.draw`.
+        drawn: energies and conditions of the whole sample, from `SimulationRequest.draw_incident`.
         config: from `SimulationRequest.config`.
         shard: which of the events are meant; None for all.
     """
 
     request: SimulationRequest
-    drawn: np.ndarray
+    drawn: Incident
     config: dict[str, Any]
     shard: Shard | None = None
 
@@ -206,9 +229,14 @@ class Events:
         return 0 if self.shard is None else self.shard.rows(len(self.drawn))[0]
 
     @property
+    def incident(self) -> Incident:
+        """Energies and conditions of these events."""
+        return self.drawn if self.shard is None else self.drawn.take(slice(*self.shard.rows(len(self.drawn))))
+
+    @property
     def energies(self) -> np.ndarray:
         """Incident energies of these events in MeV."""
-        return self.drawn if self.shard is None else self.drawn[slice(*self.shard.rows(len(self.drawn)))]
+        return self.incident.energies
 
     def facts(self) -> dict[str, Any]:
         """Attributes that say which events of which sample a file contains."""
@@ -231,10 +259,10 @@ def all_events(request: SimulationRequest, shard: Shard | None = None) -> Events
         CaloforgeError: geant4-pybind is not installed, or does not start.
     """
     binding_version()
-    energies = request.draw()
+    incident = request.draw_incident()
     with tempfile.TemporaryDirectory(prefix="caloforge-geant4-") as folder:
         version = geant4_version(worker_setup(request, Path(folder)).environment)
-    return Events(request, energies, request.config(energies, version), shard)
+    return Events(request, incident, request.config(incident, version), shard)
 
 
 def write_events(
@@ -253,25 +281,25 @@ def write_events(
         events: what to simulate.
         output, overwrite, append, attributes, progress: see `simulate`.
     """
-    energies, first = events.energies, events.first
+    incident, energies, first = events.incident, events.energies, events.first
     journalled = events.config if events.shard is None else {**events.config, "shard": str(events.shard)}
     journal_path = partial_path(output)
     if overwrite:
         journal_path.unlink(missing_ok=True)
     with Journal(journal_path, journalled, len(energies)) as journal:
         if append and not overwrite and output.exists() and not journal.done.any():
-            _take_over(output, events.config, energies, journal)
+            _take_over(output, events.config, incident, journal)
         before, clock = int(journal.done.sum()), time.perf_counter()
         if progress is not None:
             progress(before, len(energies))
-        with closing(run(_blocks(energies, journal.done, first))) as finished:
+        with closing(run(_blocks(incident, journal.done, first))) as finished:
             for block in finished:
                 journal.append(block.start - first, block.count, block.payload)
                 if progress is not None:
                     progress(int(journal.done.sum()), len(energies))
         wall = time.perf_counter() - clock
         facts = {**_provenance(events.request, events.config), **events.facts(), **(attributes or {})}
-        cpu = _write(output, events.request, energies, journal, facts)
+        cpu = _write(output, events.request, incident, journal, facts)
         journal.remove()
     return SimulationSummary(len(energies), cpu, 1e6 * cpu / float(energies.sum()), len(energies) - before, wall)
 
@@ -290,8 +318,9 @@ def worker_setup(request: SimulationRequest, scratch: Path) -> Setup:
     )
 
 
-def _blocks(energies: np.ndarray, done: np.ndarray, first: int) -> Iterator[Block]:
+def _blocks(incident: Incident, done: np.ndarray, first: int) -> Iterator[Block]:
     """The events still to simulate, counted from `first`, in consecutive blocks of about BLOCK_ENERGY."""
+    energies, columns = incident.energies, incident.conditions
     todo, start = np.flatnonzero(~done), 0
     while start < len(todo):
         stop, energy = start, 0.0
@@ -301,17 +330,24 @@ def _blocks(energies: np.ndarray, done: np.ndarray, first: int) -> Iterator[Bloc
             consecutive = stop < len(todo) and todo[stop] == todo[stop - 1] + 1
             if not consecutive or stop - start == BLOCK_EVENTS or energy >= BLOCK_ENERGY:
                 break
-        yield Block(first + int(todo[start]), energies[todo[start:stop]])
+        rows = todo[start:stop]
+        yield Block(first + int(rows[0]), energies[rows], columns.take(rows) if columns else None)
         start = stop
 
 
-def _take_over(output: Path, config: dict[str, Any], energies: np.ndarray, journal: Journal) -> None:
+def _take_over(output: Path, config: dict[str, Any], incident: Incident, journal: Journal) -> None:
     """Copy the events of a finished, shorter file into the journal."""
+    energies = incident.energies
     with ShowerFile(output) as file:
         begun = parse_json(str(file.attributes.get("geant4_config", "{}")), f"{output}: attribute 'geant4_config'")
-        check_same(begun, json.loads(json.dumps(config)), str(output), ignore=("n", "energies_sha256"))
+        check_same(
+            begun, json.loads(json.dumps(config)), str(output), ignore=("n", "energies_sha256", "conditions_sha256")
+        )
         n, cpu = len(file), file.column(CPU_COLUMN)
-        if n > len(energies) or cpu is None or not np.array_equal(file.energies(), energies[:n]):
+        same = n <= len(energies) and np.array_equal(file.energies(), energies[:n])
+        columns = file.conditions()
+        same = same and columns == incident.conditions.only(columns.names).take(slice(n))
+        if cpu is None or not same:
             raise CaloforgeError(f"the {n} events in {output} are not the first of the {len(energies)} requested")
         start = 0
         for chunk in file.chunks(1024):
@@ -334,18 +370,27 @@ def _provenance(request: SimulationRequest, config: dict[str, Any]) -> dict[str,
         "particle": request.particle,
         "energies": request.energies,
         "seed": request.seed,
-        "angle_rad": request.angle,
-        "position_mm": list(request.position),
+        **_incidence(request),
     }
 
 
+def _incidence(request: SimulationRequest) -> dict[str, Any]:
+    """Attributes that say how particles enter, as far as it is the same for all, and how the mesh lies."""
+    law = incident_law(request.energies, request.conditions)
+    names = {each.kind.name for each in law.laws} | set(law.spectrum.conditions or ())
+    if not names and request.frame == "detector":
+        return {"angle_rad": request.angle, "position_mm": list(request.position)}
+    return {"frame": FRAMES[request.frame], **({"condition_laws": law.text} if law.laws else {})}
+
+
 def _write(
-    output: Path, request: SimulationRequest, energies: np.ndarray, journal: Journal, attributes: Mapping[str, Any]
+    output: Path, request: SimulationRequest, incident: Incident, journal: Journal, attributes: Mapping[str, Any]
 ) -> float:
     """Write the journal's events to `output`; return their total CPU seconds."""
-    total = 0.0
-    with ShowerWriter(output, request.detector.geometry, attributes, columns=(CPU_COLUMN,)) as writer:
+    total, geometry, kinds = 0.0, request.detector.geometry, incident.conditions.kinds
+    with ShowerWriter(output, geometry, attributes, columns=(CPU_COLUMN,), conditions=kinds) as writer:
         for start, voxels, cpu_seconds in journal.blocks():
-            writer.append(energies[start : start + len(voxels)], voxels, **{CPU_COLUMN: cpu_seconds})
+            part = incident.take(slice(start, start + len(voxels)))
+            writer.append(part.energies, voxels, part.conditions, **{CPU_COLUMN: cpu_seconds})
             total += float(cpu_seconds.sum())
     return total

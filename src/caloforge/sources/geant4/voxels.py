@@ -8,11 +8,13 @@ the edges are lost, as outside the readout window of a real calorimeter.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from caloforge.geometry import AnyLayer, Layer
 from caloforge.sources.geant4.detector import Detector
+from caloforge.sources.geant4.incidence import Incidence
 
 
 def voxel_index(layer: AnyLayer, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -46,3 +48,25 @@ def fill(detector: Detector, position: int, deposits: np.ndarray) -> np.ndarray:
     energies = sums / detector.sampling_fraction[position]
     energies[energies < detector.threshold] = 0.0
     return energies
+
+
+def fill_along(detector: Detector, deposits: Sequence[np.ndarray], incidence: Incidence) -> np.ndarray:
+    """(V,) energies of all voxels in MeV in the frame of the particle, calibrated and with the threshold applied.
+
+    Args:
+        detector: of the layers, threshold and sampling fractions; a deposit is divided by that of its slab.
+        deposits: for each layer of slabs (n, 4): energy (MeV) and *twice* the x, y and z of the middle of the step.
+        incidence: of the particle.
+    """
+    geometry, found = detector.geometry, np.zeros(detector.geometry.n_voxels)
+    shares = zip(deposits, detector.sampling_fraction, strict=True)
+    energies = np.concatenate([part[:, 0] / fraction for part, fraction in shares])
+    points = incidence.in_frame(np.concatenate([part[:, 1:] for part in deposits]) / 2)
+    layer_of = _bin(tuple(detector.layer_edges), points[:, 2])
+    for position, (layer, part) in enumerate(zip(geometry.layers, geometry.slices, strict=True)):
+        here = layer_of == position
+        index = voxel_index(layer, points[here, 0], points[here, 1])
+        inside = index >= 0
+        found[part] = np.bincount(index[inside], weights=energies[here][inside], minlength=layer.n_voxels)
+    found[found < detector.threshold] = 0.0
+    return found

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError
 from caloforge.sources.geant4.detector import Detector
 
@@ -40,10 +41,11 @@ class Setup:
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive events: number of the first one, and incident energies (n,) in MeV."""
+    """Consecutive events: number of the first one, incident energies (n,) in MeV, and conditions if they have any."""
 
     start: int
     energies: np.ndarray
+    conditions: Columns | None = None
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,7 @@ def _serve(connection: Connection, setup: Setup, log: str, announced: bool = Fal
             connection.send(None)
         while True:
             block: Block = connection.recv()
-            voxels, cpu_seconds = application.simulate(setup.seed, block.start, block.energies)
+            voxels, cpu_seconds = application.simulate(setup.seed, block.start, block.energies, block.conditions)
             payload = encode(voxels, cpu_seconds)
             connection.send(Finished(block.start, len(block.energies), payload))
     # Skip the destruction of Geant4's singletons, whose order is undefined; there is nothing left to save.
