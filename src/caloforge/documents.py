@@ -20,6 +20,9 @@ from caloforge.errors import CaloforgeError
 MOST_YAML_BYTES = 4_000_000
 """Longest YAML text that is parsed: about half a minute."""
 
+MOST_TEXT = 64_000_000
+"""Bytes of a text that are read: a device or a wrong file may have no end."""
+
 MOST_VALUES = 1_000_000
 """Values in a YAML text once its aliases are expanded."""
 
@@ -46,7 +49,11 @@ def read_text(path: Path, what: str) -> str:
         CaloforgeError: it is absent or cannot be read.
     """
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            raw = file.read(MOST_TEXT + 1)
+        if len(raw) > MOST_TEXT:
+            raise CaloforgeError(f"the {what} {path} is larger than {MOST_TEXT // 1_000_000} MB: is it another file?")
+        return raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError:
         raise CaloforgeError(f"no such {what}: {path}") from None
     except OSError as error:

@@ -19,9 +19,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from caloforge.errors import CaloforgeError, CannotWrite, either, option
+
+LONGEST_NAME = 200
+"""Bytes of a target's name that are part of its temporary name, which has more and may be of 255 at most."""
 
 LEFTOVER = re.compile(r"\.(?P<target>.+)\.(?:(?P<host>[0-9a-f]{8})-)?(?P<pid>\d+)\.(?P<kind>part|old)")
 """Temporary names: `.TARGET.HOST-PID.part` while it is written, `.TARGET.HOST-PID.old` while it is replaced."""
@@ -57,6 +60,11 @@ def as_path(value: object, what: str) -> Path:
     raise CaloforgeError(f"the {what} must be a path, not of type {type(value).__name__}")
 
 
+def real(path: str | os.PathLike[str]) -> Path:
+    """`path` without symbolic links, and absolute; of links that lead to themselves no error, but the path again."""
+    return Path(os.path.realpath(path))
+
+
 def prepare_parent(target: Path) -> None:
     """Create the folder that `target` goes into.
 
@@ -71,7 +79,7 @@ def prepare_parent(target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CaloforgeError(f"cannot create the folder {target.parent}: {error.strerror}") from error
-    folder = Path(os.path.realpath(target)).parent  # of what a symbolic link points to
+    folder = real(target).parent  # of what a symbolic link points to
     if folder.is_dir() and not os.access(folder, os.W_OK):
         raise CaloforgeError(f"cannot write to {folder}: permission denied")
 
@@ -104,7 +112,7 @@ def atomic_path(target: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(target)
     if target.is_symlink():
-        target = Path(os.path.realpath(target))
+        target = real(target)
     prepare_parent(target)
     remove_leftovers(target.parent)
     partial = _temporary(target, "part")
@@ -141,12 +149,69 @@ def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
     try:
         with writing(target):
             yield partial
-            if target.exists():
-                os.replace(target, previous)
-            os.replace(partial, target)
+            _replace_folder(partial, target, previous)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(previous, ignore_errors=True)
+
+
+def _replace_folder(partial: Path, target: Path, previous: Path) -> None:
+    """Move `partial` to `target` and what is there to `previous`, even if other processes do the same meanwhile."""
+    for last in [False] * 9 + [True]:
+        shutil.rmtree(previous, ignore_errors=True)
+        with suppress(FileNotFoundError):
+            os.replace(target, previous)
+        try:
+            os.replace(partial, target)
+            return
+        except OSError as error:
+            if last or error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+
+
+def open_alone(path: Path, busy: str) -> BinaryIO:
+    """Open a file for reading and writing, created where there is none, which no other process has opened like this.
+
+    The lock is of the open file: it ends with the process. Where the system has no such locks, the user is trusted.
+
+    Args:
+        path: the file.
+        busy: end of the error message, as in "is being written by another process: wait for it, or stop it".
+
+    Raises:
+        CaloforgeError: another process has it.
+        OSError: it cannot be opened.
+    """
+    while True:
+        file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
+        try:
+            lock(file.fileno())
+            # The process that had it before may have removed or renamed it.
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                return file
+        except BlockingIOError:
+            file.close()
+            raise CaloforgeError(f"{path} {busy}") from None
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+
+
+def lock(handle: int) -> None:
+    """Lock an open file or folder; where the system has no such locks, do nothing.
+
+    Raises:
+        BlockingIOError: another process has locked it.
+    """
+    try:
+        import fcntl
+
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise
+    except (ImportError, OSError):
+        pass
 
 
 @contextmanager
@@ -181,7 +246,7 @@ def remove_leftovers(folder: Path) -> None:
     on. What others have left is removed once nothing in it has changed for `STALE_SECONDS`. A folder that was moved
     aside for its replacement, which then never came, is moved back.
     """
-    folder = Path(os.path.realpath(folder))
+    folder = real(folder)
     if folder in _cleaned or os.name != "posix":
         return
     _cleaned.add(folder)
@@ -204,7 +269,8 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _temporary(target: Path, kind: str) -> Path:
-    return target.with_name(f".{target.name}.{_host()}-{os.getpid()}.{kind}")
+    name = os.fsdecode(os.fsencode(target.name)[:LONGEST_NAME])
+    return target.with_name(f".{name}.{_host()}-{os.getpid()}.{kind}")
 
 
 @cache
@@ -253,9 +319,9 @@ def printable(text: str | bytes | os.PathLike[str]) -> str:
 
 
 def write_text(target: str | os.PathLike[str], text: str) -> None:
-    """Write `text` as UTF-8 to `target`, atomically."""
+    """Write `text` as UTF-8 to `target`, atomically; what has no UTF-8, as in names of files, is escaped."""
     with atomic_path(target) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(target: str | os.PathLike[str], value: Any) -> None:

@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar, cast
 from caloforge.configured import Configured, constructor_parameters
 from caloforge.documents import parse_json, read_text
 from caloforge.errors import CaloforgeError, either
+from caloforge.files import real
 
 Base = TypeVar("Base")
 Thing = TypeVar("Thing", bound=Configured)
@@ -196,7 +197,7 @@ def import_file(path: Path) -> bool:
     Raises:
         CaloforgeError: the file does not exist, or its import fails; the message gives file, line and reason.
     """
-    file = path.resolve()
+    file = real(path)
     if not file.exists():
         raise CaloforgeError(f"{path}: no such file; give a Python file with a metric, observable or classifier")
     if not file.is_file() or file.suffix != ".py":
@@ -262,7 +263,7 @@ def trusting(*paths: str) -> Iterator[None]:
 @contextmanager
 def importable(*folders: Path) -> Iterator[None]:
     """Context in which classes may be imported from `folders`."""
-    added = [str(folder.resolve()) for folder in folders]
+    added = [str(real(folder)) for folder in folders]
     sys.path[:0] = added
     try:
         yield
@@ -288,7 +289,7 @@ def importable_for(run: Path, trusted: Collection[str]) -> Iterator[None]:
         for module in sorted({path.partition(".")[0] for path in trusted} - {"", "__main__"}):
             if importlib.util.find_spec(module) is None:
                 holds = (f for f in _code_folders(run) if (f / f"{module}.py").is_file() or (f / module).is_dir())
-                sys.path += [str(folder.resolve()) for folder in holds][:1]
+                sys.path += [str(real(folder)) for folder in holds][:1]
         with trusting(*trusted):
             yield
     finally:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 import warnings
 from contextlib import suppress
+from itertools import pairwise
 from typing import Any, NoReturn, cast
 
 import typer
@@ -31,6 +33,7 @@ from caloforge.cli import (
 from caloforge.cli.renamed import instead_of
 from caloforge.cli.several_files import SeveralFiles
 from caloforge.cli.stopping import INTERRUPTED, ignore_interruptions, signals_interrupt
+from caloforge.cli.streams import make_streams_patient
 from caloforge.errors import CaloforgeError, CaloforgeWarning, command_line_words
 from caloforge.files import FULL
 
@@ -90,11 +93,13 @@ UsageProblem = cast("type[Exception]", typer.BadParameter.__mro__[2])
 
 def main() -> None:
     """Run the command line: a user-correctable error is one line on stderr and status 2, Ctrl-C is status 130."""
+    make_streams_patient()
     _find_width()
     warnings.showwarning = _show_warning
     if isinstance(sys.stdout, io.TextIOWrapper):  # file names may contain non-UTF-8 bytes: print them unchanged
         sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
     try:
+        _refuse_empty(sys.argv[1:])
         with signals_interrupt():
             status = app(standalone_mode=False, prog_name="caloforge")
         if status == INTERRUPTED:
@@ -107,10 +112,6 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         ignore_interruptions()
         _leave("caloforge: interrupted", INTERRUPTED)
-    except BrokenPipeError:
-        # The reader closed the pipe (as in `| head`): not an error, but nothing more can be printed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as error:
         if error.errno not in FULL:
             if os.environ.get(TRACEBACK) or error.errno is None:
@@ -119,7 +120,8 @@ def main() -> None:
         remedy = "free some space, or write elsewhere (-o; TMPDIR for temporary files)"
         with suppress(OSError):
             sys.stdout.flush()
-        print(f"caloforge: no space left on the device: {remedy}", file=sys.stderr, flush=True)
+        with suppress(OSError):
+            print(f"caloforge: no space left on the device: {remedy}", file=sys.stderr, flush=True)
         os._exit(2)  # at an ordinary exit whatever is buffered would be written once more
     except Exception as error:
         if _is_out_of_memory(error):
@@ -130,6 +132,14 @@ def main() -> None:
         if fault is None:
             raise
         _leave(f"caloforge: {fault}; set {TRACEBACK}=1 for the full traceback", 2)
+
+
+def _refuse_empty(words: list[str]) -> None:
+    """Refuse empty arguments, as of `-o "$OUT"` without such a variable: an empty path is the current folder."""
+    for before, word in pairwise(["", *words]):
+        if word == "" or re.fullmatch(r"--[a-z-]+=", word):
+            where = f" after {before}" if before.startswith("-") else f" ({word})" if word else ""
+            raise CaloforgeError(f"an argument{where} is empty: is a variable of the shell not set?")
 
 
 OUT_OF_MEMORY = ("DefaultCPUAllocator", "alloc_cpu", "out of memory", "ALLOC_FAILED", "Cannot allocate memory")

@@ -84,6 +84,7 @@ def run_on_cluster(options: ClusterOptions, work: Work, parts: Sequence[SamplePa
     """
     from caloforge.cli.console import progress_bar, stderr, stdout
     from caloforge.cluster.tasks import make_parts
+    from caloforge.files import real
 
     begun = time.perf_counter()
     with progress_bar() as bar:
@@ -93,7 +94,7 @@ def run_on_cluster(options: ClusterOptions, work: Work, parts: Sequence[SamplePa
             options.where,
             work,
             parts,
-            folder.resolve(),
+            real(folder),
             retries=options.retries,
             collect=options.collect,
             watcher=BarWatcher(bar, task),

@@ -280,9 +280,11 @@ def parse_energies(text: str) -> list[float | tuple[float, float]]:
 
 def sample_name(files: list[Path]) -> str:
     """Name of a sample: of its file without the extension, or of the folder with its files."""
+    from caloforge.files import real
+
     if len(files) > 1 or (glob.has_magic(str(files[0])) and not files[0].exists()):
-        return files[0].resolve().parent.name
-    return files[0].resolve().name if files[0].is_dir() else files[0].stem
+        return real(files[0]).parent.name
+    return real(files[0]).name if files[0].is_dir() else files[0].stem
 
 
 def expected_times(

@@ -84,6 +84,7 @@ def export(
     if not 0 < scale < float("inf"):
         raise CaloforgeError(f"--scale {scale:g}: give a number above 0")
     chosen = overridden({}, settings)
+    prepare_parent(out)  # first: a folder has no name to derive the others from
     written = [out, card_path(out)]
     if not playback:
         written += [out.with_suffix(suffix) for suffix in GRAPHS.resolve(form.value).beside]

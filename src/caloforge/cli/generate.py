@@ -103,7 +103,7 @@ def generate(
     from caloforge.cli.stopping import signals_interrupt
     from caloforge.energies import IncidentLaw
     from caloforge.errors import CaloforgeError
-    from caloforge.files import prepare_parent, refuse_existing
+    from caloforge.files import prepare_parent, real, refuse_existing
     from caloforge.showers.shard import Shard
 
     if resume and overwrite:
@@ -125,7 +125,7 @@ def generate(
             part.rows(total)  # raises if it is empty, before anything is written
     for path, _ in parts:
         prepare_parent(path)
-        if path.exists() and energies.startswith("like:") and path.resolve() == Path(energies[5:]).resolve():
+        if path.exists() and energies.startswith("like:") and real(path) == real(Path(energies[5:])):
             raise CaloforgeError(f"{path} is the file that the energies come from; write the showers to another one")
         if not resume:
             refuse_existing(path, overwrite)

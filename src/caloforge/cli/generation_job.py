@@ -15,6 +15,7 @@ from caloforge.cluster.parts import Maker, Told, Work
 from caloforge.energies import Incident, IncidentLaw
 from caloforge.errors import CaloforgeError
 from caloforge.export.engines import make_engine
+from caloforge.files import real
 from caloforge.inference import Engine
 from caloforge.registry import IDENTITY, importable
 from caloforge.showers.shard import Shard, is_made
@@ -184,7 +185,7 @@ class GenerationWork(Work):
     @classmethod
     def of(cls, job: GenerationJob, shards: int, collect: bool) -> GenerationWork:
         """The work; with `collect` it contains the run."""
-        job = replace(job, run=job.run.resolve())
+        job = replace(job, run=real(job.run))
         if not collect:
             return cls(job, shards)
         names = (DESCRIPTION, WEIGHTS, IDENTITY)

@@ -27,7 +27,7 @@ def merge(
     """
     from caloforge.cli.console import progress_bar, stderr, stdout
     from caloforge.errors import CaloforgeError
-    from caloforge.files import prepare_parent, refuse_existing
+    from caloforge.files import prepare_parent, real, refuse_existing
     from caloforge.showers import ShowerFile
     from caloforge.simulator.shards import merge as run_merge
 
@@ -41,7 +41,7 @@ def merge(
                 f"{file} contains no shards (shard-*.h5); give the folder of `generate --shards`, or files"
             )
         found += inside
-    if out.resolve() in {file.resolve() for file in found}:
+    if real(out) in {real(file) for file in found}:
         raise CaloforgeError(f"{out} is one of the files to merge; write to another file")
     total, facts = 0, []
     for file in found:

@@ -62,7 +62,7 @@ def multiclass(
     from caloforge.evaluation.report.saving import plain
     from caloforge.evaluation.samples.shared import shared
     from caloforge.evaluation.samples.summary import fingerprint
-    from caloforge.files import prepare_parent, write_json
+    from caloforge.files import prepare_parent, real, write_json
     from caloforge.showers import Showers
     from caloforge.showers.checks import warn_of_doubts
     from caloforge.units import count
@@ -70,7 +70,7 @@ def multiclass(
     files = parse_generators(generators)
     test = get_test(classifier)
     if out is not None:
-        if out.resolve() in {path.resolve() for path in (*files.values(), reference)}:
+        if real(out) in {real(path) for path in (*files.values(), reference)}:
             raise CaloforgeError(f"{out} is an input file: give another file with -o")
         prepare_parent(out)
         check_writable(out)

@@ -70,7 +70,7 @@ def parametric(
     from caloforge.cli.console import progress_bar, stdout
     from caloforge.energies import parse_spectrum
     from caloforge.errors import CaloforgeError
-    from caloforge.files import printable, refuse_existing
+    from caloforge.files import printable, real, refuse_existing
     from caloforge.geometry import load_geometry
     from caloforge.showers import ShowerWriter
     from caloforge.sources.parametric.electromagnetic import ParametricShowers, default_batch_size
@@ -78,7 +78,7 @@ def parametric(
 
     if seed < 0:
         raise CaloforgeError(f"the seed must be at least 0, not {seed}")
-    if output.exists() and energies.startswith("like:") and output.resolve() == Path(energies[5:]).resolve():
+    if output.exists() and energies.startswith("like:") and real(output) == real(Path(energies[5:])):
         raise CaloforgeError(f"{output} is the file that the energies come from; write the showers to another one")
     refuse_existing(output, overwrite)
     shape = load_geometry(geometry)

@@ -96,7 +96,7 @@ def geant4(
     import shlex
 
     from caloforge.errors import CaloforgeError
-    from caloforge.files import prepare_parent, printable, refuse_existing
+    from caloforge.files import prepare_parent, printable, real, refuse_existing
     from caloforge.showers.shard import Shard
     from caloforge.sources.geant4.datasets import find_data
     from caloforge.sources.geant4.detector import load_detector
@@ -151,7 +151,7 @@ def geant4(
         for part, path in parts.items():
             _simulate(request, path, workers, resume, overwrite, False, attributes, part)
     else:
-        data = None if geant4_data is None else geant4_data.resolve()
+        data = None if geant4_data is None else real(geant4_data)
         _on_cluster(request, options, shards, output, data, resume, overwrite, attributes)
 
 

@@ -36,6 +36,7 @@ from caloforge.evaluation.samples.opening import Opened, Request
 from caloforge.evaluation.samples.pair import Progress, SamplePair
 from caloforge.evaluation.samples.shared import shared
 from caloforge.evaluation.samples.summary import Summary
+from caloforge.files import printable
 from caloforge.formatting import Plain
 from caloforge.observables import Observable
 from caloforge.showers.geometries import GivenGeometry
@@ -233,7 +234,7 @@ def _about(samples: SamplePair, opened: Opened, timing: Mapping[str, float], com
         baseline=BaselineSample(source, samples.plan.n, samples.plan.stratified),
         spectrum=Spectrum(opened.request.match_energies, agreement.distance, agreement.probability, agreement.kept),
         seed=samples.seed,
-        command=command,
+        command=printable(command),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         caloforge_version=__version__,
         remark=opened.remark,

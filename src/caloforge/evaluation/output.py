@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from caloforge.errors import CaloforgeError, either, option
+from caloforge.files import real
 
 REPORT = frozenset({"report.json", "charts.json", "report.html", "tables", "figures"})
 """What an evaluation writes into its folder."""
@@ -28,11 +29,11 @@ def check_target(folder: Path, inputs: Iterable[Path], overwrite: bool) -> Path:
     Raises:
         CaloforgeError: it may not.
     """
-    target = folder.resolve()
+    target = real(folder)
     for path in inputs:
-        if path.resolve() == target:
+        if real(path) == target:
             raise CaloforgeError(f"{folder} is an input: {_elsewhere()}")
-        if path.resolve().is_relative_to(target):
+        if real(path).is_relative_to(target):
             raise CaloforgeError(f"{folder} holds {path}, which is an input: {_elsewhere()}")
     if target.exists() and not target.is_dir():
         raise CaloforgeError(f"{folder} is a file; {_elsewhere()}")

@@ -20,6 +20,7 @@ from typing import Any
 import h5py
 
 from caloforge.errors import CaloforgeError
+from caloforge.files import real
 from caloforge.showers.hdf5_damage import has_endless_heap, has_short_chunk
 
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
@@ -78,6 +79,8 @@ def open_hdf5(path: Path) -> h5py.File:
     if not path.exists():
         target = f": it is a link to {os.readlink(path)}, which does not exist" if path.is_symlink() else ""
         raise reject(path, f"no such file{target}")
+    if not path.is_file():
+        raise reject(path, "is a device or a pipe; showers are read from a file, not in one pass")
     try:
         with path.open("rb") as raw:
             raw.read(1)
@@ -291,8 +294,8 @@ def _check_source(file: h5py.File, inner: str, name: str, path: Path) -> None:
 def _places(file_name: str, path: Path) -> Iterator[Path]:
     """Where HDF5 looks for the file of a virtual dataset's source."""
     for prefix in filter(None, os.environ.get("HDF5_VDS_PREFIX", "").split(":")):
-        yield Path(prefix.replace("${ORIGIN}", str(path.resolve().parent))) / file_name
+        yield Path(prefix.replace("${ORIGIN}", str(real(path).parent))) / file_name
     yield path.parent / file_name  # an absolute name stays as it is
-    yield path.resolve().parent / file_name
+    yield real(path).parent / file_name
     yield Path(file_name)
     yield path.parent / Path(file_name).name

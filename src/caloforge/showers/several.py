@@ -17,7 +17,7 @@ import numpy as np
 from caloforge.conditions import Columns, Condition
 from caloforge.conditions.columns import difference
 from caloforge.errors import CaloforgeError, CaloforgeWarning
-from caloforge.files import as_path
+from caloforge.files import as_path, real
 from caloforge.geometry import Geometry
 from caloforge.showers.geometries import GivenGeometry
 from caloforge.showers.reading import ShowerFile, Showers
@@ -84,7 +84,7 @@ def matching_files(patterns: Sequence[str | os.PathLike[str]]) -> list[Path]:
         found += matches
     seen: dict[Path, Path] = {}
     for path in found:
-        resolved = path.resolve()
+        resolved = real(path)
         if resolved in seen:
             raise CaloforgeError(f"{path} is named twice; give each file once")
         seen[resolved] = path

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from caloforge.errors import CaloforgeError, either
+from caloforge.files import real
 from caloforge.models.caloman import CaloMan
 from caloforge.simulator import Simulator
 
@@ -107,8 +108,8 @@ def _importable(folder: Path | None) -> Iterator[None]:
         return
     if not folder.is_dir():
         raise CaloforgeError(f"{folder} is not a directory")
-    sys.path.append(str(folder.resolve()))
+    sys.path.append(str(real(folder)))
     try:
         yield
     finally:
-        sys.path.remove(str(folder.resolve()))
+        sys.path.remove(str(real(folder)))

@@ -12,13 +12,13 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from caloforge.documents import parse_json, parse_yaml, read_text
 from caloforge.errors import CaloforgeError, CannotWrite, either, option
-from caloforge.files import write_text, writing
+from caloforge.files import lock, real, write_text, writing
 from caloforge.registry import IDENTITY
 from caloforge.simulator.stored import DESCRIPTION as SIMULATOR
 from caloforge.training.callbacks import Callback, Trainer
@@ -64,7 +64,7 @@ class RunFolder:
             if not (path / IDENTITY).exists():
                 raise CaloforgeError(f"{path} is not a run of caloforge, and is left alone; choose another folder")
             for file in inputs:
-                if file.resolve().is_relative_to(path.resolve()):
+                if real(file).is_relative_to(real(path)):
                     raise CaloforgeError(
                         f"{file} lies in {path}, which {option('overwrite', True)} replaces; choose another folder"
                     )
@@ -144,7 +144,7 @@ class RunFolder:
             for entry in found:
                 entry.rename(self._replacing / entry.name)
             self._replacing.rename(self._replaced)
-        own = {} if recipe_folder is None else {"recipe_folder": os.fspath(recipe_folder.resolve())}
+        own = {} if recipe_folder is None else {"recipe_folder": os.fspath(real(recipe_folder))}
         write_text(self.path / "recipe.yaml", identity["recipe_yaml"])
         write_text(self.path / IDENTITY, json.dumps(identity | own))
 
@@ -176,17 +176,15 @@ class RunFolder:
         if not os.access(self.path, os.W_OK):
             raise CaloforgeError(f"cannot write to {self.path}: permission denied")
         handle = -1
-        try:
+        with suppress(OSError):  # folders cannot be opened everywhere
             handle = os.open(self.path, os.O_RDONLY)
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            raise CaloforgeError(f"{self.path} is being trained by another process: wait for it, or end it") from None
-        except (ImportError, OSError):
-            pass
         try:
+            try:
+                if handle >= 0:
+                    lock(handle)
+            except BlockingIOError:
+                busy = f"{self.path} is being trained by another process: wait for it, or end it"
+                raise CaloforgeError(busy) from None
             yield
         finally:
             if handle >= 0:

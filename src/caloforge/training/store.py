@@ -26,6 +26,7 @@ from torch import Tensor
 
 from caloforge.allocation import return_large_blocks
 from caloforge.errors import CaloforgeError
+from caloforge.files import real
 from caloforge.models.dataset import MemoryRows, Pair, Rows, ShowerDataset
 from caloforge.training.distributed import Processes
 from caloforge.training.machine import generator_states, restore_generators
@@ -40,7 +41,7 @@ SPARE_BYTES = 500_000_000
 
 def scratch_folder(run: Path) -> Path:
     """The folder of the scratch files of a run: RUN.scratch, next to it."""
-    run = run.resolve()
+    run = real(run)
     return run.with_name(f"{run.name}.scratch")
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from caloforge.conditions import Columns
 from caloforge.energies.agreement import check_parts
 from caloforge.errors import CaloforgeError, either, option
-from caloforge.files import atomic_path, printable, write_text
+from caloforge.files import atomic_path, printable, real, write_text
 from caloforge.geometry import Geometry
 from caloforge.models.dataset import MemoryRows, Pair, Rows, ShowerDataset
 from caloforge.showers import ShowerFiles, Showers
@@ -266,7 +266,7 @@ class _Reader:
 
 def _state_of(paths: Sequence[Path]) -> str:
     """What changes when a file does."""
-    states = [(str(path.resolve()), os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths]
+    states = [(str(real(path)), os.stat(path).st_size, os.stat(path).st_mtime_ns) for path in paths]
     return json.dumps(states)
 
 

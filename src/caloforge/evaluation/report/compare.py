@@ -24,7 +24,7 @@ from caloforge.evaluation.report.report import Report
 from caloforge.evaluation.report.saving import FORMAT, metric_to_plain
 from caloforge.evaluation.report.tables import BASELINE, PULL, Cell, Column, Table, baseline_cell, label_of, write_csv
 from caloforge.evaluation.report.verdict import verdict
-from caloforge.files import atomic_folder, write_json, write_text
+from caloforge.files import atomic_folder, printable, real, write_json, write_text
 
 NOTE = (
     "Of each report the value with N showers per sample and the baseline (Geant4 vs Geant4) with as many. Best is the "
@@ -80,12 +80,12 @@ def load_reports(paths: Sequence[str | os.PathLike[str]]) -> list[ComparedReport
 
 def _names(folders: Sequence[Path]) -> list[str]:
     """Folder names, with as many parents as it takes to tell them apart, then a number."""
-    parts = [folder.resolve().parts for folder in folders]
+    parts = [real(folder).parts for folder in folders]
     for depth in range(1, max(map(len, parts)) + 1):
-        names = ["/".join(p[-depth:]) for p in parts]
+        names = [printable("/".join(p[-depth:])) for p in parts]
         if len(set(names)) == len(names):
             return names
-    return [f"{p[-1]} ({k + 1})" for k, p in enumerate(parts)]
+    return [f"{printable(p[-1])} ({k + 1})" for k, p in enumerate(parts)]
 
 
 def remarks(entries: Sequence[ComparedReport]) -> list[str]:

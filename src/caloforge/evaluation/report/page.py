@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from caloforge.errors import CaloforgeError
 from caloforge.evaluation.metrics.base import Section
 from caloforge.evaluation.report.records import Records
 from caloforge.evaluation.report.tables import Cell, Column, Table, metric_table, section_tables
@@ -72,22 +75,42 @@ def render(records: Records, folder: Path) -> Path:
 
     Returns:
         the page's path.
+
+    Raises:
+        CaloforgeError: another process has replaced the report meanwhile: its own figures stay.
     """
     from caloforge import plots
     from caloforge.evaluation.report.figures import figures
 
+    ours = os.stat(folder)
     first = [
         _inlined(plots.histogram(records.hists[name]), f"observable_{name}", words)
         for name, words in telling(records).items()
     ]
     drawn: dict[str, list[PageFigure]] = {}
-    with atomic_folder(folder / "figures") as into:
-        for each in figures(records):
-            figure = each.draw()
-            drawn.setdefault(each.page, []).append(_inlined(figure, each.name, each.title, each.caption, into))
     page = folder / "report.html"
-    write_text(page, environment().get_template("report.html.j2").render(**_content(records, first, drawn)))
+    try:
+        with atomic_folder(folder / "figures") as into:
+            for each in figures(records):
+                figure = each.draw()
+                drawn.setdefault(each.page, []).append(_inlined(figure, each.name, each.title, each.caption, into))
+            _check_ours(folder, ours)
+        text = environment().get_template("report.html.j2").render(**_content(records, first, drawn))
+        _check_ours(folder, ours)
+        write_text(page, text)
+    except FileNotFoundError:
+        _check_ours(folder, ours)
+        raise
     return page
+
+
+def _check_ours(folder: Path, ours: os.stat_result) -> None:
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.stat(folder), ours):
+            return
+    raise CaloforgeError(
+        f"{folder} was replaced by another process meanwhile: give each evaluation a folder of its own"
+    )
 
 
 def environment() -> Environment:

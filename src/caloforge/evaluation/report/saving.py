@@ -68,6 +68,8 @@ def read_json(path: str | os.PathLike[str]) -> tuple[Path, dict[str, Any]]:
     wanted = "give the folder of a report, or its report.json"
     if not file.exists():
         raise CaloforgeError(f"{file}: no such report; {either('caloforge evaluate writes', 'Report.save writes')} one")
+    if not file.is_file():
+        raise CaloforgeError(f"{file} is a device or a pipe, not a report; {wanted}")
     try:
         raw = file.read_bytes()
         if raw[:4] == b"\x89HDF":

@@ -232,7 +232,7 @@ def pairs(chart: Chart) -> list[dict[str, Any]]:
 def write_csv(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
     """Write flat mappings, every number in full precision, every key as a column."""
     keys = dict.fromkeys(key for row in rows for key in row)
-    with path.open("w", newline="", encoding="utf-8") as out:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as out:
         writer = csv.DictWriter(out, list(keys), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from caloforge.errors import CaloforgeError, either
+from caloforge.files import real
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def find_data(folder: Path | None = None, environment: Mapping[str, str] | None 
     for data_set in DATA_SETS:
         value = environment.get(data_set.variable)
         if value and _filled(Path(value)):
-            folders[data_set.variable] = str(Path(value).resolve())
+            folders[data_set.variable] = str(real(Path(value)))
     return FoundData(folders, ", ".join(["Geant4's environment variables", *map(str, roots), str(USUAL_FOLDER)]))
 
 
@@ -187,7 +188,7 @@ def _search(folder: Path) -> dict[str, str]:
             candidates += sorted(root.glob(f"{data_set.name}[0-9]*"), reverse=True)
         found = next((path for path in candidates if _filled(path)), None)
         if found is not None:
-            folders[data_set.variable] = str(found.resolve())
+            folders[data_set.variable] = str(real(found))
     return folders
 
 

@@ -19,13 +19,13 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from caloforge.documents import parse_json
 from caloforge.errors import CaloforgeError, option
-from caloforge.files import prepare_parent
+from caloforge.files import open_alone, prepare_parent
 
 _HEADER = struct.Struct("<4sQQQI")
 _MAGIC = b"CFG4"
@@ -56,23 +56,25 @@ class Journal(AbstractContextManager["Journal"]):
         path: the partial file.
         config: all settings that the events depend on; compared with those in the file.
         n: number of events of the whole run.
+        anew: forget what the file holds.
 
     Raises:
         CaloforgeError: the file has another configuration, is not a journal, is being written by another
             process, or cannot be written.
     """
 
-    def __init__(self, path: Path, config: dict[str, Any], n: int) -> None:
+    def __init__(self, path: Path, config: dict[str, Any], n: int, *, anew: bool = False) -> None:
         self.path = path
         self.done = np.zeros(n, dtype=bool)
         self._places: dict[int, tuple[int, int, int]] = {}
         prepare_parent(path)
         try:
-            self._file: BinaryIO = path.open("r+b" if path.exists() else "x+b")
+            self._file = open_alone(path, "is being written by another process: wait for it, or stop it")
         except OSError as error:
             raise CaloforgeError(f"cannot write {path}: {error.strerror}") from None
         try:
-            _lock(self._file, path)
+            if anew:
+                self._file.truncate(0)
             self._end = self._begin(config) if path.stat().st_size == 0 else self._resume(config)
             self._file.truncate(self._end)
         except BaseException:
@@ -135,8 +137,8 @@ class Journal(AbstractContextManager["Journal"]):
 
     def remove(self) -> None:
         """Close the journal and delete its file, once the target has been written."""
+        self.path.unlink(missing_ok=True)  # while it is locked: afterwards another process may have its own there
         self._file.close()
-        self.path.unlink()
 
     def __exit__(
         self,
@@ -144,9 +146,9 @@ class Journal(AbstractContextManager["Journal"]):
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._file.close()
-        if kind is not None and not self.done.any():
+        if kind is not None and not self.done.any() and not self._file.closed:
             self.path.unlink(missing_ok=True)  # nothing to resume
+        self._file.close()
 
 
 def check_same(begun: Any, wanted: dict[str, Any], path: str, ignore: tuple[str, ...] = ()) -> None:
@@ -167,15 +169,3 @@ def check_same(begun: Any, wanted: dict[str, Any], path: str, ignore: tuple[str,
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "…"
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    """Allow one writer at a time, on systems with file locks."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise CaloforgeError(f"{path} is being written by another process: wait for it, or stop it") from None

@@ -25,6 +25,7 @@ import numpy as np
 from caloforge.documents import parse_json
 from caloforge.energies import Incident
 from caloforge.errors import CaloforgeError, missing_extra, option
+from caloforge.files import prepare_parent
 from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.showers.shard import Shard, is_made
 from caloforge.sources.geant4.datasets import FoundData, physics_list_for
@@ -195,6 +196,7 @@ def simulate(
     """
     if workers < 1:
         raise CaloforgeError(f"the number of workers must be at least 1, not {workers}")
+    prepare_parent(output)  # what cannot be written is said before hours are spent
     if output.exists() and not (overwrite or append):
         raise CaloforgeError(
             f"{output} exists: use {option('append', True)} to add events, or "
@@ -284,9 +286,7 @@ def write_events(
     incident, energies, first = events.incident, events.energies, events.first
     journalled = events.config if events.shard is None else {**events.config, "shard": str(events.shard)}
     journal_path = partial_path(output)
-    if overwrite:
-        journal_path.unlink(missing_ok=True)
-    with Journal(journal_path, journalled, len(energies)) as journal:
+    with Journal(journal_path, journalled, len(energies), anew=overwrite) as journal:
         if append and not overwrite and output.exists() and not journal.done.any():
             _take_over(output, events.config, incident, journal)
         before, clock = int(journal.done.sum()), time.perf_counter()

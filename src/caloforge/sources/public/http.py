@@ -24,6 +24,7 @@ import requests
 from caloforge import __version__
 from caloforge.documents import parse_json
 from caloforge.errors import CaloforgeError
+from caloforge.files import open_alone
 
 TIMEOUT = (15.0, 60.0)
 """Seconds to wait for a connection, and for the next bytes on it."""
@@ -143,7 +144,7 @@ def is_here(file: RemoteFile, folder: Path) -> bool:
     try:
         if not path.exists():
             return False
-        if path.is_file() and _size(path) == file.size and _digest(path, file.algorithm) == file.digest:
+        if _is_whole(file, path):
             return True
     except OSError as error:
         raise CaloforgeError(f"cannot read {path}: {error.strerror}") from None
@@ -151,6 +152,10 @@ def is_here(file: RemoteFile, folder: Path) -> bool:
         f"{path} already exists but differs from the published file ({file.size} bytes, {file.algorithm} "
         f"{file.digest}): rename or remove it, or give another folder"
     )
+
+
+def _is_whole(file: RemoteFile, path: Path) -> bool:
+    return path.is_file() and _size(path) == file.size and _digest(path, file.algorithm) == file.digest
 
 
 def check_space(files: Sequence[RemoteFile], folder: Path) -> None:
@@ -172,33 +177,43 @@ def download(session: requests.Session, file: RemoteFile, folder: Path, report: 
     """Download `file` into `folder`, resuming from its `.part` if there is one.
 
     Raises:
-        CaloforgeError: there is no network, the server returns an error or a different file, or `folder` is not
-            writable.
+        CaloforgeError: there is no network, the server returns an error or a different file, `folder` is not
+            writable, or another process downloads the file.
     """
     part = _part(file, folder)
     try:
-        for last in (False, True):
-            stitched = _fill(session, file, part, report)
-            found = _digest(part, file.algorithm)
-            if found == file.digest:
-                os.replace(part, folder / file.name)
-                return
-            part.unlink()
-            # Retry only a file stitched from several responses: they may come from different versions of it.
-            if last or not stitched:
-                raise CaloforgeError(
-                    f"{file.url} has {file.algorithm} checksum {found} instead of {file.digest}; the download "
-                    f"was discarded: try again, and if the error persists tell the publisher"
-                )
+        with open_alone(part, "is being downloaded by another process: wait for it, or stop it"):
+            _download(session, file, folder, part, report)
     except OSError as error:
         raise CaloforgeError(f"cannot write {part}: {error.strerror}") from None
+
+
+def _download(session: requests.Session, file: RemoteFile, folder: Path, part: Path, report: Received) -> None:
+    """Download `file` by way of `part`, which is locked and therefore emptied rather than removed to begin again."""
+    if _size(part) == 0 and _is_whole(file, folder / file.name):  # another process has just brought it
+        part.unlink()
+        report(file, file.size)
+        return
+    for last in (False, True):
+        stitched = _fill(session, file, part, report)
+        found = _digest(part, file.algorithm)
+        if found == file.digest:
+            os.replace(part, folder / file.name)
+            return
+        # Retry only a file stitched from several responses: they may come from different versions of it.
+        if last or not stitched:
+            part.unlink()
+            raise CaloforgeError(
+                f"{file.url} has {file.algorithm} checksum {found} instead of {file.digest}; the download "
+                f"was discarded: try again, and if the error persists tell the publisher"
+            )
+        part.write_bytes(b"")
 
 
 def _fill(session: requests.Session, file: RemoteFile, part: Path, report: Received) -> bool:
     """Download until `part` has the file's size; return whether it may come from more than one response."""
     if _size(part) > file.size:
-        part.unlink()
-    part.touch()
+        part.write_bytes(b"")
     held = best = _size(part)
     report(file, held)
     stitched, failures = held > 0, 0
