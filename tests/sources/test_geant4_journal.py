@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from caloforge.conditions import Columns
+from caloforge.energies import Incident
 from caloforge.errors import CaloforgeError
 from caloforge.sources.geant4.journal import Journal, check_same, decode, encode
 from caloforge.sources.geant4.simulation import BLOCK_ENERGY, BLOCK_EVENTS, _blocks
@@ -97,14 +99,18 @@ def test_two_writers_and_foreign_files_are_refused(tmp_path: Path) -> None:
         Journal(path, CONFIG, 6)
 
 
+def _incident(energies: np.ndarray) -> Incident:
+    return Incident(energies, Columns.none(len(energies)))
+
+
 def test_blocks_hold_each_missing_event_once_and_are_small() -> None:
     rng = np.random.default_rng(1)
     energies = rng.choice([1e2, 1e3, 1e4, 1e5], 500)
     done = rng.random(500) < 0.3
-    blocks = list(_blocks(energies, done, 0))
+    blocks = list(_blocks(_incident(energies), done, 0))
     events = np.concatenate([np.arange(b.start, b.start + len(b.energies)) for b in blocks])
     assert np.array_equal(events, np.flatnonzero(~done))
     assert np.array_equal(np.concatenate([b.energies for b in blocks]), energies[~done])
     assert all(b.energies[:-1].sum() < BLOCK_ENERGY and len(b.energies) <= BLOCK_EVENTS for b in blocks)
-    assert [len(b.energies) for b in _blocks(np.ones(200), np.zeros(200, dtype=bool), 0)] == [64, 64, 64, 8]
-    assert list(_blocks(energies, np.ones(500, dtype=bool), 0)) == []
+    assert [len(b.energies) for b in _blocks(_incident(np.ones(200)), np.zeros(200, dtype=bool), 0)] == [64, 64, 64, 8]
+    assert list(_blocks(_incident(energies), np.ones(500, dtype=bool), 0)) == []
