@@ -129,6 +129,21 @@ def test_what_a_run_does_not_take_is_one_line(
     assert not (files / "g.h5").exists()
 
 
+def test_evaluation_by_a_condition(files: Path, small_geometry: Geometry) -> None:
+    angles, words = files / "angles.h5", ("--classifiers", "none", "--quick")
+    tilted(small_geometry, 300).write(files / "more.h5")
+    done("evaluate", files / "more.h5", "-r", angles, "--by", "theta", *words, "-o", files / "report")
+    table = (files / "report" / "tables" / "mean_separation_power.csv").read_text()
+    assert "theta 0 … 20 deg" in table
+    done("evaluate", files / "plain.h5", "-r", angles, *words, "--ignore-conditions", "theta", "-o", files / "other")
+    assert "--energies like:REFERENCE, or compare without it (--ignore-conditions theta)" in fails(
+        "evaluate", files / "plain.h5", "-r", angles, *words, "-o", files / "r"
+    )
+    assert "no condition warm to compare by; they have theta" in fails(
+        "evaluate", angles, "-r", angles, "--by", "warm", *words, "-o", files / "r"
+    )
+
+
 def test_files_with_different_conditions_are_one_line(files: Path) -> None:
     assert "differ in conditions: only one of them has the condition theta" in fails(
         "merge", files / "angles.h5", files / "plain.h5", "-o", files / "m.h5"

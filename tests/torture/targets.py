@@ -71,6 +71,8 @@ def _hdf5_examples(folder: Path) -> list[Path]:
             file["showers"], file["incident_energies"] = made.voxels, made.energies[:, None]
             file.attrs["geometry"] = json.dumps(GEOMETRY.to_dict())
             file.attrs.update({"grid": np.arange(4.0), "complex": 1j, "names": ["a", "b"], "empty": h5py.Empty("f4")})
+    angles = np.linspace(0, 1, len(made))
+    Showers(made.energies, made.voxels, GEOMETRY, {}, {"theta": angles, "pdg": 11}).write(folder / "angles.h5")
     with h5py.File(folder / "checked.h5", "w") as file:
         how = {"chunks": (7, 5), "compression": "lzf", "shuffle": True, "fletcher32": True}
         file.create_dataset("showers", data=made.voxels.astype(">f8"), **how)
@@ -88,6 +90,7 @@ def _read_hdf5(path: Path) -> None:
     with ShowerFile(path) as file:
         json.dumps(file.attributes)
         file.energies()
+        file.conditions()
         file.column("geant4_cpu_seconds")
         for _ in file.chunks(16):
             pass

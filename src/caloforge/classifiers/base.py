@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
 
 from caloforge.classifiers.scores import Scores
+from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.showers import Showers
@@ -96,6 +97,7 @@ class ClassifierResult:
         seconds: for all of it.
         energies: (2 n,) incident energies in MeV of generated and reference showers, one after the other.
         explain: gives importances of the features of the first training, where the test has them.
+        conditions: further ones of the same showers, as far as the test was told of them.
     """
 
     test: str
@@ -110,6 +112,7 @@ class ClassifierResult:
     seconds: float
     energies: np.ndarray
     explain: Callable[[], tuple[Importance, ...]] = tuple
+    conditions: Columns = field(default_factory=lambda: Columns.none(0))
 
     @cached_property
     def importances(self) -> tuple[Importance, ...]:

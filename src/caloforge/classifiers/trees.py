@@ -1,9 +1,10 @@
 """`trees`: boosted trees on the challenge's observables, which also say what they look at.
 
-scikit-learn's histogram gradient boosting on log10 E_inc and the challenge's observables of a shower, trained on the
-first part (60 %) until a tenth of it, held back, no longer gets better; calibrated on the second, tested on the third.
-Trees need no scaling, and half a minute. An observable's importance is the loss of AUC on the third part when its
-values are permuted over the showers, which leaves its distribution but takes away what it says of the shower.
+scikit-learn's histogram gradient boosting on log10 E_inc, further conditions that both samples have (such as an angle),
+and the challenge's observables of a shower, trained on the first part (60 %) until a tenth of it, held back, no longer
+gets better; calibrated on the second, tested on the third. Trees need no scaling, and half a minute. An observable's
+importance is the loss of AUC on the third part when its values are permuted over the showers, which leaves its
+distribution but takes away what it says of the shower.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from caloforge.classifiers.base import (
 )
 from caloforge.classifiers.fitting import part_sizes, split
 from caloforge.classifiers.scores import Scores, auc
+from caloforge.conditions import Columns
 from caloforge.observables.high_level import ENERGY
 from caloforge.showers import Showers
 
@@ -64,7 +66,8 @@ class TreeTest(ClassifierTest):
         """Train the trees and say how well they distinguish the samples (see `run_test`); on the CPU."""
         start = time.perf_counter()
         cut = equally_many(self, [generated, reference], seed)
-        names, features = _features(cut)
+        conditions = _shared_conditions(cut)
+        names, features = _features(cut, conditions)
         n, geometry = len(cut[0]), cut[0].geometry
         labels = np.repeat([0, 1], n)
         found: list[ClassifierTraining] = []
@@ -87,7 +90,8 @@ class TreeTest(ClassifierTest):
             rows = rows[np.random.default_rng([seed, 3]).permutation(len(rows))[:most]]
             used = {int(i) for (tree,) in fitted[0]._predictors for i in tree.nodes["feature_idx"]}
             drops = permutation_importances(fitted[0].decision_function, features[rows], labels[rows], used, seed)
-            words = ["incident energy", *(observables.find(geometry, name).label for name in names[1:])]
+            words = ["incident energy", *(kind.what or kind.name for kind in conditions.kinds)]
+            words += [observables.find(geometry, name).label for name in names[len(words) :]]
             columns = zip(names, words, drops, strict=True)
             return tuple(Importance(name, label, *drop) for name, label, drop in columns)
 
@@ -104,6 +108,7 @@ class TreeTest(ClassifierTest):
             seconds=time.perf_counter() - start,
             energies=np.concatenate([showers.energies for showers in cut]),
             explain=explain,
+            conditions=conditions,
         )
 
     def _fitted(self, features: np.ndarray, labels: np.ndarray, seed: int) -> Any:
@@ -115,14 +120,25 @@ class TreeTest(ClassifierTest):
         return trees.fit(features, labels)
 
 
-def _features(samples: list[Showers]) -> tuple[list[str], np.ndarray]:
+def _shared_conditions(samples: list[Showers]) -> Columns:
+    """(K n,) conditions of all showers that all samples have."""
+    first = samples[0].conditions
+    shared = [name for name in first if all(name in each.conditions for each in samples)]
+    return Columns.joined([each.conditions.only(shared) for each in samples])
+
+
+def _features(samples: list[Showers], conditions: Columns) -> tuple[list[str], np.ndarray]:
     """(F,) names and (K n, F) values of the features."""
     names = observables.challenge_names(samples[0].geometry)
     tables = []
     for showers in samples:
         values = observables.compute(showers, names)
         tables.append(np.stack([np.log10(showers.energies), *(values[name] for name in names)], axis=1))
-    return [ENERGY, *names], np.concatenate(tables).astype(np.float32)
+    table = np.concatenate(tables)
+    if conditions:
+        turned = [kind.turned(conditions[kind.name]) for kind in conditions.kinds]
+        table = np.concatenate([table[:, :1], np.stack(turned, axis=1), table[:, 1:]], axis=1)
+    return [ENERGY, *conditions, *names], table.astype(np.float32)
 
 
 def permutation_importances(

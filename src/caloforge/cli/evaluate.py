@@ -71,6 +71,16 @@ def evaluate(
         False, "--match-energies", help="Subsample both files until their incident-energy spectra agree."
     ),
     per_energy: bool = typer.Option(False, "--per-energy", help="Also give numbers and figures per incident energy."),
+    by: list[str] = typer.Option(
+        [],
+        "--by",
+        metavar="NAME",
+        help="Also give numbers in bins of a condition, such as theta, and in cells of it and the energy. "
+        "May be repeated.",
+    ),
+    ignore_conditions: list[str] = typer.Option(
+        [], "--ignore-conditions", metavar="NAME", help="A condition that need not agree. May be repeated."
+    ),
     seed: int = typer.Option(1, "--seed", min=0, max=MOST_SEED, help="Random seed."),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace everything in the folder, even if it is not an earlier report."
@@ -150,6 +160,8 @@ def evaluate(
             only_energies=choice,
             match_energies=match_energies,
             per_energy=per_energy,
+            by=by,
+            ignore_conditions=ignore_conditions,
             seed=seed,
             command=command_line(sys.argv),
             progress=tell,

@@ -15,6 +15,7 @@ from caloforge.energies.agreement import EnergyChoice
 from caloforge.errors import CaloforgeError, option
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics import (
+    by_condition,
     classifier,
     correlations,
     duplicates,
@@ -76,6 +77,8 @@ def evaluate(
     only_energies: EnergyChoice | None = None,
     match_energies: bool = False,
     per_energy: bool = False,
+    by: Sequence[str] = (),
+    ignore_conditions: Sequence[str] = (),
     seed: int = 1,
     command: str = "",
     progress: Progress | None = None,
@@ -103,6 +106,8 @@ def evaluate(
         only_energies: compare these incident energies alone: numbers (MeV) and (low, high) ranges.
         match_energies: thin both samples until their incident-energy spectra agree.
         per_energy: also numbers at each incident energy.
+        by: names of further conditions, such as theta: also numbers in bins of each, and in cells of it and the energy.
+        ignore_conditions: names of conditions that need not agree, and are not compared by.
         seed: of everything random.
         command: how it was called, for the report.
         progress: told (section, done, total).
@@ -114,7 +119,8 @@ def evaluate(
     for what, value, least in (("repeats", repeats, 1), ("seed", seed, 0)):
         if not isinstance(value, Integral) or value < least:
             raise CaloforgeError(f"{what} must be an integer of at least {least}, not {value!r}")
-    for what, names in (("classifiers", classifiers), ("observables", observables)):
+    lists = {"classifiers": classifiers, "observables": observables, "by": by, "ignore_conditions": ignore_conditions}
+    for what, names in lists.items():
         if isinstance(names, str):
             raise CaloforgeError(f"{what} takes a list of names, as in ['{names}'], not the text '{names}'")
     if learning_curve and not classifiers:
@@ -123,7 +129,19 @@ def evaluate(
         )
     tests = _tests(classifiers)
     timing: dict[str, float] = {}
-    request = Request(generated, reference, baseline, train, observables, geometry, only_energies, match_energies, seed)
+    request = Request(
+        generated,
+        reference,
+        baseline,
+        train,
+        observables,
+        geometry,
+        only_energies,
+        match_energies,
+        seed,
+        by,
+        ignore_conditions,
+    )
     with Opened(request) as opened:
         with _timed(timing, "reading"):
             samples = opened.read(progress)
@@ -135,6 +153,9 @@ def evaluate(
         if per_energy:
             with _timed(timing, "per_energy"):
                 found.add(_per_energy(samples))
+        if by:
+            with _timed(timing, "by_condition"):
+                found.add(by_condition.by_condition(samples))
         if tests:
             with _timed(timing, "classifiers"):
                 found.add(classifier.classifiers(samples, tests, repeats, learning_curve), classifier.SECTIONS)

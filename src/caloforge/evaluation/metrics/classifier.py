@@ -7,12 +7,13 @@ observables and an AUC at each incident energy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from caloforge.conditions import Columns
 from caloforge.energies.agreement import groups
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.estimates import FEWEST, Estimate
@@ -158,8 +159,14 @@ def _at_energies(samples: SamplePair, found: ClassifierResult, baseline: Classif
         area = _area_between(found, low, high)
         if area is not None:
             estimate = _area(area[:2], level)
-            extra = {"energy": float(np.sqrt(low * high)), "n": area[2]}
+            extra: Extra = {"energy": float(np.sqrt(low * high)), "n": area[2]}
             yield Metric(AUC.name, found.test, found.title, estimate, at=label, extra=extra)
+    for region in samples.regions:
+        level = None if baseline is None else _area_in(baseline, region.inside)
+        area = _area_in(found, region.inside)
+        if area is not None:
+            extra = {**region.extra, "n": area[2]}
+            yield Metric(AUC.name, found.test, found.title, _area(area[:2], level), at=region.label, extra=extra)
 
 
 def _area(area: tuple[float, float], level: tuple[float, float, int] | None) -> Estimate:
@@ -171,10 +178,17 @@ def _area(area: tuple[float, float], level: tuple[float, float, int] | None) -> 
 
 def _area_between(found: ClassifierResult, low: float, high: float) -> tuple[float, float, int] | None:
     """(AUC, error, showers per sample) of the third part's showers with low ≤ E_inc < high; None with too few."""
+    return _area_in(found, lambda energies, _: (energies >= low) & (energies < high))
+
+
+def _area_in(
+    found: ClassifierResult, chosen: Callable[[np.ndarray, Columns], np.ndarray]
+) -> tuple[float, float, int] | None:
+    """The same of showers that `chosen` picks by their energies and conditions."""
     from caloforge.classifiers.scores import auc
 
-    scores, energies = found.first.scores, found.energies[found.first.rows]
-    inside = (energies >= low) & (energies < high)
+    scores, rows = found.first.scores, found.first.rows
+    inside = chosen(found.energies[rows], found.conditions.take(rows) if found.conditions else Columns.none(len(rows)))
     labels = scores.labels[inside]
     n = int(min(labels.sum(), (1 - labels).sum()))
     return (*auc(scores.probabilities[inside], labels), n) if n >= FEWEST else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from caloforge.evaluation.metrics.base import Chart, Found, Metric
 from caloforge.evaluation.metrics.separation import DIVERGENCES, LABELS, MEANS, mean_power, of_observable
 from caloforge.evaluation.metrics.wasserstein import distance_of
 from caloforge.evaluation.samples.pair import SamplePair
+from caloforge.observables import BoundObservable
 from caloforge.observables.axes import of_reference
 from caloforge.observables.binning import counts
 
@@ -26,7 +28,6 @@ MOST_PANELS = 8
 def per_energy(samples: SamplePair) -> Iterator[Found]:
     """Separation powers, their mean and W₁ with `at` = each incident energy, or octave of a continuous spectrum."""
     wanted = observables.select(samples.geometry, observables.table1)
-    names = observables.names_of(wanted)
     slices = groups(samples.reference.energies)
     for done, (label, low, high) in enumerate(slices):
         part = samples.take(low, high, DRAWS, np.random.default_rng([samples.seed, 13, done]))
@@ -35,15 +36,31 @@ def per_energy(samples: SamplePair) -> Iterator[Found]:
             reason = f"needs at least {FEWEST} showers per sample, there are {part.plan.n}"
             yield Metric(MEANS.name, "table1", LABELS["table1"], None, reason=reason, at=label, extra=sizes)
         else:
-            draws: dict[str, Draws] = {}
-            for each in wanted:
-                found = of_observable(part, each, draws, at=label)
-                yield from (m for m in found if isinstance(m, Metric) and m.section != DIVERGENCES.name)
-                yield distance_of(part, each, at=label)
-            yield mean_power("table1", draws, names, at=label, extra=sizes)
+            yield from numbers_at(part, wanted, label, sizes)
         samples.tell("per energy", done + 1, len(slices))
     if (chart := _chart(samples, slices)) is not None:
         yield chart
+
+
+def numbers_at(
+    part: SamplePair, wanted: Sequence[BoundObservable], at: str, extra: Mapping[str, float | str | None]
+) -> Iterator[Metric]:
+    """Separation powers and W₁ of the observables in a part of the samples, and the mean of the powers.
+
+    Args:
+        part: of the samples.
+        wanted: observables.
+        at: what to call the part.
+        extra: of it, for the mean; `by` for all.
+    """
+    draws: dict[str, Draws] = {}
+    by = {key: value for key, value in extra.items() if key == "by"}
+    for each in wanted:
+        found = [m for m in of_observable(part, each, draws, at=at) if isinstance(m, Metric)]
+        found = [metric for metric in found if metric.section != DIVERGENCES.name]
+        for metric in (*found, distance_of(part, each, at=at)):
+            yield replace(metric, extra={**metric.extra, **by}) if by else metric
+    yield mean_power("table1", draws, observables.names_of(wanted), at=at, extra=extra)
 
 
 def _chart(samples: SamplePair, slices: list[tuple[str, float, float]]) -> Chart | None:

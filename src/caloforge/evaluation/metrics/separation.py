@@ -109,7 +109,11 @@ def bins_in_words(edges: np.ndarray) -> str:
 
 
 def mean_power(
-    name: str, draws: Mapping[str, Draws], names: Sequence[str], at: str = "", extra: Mapping[str, float] | None = None
+    name: str,
+    draws: Mapping[str, Draws],
+    names: Sequence[str],
+    at: str = "",
+    extra: Mapping[str, float | str | None] | None = None,
 ) -> Metric:
     """Mean separation power over those of `names` that have one."""
     found = [draws[each] for each in names if each in draws]

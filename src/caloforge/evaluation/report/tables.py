@@ -86,16 +86,17 @@ class Table:
 
 
 def section_tables(records: Records, section: Section) -> list[Table]:
-    """The tables of a section: all showers, and where there are any, single incident energies."""
+    """The tables of a section: all showers, and where there are any, single incident energies, bins and cells."""
     found = records.section(section.name)
     whole = [metric for metric in found if not metric.at]
-    at_energies = [metric for metric in found if metric.at]
+    by: dict[str, list[Metric]] = {}
+    for metric in found:
+        if metric.at:
+            by.setdefault(str(metric.extra.get("by", "")), []).append(metric)
     tables = []
     if whole:
         tables.append(metric_table(records, whole, section))
-    if at_energies:
-        tables.append(energy_table(records, at_energies, section))
-    return tables
+    return [*tables, *(energy_table(records, metrics, section, name) for name, metrics in by.items())]
 
 
 def metric_table(records: Records, metrics: Sequence[Metric], section: Section, titled: bool = False) -> Table:
@@ -188,8 +189,8 @@ def _position(value: float | None) -> float | None:
     return round(100 * min(1.0, max(0.0, 1 + math.log10(value) / BAR_DECADES)), 1) if value > 0 else 0.0
 
 
-def energy_table(records: Records, metrics: Sequence[Metric], section: Section) -> Table:
-    """Rows are quantities, columns incident energies: values, coloured by their pulls."""
+def energy_table(records: Records, metrics: Sequence[Metric], section: Section, by: str = "") -> Table:
+    """Rows are quantities, columns incident energies, or bins of a condition or cells: values, coloured by pulls."""
     labels = list(dict.fromkeys(metric.at for metric in metrics))
     by_key = {(metric.name, metric.at): metric for metric in metrics}
     rows = []
@@ -198,9 +199,15 @@ def energy_table(records: Records, metrics: Sequence[Metric], section: Section) 
         first = next(metric for metric in found if metric is not None)
         rows.append((Cell(label_of(first)), *(_at(records, metric) for metric in found)))
     columns = (Column("", kind="text"), *(Column(label, kind="pull") for label in labels))
-    note = "Values at each incident energy; colours tell how far they lie above their own baselines."
-    name, title = f"{section.name}_per_energy", f"{section.title}, at each incident energy"
+    name, title, what = f"{section.name}_per_energy", f"{section.title}, at each incident energy", "incident energy"
+    if by:
+        name, title, what = f"{section.name}_by_{_word(by)}", f"{section.title}, by {by}", "bin"
+    note = f"Values at each {what}; colours tell how far they lie above their own baselines."
     return Table(name, title, note, columns, rows, flat(metrics))
+
+
+def _word(by: str) -> str:
+    return "_".join(re.findall(r"\w+", by))
 
 
 def _at(records: Records, metric: Metric | None) -> Cell:

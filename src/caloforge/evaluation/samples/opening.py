@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from caloforge.conditions import Columns
 from caloforge.distances.prdc import NearestSoFar, logarithms
 from caloforge.energies import agreement
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.estimates import FEWEST
+from caloforge.evaluation.samples.agreeing_conditions import compared_conditions
 from caloforge.evaluation.samples.pair import Progress, SamplePair, TrainingData
 from caloforge.evaluation.samples.plan import make_plan
+from caloforge.evaluation.samples.regions import regions
 from caloforge.evaluation.samples.shared import check_baseline, remarks
 from caloforge.evaluation.samples.summary import Summary, fingerprint, summarise
 from caloforge.geometry import Geometry
@@ -60,6 +63,8 @@ class Request:
     only_energies: agreement.EnergyChoice | None = None
     match_energies: bool = False
     seed: int = 1
+    by: Sequence[str] = ()
+    ignore_conditions: Sequence[str] = ()
 
 
 @dataclass
@@ -102,6 +107,7 @@ class Opened:
             self.energies = {key: source.energies() for key, source in self.sources.items()}
             self.rows = {key: np.arange(len(e)) for key, e in self.energies.items() if key != "train"}
             self.agreement = self._choose_rows()
+            self.conditions = self._compared_conditions()
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Opened:
@@ -159,6 +165,14 @@ class Opened:
         }
         return Agreement(*found["generated"], {key: len(rows) for key, rows in self.rows.items()})
 
+    def _compared_conditions(self) -> dict[str, Columns]:
+        """The conditions, of the chosen rows, that all samples have and that agree."""
+        chosen = {key: self.sources[key].conditions().take(rows) for key, rows in self.rows.items()}
+        frame = str(self.sources["reference"].attributes.get("frame", ""))
+        names = {key: self.name(key) for key in chosen}
+        found = compared_conditions(chosen, names, frame, self.request.ignore_conditions)
+        return {key: columns.only(found) for key, columns in chosen.items()}
+
     def _chosen(self, key: str) -> np.ndarray:
         return self.energies[key][self.rows[key]]
 
@@ -189,6 +203,7 @@ class Opened:
                 example_rows=self._example_rows(energies, examples),
                 progress=self._told(progress, f"reading the {key} showers", key),
             )
+            summaries[key] = replace(summaries[key], conditions=self.conditions[key])
         generated, reference_summary = summaries["generated"], summaries["reference"]
         names = {key: self.name(key) for key in self.sources}
         check_baseline(summaries, names)
@@ -206,6 +221,7 @@ class Opened:
             seed=self.request.seed,
             progress=progress,
             load=self.load,
+            regions=regions(reference_summary.energies, reference_summary.conditions, self.request.by),
         )
 
     def _keep_reference(self) -> None:
@@ -213,7 +229,7 @@ class Opened:
         source = self.sources["reference"]
         if not isinstance(source, InMemory) and len(source) * self.geometry.n_voxels <= KEPT_VALUES:
             whole = source.read()
-            kept = Showers(whole.energies, whole.voxels, whole.geometry, source.attributes)
+            kept = Showers.unchecked(whole.energies, whole.voxels, whole.geometry, source.attributes, whole.conditions)
             self.sources["reference"] = InMemory(kept, str(source.path))
 
     def _example_energies(self) -> np.ndarray:
@@ -251,7 +267,7 @@ class Opened:
         source, rows = self.sources[key], self.rows[key]
         whole = source.read()
         chosen = whole if len(rows) == len(whole) else whole[rows]
-        return Showers(chosen.energies, chosen.voxels, self.geometry, {})
+        return Showers(chosen.energies, chosen.voxels, self.geometry, {}, self.conditions[key])
 
     def _told(self, progress: Progress | None, section: str, key: str) -> ChunkProgress | None:
         """Turns the numbers of showers read from a file into progress."""

@@ -12,6 +12,7 @@ from hist import Hist
 
 from caloforge.evaluation.estimates import FEWEST, Plan
 from caloforge.evaluation.samples.plan import make_plan
+from caloforge.evaluation.samples.regions import Region
 from caloforge.evaluation.samples.summary import Summary
 from caloforge.geometry import Geometry
 from caloforge.observables import BoundObservable
@@ -76,6 +77,7 @@ class SamplePair:
         seed: of everything random in the metrics.
         progress: told how far a section is.
         load: reads the compared showers of "generated", "reference" or "baseline" into memory, raw.
+        regions: of energy and further conditions in which numbers are repeated.
     """
 
     generated: Summary
@@ -88,6 +90,7 @@ class SamplePair:
     seed: int = 1
     progress: Progress | None = None
     load: Callable[[str], Showers] | None = None
+    regions: Sequence[Region] = ()
     _shared: dict[Callable[[SamplePair], object], object] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -128,12 +131,22 @@ class SamplePair:
 
     def take(self, low: float, high: float, draws: int, rng: np.random.Generator) -> SamplePair:
         """The pair of showers with low ≤ E_inc < high (MeV), with a plan of its own (see `make_plan`)."""
+        return self.part(lambda sample: (sample.energies >= low) & (sample.energies < high), draws, rng)
 
-        def part(sample: Summary) -> Summary:
-            return sample.take(np.flatnonzero((sample.energies >= low) & (sample.energies < high)))
+    def part(self, inside: Callable[[Summary], np.ndarray], draws: int, rng: np.random.Generator) -> SamplePair:
+        """The pair of some of the showers, with a plan of its own.
 
-        generated, reference = part(self.generated), part(self.reference)
-        independent = None if self.independent is None else part(self.independent)
+        Args:
+            inside: sample → (N,) which of its showers.
+            draws: subsets of each kind (see `make_plan`).
+            rng: source of randomness.
+        """
+        generated, reference, independent = (
+            None if sample is None else sample.take(np.flatnonzero(inside(sample)))
+            for sample in (self.generated, self.reference, self.independent)
+        )
+        assert generated is not None
+        assert reference is not None
         energies = None if independent is None else independent.energies
         plan = make_plan(generated.energies, reference.energies, energies, rng, draws)
         return replace(

@@ -9,11 +9,12 @@ times the number of observables, not with the number of voxels.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from caloforge.conditions import Columns
 from caloforge.geometry import Geometry
 from caloforge.observables import BoundObservable, View, above_threshold, select
 from caloforge.observables.binning import SingleBins
@@ -68,6 +69,7 @@ class Summary:
         sample: showers kept for nearest neighbours.
         examples: a few showers for pictures.
         means: of the voxels; None in a part of a sample.
+        conditions: further ones that are compared by.
     """
 
     geometry: Geometry
@@ -84,6 +86,7 @@ class Summary:
     sample: Kept
     examples: Kept
     means: VoxelMeans | None
+    conditions: Columns = field(default_factory=lambda: Columns.none(0))
 
     @property
     def n(self) -> int:
@@ -129,6 +132,7 @@ class Summary:
             sample=self.sample.take(rows),
             examples=self.examples.take(rows),
             means=None,
+            conditions=self.conditions.take(rows) if self.conditions else Columns.none(len(rows)),
         )
 
 

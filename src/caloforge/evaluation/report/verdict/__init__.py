@@ -17,6 +17,7 @@ from caloforge.evaluation.report.verdict import samples
 from caloforge.evaluation.report.verdict.observables import against_baseline, deviations, in_words, observables, outside
 from caloforge.evaluation.report.verdict.point import LEVELS, Point
 from caloforge.evaluation.report.verdict.response import response
+from caloforge.evaluation.report.verdict.worst_cell import worst_cell
 from caloforge.formatting import listed
 
 __all__ = ["FINDERS", "Point", "Verdict", "telling", "verdict"]
@@ -30,6 +31,7 @@ FINDERS = (
     samples.correlations,
     samples.neighbours,
     samples.classifiers,
+    worst_cell,
     samples.others,
     samples.too_close,
     samples.missing,
