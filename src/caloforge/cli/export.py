@@ -18,6 +18,13 @@ def export(
     energies: str | None = typer.Option(
         None, "--energies", metavar="SPECTRUM", help="For ddml-hdf5: incident energies, as in `caloforge generate`."
     ),
+    conditions: list[str] = typer.Option(
+        [],
+        "--condition",
+        metavar="NAME=VALUE",
+        help="Fix a condition, e.g. theta=30deg, so that a graph does not ask for it; for ddml-hdf5 also a law. May be "
+        "repeated.",
+    ),
     n: int | None = typer.Option(None, "-n", min=1, help="For ddml-hdf5: number of showers."),
     seed: int = typer.Option(1, "--seed", min=0, max=MOST_SEED, help="For ddml-hdf5: random seed for the showers."),
     cell_size: float | None = typer.Option(
@@ -99,10 +106,12 @@ def export(
         simulator = Simulator.load(run, trust)
     if playback:
         from caloforge.cli.ranges import warn_outside
-        from caloforge.energies import draw_energies, parse_spectrum
+        from caloforge.energies import IncidentLaw
 
         assert energies is not None
-        drawn = draw_energies(parse_spectrum(energies), n, seed)
+        incident = IncidentLaw.parse(energies, conditions).draw(n, seed)
+        drawn, columns = incident.energies, incident.conditions
+        accepted = (*simulator.conditions.names, *(text.partition("=")[0].strip() for text in conditions))
         warn_outside(drawn, simulator.energy_range, "they are clipped to it")
         with progress_bar() as bar:
             task = bar.add_task("export", total=len(drawn), unit="showers", remark="")
@@ -113,6 +122,7 @@ def export(
                 seed=seed,
                 cell_size=cell_size,
                 scale=scale,
+                conditions=columns.only([name for name in columns if name in accepted]),
                 **playback_settings(chosen),
                 progress=lambda done: bar.advance(task, done),
             )
@@ -131,6 +141,7 @@ def export(
             opset=opset,
             scale=scale,
             settings=chosen,
+            fixed=_fixed(conditions),
         )
         stdout.print(str(graph.parity), markup=False)
         if ignored := graph.form.ignored():
@@ -139,3 +150,19 @@ def export(
         for beside in graph.form.companions(out):
             stdout.print(f"wrote {beside}", markup=False)
     stdout.print(f"wrote {out} and {card_path(out)}", markup=False)
+
+
+def _fixed(conditions: list[str]) -> dict[str, float]:
+    """Values of conditions from words such as `theta=30deg`."""
+    import numpy as np
+
+    from caloforge.conditions.laws import parse_assignment
+    from caloforge.errors import CaloforgeError
+
+    found = {}
+    for text in conditions:
+        law = parse_assignment(text)
+        if ":" in law.text:
+            raise CaloforgeError(f"--condition {text}: a graph takes one value, as in {law.kind.name}=VALUE, not a law")
+        found[law.kind.name] = float(law.draw(np.arange(1), np.random.default_rng(0))[0])
+    return found

@@ -1,12 +1,14 @@
 """`calodit2`: for the newer model slot of the Geant4 example Par04 (11.4).
 
 One float input (1, 8): E in GeV, phi, theta, and a one-hot of five geometries; noise is drawn inside the graph
-(`caloforge.export.noise`). Angles and geometry are ignored. The output is energies in GeV on the mesh 9 x 16 x 45,
+(`caloforge.export.noise`). The geometry is ignored, and angles are unless the run knows them
+(`caloforge.export.barrel`). The output is energies in GeV on the mesh 9 x 16 x 45,
 flat: r outer, phi, z inner.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 
 from caloforge.errors import CaloforgeError
+from caloforge.export import barrel
 from caloforge.export.formats import GraphFormat, Mesh, Target
 from caloforge.export.macros import par04_macro
 from caloforge.export.noise import normal_noise
@@ -59,6 +62,23 @@ class CaloDiT2(GraphFormat):
     def read(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         return inputs[1], inputs[0][:, :1] * 1000
 
+    @property
+    def takes(self) -> tuple[str, ...]:
+        return barrel.taken(self.target)
+
+    def conditions(self, *inputs: Tensor) -> dict[str, Tensor]:
+        return barrel.conditions(inputs[0][:, 2:3], inputs[0][:, 1:2])
+
+    def with_conditions(self, inputs: tuple[Tensor, ...], values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        polar, row = barrel.polar_angle(values), inputs[0]
+        if polar is None:
+            return inputs
+        azimuth = values.get("phi", row[:, 1:2])
+        return torch.cat([row[:, :1], azimuth, polar, row[:, 3:]], dim=1), inputs[1]
+
+    def turned(self, voxels: Tensor, *inputs: Tensor) -> Tensor:
+        return barrel.turned(MESH, voxels, inputs[0][:, 2:3], self.target)
+
     def write(self, voxels: Tensor, energies: Tensor, asked: Tensor) -> Tensor:
         return MESH.to_consumer(voxels) * (asked / (1000 * energies))
 
@@ -69,7 +89,10 @@ class CaloDiT2(GraphFormat):
         return normal_noise(self.target.latent_dim, "input", 8, self.seed)
 
     def ignored(self) -> str:
-        return "angles and geometry"
+        known = self.target.open_conditions
+        if not known:
+            return "angles and geometry"
+        return "geometry" if "phi" in known else "phi and geometry"
 
     def outside(self) -> str:
         return "the shower is that of the nearer end of the range, scaled to the energy asked for"

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from caloforge import __version__
+from caloforge.export.formats import Target
 from caloforge.models import MODELS
 from caloforge.simulator import Simulator
 from caloforge.transforms import ReadoutThreshold
@@ -37,8 +38,20 @@ def provenance_of(simulator: Simulator) -> dict[str, Any]:
 
 def incidence_of(simulator: Simulator) -> str:
     """Description of the angle of incidence of the training showers."""
+    known = {entry.kind.name: entry.span for entry in simulator.conditions.entries}
+    if angles := [f"{name} {known[name]}" for name in ("theta", "polar", "phi") if name in known]:
+        return ", ".join(angles)
     angle = simulator.provenance.get("training_angle_rad")
     return "unknown: the training file does not say" if angle is None else f"{float(angle):g} rad from the shower axis"
+
+
+def conditions_of(target: Target) -> list[dict[str, Any]]:
+    """The conditions that an exported generator knows, their trained ranges, and the values of those that are fixed."""
+    found = []
+    for entry in target.conditions.entries:
+        fixed = target.fixed.get(entry.kind.name, entry.low if entry.is_fixed else None)
+        found.append({**entry.to_dict(), **({} if fixed is None else {"fixed": fixed})})
+    return found
 
 
 def thresholds_of(simulator: Simulator) -> list[float]:

@@ -148,6 +148,7 @@ def export_ddml(
     scale: float = 1.0,
     batch_size: int = 1000,
     compression: int = 1,
+    conditions: Mapping[str, Any] | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> dict[str, Any]:
     """Generate showers, resample them to Cartesian cells and write them, with a card next to the file (`.json`).
@@ -161,6 +162,7 @@ def export_ddml(
         scale: the cells are multiplied by this.
         batch_size: showers at a time.
         compression: gzip level.
+        conditions: further conditions by name, (N,) values or one for all showers.
         progress: called with the number of showers of each batch.
 
     Returns:
@@ -208,7 +210,7 @@ def export_ddml(
             stored = file.create_dataset("layers", shape, "f4", chunks=(rows, *shape[1:]), **options)
             file["events"] = stored  # a second name for the same data
             start = 0
-            for showers in simulator.stream(inside, seed, batch_size):
+            for showers in simulator.stream(inside, seed, batch_size, conditions=conditions):
                 check_voxels(showers.voxels, start, simulator)
                 per_layer = showers.voxels.reshape(-1, mesh.n_z, mesh.n_alpha * mesh.n_r).astype(np.float64)
                 shared = (shares @ per_layer.reshape(-1, shares.shape[1]).T).T.reshape(-1, mesh.n_z, n_x, n_y)

@@ -7,6 +7,7 @@ expects (`write`, inverted by `restore`); the same code builds the graph and che
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, Layer
+from caloforge.transforms import TrainedConditions
 
 if TYPE_CHECKING:
     import onnx
@@ -31,6 +33,8 @@ class Target:
         latent_dim: D, dimension of a shower's noise.
         low, high: training range of the incident energy in MeV; energies outside are moved to its ends.
         scale: the output is multiplied by this, as where the consumer sums raw active energy.
+        conditions: what the run knows of further conditions.
+        fixed: values of those that have one for good, whatever the consumer passes, in the condition's unit.
     """
 
     geometry: Geometry
@@ -38,6 +42,33 @@ class Target:
     low: float
     high: float
     scale: float = 1.0
+    conditions: TrainedConditions = field(default_factory=TrainedConditions)
+    fixed: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def open_conditions(self) -> tuple[str, ...]:
+        """Names of the conditions that the consumer must pass."""
+        return tuple(entry.kind.name for entry in self.conditions.needed if entry.kind.name not in self.fixed)
+
+    def values(self, passed: Mapping[str, Tensor], like: Tensor) -> Tensor:
+        """(B, K) all conditions of the run, inside the trained ranges.
+
+        Args:
+            passed: name → (B, 1) of the open ones.
+            like: (B, 1) a tensor of the size and type of a column.
+        """
+        columns = []
+        for entry in self.conditions.entries:
+            name = entry.kind.name
+            value = self.fixed.get(name, entry.low)
+            columns.append(passed[name] if name in self.open_conditions else torch.ones_like(like) * value)
+        return self.conditions.clamped(torch.cat(columns, dim=1)) if columns else like[:, :0]
+
+
+def example_conditions(target: Target, n: int, seed: int = 0) -> dict[str, Tensor]:
+    """Name → (n, 1) of the open conditions, drawn evenly from their trained ranges."""
+    columns = target.conditions.examples(n, seed)
+    return {name: torch.from_numpy(columns[name].astype(np.float32))[:, None] for name in target.open_conditions}
 
 
 class GraphFormat(ABC):
@@ -62,6 +93,23 @@ class GraphFormat(ABC):
 
     def __init__(self, target: Target) -> None:
         self.target = target
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """Further conditions that the consumer passes; none by default."""
+        return ()
+
+    def conditions(self, *inputs: Tensor) -> dict[str, Tensor]:
+        """Name → (B, 1), in the graph: the conditions of `takes`, from the consumer's inputs."""
+        return {}
+
+    def with_conditions(self, inputs: tuple[Tensor, ...], values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        """The consumer's inputs with further conditions, name → (B, 1), put in; inverted by `conditions`."""
+        return inputs
+
+    def turned(self, voxels: Tensor, *inputs: Tensor) -> Tensor:
+        """In the graph: voxels (B, V) in the consumer's frame from the run's, or back; they are the same by default."""
+        return voxels
 
     @abstractmethod
     def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:

@@ -17,14 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from caloforge import __version__
 from caloforge.errors import CaloforgeError, either
 from caloforge.export import GRAPHS
-from caloforge.export.card import card_path, incidence_of, provenance_of
-from caloforge.export.formats import GraphFormat, Target
+from caloforge.export.card import card_path, conditions_of, incidence_of, provenance_of
+from caloforge.export.formats import GraphFormat, Target, example_conditions
 from caloforge.export.int8 import quantised
 from caloforge.export.parity import Parity, check_parity, without_thresholds
 from caloforge.export.tracing import Exporter, require_onnx, to_onnx
@@ -69,10 +70,13 @@ class GeneratorGraph(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         z, asked = self.form.read(*inputs)
         energies = torch.clamp(asked, self.low, self.high)
-        c = self.transforms.condition(energies)
-        scale = self.form.target.scale
+        target, values = self.form.target, None
+        if target.conditions.n_inputs:
+            values = target.values(self.form.conditions(*inputs), energies)
+        c = self.transforms.condition(target.conditions.inputs(energies, values))
+        scale = target.scale
         found = [x if scale == 1 else scale * x for x in inverted(self.transforms, self.decode(z, c), c)]
-        raw, voxels = (self.form.write(x, energies, asked) for x in found)
+        raw, voxels = (self.form.write(self.form.turned(x, *inputs), energies, asked) for x in found)
         return voxels, raw
 
 
@@ -128,18 +132,25 @@ def decoder_of(model: ShowerModel) -> nn.Module:
     return _Decode(model)
 
 
-def target_of(simulator: Simulator, scale: float = 1.0) -> Target:
-    """What the formats need to know about a simulator, and the factor on the output.
+def target_of(simulator: Simulator, scale: float = 1.0, fixed: Mapping[str, float] | None = None) -> Target:
+    """What the formats need to know about a simulator, the factor on the output, and conditions that are fixed.
 
     Raises:
-        CaloforgeError: the run does not record its energy range.
+        CaloforgeError: the run does not record its energy range, or does not know a condition or its value.
     """
+    fixed = fixed or {}
+    for name, value in fixed.items():
+        entry = next((each for each in simulator.conditions.entries if each.kind.name == name), None)
+        if entry is None:
+            raise CaloforgeError(f"the run does not know the condition {name}, so it cannot be fixed")
+        entry.check(np.array([value]))
     if simulator.energy_range is None:
         raise CaloforgeError(
             "the run does not record its energy range, which the graph needs for clamping: train it again"
         )
     assert isinstance(simulator.model, LatentModel)  # `decoder_of` accepts no other
-    return Target(simulator.geometry, simulator.model.latent_dim, *simulator.energy_range, scale)
+    known, size = simulator.conditions, simulator.model.latent_dim
+    return Target(simulator.geometry, size, *simulator.energy_range, scale, known, fixed)
 
 
 @dataclass(frozen=True)
@@ -168,6 +179,7 @@ def checked_graph(
     opset: int | None = None,
     scale: float = 1.0,
     settings: Mapping[str, Any] | None = None,
+    fixed: Mapping[str, float] | None = None,
     showers: int = 256,
     seed: int = 1,
 ) -> CheckedGraph:
@@ -181,6 +193,7 @@ def checked_graph(
         opset: ONNX operator set; by default 16 (`legacy`) or 20 (`dynamo`).
         scale: the output is multiplied by this.
         settings: of the format, by name.
+        fixed: values of conditions that the graph does not ask for, in their units.
         showers: compared.
         seed: of their noise and energies.
 
@@ -190,7 +203,7 @@ def checked_graph(
     """
     require_onnx()
     decode = decoder_of(simulator.model)
-    form = make_format(name, target_of(simulator, scale), settings or {})
+    form = make_format(name, target_of(simulator, scale, fixed), settings or {})
     graph = traced(GeneratorGraph(form, decode, simulator.transforms).eval(), exporter, opset)
 
     def check(model: onnx.ModelProto) -> Parity:
@@ -221,7 +234,14 @@ def make_format(name: str, target: Target, settings: Mapping[str, Any]) -> Graph
             raise CaloforgeError(
                 f"{either(f'--set {key}: not a', f'{key} is not a')} setting of the format {name}; {has}"
             )
-    return cls(target, **settings)
+    form = cls(target, **settings)
+    if lacking := [each for each in target.open_conditions if each not in form.takes]:
+        way = either(f"fix it with --condition {lacking[0]}=VALUE", "fix it with fixed={…}")
+        raise CaloforgeError(
+            f"the showers of the run depend on {lacking[0]}, which the consumer of {name} does not pass: {way}, or "
+            "export onnx"
+        )
+    return form
 
 
 def export_graph(simulator: Simulator, name: str, path: Path, **options: Any) -> CheckedGraph:
@@ -256,6 +276,7 @@ def describe(simulator: Simulator, form: GraphFormat, parity: Parity, exporter: 
         "energy_range_mev": [form.target.low, form.target.high],
         "outside_the_range": form.outside(),
         "incidence": incidence_of(simulator),
+        **({"conditions": conditions_of(form.target)} if simulator.conditions.entries else {}),
         "ignored": form.ignored(),
         "scale": form.target.scale,
         "parity": {**parity.to_dict(), "exporter": exporter},
@@ -287,7 +308,7 @@ def traced(graph: GeneratorGraph, exporter: Exporter, opset: int | None = None) 
     """
     form = graph.form
     noise, energies = torch.zeros(3, form.target.latent_dim), torch.full((3, 1), form.target.high)
-    example = form.inputs(noise, energies)
+    example = form.with_conditions(form.inputs(noise, energies), example_conditions(form.target, 3))
     return to_onnx(graph, example, form.input_names, (form.output_name, RAW), exporter, form.batch, opset)
 
 

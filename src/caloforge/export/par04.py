@@ -1,11 +1,13 @@
 """`par04`: for the VAE slot of the Geant4 example Par04.
 
-One float input (1, D + 4): noise from N(0, 1), E/1 024 000 MeV, theta/90°, and a one-hot code of two geometries. Angle
-and geometry are ignored, since a run has only one of each. The output is fractions of E, flat: r outer, phi, z inner.
+One float input (1, D + 4): noise from N(0, 1), E/1 024 000 MeV, theta/90°, and a one-hot code of two geometries. The
+geometry is ignored, since a run has only one, and so is the angle unless the run knows one (`caloforge.export.barrel`).
+The output is fractions of E, flat: r outer, phi, z inner.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from caloforge.export import barrel
 from caloforge.export.formats import GraphFormat, Mesh, Target
 from caloforge.export.macros import par04_macro
 
@@ -42,6 +45,26 @@ class Par04(GraphFormat):
         d = self.target.latent_dim
         return inputs[0][:, :d], inputs[0][:, d : d + 1] * ENERGY_UNIT
 
+    @property
+    def takes(self) -> tuple[str, ...]:
+        return tuple(name for name in barrel.taken(self.target) if name != "phi")
+
+    def conditions(self, *inputs: Tensor) -> dict[str, Tensor]:
+        return barrel.conditions(self._polar(inputs[0]))
+
+    def with_conditions(self, inputs: tuple[Tensor, ...], values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+        polar, (row,), d = barrel.polar_angle(values), inputs, self.target.latent_dim
+        if polar is None:
+            return inputs
+        return (torch.cat([row[:, : d + 1], polar / barrel.NORMAL, row[:, d + 2 :]], dim=1),)
+
+    def turned(self, voxels: Tensor, *inputs: Tensor) -> Tensor:
+        return barrel.turned(self.mesh, voxels, self._polar(inputs[0]), self.target)
+
+    def _polar(self, row: Tensor) -> Tensor:
+        d = self.target.latent_dim
+        return row[:, d + 1 : d + 2] * barrel.NORMAL
+
     def write(self, voxels: Tensor, energies: Tensor, asked: Tensor) -> Tensor:
         return self.mesh.to_consumer(voxels / energies)
 
@@ -49,7 +72,7 @@ class Par04(GraphFormat):
         return self.mesh.from_consumer(output * energies)
 
     def ignored(self) -> str:
-        return "theta and geometry"
+        return "geometry" if self.target.open_conditions else "theta and geometry"
 
     def outside(self) -> str:
         return "the shower is that of the nearer end of the range, scaled to the energy asked for"

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from caloforge.errors import CaloforgeError
 from caloforge.export.card import thresholds_of
-from caloforge.export.formats import GraphFormat
+from caloforge.export.formats import GraphFormat, example_conditions
 from caloforge.inference.onnx_engine import onnx_session
 from caloforge.models.base import LatentModel
 from caloforge.simulator import Simulator
@@ -79,15 +79,17 @@ def check_parity(graph: bytes, form: GraphFormat, simulator: Simulator, showers:
     # From half the lowest to twice the highest energy, in equal logarithmic steps.
     asked = torch.logspace(np.log10(target.low / 2), np.log10(target.high * 2), showers)[:, None]
     energies = asked.clamp(target.low, target.high)
+    passed = example_conditions(target, showers, seed)
+    values = target.values(passed, energies)
     with torch.inference_mode():
-        c = simulator.transforms.condition(energies)
+        c = simulator.transforms.condition(target.conditions.inputs(energies, values))
         x = model.decode(noise, c)
         expected = without_thresholds(simulator.transforms, x, c).double().numpy()
-    fed = [part.numpy() for part in form.inputs(noise, asked)]
-    cut, raw = _run(graph, form, fed)
+    inputs = form.with_conditions(form.inputs(noise, asked), passed)
+    cut, raw = _run(graph, form, [part.numpy() for part in inputs])
     scale, wanted_energies = energies.double().numpy(), asked.double().numpy()
     restored = (form.restore(part.astype(np.float64), scale, wanted_energies) for part in (raw, cut))
-    raw, cut = (part / target.scale for part in restored)
+    raw, cut = (form.turned(torch.from_numpy(part), *inputs).numpy() / target.scale for part in restored)
     difference = np.abs(raw - expected) / scale
     largest = float(difference.max()) if np.isfinite(difference).all() else float("inf")
     if not largest <= TOLERANCE:

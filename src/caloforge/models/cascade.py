@@ -276,7 +276,8 @@ class Cascade(LatentModel):
         if self.further:
             conditions = torch.cat([conditions, c[:, 1:]], dim=1)
             if split.sectors > 1:
-                conditions = torch.cat([conditions, self.directions.flatten().expand(len(c), -1)], dim=1)
+                everywhere = torch.ones_like(c[:, :1]) * self.directions.flatten()  # traced for any number of rows
+                conditions = torch.cat([conditions, everywhere], dim=1)
         return conditions
 
     def _incident(self, c: Tensor) -> Tensor:
@@ -290,7 +291,8 @@ class Cascade(LatentModel):
             return torch.cat([conditions, of_moments], dim=1)
         sectors = self.moments.sectors
         common, where = conditions[:, : -2 * sectors], conditions[:, -2 * sectors :]
-        by_sector = torch.cat([part.view(len(conditions), sectors, -1) for part in (where, of_moments)], dim=2)
+        parts = [(where, 2), (of_moments, self.moments.n_conditions)]
+        by_sector = torch.cat([part.reshape(-1, sectors, size) for part, size in parts], dim=2)
         return torch.cat([common, by_sector.flatten(1)], dim=1)
 
 
