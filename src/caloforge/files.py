@@ -150,6 +150,8 @@ def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
         with writing(target):
             yield partial
             _replace_folder(partial, target, previous)
+    except CannotWrite as error:  # of a file in it, whose name is to be that of the user's folder
+        raise CannotWrite(str(error).replace(str(partial), str(target))) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(previous, ignore_errors=True)

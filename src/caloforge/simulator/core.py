@@ -328,7 +328,7 @@ def _batches(
     for number, start in enumerate(range(0, len(energies), batch_size)):
         state = np.random.SeedSequence(seed, spawn_key=(*key, number)).generate_state(1, np.uint64)[0]
         rows = slice(start, start + batch_size)
-        yield Batch(number, energies[rows], int(state >> 1), None if conditions is None else conditions[rows])
+        yield Batch(number, energies[rows], int(state) >> 1, None if conditions is None else conditions[rows])
 
 
 def checked_energies(energies: np.ndarray) -> np.ndarray:

@@ -36,7 +36,7 @@ def derived_seed(*words: int | str) -> int:
     """A seed made of several numbers and names, independent for each combination."""
     numbers = [zlib.crc32(word.encode()) if isinstance(word, str) else word for word in words]
     # The count goes in too: a seed sequence takes (1,) and (1, 0) for the same.
-    return int(np.random.SeedSequence([len(numbers), *numbers]).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence([len(numbers), *numbers]).generate_state(1, np.uint64)[0]) >> 1
 
 
 def generator_states(device: torch.device) -> list[torch.Tensor]:
