@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from caloforge.cli import app
+from caloforge.conditions.kinds import TURNING_FRAME
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.showers import ShowerFile, Showers
@@ -60,6 +61,18 @@ def fails(*words: object) -> str:
     assert isinstance(result.exception, CaloforgeError), result.output
     assert "\n" not in str(result.exception)
     return str(result.exception)
+
+
+def test_training_says_what_the_model_is_told(files: Path, small_geometry: Geometry) -> None:
+    showers = tilted(small_geometry)
+    turning = {"frame": f"{TURNING_FRAME} from the entry point"}
+    conditions = {**showers.conditions, "phi": 1.0}
+    Showers(showers.energies, showers.voxels, small_geometry, turning, conditions).write(files / "turning.h5")
+    said = done("train", files / "run" / "recipe.yaml", "--train", files / "turning.h5", "-o", files / "again")
+    assert re.search(r"conditions: theta 0\.\d+ deg … 5\d\.\d+ deg left out: phi, on which", said)
+    words = ("--set", "conditions=warmth", "-o", files / "none")
+    failed = fails("train", files / "run" / "recipe.yaml", "--train", files / "turning.h5", *words)
+    assert "the showers have no condition warmth; they have phi, theta" in failed
 
 
 def test_angles_by_law(files: Path) -> None:

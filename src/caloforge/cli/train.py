@@ -86,6 +86,12 @@ def train(
         f"trained {simulator.n_parameters:,} parameters: {seconds}; waiting for data {facts['waiting_for_data']:.1%} "
         f"of the time; peak {facts['peak_memory_mb']} MB"
     )
+    known = simulator.conditions
+    if known.entries:
+        stdout.print(f"conditions: {', '.join(f'{e.kind.name} {e.span}' for e in known.entries)}", markup=False)
+    if known.superfluous:
+        names = ", ".join(known.superfluous)
+        stdout.print(f"left out: {names}, on which showers do not depend where the mesh turns with the particle")
     stdout.print(f"run: {out}", markup=False)
     following = ["caloforge", "generate", str(out), "--energies", f"like:{train_files[0]}", "-o", "generated.h5"]
     for own in dict.fromkeys(checked.trusted):
