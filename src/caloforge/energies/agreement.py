@@ -37,8 +37,10 @@ EnergyChoice = Sequence[float | tuple[float, float]]
 
 def rounded(energies: np.ndarray) -> np.ndarray:
     """(N,) `energies` (MeV) rounded to six significant digits."""
-    step = 10.0 ** (np.floor(np.log10(energies)) - 5)
-    return np.asarray(np.round(np.round(energies / step) * step, 9))
+    power = np.floor(np.log10(energies)) - 5
+    digits = np.round(energies / 10.0**power)
+    # A quotient by a power of ten is the nearest number to the decimal one; a product with 0.01 is not.
+    return np.asarray(np.where(power < 0, digits / 10.0**-power, digits * 10.0**power))
 
 
 def distance(first: np.ndarray, second: np.ndarray) -> tuple[float, float]:

@@ -57,9 +57,14 @@ class EnergySpectrum:
             rng: random generator (unused by `list:`).
 
         Raises:
-            CaloforgeError: n is None and there is no natural count, n is below 1, or n is too large for the memory.
+            CaloforgeError: n is None and there is no natural count, n is below 1, n is too large for the memory, or an
+                energy is one that no shower file may have.
         """
-        return self._drawn(self._draw, n, rng)
+        from caloforge.showers.checks import check_energies
+
+        energies = self._drawn(self._draw, n, rng)
+        check_energies(energies)
+        return energies
 
     def draw_rows(self, n: int | None, rng: np.random.Generator) -> np.ndarray:
         """(n,) row numbers of the file of `like:`, the showers that `draw` takes the energies of.

@@ -18,6 +18,9 @@ PLAUSIBLE_RESPONSE = (0.02, 3.0)
 """Range of the mean E_dep / E_inc; outside it the units are probably wrong."""
 
 
+ENERGIES = (1e-30, 1e30)
+"""Range of incident energies in MeV: well within float32, in which networks see them."""
+
 LARGEST_VOXEL = 1e18
 """Most energy of a voxel in MeV: its square still fits into float32."""
 
@@ -45,7 +48,7 @@ def as_numbers(values: Any, dtype: type[np.floating[Any]], name: str) -> np.ndar
 
 
 def check_energies(energies: np.ndarray, start: int = 0, path: Path | None = None) -> None:
-    """Require incident energies (N,) in MeV to be finite and above zero.
+    """Require incident energies (N,) in MeV to be finite and within `ENERGIES`.
 
     Args:
         energies: the values.
@@ -55,11 +58,12 @@ def check_energies(energies: np.ndarray, start: int = 0, path: Path | None = Non
     Raises:
         CaloforgeError: one is not; names its row.
     """
-    bad = ~(np.isfinite(energies) & (energies > 0))
+    bad = ~((energies >= ENERGIES[0]) & (energies <= ENERGIES[1]))
     if bad.any():
         row = int(np.argmax(bad))
         value = energies[row]
-        word = "not above zero" if np.isfinite(value) else "not finite"
+        limits = " … ".join(f"{limit:g}" for limit in ENERGIES)
+        word = "not finite" if not np.isfinite(value) else "not above zero" if value <= 0 else f"not within {limits}"
         raise _error(path, f"incident energy of row {start + row} is {value:g} MeV, {word}")
 
 
