@@ -27,7 +27,7 @@ from caloforge.training import load_recipe
 RECIPES = (
     "caloman-demo",
     "flagship-demo",
-    "flagship-ds1-photons",
+    "flagship-fast",
     "caloflow-ds1-photons-small",
     "mean-flow-ds1-photons-small",
     "realnvp-ds1-photons-small",

@@ -23,7 +23,7 @@ def seconds_by_stage(run: Path) -> dict[str, float]:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--recipe", default="flagship-ds1-photons")
+    arguments.add_argument("--recipe", default="flagship-fast")
     arguments.add_argument("--geometry", default="ds2")
     arguments.add_argument("-n", type=int, default=2000, help="showers")
     arguments.add_argument("--processes", type=int, default=2)

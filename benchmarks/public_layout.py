@@ -71,7 +71,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("geometry", choices=list(LAYOUTS))
     parser.add_argument("-n", type=int, default=100_000, help="showers to train on, in all files together")
-    parser.add_argument("--recipe", default="flagship-ds1-photons")
+    parser.add_argument("--recipe", default="flagship-fast")
     parser.add_argument("--memory-gb", default="1", help="training.memory_gb")
     parser.add_argument("--generated", type=int, default=2000)
     parser.add_argument("--only", default="check,train,generate,evaluate,dimension")

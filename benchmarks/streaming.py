@@ -1,6 +1,6 @@
 """Peak memory and time of trainings against the number of showers (docs/scale.md).
 
-    python benchmarks/streaming.py --recipe flagship-ds1-photons --geometry ds2 -n 1000,2000,5000,10000,20000 \\
+    python benchmarks/streaming.py --recipe flagship-fast --geometry ds2 -n 1000,2000,5000,10000,20000 \\
         --memory-gb 0 --tiny -o build/streaming
 
 The showers are analytic (Grindhammer and Peters), 2 500 of them, enlarged by rotations in alpha by whole bins and by
@@ -90,7 +90,7 @@ def of_log(run: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", default="flagship-ds1-photons")
+    parser.add_argument("--recipe", default="flagship-fast")
     parser.add_argument("--geometry", default="ds2")
     parser.add_argument("-n", "--showers", default="1000,2000,5000,10000")
     parser.add_argument("--memory-gb", default="", help="training.memory_gb, several separated by commas")

@@ -15,10 +15,10 @@ from caloforge.sources.sample import sample_path
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-LEVELS = ("layers", "rings", "voxels")
+LEVELS = ("layers", "rings", "multipoles", "voxels")
 SMALLER = {
     "caloman-ds1-photons": ["training.epochs=1", "model.hidden=[16]", "training.stages.density.select_showers=200"],
-    "flagship-ds1-photons": [
+    "flagship": [
         "training.epochs=1",
         *(f"model.{level}.{setting}" for level in LEVELS for setting in ("width=16", "blocks=1", "student_pairs=1")),
         *(f"training.stages.{level}_student.epochs=1" for level in LEVELS),

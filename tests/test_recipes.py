@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from caloforge.errors import CaloforgeError
-from caloforge.training import find_recipe, list_recipes, load_recipe
+from caloforge.showers import Showers
+from caloforge.training import find_recipe, list_recipes, load_recipe, train
 
 GOOD: dict[str, Any] = {
     "name": "r",
@@ -25,6 +27,39 @@ def test_shipped_recipes_load(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.description
+
+
+def test_a_recipe_takes_the_geometry_of_the_training_file(small_showers: Showers, tmp_path: Path) -> None:
+    """Also from memory; the run's own recipe names it."""
+    level = {"kind": "flow_matching", "width": 8, "blocks": 1, "steps": 1}
+    recipe = {
+        "name": "any",
+        "geometry": "file",
+        "transforms": [{"kind": "readout_threshold"}],
+        "model": {"kind": "cascade", "layers": level, "rings": level, "voxels": level},
+        "training": {"epochs": 1, "batch_size": 128, "learning_rate": 0.001, "device": "cpu"},
+    }
+    with pytest.raises(CaloforgeError, match=r"recipe any: the geometry is that of the training file"):
+        load_recipe(recipe).load_geometry()
+    small_showers.write(tmp_path / "train.h5")
+    run = train(recipe, tmp_path / "train.h5", tmp_path / "run")
+    assert run.geometry == small_showers.geometry
+    assert load_recipe(tmp_path / "run" / "recipe.yaml").load_geometry() == small_showers.geometry
+    again = train(recipe, small_showers)
+    assert again.geometry == run.geometry
+    for name, value in run.model.state_dict().items():
+        assert torch.equal(again.model.state_dict()[name], value), name
+
+
+def test_a_recipe_for_the_geometry_of_the_file_is_checked_with_it() -> None:
+    recipe = load_recipe({**GOOD, "geometry": "file", "transforms": [{"kind": "nothing"}]})
+    with pytest.raises(CaloforgeError, match="nothing"):
+        recipe.with_geometry("ds1-photons")
+
+
+def test_a_recipe_of_an_earlier_version_says_what_it_is_called_now() -> None:
+    with pytest.raises(CaloforgeError, match="flagship-ds1-photons is now called flagship-fast"):
+        load_recipe("flagship-ds1-photons")
 
 
 def test_the_papers_settings() -> None:

@@ -2,7 +2,8 @@
 
     name, description    what it is called and what it is
     conditions           what a model is told besides the energy (`given_conditions`): auto (default), none or names
-    geometry             built-in name, geometry file, or the geometry itself as a mapping
+    geometry             built-in name, geometry file, the geometry itself as a mapping, or `file`: that which the
+                         training file names
     transforms           list of preprocessing steps, the one nearest to physics first
     model                `kind` (registered name or dotted path of a class of your own) and the model's settings
     training             epochs, batch_size, learning_rate …, and per stage what differs (`stages`)
@@ -42,6 +43,12 @@ _PACKAGE = Path(caloforge.__file__).parent
 FOLDERS = (_PACKAGE / "_recipes", _PACKAGE.parents[1] / "recipes")
 """Folders of the shipped recipes: in an installed package, and in a source checkout."""
 
+
+FROM_FILE = "file"
+"""In place of a geometry: the one that the training file names."""
+
+RENAMED = {"flagship-ds1-photons": "flagship-fast", "flagship-multipoles-ds1-photons": "flagship"}
+"""Names of recipes in earlier versions → their names now."""
 
 LATER_SETTINGS = ("accumulate", "precision", "compile")
 """Of the training, and not in the recipes that the first versions saved."""
@@ -105,11 +112,21 @@ class Recipe(BaseModel):
         """The geometry that the recipe names or holds.
 
         Raises:
-            CaloforgeError: it is unknown or invalid.
+            CaloforgeError: it is unknown or invalid, or `file`, which only a training knows.
         """
+        if self.geometry == FROM_FILE:
+            raise CaloforgeError(f"recipe {self.name}: the geometry is that of the training file")
         if isinstance(self.geometry, str):
             return load_geometry(self.geometry)
         return Geometry.from_dict(self.geometry, origin="geometry")
+
+    def with_geometry(self, geometry: str | dict[str, Any]) -> Recipe:
+        """The same recipe for a geometry, checked with it.
+
+        Raises:
+            CaloforgeError: the geometry is invalid, or the transforms do not suit it.
+        """
+        return _check({**self.model_dump(), "geometry": geometry}, self._folder)
 
     def model_class(self) -> type[ShowerModel]:
         """The model's class; a user's own is looked for in the recipe's folder and the current one too."""
@@ -145,6 +162,8 @@ def find_recipe(name: str | os.PathLike[str]) -> Path:
     for folder in FOLDERS:
         if (shipped := folder / f"{path}.yaml").is_file():
             return shipped
+    if (now := RENAMED.get(str(name))) is not None:
+        raise CaloforgeError(f"the recipe {name} is now called {now}, and is for any geometry")
     near = difflib.get_close_matches(str(name), list_recipes(), 1)
     hint = f"did you mean {near[0]}? " if near else ""
     raise CaloforgeError(f"no such recipe: {name}; {hint}give a file, or one of {', '.join(list_recipes())}")
@@ -210,9 +229,10 @@ def _check(plain: dict[str, Any], folder: Path) -> Recipe:
     faults: list[str] = []
     checked: dict[str, Any] = {}
     try:
-        geometry = recipe.load_geometry()
-        with importable(Path.cwd(), folder):
-            build_transforms(recipe.transforms, geometry, recipe.trusted)
+        if recipe.geometry != FROM_FILE:
+            geometry = recipe.load_geometry()
+            with importable(Path.cwd(), folder):
+                build_transforms(recipe.transforms, geometry, recipe.trusted)
     except CaloforgeError as error:
         faults.append(str(error))
     try:

@@ -41,7 +41,7 @@ from caloforge.training.folder import LogFile, RunFolder
 from caloforge.training.loop import fit
 from caloforge.training.machine import derived_seed, seeded
 from caloforge.training.preprocessing import changes_nothing, fitted
-from caloforge.training.recipe import Recipe, load_recipe
+from caloforge.training.recipe import FROM_FILE, Recipe, load_recipe
 from caloforge.training.settings import check_stages
 from caloforge.training.store import Store, scratch_folder
 from caloforge.training.training_set import (
@@ -125,6 +125,8 @@ def train(
         if transforms is not None:
             changes["transforms"] = _specification(transforms)
         checked = load_recipe(recipe, changes={key: value for key, value in changes.items() if value})
+    if checked.geometry == FROM_FILE:
+        checked = checked.with_geometry(_geometry_of(source))
     held_out = None if validation is None else _source(validation)
     files = [file for entry in (source, held_out) if isinstance(entry, list) for file in entry]
     with processes() as team, importable(Path.cwd(), checked.folder), trusting(*checked.trusted):
@@ -147,6 +149,21 @@ def _source(showers: ShowerInput) -> Source:
     return matching_files([showers] if isinstance(showers, str | os.PathLike) else showers)
 
 
+def _geometry_of(source: Source) -> str | dict[str, Any]:
+    """The geometry of showers, as a recipe has it.
+
+    Raises:
+        CaloforgeError: a file cannot be read, or does not name its geometry.
+    """
+    if isinstance(source, Showers):
+        geometry = source.geometry
+    else:
+        with ShowerFiles(source) as files:
+            geometry = files.geometry
+    named = geometry_attribute(geometry)
+    return geometry.to_dict() if named.startswith("{") else named
+
+
 def _specification(transforms: Sequence[Transform | Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Transforms as the entries of a recipe."""
     entries: list[dict[str, Any]] = []
@@ -162,15 +179,9 @@ def _recipe_of_class(
     model: Mapping[str, Any],
     training: Mapping[str, Any],
 ) -> Recipe:
-    if isinstance(source, Showers):
-        geometry = source.geometry
-    else:
-        with ShowerFiles(source) as files:
-            geometry = files.geometry
-    named = geometry_attribute(geometry)
     plain = {
         "name": model_class.__name__,
-        "geometry": geometry.to_dict() if named.startswith("{") else named,
+        "geometry": _geometry_of(source),
         "transforms": _specification(transforms),
         "model": {"kind": MODELS.name_of(model_class), **model},
         "training": dict(training),
