@@ -58,8 +58,11 @@ def test_shards_are_the_sample_even_if_a_worker_dies(geant4_tables: Path, tmp_pa
     assert found.voxels.tobytes() == whole.voxels.tobytes()
 
     (out / "shard-3-of-5.h5").unlink()
+    journal = out / "shard-2-of-5.h5.partial"  # a worker was killed after it had written the file
+    journal.write_bytes(b"events")
     again = invoke(*beam, "--shards", 5, "--resume", "--cluster", "local:2", "--collect", "-o", out)
     assert "kept 4 of 5" in again
+    assert not journal.exists()
     assert Showers.read(out / "shard-3-of-5.h5").voxels.tobytes() == whole.voxels[13:17].tobytes()
     message = fails(*beam, "--cut", "1", "--shards", 5, "--resume", "--cluster", "local:2", "-o", out)
     assert "geant4_config" in message

@@ -170,7 +170,7 @@ def _simulate(
     from caloforge.sources.geant4.simulation import all_events, partial_path, simulate
     from caloforge.units import count
 
-    if resume and output.exists() and all_events(request, shard).is_complete(output):
+    if resume and output.exists() and all_events(request, shard).settle(output):
         stdout.print(f"kept {output}: already complete", markup=False)
         return
     try:
@@ -215,7 +215,7 @@ def _on_cluster(
     for number in range(shards):
         part = replace(events, shard=Shard(number, shards))
         name = Shard(number, shards).file_name()
-        if not (resume and part.is_complete(output / name)):
+        if not (resume and part.settle(output / name)):
             todo.append(SamplePart(number, name, len(part.energies)))
     if len(todo) < shards:
         stdout.print(f"kept {shards - len(todo)} of {shards} files in {output}: already complete", markup=False)

@@ -79,7 +79,7 @@ class ShardSimulator(Maker):
     def make(self, number: int, path: Path, keep: bool, told: Told) -> str:
         """See `Maker.make`."""
         events = replace(self._events, shard=Shard(number, self._work.shards))
-        if keep and events.is_complete(path):
+        if keep and events.settle(path):
             return ""
         try:
             process = self._idle.get_nowait()

@@ -253,6 +253,17 @@ class Events:
         """
         return is_made(path, self.facts(), len(self.energies))
 
+    def settle(self, path: Path) -> bool:
+        """`is_complete`, and if so remove the journal of a process that was killed before it could.
+
+        Raises:
+            CaloforgeError: see `is_complete`.
+        """
+        complete = self.is_complete(path)
+        if complete:
+            partial_path(path).unlink(missing_ok=True)
+        return complete
+
 
 def all_events(request: SimulationRequest, shard: Shard | None = None) -> Events:
     """The events of a request, or of one shard of it.
