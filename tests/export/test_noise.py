@@ -65,3 +65,10 @@ def test_seeded_noise_depends_on_inputs_and_call_alone() -> None:
     near = session(7).run(["noise"], asked(2.000001))[0]
     assert abs(np.corrcoef(near[0], one[0][0])[0, 1]) < 6 / DIMENSION**0.5
     assert not np.array_equal(session(8).run(["noise"], asked(2.0))[0], one[0])
+
+
+@pytest.mark.parametrize("seed", [None, 7])
+def test_no_transposed_float64_is_multiplied(seed: int | None) -> None:
+    operators = [node.op_type for node in normal_noise(6, "input", 8, seed)]
+    assert "MatMul" in operators
+    assert "Transpose" not in operators  # onnxruntime up to 1.23 would not load the graph

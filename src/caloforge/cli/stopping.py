@@ -77,9 +77,14 @@ def signals_interrupt() -> Iterator[Callable[[], None]]:
 
 
 def _lost(unraisable: Any) -> None:
-    """Raise an interruption again that was lost in a callback; report other exceptions as usual."""
-    if not issubclass(unraisable.exc_type, KeyboardInterrupt):
-        sys.__unraisablehook__(unraisable)
+    """Raise an interruption again that was lost in a callback; report other exceptions as usual.
+
+    Python and h5py make a SystemError of one, which it caused.
+    """
+    errors = unraisable.exc_value, getattr(unraisable.exc_value, "__cause__", None)
+    if not any(isinstance(error, KeyboardInterrupt) for error in errors):
+        if not _received:
+            sys.__unraisablehook__(unraisable)
         return
     again = threading.Timer(AGAIN, _repeat)
     again.daemon = True

@@ -102,7 +102,8 @@ def _of_mask(nodes: _Nodes) -> str:
     bits = nodes.add("Cast", [bits], to=onnx.TensorProto.DOUBLE)
     weights = nodes.constant(0.5 ** np.arange(1, BITS + 1)[:, None])
     r = nodes.add("MatMul", [nodes.add("Squeeze", [bits, nodes.constant(np.array([0]))]), weights])
-    return nodes.add("Transpose", [r], perm=[1, 0])
+    # Not Transpose: onnxruntime up to 1.23 fuses that with MatMul, for float64 too, which its fused operator lacks.
+    return nodes.add("Reshape", [r, nodes.constant(np.array([1, NUMBERS]))])
 
 
 def _of_inputs(nodes: _Nodes, inputs: str, features: int, rng: np.random.Generator) -> str:
