@@ -110,3 +110,13 @@ def test_an_empty_argument_is_not_the_current_folder(
 ) -> None:
     assert call(monkeypatch, *words) == 2
     refused(capsys, "is empty: is a variable of the shell not set?")
+
+
+@pytest.mark.parametrize(
+    "command", [["generate", "run", "--energies"], ["simulate", "geant4", "-d", "w-si", "-p", "e-", "-e"]]
+)
+def test_more_parts_than_a_folder_holds(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call(monkeypatch, *command, "list:1GeV", "-n", 10, "--shards", 10**12, "-o", tmp_path / "x") == 2
+    refused(capsys, "--shards", "1000000000000")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+MOST_SHARDS = 1_000_000
+"""Largest number of parts, each a file of one folder."""
+
 MOST_SEED = 2**63 - 1
 """Largest seed: files and PyTorch hold no larger ones."""
 

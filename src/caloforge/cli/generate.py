@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from caloforge.cli.choices import MOST_SEED, EngineChoice, PrecisionChoice
+from caloforge.cli.choices import MOST_SEED, MOST_SHARDS, EngineChoice, PrecisionChoice
 from caloforge.cli.cluster import ADAPT, CLUSTER, COLLECT, RETRIES, ClusterOptions, cluster_options
 from caloforge.cli.conditions import ANGLES, CONDITIONS
 
@@ -69,6 +69,7 @@ def generate(
         None,
         "--shards",
         min=1,
+        max=MOST_SHARDS,
         metavar="N",
         help="Generate all N parts, one file each, in the folder -o; see caloforge merge.",
     ),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from caloforge.cli.choices import MOST_SEED, FrameChoice
+from caloforge.cli.choices import MOST_SEED, MOST_SHARDS, FrameChoice
 from caloforge.cli.cluster import ADAPT, CLUSTER, COLLECT, RETRIES, ClusterOptions, cluster_options
 from caloforge.cli.conditions import ANGLES, CONDITIONS
 
@@ -62,7 +62,12 @@ def geant4(
         None, "--shard", metavar="i/N", help="Simulate only part i (0 … N-1) of N, for batch farms."
     ),
     shards: int | None = typer.Option(
-        None, "--shards", min=1, metavar="N", help="Simulate all N parts, one file each, in the folder -o."
+        None,
+        "--shards",
+        min=1,
+        max=MOST_SHARDS,
+        metavar="N",
+        help="Simulate all N parts, one file each, in the folder -o.",
     ),
     cluster: str | None = CLUSTER,
     adapt: str | None = ADAPT,
