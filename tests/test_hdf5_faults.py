@@ -17,7 +17,7 @@ from caloforge.files import atomic_path
 from caloforge.showers import ShowerFile, Showers
 from caloforge.showers.attributes import UNREADABLE
 from caloforge.showers.hdf5 import created
-from caloforge.showers.hdf5_damage import ENDS, has_endless_heap
+from caloforge.showers.hdf5_damage import ENDS, has_damaged_texts
 
 
 @pytest.fixture
@@ -299,6 +299,27 @@ def test_an_endless_heap_is_refused(path: Path) -> None:
     assert "damaged" in refused(path)
 
 
+def test_a_text_longer_than_the_file_is_refused(path: Path) -> None:
+    """The library would take memory for all of it; so the file is not even opened."""
+    content = bytearray(path.read_bytes())
+    heap = content.find(b"GCOL\x01")
+    reference = content.find(heap.to_bytes(8, "little"))
+    assert reference > 4
+    assert not has_damaged_texts(path)
+    content[reference - 1] = 0xFF
+    path.write_bytes(content)
+    assert "damaged" in refused(path)
+
+
+def test_an_attribute_of_a_condition_that_is_a_reference_is_not_read(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["showers"], file["incident_energies"] = np.ones((3, 368)), np.full((3, 1), 400.0)
+        file["incident_theta"] = np.zeros(3)
+        file["incident_theta"].attrs["unit"] = file.ref
+    with pytest.raises(CaloforgeError, match=r"'incident_theta': .*cannot be read"):
+        ShowerFile(tmp_path / "s.h5")
+
+
 def test_heaps_are_found_at_both_ends_of_a_large_file(tmp_path: Path) -> None:
     path, endless = tmp_path / "large", b"GCOL\x01\0\0\0" + (4096).to_bytes(8, "little") + bytes(4080)
     for position, found in ((100, True), (3 * ENDS - 5000, True), (3 * ENDS // 2, False)):
@@ -306,7 +327,7 @@ def test_heaps_are_found_at_both_ends_of_a_large_file(tmp_path: Path) -> None:
             out.truncate(3 * ENDS)
             out.seek(position)
             out.write(endless)
-        assert has_endless_heap(path) is found
+        assert has_damaged_texts(path) is found
 
 
 def test_a_chunk_shorter_than_its_checksum_is_refused(path: Path) -> None:

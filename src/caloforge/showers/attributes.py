@@ -28,12 +28,16 @@ def read_attributes(file: h5py.File, path: Path) -> dict[str, Any]:
         names = list(file.attrs)
     found: dict[str, Any] = {}
     for name in names:
-        value: Any = UNREADABLE
-        with contextlib.suppress(Exception):
-            if _is_safe(h5py.h5a.open(file.id, name.encode("utf-8", "surrogateescape")).get_type()):
-                value = plain_attribute(file.attrs[name])
-        found[printable(name)] = value
+        found[printable(name)] = read_attribute(file, name)
     return found
+
+
+def read_attribute(holder: h5py.Group | h5py.Dataset, name: str) -> Any:
+    """One attribute as plain data, `UNREADABLE` where that is impossible."""
+    with contextlib.suppress(Exception):
+        if _is_safe(h5py.h5a.open(holder.id, name.encode("utf-8", "surrogateescape")).get_type()):
+            return plain_attribute(holder.attrs[name])
+    return UNREADABLE
 
 
 def _is_safe(kind: h5py.h5t.TypeID) -> bool:

@@ -21,7 +21,7 @@ import h5py
 
 from caloforge.errors import CaloforgeError
 from caloforge.files import real
-from caloforge.showers.hdf5_damage import has_endless_heap, has_short_chunk
+from caloforge.showers.hdf5_damage import has_damaged_texts, has_short_chunk
 
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 """Errors of file systems that cannot lock a file, as NFS and Lustre may be mounted."""
@@ -89,8 +89,8 @@ def open_hdf5(path: Path) -> h5py.File:
     with reading(path):
         if not h5py.is_hdf5(path):
             raise reject(path, "not an HDF5 file")
-        if has_endless_heap(path):
-            raise reject(path, "its table of texts leads to itself, the file is damaged; fetch or make it again")
+        if has_damaged_texts(path):
+            raise reject(path, "its table of texts is damaged; fetch or make the file again")
         return h5py.File(path, "r")
 
 

@@ -1,7 +1,8 @@
 """Damage on which the HDF5 library hangs or crashes, found before the library meets it.
 
 - A global heap (HDF5 File Format Specification, III.E) holds texts and the sources of virtual datasets. Where one of
-  its entries has no length, the library looks for the next one for ever.
+  its entries has no length, the library looks for the next one for ever. Where a text claims to be longer than the
+  file, the library takes memory for all of it, up to 4 GB.
 - A chunk with checksums (Fletcher 32) of fewer than the checksum's four bytes makes it read beyond its memory.
 """
 
@@ -18,21 +19,30 @@ ENDS = 1 << 24
 
 SIGNATURE, HEADER, CHECKSUM = b"GCOL\x01", 16, 4
 
+VIRTUAL = b"\x04\x03"
+"""Version and class of a virtual dataset's layout message, directly before the address."""
 
-def has_endless_heap(path: Path) -> bool:
-    """Whether the library would never return from a global heap of this file."""
+MOST_ENTRIES = 1 << 16
+"""Of a global heap: their numbers have 16 bits."""
+
+
+def has_damaged_texts(path: Path) -> bool:
+    """Whether the library would never return from a global heap of this file, or take memory for more than there is."""
     with path.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return any(_is_endless(content, position) for position in _heaps(content))
+        return any(_is_endless(content, heap) or _is_claimed_too_long(content, heap) for heap in _heaps(content))
 
 
 def _heaps(content: mmap.mmap) -> Iterator[int]:
     """Positions of global heaps near either end."""
-    size = len(content)
-    for start, stop in ((0, min(ENDS, size)), (max(ENDS, size - ENDS), size)):
+    for start, stop in _ends(len(content)):
         position = content.find(SIGNATURE, start, stop)
         while position >= 0:
             yield position
             position = content.find(SIGNATURE, position + 1, stop)
+
+
+def _ends(size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (0, min(ENDS, size)), (max(ENDS, size - ENDS), size)
 
 
 def _is_endless(content: mmap.mmap, heap: int) -> bool:
@@ -46,6 +56,25 @@ def _is_endless(content: mmap.mmap, heap: int) -> bool:
         if length % (1 << 64) == 0 or length >= 1 << 63:
             return True
         position += length
+    return False
+
+
+def _is_claimed_too_long(content: mmap.mmap, heap: int) -> bool:
+    """Whether there is a reference to a text in this heap, whose length is more than that of the file.
+
+    A reference is the length (4 bytes), the address of the heap (8) and the number of the entry (4); that of a virtual
+    dataset's sources has no length.
+    """
+    address = heap.to_bytes(8, "little")
+    for start, stop in _ends(len(content)):
+        position = content.find(address, start, stop)
+        while position >= 4:
+            length = int.from_bytes(content[position - 4 : position], "little")
+            entry = int.from_bytes(content[position + 8 : position + 12], "little")
+            virtual = content[position - 2 : position] == VIRTUAL
+            if length > len(content) and 0 < entry < MOST_ENTRIES and not virtual:
+                return True
+            position = content.find(address, position + 1, stop)
     return False
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from caloforge.conditions import KNOWN, Columns, Condition
 from caloforge.conditions.kinds import NAME, condition
 from caloforge.errors import CaloforgeError
+from caloforge.showers.attributes import read_attribute
 from caloforge.showers.hdf5 import dataset, reading, reject
 
 PREFIX = "incident_"
@@ -113,7 +114,7 @@ def _kind(name: str, entry: str, found: h5py.Dataset, attributes: Mapping[str, A
     with reading(path):
         for key in ("unit", "period", "label"):
             if key in found.attrs:
-                own[key] = found.attrs[key]
+                own[key] = read_attribute(found, key)
     unit = str(own.get("unit", ""))
     if not unit and name in KNOWN and KNOWN[name].unit == "rad":
         unit = str(attributes.get("angle_unit", ""))
