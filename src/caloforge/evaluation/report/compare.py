@@ -123,7 +123,8 @@ def join(entries: Sequence[ComparedReport]) -> list[Joined]:
     for key in dict.fromkeys(key for metrics in found for key in metrics):
         metrics = tuple(each.get(key) for each in found)
         own = next((metric.direction for metric in metrics if metric is not None), None)
-        joined.append(_joined(key, metrics, own or sections[key[0]].direction))
+        section = sections.get(key[0])
+        joined.append(_joined(key, metrics, own or ("lower" if section is None else section.direction)))
     return joined
 
 
