@@ -27,6 +27,7 @@ from caloforge.training import load_recipe
 RECIPES = (
     "caloman-demo",
     "flagship-demo",
+    "flagship",
     "flagship-fast",
     "caloflow-ds1-photons-small",
     "mean-flow-ds1-photons-small",
