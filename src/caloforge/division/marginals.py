@@ -151,7 +151,8 @@ class ConditionalMarginals(nn.Module):
         knot, weight, p_zero, log_whole = (part[something] for part in (knot, weight, p_zero, log_whole))
         g = _exponent(parts[something], log_whole, self.least)
         # A value that many showers share (all of the whole, g = 1) has an interval of its own.
-        below, up_to = self._count(g - TINY, knot, weight), self._count(g + TINY, knot, weight)
+        below = self._count(g - TINY, knot, weight)
+        up_to = self._counted_on(below, g + TINY, knot, weight)
         inside = self._place(g, below, knot, weight)
         ends = torch.stack([torch.where(below == up_to, inside, k.to(g)) for k in (below, up_to - 1)])
         F = torch.sigmoid(ends * (2 * Y_MAX / (QUANTILES - 1)) - Y_MAX)
@@ -232,6 +233,13 @@ class ConditionalMarginals(nn.Module):
             below = (self._g(middle.clamp_max(QUANTILES - 1), knot, weight) < g) & (low < high)
             low, high = torch.where(below, middle + 1, low), torch.where(below, high, middle)
         return low
+
+    def _counted_on(self, below: Tensor, g: Tensor, knot: Tensor, weight: Tensor) -> Tensor:
+        """`_count`, where the number is known for a smaller g: it is mostly the same."""
+        more = (self._g(below.clamp_max(QUANTILES - 1), knot, weight) < g) & (below < QUANTILES)
+        up_to = below.clone()
+        up_to[more] = self._count(g[more], knot[more], weight[more])
+        return up_to
 
     def _place(self, g: Tensor, below: Tensor, knot: Tensor, weight: Tensor) -> Tensor:
         """Where g lies among the quantiles, 0 … QUANTILES − 1, given how many lie below it."""
