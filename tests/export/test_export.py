@@ -373,14 +373,28 @@ def test_every_model_of_plain_features_exports(kind: str, small_geometry: Geomet
 
 
 @pytest.mark.parametrize(
-    ("student_strides", "hits", "order"), [(0, False, 0), (2, False, 0), (2, True, 0), (2, True, 1)]
+    ("student_strides", "hits", "order", "network"),
+    [
+        (0, False, 0, "residual"),
+        (2, False, 0, "residual"),
+        (2, True, 0, "residual"),
+        (2, True, 1, "residual"),
+        (2, True, 0, "layers"),
+    ],
 )
 def test_a_cascade_exports(
-    student_strides: int, hits: bool, order: int, small_geometry: Geometry, small_showers: Showers, tmp_path: Path
+    student_strides: int,
+    hits: bool,
+    order: int,
+    network: str,
+    small_geometry: Geometry,
+    small_showers: Showers,
+    tmp_path: Path,
 ) -> None:
     """Tables measured on showers, and networks that do something."""
     level = {"kind": "flow_matching", "width": 16, "blocks": 1, "steps": 2, "student_strides": student_strides}
-    levels = {"layers": level, "rings": level, "voxels": {**level, "network": "sectors"}}
+    upper = {**level, "network": network}
+    levels = {"layers": upper, "rings": upper, "voxels": {**level, "network": "sectors"}}
     settings = {"hits": hits, "multipoles": levels["voxels"], "order": order} if order else {"hits": hits}
     torch.manual_seed(0)
     model = Cascade(small_geometry.n_voxels, 1, geometry=small_geometry, **levels, **settings).eval()

@@ -13,7 +13,7 @@ from caloforge.inference import optimised
 from caloforge.inference.student import ROWS, at_time
 from caloforge.models.cascade import Cascade
 from caloforge.models.flow_matching import FlowMatching
-from caloforge.networks.velocities import ResidualVelocity, SectorVelocity
+from caloforge.networks.velocities import LayerVelocity, ResidualVelocity, SectorVelocity
 
 FORMS = pytest.mark.parametrize("traced", [False, True], ids=["eager", "traced"])
 
@@ -36,6 +36,7 @@ def shaken(network: nn.Module) -> nn.Module:
         lambda: SectorVelocity(30, 2, 5, 12, 8, 1, groups=4),
         lambda: SectorVelocity(30, 2, 1, 8, 8, 2),
         lambda: SectorVelocity(30, 22, 10, 16, 24, 2, sector_conditions=2),
+        lambda: LayerVelocity([0, 1, 2] * 10, [-1, 2], 16, 24, 2),
     ],
 )
 @pytest.mark.parametrize("t", [0.0, 0.5])

@@ -227,6 +227,21 @@ def test_numbers_of_hits_belong_to_the_level_above() -> None:
     assert _small(geometry).latent_dim == 1 + 5 + 53 + 350
 
 
+def test_a_network_of_layers_knows_which_layer_each_number_is_of(small_geometry: Geometry) -> None:
+    """Layer by layer in ds1-photons: 8, 16, 19, 5 and 5 rings, of which layers 1 and 2 have voxels to count."""
+    network = {**LEVEL, "network": "layers"}
+    model = _small(load_geometry("ds1-photons"), layers=network, rings=network, hits=True)
+    layers = model._layers_of([*model.hierarchy][1])
+    assert layers == {"layer_of_feature": [*range(5), *range(5)], "layer_of_condition": [-1, -1]}
+    rings = model._layers_of([*model.hierarchy][2])
+    by_layer = [rings["layer_of_feature"].count(k) for k in range(5)]
+    assert by_layer == [8, 16 + 16, 19 + 19, 5, 5]
+    assert rings["layer_of_condition"] == [-1, *range(5), *range(5)]
+    assert model.sample(torch.full((3, 1), 4096.0)).shape == (3, 368)
+    with pytest.raises(CaloforgeError, match=r"network 'layers' is for the levels layers and rings"):
+        _small(small_geometry, voxels=network)
+
+
 def test_moments_are_a_level_before_the_voxels() -> None:
     """Two layers of 35 rings in ten sectors: a field of 20 numbers, and 2 + 35 conditions of each sector of voxels."""
     model = _small(load_geometry("ds1-photons"), **{**MULTIPOLES, "voxels": {**LEVEL, "network": "sectors"}})

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from caloforge.networks.velocities import ResidualVelocity, SectorVelocity, _circular_modes
+from caloforge.networks.velocities import LayerBlock, LayerVelocity, ResidualVelocity, SectorVelocity, _circular_modes
 
 
 def _shaken(network: torch.nn.Module) -> torch.nn.Module:
@@ -18,13 +18,24 @@ def _shaken(network: torch.nn.Module) -> torch.nn.Module:
     return network.double()
 
 
+LAYERS = [0, 2, 1, 0, 2] * 6
+"""Of 30 features, in no order."""
+
+
 def _batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     x, c = torch.randn(4, 30, generator=generator).double(), torch.randn(4, 2, generator=generator).double()
     return x, torch.rand(4, generator=generator).double(), c
 
 
-@pytest.mark.parametrize("network", [ResidualVelocity(30, 2, 16, 2), SectorVelocity(30, 2, 10, 16, 24, 2)])
+@pytest.mark.parametrize(
+    "network",
+    [
+        ResidualVelocity(30, 2, 16, 2),
+        SectorVelocity(30, 2, 10, 16, 24, 2),
+        LayerVelocity(LAYERS, [-1, 1], 16, 24, 2, groups=4),
+    ],
+)
 def test_an_untrained_network_moves_nothing(network: torch.nn.Module) -> None:
     x, t, c = (part.float() for part in _batch())
     assert not network(x, t, c).any()
@@ -83,3 +94,55 @@ def test_time_and_conditions_matter() -> None:
         network = _shaken(network)
         assert not torch.allclose(network(x, t, c), network(x, t + 0.3, c))
         assert not torch.allclose(network(x, t, c), network(x, t, c + 0.3))
+
+
+def test_without_mixing_a_layer_sees_its_own_features_and_conditions_alone() -> None:
+    network = _shaken(LayerVelocity(LAYERS, [-1, 1], 16, 24, 2, groups=4))
+    with torch.no_grad():
+        for block in network.blocks:
+            block.mixing.zero_()
+    x, t, c = _batch()
+    layer = torch.tensor(LAYERS)
+    out = network(x, t, c)
+    changed = network(torch.where(layer == 2, x + 1, x), t, c)
+    assert torch.equal(changed[:, layer != 2], out[:, layer != 2])
+    assert not torch.isclose(changed[:, layer == 2], out[:, layer == 2]).any()
+    changed = network(x, t, c + torch.tensor([0.0, 1.0]))
+    assert torch.equal(changed[:, layer != 1], out[:, layer != 1])
+    assert not torch.isclose(changed[:, layer == 1], out[:, layer == 1]).any()
+    assert not torch.isclose(network(x, t, c + torch.tensor([1.0, 0.0])), out).any()
+
+
+def test_mixing_makes_every_layer_see_every_other() -> None:
+    network = _shaken(LayerVelocity(LAYERS, [-1, 1], 16, 24, 2, groups=4))
+    x, t, c = _batch()
+    changed = torch.where(torch.tensor(LAYERS) == 0, x + 1, x)
+    assert not torch.isclose(network(changed, t, c), network(x, t, c)).any()
+
+
+def test_order_of_features_does_not_matter_to_a_network_of_layers() -> None:
+    """Features that are permuted within the layers, with the rows of the first and last weights, give the same."""
+    network = _shaken(LayerVelocity([0, 0, 1, 1], [-1], 8, 12, 1, groups=2))
+    other = _shaken(LayerVelocity([0, 1, 0, 1], [-1], 8, 12, 1, groups=2))
+    other.load_state_dict(network.state_dict())
+    x, t, c = torch.randn(5, 4).double(), torch.rand(5).double(), torch.zeros(5, 1).double()
+    order = [0, 2, 1, 3]
+    with torch.no_grad():
+        other.bias.copy_(network.bias[order])
+    torch.testing.assert_close(other(x[:, order], t, c), network(x, t, c)[:, order])
+
+
+def test_mixing_by_hand() -> None:
+    """One channel, two layers: h = 1 and 2, mixed by [[1, 2], [3, 4]] into 5 and 11."""
+    block = LayerBlock(2, 1, 1, 1).double()
+    with torch.no_grad():
+        block.mixing.copy_(torch.tensor([[[1.0, 2.0], [3.0, 4.0]]]))
+        block.inward.weight.copy_(torch.tensor([[0.5, 1.0]]))
+        block.inward.bias.zero_()
+        block.seen.weight.zero_()
+        block.outward.weight.fill_(1.0)
+        block.outward.bias.zero_()
+    h = torch.tensor([1.0, 2.0]).double().view(2, 1, 1)
+    update = torch.tensor([0.5 + 5.0, 1.0 + 11.0]).double()
+    expected = h.flatten() + update * torch.sigmoid(update)
+    torch.testing.assert_close(block(h, torch.zeros(1, 1).double()).flatten(), expected)

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import torch
@@ -52,8 +53,24 @@ def at_time(network: nn.Module, t: float, factor: float, traced: bool) -> nn.Mod
     """(x (B, F), c (B, C)) → factor · network(x, t, c) (B, F)."""
     if isinstance(network, ResidualVelocity):
         return _Residual(network, t, factor)
-    assert isinstance(network, SectorVelocity)
-    return _Sectors(network, t, factor) if traced else _Modes(network, t, factor)
+    if isinstance(network, SectorVelocity):
+        return _Sectors(network, t, factor) if traced else _Modes(network, t, factor)
+    return _AsItIs(network, t, factor)
+
+
+class _AsItIs(nn.Module):
+    """Any network, without optimisation."""
+
+    t: Tensor
+
+    def __init__(self, network: nn.Module, t: float, factor: float) -> None:
+        super().__init__()
+        self.network, self.factor = copy.deepcopy(network), factor
+        self.register_buffer("t", torch.full((1,), t))
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        velocity: Tensor = self.network(x, self.t, c)
+        return self.factor * velocity
 
 
 class _Linear(nn.Module):

@@ -130,16 +130,36 @@ class Cascade(LatentModel):
         if multipoles is not None:
             assert self.moments is not None
             size, sectors = self.moments.sectors * self.moments.n_layers, self.moments.sectors
-            settings = {"sectors": sectors, "sector_conditions": own}
+            settings: dict[str, Any] = {"sectors": sectors, "sector_conditions": own}
             self.models[MOMENTS] = inner_model(
                 multipoles, size, conditions + sectors * own, f"model.{MOMENTS}", **settings
             )
             self.scalings[MOMENTS] = ConditionScaling(1 + split.n_wholes, least)
             own += self.moments.n_conditions
         settings = {"sectors": split.sectors, "sector_conditions": own}
+        if split.name != [*self.hierarchy][-1].name:
+            settings |= self._layers_of(split)
         conditions += split.sectors * own
         self.models[name] = inner_model(wanted, self._sizes[name], conditions, f"model.{name}", **settings)
         self.scalings[name] = ConditionScaling(1 + split.n_wholes, least)
+
+    def _layers_of(self, split: Split) -> dict[str, list[int]]:
+        """Layer of each number z and of each condition of a level above the voxels (see `FlowMatching`)."""
+        deposited, layers, rings, voxels = self.hierarchy
+        further = [-1] * self.further
+        if split is deposited:
+            return {"layer_of_feature": [0] * deposited.size, "layer_of_condition": [-1, -1, *further]}
+        if split is layers:
+            features, conditions = layers.drawn.index.tolist(), [-1, -1]
+            following, layer_of_whole = rings, list(range(rings.n_wholes))
+        else:
+            layer_of_whole = rings.whole_of_part.index.tolist()
+            features, conditions = rings.whole_of_drawn.index.tolist(), [-1, *range(rings.n_wholes)]
+            conditions += rings.counted.index.tolist() if isinstance(rings, CountedSplit) and rings.size else []
+            following = voxels
+        if isinstance(following, CountedSplit) and following.size:
+            features += [layer_of_whole[k] for k in following.counted.index.tolist()]
+        return {"layer_of_feature": features, "layer_of_condition": [*conditions, *further]}
 
     def _latent_dims(self) -> list[int]:
         """Of each level: its model's, or one number per part where there is none; moments are part of the voxels'."""

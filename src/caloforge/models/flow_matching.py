@@ -32,7 +32,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.models.base import LatentModel
 from caloforge.models.dataset import Pair, ShowerDataset
 from caloforge.models.stages import Stage
-from caloforge.networks.velocities import ResidualVelocity, SectorVelocity
+from caloforge.networks.velocities import LayerVelocity, ResidualVelocity, SectorVelocity
 from caloforge.sharing import part_of
 
 
@@ -43,11 +43,14 @@ class FlowMatching(LatentModel):
 
     Args:
         features: F. conditions: C.
-        network: `residual`, a plain residual network, or `sectors`, alike in each sector of the circle.
+        network: `residual`, a plain residual network; `sectors`, alike in each sector of the circle; or `layers`, alike
+            in each layer of the calorimeter, for levels of a cascade.
         sectors: equal sectors in which the features come, for a network of sectors.
         sector_conditions: K, so that the last `sectors` · K conditions come sector by sector too.
+        layer_of_feature, layer_of_condition: layer that each belongs to, -1 for the whole shower, for a network of
+            layers.
         width: hidden channels.
-        hidden: channels inside the blocks of a network of sectors; 0 is twice the width.
+        hidden: channels inside the blocks of a network of sectors or layers; 0 is twice the width.
         blocks: number of blocks.
         path: `trigonometric` or `linear` (`caloforge.diffusion.transport`).
         pairing: of noise and data: `independent`, or `optimal` transport within the batch.
@@ -72,9 +75,11 @@ class FlowMatching(LatentModel):
         features: int,
         conditions: int,
         *,
-        network: Literal["residual", "sectors"] = "residual",
+        network: Literal["residual", "sectors", "layers"] = "residual",
         sectors: int = 1,
         sector_conditions: int = 0,
+        layer_of_feature: list[int] = [],  # noqa: B006 (never changed)
+        layer_of_condition: list[int] = [],  # noqa: B006
         width: int = 256,
         hidden: int = 0,
         blocks: int = 4,
@@ -94,6 +99,8 @@ class FlowMatching(LatentModel):
             raise CaloforgeError(
                 f"sector_conditions ({sector_conditions}) for {sectors} sectors do not fit in {conditions} conditions"
             )
+        if network == "layers" and (len(layer_of_feature), len(layer_of_condition)) != (features, conditions):
+            raise CaloforgeError("network 'layers' is for the levels layers and rings of a cascade: use 'residual'")
         if sampler == "student" and student_strides == 0:
             raise CaloforgeError("sampler 'student' needs a student: set student_strides to 1 or more before training")
         if min(width, blocks, steps, student_pairs) < 1 or min(hidden, student_strides) < 0:
@@ -117,6 +124,8 @@ class FlowMatching(LatentModel):
                 blocks,
                 sector_conditions=sector_conditions,
             )
+        elif network == "layers":
+            self.velocity = LayerVelocity(layer_of_feature, layer_of_condition, width, hidden or 2 * width, blocks)
         else:
             self.velocity = ResidualVelocity(features, conditions, width, blocks)
         self.student = copy.deepcopy(self.velocity) if student_strides else None
