@@ -16,7 +16,7 @@ residual network.
 
 `LayerVelocity` goes through the calorimeter layer by layer: each layer's features and conditions make one vector, all
 vectors go through the same blocks, and between them the layers are mixed by learned matrices (as in the MLP-Mixer,
-arXiv:2105.01601). With many layers that are much alike, it needs fewer weights and fewer showers than a residual network.
+arXiv:2105.01601). With many layers that are much alike, it needs fewer weights than a residual network.
 """
 
 from __future__ import annotations
