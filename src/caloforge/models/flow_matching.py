@@ -47,8 +47,8 @@ class FlowMatching(LatentModel):
             in each layer of the calorimeter, for levels of a cascade.
         sectors: equal sectors in which the features come, for a network of sectors.
         sector_conditions: K, so that the last `sectors` · K conditions come sector by sector too.
-        layer_of_feature, layer_of_condition: layer that each belongs to, -1 for the whole shower, for a network of
-            layers.
+        layer_of_feature: layer that each feature belongs to, for a network of layers.
+        layer_of_condition: the same of each condition, -1 for those of the whole shower.
         width: hidden channels.
         hidden: channels inside the blocks of a network of sectors or layers; 0 is twice the width.
         blocks: number of blocks.
