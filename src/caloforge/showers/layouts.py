@@ -22,7 +22,26 @@ def _chunk_rows(dataset: h5py.Dataset) -> int:
     return 1 if dataset.chunks is None else min(int(dataset.chunks[0]), len(dataset))
 
 
-class ChallengeLayout:
+class _RowsInMev:
+    """A dataset of energies and one of voxels, a row per shower, both in MeV."""
+
+    _energies: h5py.Dataset
+    _voxels: h5py.Dataset
+
+    @property
+    def chunk_rows(self) -> int:
+        """Showers that are stored, and so decompressed, together."""
+        return _chunk_rows(self._voxels)
+
+    def energies(self, start: int, stop: int) -> np.ndarray:
+        return np.asarray(self._energies[start:stop], dtype=np.float64).reshape(-1)
+
+    def voxels(self, start: int, stop: int) -> np.ndarray:
+        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which the check then names
+            return np.asarray(self._voxels[start:stop]).astype(np.float32, copy=False)
+
+
+class ChallengeLayout(_RowsInMev):
     """Rows of `incident_energies` (MeV) and `showers` (MeV)."""
 
     name = "challenge"
@@ -46,20 +65,8 @@ class ChallengeLayout:
         if self.n_showers == 0:
             raise reject(path, "holds no showers")
 
-    @property
-    def chunk_rows(self) -> int:
-        """Showers that are stored, and so decompressed, together."""
-        return _chunk_rows(self._voxels)
 
-    def energies(self, start: int, stop: int) -> np.ndarray:
-        return np.asarray(self._energies[start:stop], dtype=np.float64).reshape(-1)
-
-    def voxels(self, start: int, stop: int) -> np.ndarray:
-        with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which the check then names
-            return np.asarray(self._voxels[start:stop]).astype(np.float32, copy=False)
-
-
-class LemursLayout:
+class LemursLayout(_RowsInMev):
     """Rows of `incident_energy` (MeV) and of `showers` (MeV) on a mesh (r, phi, z), put into the challenge's order."""
 
     name = "lemurs"
@@ -78,17 +85,8 @@ class LemursLayout:
         if self.n_showers == 0:
             raise reject(path, "holds no showers")
 
-    @property
-    def chunk_rows(self) -> int:
-        """Showers that are stored, and so decompressed, together."""
-        return _chunk_rows(self._voxels)
-
-    def energies(self, start: int, stop: int) -> np.ndarray:
-        return np.asarray(self._energies[start:stop], dtype=np.float64).reshape(-1)
-
     def voxels(self, start: int, stop: int) -> np.ndarray:
-        with np.errstate(over="ignore"):
-            mesh = np.asarray(self._voxels[start:stop]).astype(np.float32, copy=False)
+        mesh = super().voxels(start, stop)
         return np.ascontiguousarray(mesh.transpose(0, 3, 2, 1)).reshape(len(mesh), -1)
 
 
