@@ -42,10 +42,10 @@ TINY = {
 
 
 def enlarged(geometry: Geometry, n: int, seed: int) -> Iterator[Showers]:
-    """n showers, a few hundred at a time: originals, rotated and mirrored in alpha."""
+    """n showers, a few hundred at a time: originals, rotated and mirrored in alpha; any `seed` has the same energies."""
     layers, (bins, rings) = geometry.n_layers, geometry.layers[0].shape
     spectrum = parse_spectrum("loguniform:1GeV:1TeV")
-    energies = spectrum.draw(min(n, ORIGINALS), np.random.default_rng(seed))
+    energies = spectrum.draw(min(n, ORIGINALS), np.random.default_rng(1))
     source = ParametricShowers.for_geometry(geometry)
     originals = list(source.simulate(energies, geometry, seed, 250))
     done = 0

@@ -264,5 +264,11 @@ def equally_many(
     n = test.showers_used(min(len(sample) for sample in samples))
     if n < MIN_SHOWERS:
         raise CaloforgeError(f"a classifier test needs at least {MIN_SHOWERS} showers per sample, not {n}; give more")
+    rows = thinned([len(sample) for sample in samples], n, seed)
+    return [sample if len(sample) == n else sample[kept] for sample, kept in zip(samples, rows, strict=True)]
+
+
+def thinned(sizes: Sequence[int], n: int, seed: int) -> list[np.ndarray]:
+    """Rows (n,) of samples of `sizes` showers that are left when all are cut to `n` at random; they rise."""
     rng = np.random.default_rng([seed, 0])
-    return [s if len(s) == n else s[np.sort(rng.choice(len(s), n, replace=False))] for s in samples]
+    return [np.arange(n) if size == n else np.sort(rng.choice(size, n, replace=False)) for size in sizes]

@@ -91,13 +91,24 @@ def classifiers(
     if samples.empty_reference:
         yield from (Metric(AUC.name, t.name, t.title, None, reason=samples.empty_reference) for t in tests)
         return
-    generated, reference = samples.load("generated"), samples.load("reference")
+    generated, reference = _showers(samples, tests)
     first, second = samples.plan.baseline[0]
-    independent = reference if samples.independent is None else samples.load("baseline")
     shift = 0 if samples.independent is None else samples.plan.n_reference
-    baseline = reference[first], independent[second - shift]
+    other = "reference" if samples.independent is None else "baseline"
+    baseline = samples.load("reference", first), samples.load(other, second - shift)
     for test in tests:
         yield from _test(_Request(samples, test, (generated, reference), baseline, repeats), curve)
+
+
+def _showers(samples: SamplePair, tests: Sequence[ClassifierTest]) -> tuple[Showers, Showers]:
+    """As many generated and reference showers as the test that uses most of them; no others are read."""
+    from caloforge.classifiers.base import thinned
+
+    assert samples.load is not None
+    n = min(samples.plan.n_generated, samples.plan.n_reference)
+    n = max(test.showers_used(n) for test in tests)
+    generated, reference = thinned((samples.plan.n_generated, samples.plan.n_reference), n, samples.seed)
+    return samples.load("generated", generated), samples.load("reference", reference)
 
 
 def _test(request: _Request, curve: bool) -> Iterator[Found]:

@@ -29,6 +29,7 @@ from caloforge.showers.inputs import (
     ChunkProgress,
     InMemory,
     Source,
+    chunks_of,
     largest_voxel,
     open_source,
 )
@@ -262,12 +263,18 @@ class Opened:
                 tell(len(chunk))
         return TrainingData(str(source.path), np.concatenate(prints), searches[0].distances, searches[1].distances)
 
-    def load(self, key: str) -> Showers:
-        """The chosen showers of one file in memory, raw."""
-        source, rows = self.sources[key], self.rows[key]
-        whole = source.read()
-        chosen = whole if len(rows) == len(whole) else whole[rows]
-        return Showers(chosen.energies, chosen.voxels, self.geometry, {}, self.conditions[key])
+    def load(self, key: str, chosen: np.ndarray) -> Showers:
+        """Some of one file's showers that are compared, raw and in memory: `chosen` (n,), in that order."""
+        source, order = self.sources[key], np.argsort(chosen, kind="stable")
+        rows = self.rows[key][chosen[order]]
+        voxels: np.ndarray | None = None
+        for start, part in chunks_of(source, rows):
+            if voxels is None:
+                voxels = np.empty((len(rows), self.geometry.n_voxels), dtype=part.voxels.dtype)
+            voxels[order[start : start + len(part)]] = part.voxels
+        assert voxels is not None
+        energies = self._chosen(key)[chosen]
+        return Showers(energies, voxels, self.geometry, {}, self.conditions[key].take(chosen))
 
     def _told(self, progress: Progress | None, section: str, key: str) -> ChunkProgress | None:
         """Turns the numbers of showers read from a file into progress."""

@@ -76,7 +76,7 @@ class SamplePair:
         training: for memorisation, None without a training file.
         seed: of everything random in the metrics.
         progress: told how far a section is.
-        load: reads the compared showers of "generated", "reference" or "baseline" into memory, raw.
+        load: reads some of the compared showers of "generated", "reference" or "baseline" into memory, raw.
         regions: of energy and further conditions in which numbers are repeated.
     """
 
@@ -89,7 +89,7 @@ class SamplePair:
     training: TrainingData | None = None
     seed: int = 1
     progress: Progress | None = None
-    load: Callable[[str], Showers] | None = None
+    load: Callable[[str, np.ndarray], Showers] | None = None
     regions: Sequence[Region] = ()
     _shared: dict[Callable[[SamplePair], object], object] = field(default_factory=dict, repr=False, compare=False)
 
