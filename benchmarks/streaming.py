@@ -42,7 +42,7 @@ TINY = {
 
 
 def enlarged(geometry: Geometry, n: int, seed: int) -> Iterator[Showers]:
-    """n showers, a few hundred at a time: originals, rotated and mirrored in alpha; any `seed` has the same energies."""
+    """n showers, a few hundred at a time: originals, rotated and mirrored in alpha. Energies are those of any seed."""
     layers, (bins, rings) = geometry.n_layers, geometry.layers[0].shape
     spectrum = parse_spectrum("loguniform:1GeV:1TeV")
     energies = spectrum.draw(min(n, ORIGINALS), np.random.default_rng(1))
