@@ -94,8 +94,9 @@ class Layer:
     @cached_property
     def alpha(self) -> FloatArray:
         """(n_voxels,) azimuth of voxel centres in rad, within (-pi, pi)."""
-        middle = -math.pi + (np.arange(self.n_alpha) + 0.5) * (2 * math.pi / self.n_alpha)
-        return np.repeat(middle, self.n_r)
+        # The challenge's arithmetic: cos(alpha) at ±pi/2 is a rounding error whose sign decides the bin of ec_eta.
+        edges = np.linspace(-math.pi, math.pi, self.n_alpha + 1)
+        return np.repeat(edges[:-1] + np.diff(edges) / 2, self.n_r)
 
     @cached_property
     def eta(self) -> FloatArray:
