@@ -214,11 +214,11 @@ def test_sampler_chooses_who_makes_the_shapes() -> None:
 
 def test_energy_scale_from_the_training_set() -> None:
     x, c = torch.tensor([[30.0, 10.0], [100.0, 50.0]]), torch.tensor([[100.0], [100.0]])
-    data = ShowerDataset.of(x, c)
-    assert CaloFlow.settings_from_data({"energy_scale": "auto"}, data)["energy_scale"] == pytest.approx(1.5)
-    assert CaloFlow.settings_from_data({"energy_scale": 1.0}, data)["energy_scale"] == 1.0
+    data, geometry = ShowerDataset.of(x, c), load_geometry("ds1-photons")
+    assert CaloFlow.settings_from_data({"energy_scale": "auto"}, data, geometry)["energy_scale"] == pytest.approx(1.5)
+    assert CaloFlow.settings_from_data({"energy_scale": 1.0}, data, geometry)["energy_scale"] == 1.0
     with pytest.raises(CaloforgeError, match="no training shower deposits any energy"):
-        CaloFlow.settings_from_data({"energy_scale": "auto"}, ShowerDataset.of(0 * x, c))
+        CaloFlow.settings_from_data({"energy_scale": "auto"}, ShowerDataset.of(0 * x, c), geometry)
 
 
 @pytest.mark.parametrize(

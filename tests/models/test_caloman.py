@@ -9,6 +9,7 @@ import torch
 
 from caloforge.configured import checked_settings
 from caloforge.errors import CaloforgeError
+from caloforge.geometry import load_geometry
 from caloforge.models.base import n_parameters
 from caloforge.models.caloman import CaloMan
 from caloforge.models.dataset import ShowerDataset
@@ -108,9 +109,9 @@ def test_auto_takes_the_intrinsic_dimension_of_the_training_set() -> None:
     generator = torch.Generator().manual_seed(4)
     x = torch.randn(2000, 5, generator=generator) @ torch.randn(5, 60, generator=generator)
     data = ShowerDataset.of(x, torch.rand(2000, 1))
-    settings = CaloMan.settings_from_data({"latent_dim": "auto"}, data)
+    settings = CaloMan.settings_from_data({"latent_dim": "auto"}, data, load_geometry("ds1-photons"))
     assert settings["latent_dim"] == 5
-    assert CaloMan.settings_from_data({"latent_dim": 12}, data)["latent_dim"] == 12
+    assert CaloMan.settings_from_data({"latent_dim": 12}, data, load_geometry("ds1-photons"))["latent_dim"] == 12
 
 
 @pytest.mark.parametrize(

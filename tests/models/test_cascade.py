@@ -15,6 +15,7 @@ from caloforge.division.scaling import ConditionScaling
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.models.cascade import Cascade
+from caloforge.models.dataset import ShowerDataset
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator
 from caloforge.training import TrainingSettings, fit
@@ -199,6 +200,24 @@ def test_sectors_come_from_the_geometry() -> None:
     assert model.models["voxels"].velocity.sectors == 16
 
 
+def test_a_cartesian_geometry_has_no_moments() -> None:
+    model = _small(load_geometry("calogan"), least=0.1, **{**MULTIPOLES, "order": 2})
+    assert model.moments is None
+    assert [name for name, _ in model.level_models()] == ["layers", "rings", "voxels"]
+
+
+def test_least_without_a_threshold_is_a_quantile_of_the_training_set(small_geometry: Geometry) -> None:
+    """Voxels of 1 … 1000 MeV: all but 0.1 % of them exceed 1 + 0.001 · 999 MeV."""
+    geometry, x = load_geometry("calogan"), torch.zeros(4, 504)
+    x.view(-1)[:2000:2] = torch.arange(1.0, 1001.0)
+    data = ShowerDataset.of(x, torch.full((4, 1), 1e5))
+    assert Cascade.settings_from_data({"least": 0.0}, data, geometry)["least"] == pytest.approx(1.999)
+    assert Cascade.settings_from_data({"least": 0.5}, data, geometry)["least"] == 0.5
+    assert Cascade.settings_from_data({"least": 0.0}, data, small_geometry)["least"] == 0
+    with pytest.raises(CaloforgeError, match="no training shower deposits any energy"):
+        Cascade.settings_from_data({"least": 0.0}, ShowerDataset.of(0 * x, torch.ones(4, 1)), geometry)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -293,7 +312,7 @@ def test_corrections_bring_the_moments_drawn() -> None:
         with torch.no_grad():
             energies = model.hierarchy.energies(model.decode(z, c), c)
         wanted = moments.modes(z[:, 99:119])
-        found, present = moments.moments(*model._for_moments(energies))
+        found, present = moments.moments(*model.for_moments(energies))
         agreement.append(torch.corrcoef(torch.stack([wanted[present].flatten(), found[present].flatten()]))[0, 1])
     assert abs(agreement[0]) < 0.1
     assert agreement[1] > 0.4

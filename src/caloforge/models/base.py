@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from caloforge.configured import Configured
+from caloforge.geometry import Geometry
 from caloforge.models.dataset import ShowerDataset
 from caloforge.models.stages import Stage
 
@@ -47,12 +48,13 @@ class ShowerModel(Configured, nn.Module, ABC):
     """Why the model cannot be exported as a graph, if so."""
 
     @classmethod
-    def settings_from_data(cls, settings: dict[str, Any], data: ShowerDataset) -> dict[str, Any]:
+    def settings_from_data(cls, settings: dict[str, Any], data: ShowerDataset, geometry: Geometry) -> dict[str, Any]:
         """Replace the settings that follow from the training set (those written `auto`).
 
         Args:
             settings: checked settings, complete.
             data: the training set in transformed space.
+            geometry: of the showers.
         """
         return settings
 

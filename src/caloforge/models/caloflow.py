@@ -145,7 +145,7 @@ class CaloFlow(LatentModel):
         self.student = blocks("noise") if student else None
 
     @classmethod
-    def settings_from_data(cls, settings: dict[str, Any], data: ShowerDataset) -> dict[str, Any]:
+    def settings_from_data(cls, settings: dict[str, Any], data: ShowerDataset, geometry: Geometry) -> dict[str, Any]:
         """Replace `energy_scale: auto` by the largest E_dep / E_inc."""
         if settings["energy_scale"] != "auto":
             return settings

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.func import jacfwd, vmap
 
 from caloforge.errors import CaloforgeError
+from caloforge.geometry import Geometry
 from caloforge.models.base import LatentModel
 from caloforge.models.dataset import Pair, ShowerDataset
 from caloforge.models.stages import Stage
@@ -96,7 +97,7 @@ class CaloMan(LatentModel):
         self.register_buffer("scale", torch.ones(()))
 
     @classmethod
-    def settings_from_data(cls, settings: dict[str, Any], data: ShowerDataset) -> dict[str, Any]:
+    def settings_from_data(cls, settings: dict[str, Any], data: ShowerDataset, geometry: Geometry) -> dict[str, Any]:
         """Replace `latent_dim: auto` by the rounded d̂_10 of the features, or of a random sample of many (appendix)."""
         if settings["latent_dim"] != "auto":
             return settings

@@ -17,25 +17,23 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from caloforge.division.hierarchy import CountedSplit, Hierarchy, Split
-from caloforge.division.marginals import drawn
 from caloforge.division.multipoles import SHIFT, Multipoles
 from caloforge.division.scaling import ConditionScaling
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.models.base import LatentModel
+from caloforge.models.cascade_stages import MOMENTS, LevelStage, MomentsStage
 from caloforge.models.dataset import Pair, ShowerDataset
 from caloforge.models.inner import inner_model
-from caloforge.models.stages import Losses, Stage, StageSettings, TrainingBatch
+from caloforge.models.stages import Stage
 
-MOMENTS = "multipoles"
-"""Name of the level of the moments."""
-
-FIT_ROWS = 10_000
-"""About so many showers tell a level's model its own constants; its numbers z are nearly N(0, 1) anyway."""
+HITS_KEPT = 0.999
+"""Fraction of the voxels with energy that are not taken for empty where no threshold is given."""
 
 
 class Cascade(LatentModel):
@@ -53,12 +51,14 @@ class Cascade(LatentModel):
             where there are further conditions.
         rings: the model of the rings' energies, given E_inc and the layers' energies.
         voxels: the model of the voxels, given E_inc and the rings' energies.
-        least: e₀ in MeV, voxels below it count as empty; 0 takes the geometry's readout threshold.
+        least: e₀ in MeV, voxels below it count as empty; 0 takes the geometry's readout threshold, and where that is 0,
+            a training takes the energy that all but 0.1 % of the voxels with energy exceed.
         knots: energies at which the marginal distributions are tabulated, at most.
         hits: whether the numbers of rings hit in each layer are drawn with the layers' energies, and the numbers of
             voxels hit in each ring with the rings' energies (`caloforge.division.hits`).
         multipoles: the model of the layers' multipole moments, given what the voxels are given, which then are given
-            the moments too (`caloforge.division.multipoles`); null for none. Needs `hits`.
+            the moments too (`caloforge.division.multipoles`); null for none. Needs `hits`. A geometry without
+            alpha bins, such as a Cartesian one, has no moments.
         order: highest order of the moments.
         corrections: how many times the voxels' numbers z are shifted towards the moments drawn.
 
@@ -106,6 +106,8 @@ class Cascade(LatentModel):
             raise CaloforgeError("multipoles need the numbers of hits: set hits to true, or multipoles to null")
         self.hierarchy = Hierarchy(geometry, least, knots, hits=hits)
         self.corrections = corrections
+        if self.hierarchy.sectors == 1:
+            multipoles = None
         self.moments = None if multipoles is None else Multipoles(geometry, order)
         # The numbers z of a level: those of its parts, and of the hits in them where those are counted.
         splits = [*self.hierarchy]
@@ -120,6 +122,17 @@ class Cascade(LatentModel):
             if self._sizes[split.name] and (self.further or split is not splits[0]):
                 self._add_level(split.name, wanted, split, least, multipoles if split is splits[-1] else None)
         self.latent_dim = sum(self._latent_dims())
+
+    @classmethod
+    def settings_from_data(cls, settings: dict[str, Any], data: ShowerDataset, geometry: Geometry) -> dict[str, Any]:
+        """Replace `least: 0` in a geometry without threshold by the 0.1 % quantile of the voxels with energy."""
+        if settings["least"] or geometry.threshold:
+            return settings
+        x, _ = data.sample()
+        hit = x[x > 0].double().numpy()
+        if not len(hit):
+            raise CaloforgeError("no training shower deposits any energy")
+        return {**settings, "least": float(np.quantile(hit, 1 - HITS_KEPT))}
 
     def _add_level(
         self, name: str, wanted: dict[str, Any], split: Split, least: float, multipoles: dict[str, Any] | None
@@ -187,14 +200,14 @@ class Cascade(LatentModel):
         """Those of each level's model, named after level and stage: `layers_velocity`, `voxels_student` …"""
         numbers = {split.name: number for number, split in enumerate(self.hierarchy)}
         return [
-            _MomentsStage(self, inner, first=k == 0)
+            MomentsStage(self, inner, first=k == 0)
             if name == MOMENTS
-            else _LevelStage(self, numbers[name], inner, first=k == 0)
+            else LevelStage(self, numbers[name], inner, first=k == 0)
             for name, model in self.level_models()
             for k, inner in enumerate(model.stages())
         ]
 
-    def _fit_tables(self, data: ShowerDataset, number: int) -> None:
+    def fit_tables(self, data: ShowerDataset, number: int) -> None:
         """The tables of the level, and of those before it that have no model, from all showers or a sample of many."""
         splits = [*self.hierarchy]
         wanted = [k for k in range(number + 1) if k == number or splits[k].name not in self.models]
@@ -216,14 +229,14 @@ class Cascade(LatentModel):
                 counted[k].fit_hits(n, energies[k + 1])
         self.scalings[splits[number].name].fit(energies[0], energies[number])  # type: ignore[operator]
 
-    def _fit_moments(self, x: Tensor, c: Tensor) -> None:
+    def fit_moments(self, x: Tensor, c: Tensor) -> None:
         """Width of the moments, and scaling of what their model is given."""
         assert self.moments is not None
         energies = self.hierarchy.energies(x, c)
-        self.moments.fit(*self._for_moments(energies))
+        self.moments.fit(*self.for_moments(energies))
         self.scalings[MOMENTS].fit(energies[0], energies[-2])  # type: ignore[operator]
 
-    def _for_moments(self, energies: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    def for_moments(self, energies: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Energies at all levels in MeV → what `Multipoles.moments` takes."""
         voxels = [*self.hierarchy][-1]
         assert isinstance(voxels, CountedSplit)
@@ -252,7 +265,7 @@ class Cascade(LatentModel):
                 assert n is not None
                 return self._voxels_with_moments(numbers, c, energies, n, decoders)
             if split.name in decoders:
-                numbers = decoders[split.name](numbers, self._conditions(split, c, energies, n))
+                numbers = decoders[split.name](numbers, self.given(split, c, energies, n))
             if isinstance(following, CountedSplit) and following.size:
                 numbers, of_hits = numbers.split([split.size, following.n_counted], dim=1)
                 energies = split.energies(numbers, energies, n)
@@ -274,10 +287,10 @@ class Cascade(LatentModel):
         assert moments is not None
         assert isinstance(voxels, CountedSplit)
         of_field = moments.sectors * moments.n_layers
-        field = decoders[MOMENTS](z[:, :of_field], self._conditions(voxels, c, rings, n, MOMENTS))
+        field = decoders[MOMENTS](z[:, :of_field], self.given(voxels, c, rings, n, MOMENTS))
         wanted, counted = moments.modes(field), voxels.counted(rings)
-        conditions = self._with_moments(
-            self._conditions(voxels, c, rings, n), moments.conditions(wanted, moments.shares(counted, n))
+        conditions = self.with_moments(
+            self.given(voxels, c, rings, n), moments.conditions(wanted, moments.shares(counted, n))
         )
         numbers = decoders[voxels.name](z[:, of_field:], conditions)
         energies = voxels.energies(numbers, rings, n)
@@ -288,7 +301,7 @@ class Cascade(LatentModel):
             energies = voxels.energies(numbers, rings, n)
         return energies
 
-    def _conditions(self, split: Split, c: Tensor, wholes: Tensor, n: Tensor | None, name: str = "") -> Tensor:
+    def given(self, split: Split, c: Tensor, wholes: Tensor, n: Tensor | None, name: str = "") -> Tensor:
         """What the model of a level is given: c (B, C), wholes (B, W) in MeV, hits n (B, n_counted) if counted."""
         conditions: Tensor = self.scalings[name or split.name](self._incident(c), wholes)
         if n is not None and isinstance(split, CountedSplit):
@@ -304,7 +317,7 @@ class Cascade(LatentModel):
         """(B, 1) the incident energies, without an operation in a graph where there is nothing else."""
         return c[:, :1] if self.further else c
 
-    def _with_moments(self, conditions: Tensor, of_moments: Tensor) -> Tensor:
+    def with_moments(self, conditions: Tensor, of_moments: Tensor) -> Tensor:
         """What the voxels' model is given, and what each sector is told of the moments (B, S · n_conditions)."""
         assert self.moments is not None
         if not self.further:
@@ -314,106 +327,3 @@ class Cascade(LatentModel):
         parts = [(where, 2), (of_moments, self.moments.n_conditions)]
         by_sector = torch.cat([part.reshape(-1, sectors, size) for part, size in parts], dim=2)
         return torch.cat([common, by_sector.flatten(1)], dim=1)
-
-
-class _LevelStage(Stage):
-    """A stage of a level's model, as one of the cascade.
-
-    It is trained on numbers z of the level's parts, drawn from their intervals for every batch anew, given the energies
-    of the level above; on those of voxels given the moments, too, if there are such.
-
-    Args:
-        cascade: that the level is one of.
-        number: of the level.
-        inner: the stage of the level's model.
-        first: whether it is the model's first one, before which the tables are measured.
-    """
-
-    def __init__(self, cascade: Cascade, number: int, inner: Stage, first: bool) -> None:
-        split = [*cascade.hierarchy][number]
-        super().__init__(f"{split.name}_{inner.name}", inner.loss, inner.parameters)
-        self.cascade, self.number, self.split, self.inner, self.first = cascade, number, split, inner, first
-        self.moments = cascade.moments if number == len([*cascade.hierarchy]) - 1 else None
-
-    def fit(self, data: ShowerDataset) -> None:
-        if self.first:
-            self.cascade._fit_tables(data, self.number)
-        self.inner.fit(self._numbers(data.subset(FIT_ROWS)))  # from the whole file, whatever its order
-
-    def prepare(self, data: ShowerDataset) -> ShowerDataset:
-        return self.inner.prepare(self._numbers(data))
-
-    def _numbers(self, data: ShowerDataset) -> ShowerDataset:
-        return data.map(self._intervals).map(self._draw, "each batch")
-
-    def _intervals(self, x: Tensor, c: Tensor) -> Pair:
-        """(B, 2, numbers) intervals of u, and what the level's model is given."""
-        energies = self.cascade.hierarchy.energies(x, c)
-        following = [*self.cascade.hierarchy, None][self.number + 1]
-        wholes, parts = energies[self.number : self.number + 2]
-        intervals = self.split.intervals(parts, wholes)
-        if isinstance(following, CountedSplit):
-            intervals = torch.cat([intervals, following.hit_intervals(energies[self.number + 2], parts)], dim=2)
-        n = self.split.numbers(parts) if isinstance(self.split, CountedSplit) else None
-        conditions = self.cascade._conditions(self.split, c, wholes, n)
-        if self.moments is not None:
-            packed = self.moments.packed(*self.cascade._for_moments(energies))
-            conditions = torch.cat([conditions, packed], dim=1)
-        return intervals.transpose(0, 1), conditions
-
-    def _draw(self, intervals: Tensor, c: Tensor) -> Pair:
-        """(B, 2, parts) → (B, parts) numbers z, and moments blurred."""
-        z = drawn(intervals.transpose(0, 1))
-        if self.moments is not None:
-            c, packed = c[:, : -self.moments.n_packed], c[:, -self.moments.n_packed :]
-            c = self.cascade._with_moments(c, self.moments.conditions(*self.moments.drawn(packed)))
-        return z, c
-
-    def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
-        return self.inner.optimizers(settings)
-
-    def step(self, batch: TrainingBatch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
-        return self.inner.step(batch, optimizers)
-
-
-class _MomentsStage(Stage):
-    """A stage of the model of the moments, as one of the cascade: it is trained on fields around the circle.
-
-    Args:
-        cascade: with moments.
-        inner: the stage of the model.
-        first: whether it is the model's first one.
-    """
-
-    def __init__(self, cascade: Cascade, inner: Stage, first: bool) -> None:
-        assert cascade.moments is not None
-        super().__init__(f"{MOMENTS}_{inner.name}", inner.loss, inner.parameters)
-        self.cascade, self.moments, self.inner, self.first = cascade, cascade.moments, inner, first
-
-    def fit(self, data: ShowerDataset) -> None:
-        if self.first:
-            self.cascade._fit_moments(*data.sample())
-        self.inner.fit(self._fields(data.subset(FIT_ROWS)))
-
-    def prepare(self, data: ShowerDataset) -> ShowerDataset:
-        return self.inner.prepare(self._fields(data))
-
-    def _fields(self, data: ShowerDataset) -> ShowerDataset:
-        return data.map(self._moments).map(self._draw, "each batch")
-
-    def _moments(self, x: Tensor, c: Tensor) -> Pair:
-        energies = self.cascade.hierarchy.energies(x, c)
-        split = [*self.cascade.hierarchy][-1]
-        given = self.cascade._for_moments(energies)
-        conditions = self.cascade._conditions(split, c, energies[-2], given[2], MOMENTS)
-        return self.moments.packed(*given), conditions
-
-    def _draw(self, packed: Tensor, c: Tensor) -> Pair:
-        """(B, ·) moments → (B, S · L) field, blurred."""
-        return self.moments.noisy_field(self.moments.drawn(packed)[0]), c
-
-    def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
-        return self.inner.optimizers(settings)
-
-    def step(self, batch: TrainingBatch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
-        return self.inner.step(batch, optimizers)

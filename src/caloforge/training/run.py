@@ -310,7 +310,7 @@ def _model(recipe: Recipe, geometry: Geometry, data: ShowerDataset, team: Proces
     """The recipe's model, with the settings that the data decide and weights of the recipe's seed."""
     model_class = recipe.model_class()
     own = {k: v for k, v in recipe.model.items() if k != "kind"}
-    chosen = team.from_first(lambda: model_class.settings_from_data(own, data))
+    chosen = team.from_first(lambda: model_class.settings_from_data(own, data, geometry))
     x, c = data.take(slice(0, 1))
     context = {"geometry": geometry} if wants_geometry(model_class) else {}
     with torch.random.fork_rng():

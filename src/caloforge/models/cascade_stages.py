@@ -1,0 +1,126 @@
+"""Training stages of `Cascade`: each is a stage of a level's own model, and sees the level's numbers z."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from caloforge.division.hierarchy import CountedSplit
+from caloforge.division.marginals import drawn
+from caloforge.models.dataset import Pair, ShowerDataset
+from caloforge.models.stages import Losses, Stage, StageSettings, TrainingBatch
+
+if TYPE_CHECKING:
+    from caloforge.models.cascade import Cascade
+
+MOMENTS = "multipoles"
+"""Name of the level of the moments."""
+
+FIT_ROWS = 10_000
+"""About so many showers tell a level's model its own constants; its numbers z are nearly N(0, 1) anyway."""
+
+
+class LevelStage(Stage):
+    """A stage of a level's model, as one of the cascade.
+
+    It is trained on numbers z of the level's parts, drawn from their intervals for every batch anew, given the energies
+    of the level above; on those of voxels given the moments, too, if there are such.
+
+    Args:
+        cascade: that the level is one of.
+        number: of the level.
+        inner: the stage of the level's model.
+        first: whether it is the model's first one, before which the tables are measured.
+    """
+
+    def __init__(self, cascade: Cascade, number: int, inner: Stage, first: bool) -> None:
+        split = [*cascade.hierarchy][number]
+        super().__init__(f"{split.name}_{inner.name}", inner.loss, inner.parameters)
+        self.cascade, self.number, self.split, self.inner, self.first = cascade, number, split, inner, first
+        self.moments = cascade.moments if number == len([*cascade.hierarchy]) - 1 else None
+
+    def fit(self, data: ShowerDataset) -> None:
+        if self.first:
+            self.cascade.fit_tables(data, self.number)
+        self.inner.fit(self._numbers(data.subset(FIT_ROWS)))  # from the whole file, whatever its order
+
+    def prepare(self, data: ShowerDataset) -> ShowerDataset:
+        return self.inner.prepare(self._numbers(data))
+
+    def _numbers(self, data: ShowerDataset) -> ShowerDataset:
+        return data.map(self._intervals).map(self._draw, "each batch")
+
+    def _intervals(self, x: Tensor, c: Tensor) -> Pair:
+        """(B, 2, numbers) intervals of u, and what the level's model is given."""
+        energies = self.cascade.hierarchy.energies(x, c)
+        following = [*self.cascade.hierarchy, None][self.number + 1]
+        wholes, parts = energies[self.number : self.number + 2]
+        intervals = self.split.intervals(parts, wholes)
+        if isinstance(following, CountedSplit):
+            intervals = torch.cat([intervals, following.hit_intervals(energies[self.number + 2], parts)], dim=2)
+        n = self.split.numbers(parts) if isinstance(self.split, CountedSplit) else None
+        conditions = self.cascade.given(self.split, c, wholes, n)
+        if self.moments is not None:
+            packed = self.moments.packed(*self.cascade.for_moments(energies))
+            conditions = torch.cat([conditions, packed], dim=1)
+        return intervals.transpose(0, 1), conditions
+
+    def _draw(self, intervals: Tensor, c: Tensor) -> Pair:
+        """(B, 2, parts) → (B, parts) numbers z, and moments blurred."""
+        z = drawn(intervals.transpose(0, 1))
+        if self.moments is not None:
+            c, packed = c[:, : -self.moments.n_packed], c[:, -self.moments.n_packed :]
+            c = self.cascade.with_moments(c, self.moments.conditions(*self.moments.drawn(packed)))
+        return z, c
+
+    def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
+        return self.inner.optimizers(settings)
+
+    def step(self, batch: TrainingBatch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
+        return self.inner.step(batch, optimizers)
+
+
+class MomentsStage(Stage):
+    """A stage of the model of the moments, as one of the cascade: it is trained on fields around the circle.
+
+    Args:
+        cascade: with moments.
+        inner: the stage of the model.
+        first: whether it is the model's first one.
+    """
+
+    def __init__(self, cascade: Cascade, inner: Stage, first: bool) -> None:
+        assert cascade.moments is not None
+        super().__init__(f"{MOMENTS}_{inner.name}", inner.loss, inner.parameters)
+        self.cascade, self.moments, self.inner, self.first = cascade, cascade.moments, inner, first
+
+    def fit(self, data: ShowerDataset) -> None:
+        if self.first:
+            self.cascade.fit_moments(*data.sample())
+        self.inner.fit(self._fields(data.subset(FIT_ROWS)))
+
+    def prepare(self, data: ShowerDataset) -> ShowerDataset:
+        return self.inner.prepare(self._fields(data))
+
+    def _fields(self, data: ShowerDataset) -> ShowerDataset:
+        return data.map(self._moments).map(self._draw, "each batch")
+
+    def _moments(self, x: Tensor, c: Tensor) -> Pair:
+        energies = self.cascade.hierarchy.energies(x, c)
+        split = [*self.cascade.hierarchy][-1]
+        given = self.cascade.for_moments(energies)
+        conditions = self.cascade.given(split, c, energies[-2], given[2], MOMENTS)
+        return self.moments.packed(*given), conditions
+
+    def _draw(self, packed: Tensor, c: Tensor) -> Pair:
+        """(B, ·) moments → (B, S · L) field, blurred."""
+        return self.moments.noisy_field(self.moments.drawn(packed)[0]), c
+
+    def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
+        return self.inner.optimizers(settings)
+
+    def step(self, batch: TrainingBatch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
+        return self.inner.step(batch, optimizers)
