@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from caloforge.division.hierarchy import CountedSplit
+from caloforge.division.hierarchy import CountedSplit, Hierarchy, Split
 from caloforge.division.marginals import drawn
+from caloforge.division.multipoles import Multipoles
 from caloforge.models.dataset import Pair, ShowerDataset
 from caloforge.models.stages import Losses, Stage, StageSettings, TrainingBatch
-
-if TYPE_CHECKING:
-    from caloforge.models.cascade import Cascade
 
 MOMENTS = "multipoles"
 """Name of the level of the moments."""
 
 FIT_ROWS = 10_000
 """About so many showers tell a level's model its own constants; its numbers z are nearly N(0, 1) anyway."""
+
+
+class Levels(Protocol):
+    """What the stages use of a `Cascade`."""
+
+    hierarchy: Hierarchy
+    moments: Multipoles | None
+
+    def fit_tables(self, data: ShowerDataset, number: int) -> None: ...
+
+    def fit_moments(self, x: Tensor, c: Tensor) -> None: ...
+
+    def for_moments(self, energies: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]: ...
+
+    def given(self, split: Split, c: Tensor, wholes: Tensor, n: Tensor | None, name: str = "") -> Tensor: ...
+
+    def with_moments(self, conditions: Tensor, of_moments: Tensor) -> Tensor: ...
 
 
 class LevelStage(Stage):
@@ -36,7 +51,7 @@ class LevelStage(Stage):
         first: whether it is the model's first one, before which the tables are measured.
     """
 
-    def __init__(self, cascade: Cascade, number: int, inner: Stage, first: bool) -> None:
+    def __init__(self, cascade: Levels, number: int, inner: Stage, first: bool) -> None:
         split = [*cascade.hierarchy][number]
         super().__init__(f"{split.name}_{inner.name}", inner.loss, inner.parameters)
         self.cascade, self.number, self.split, self.inner, self.first = cascade, number, split, inner, first
@@ -92,7 +107,7 @@ class MomentsStage(Stage):
         first: whether it is the model's first one.
     """
 
-    def __init__(self, cascade: Cascade, inner: Stage, first: bool) -> None:
+    def __init__(self, cascade: Levels, inner: Stage, first: bool) -> None:
         assert cascade.moments is not None
         super().__init__(f"{MOMENTS}_{inner.name}", inner.loss, inner.parameters)
         self.cascade, self.moments, self.inner, self.first = cascade, cascade.moments, inner, first

@@ -57,8 +57,9 @@ class InMemory(AbstractContextManager["InMemory"]):
         """Rows `start` … `stop`."""
         return self._showers[start:stop]
 
-    def chunks(self, size: int) -> Iterator[Showers]:
-        """All showers, `size` at a time."""
+    def chunks(self, size: int | None = None, values: int = CHUNK_VALUES) -> Iterator[Showers]:
+        """All showers, `size` at a time; by default as many as have so many voxel values together."""
+        size = max(1, values // self.geometry.n_voxels) if size is None else size
         for start in range(0, len(self), size):
             yield self._showers[start : start + size]
 
@@ -90,9 +91,8 @@ def chunks_of(
         rows: wanted rows, rising; None for all.
         progress: see `ChunkProgress`.
     """
-    size = max(1, CHUNK_VALUES // source.geometry.n_voxels)
     start, done = 0, 0
-    for chunk in source.chunks(size):
+    for chunk in source.chunks(values=CHUNK_VALUES):
         stop = start + len(chunk)
         if rows is not None:
             low, high = np.searchsorted(rows, [start, stop])

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 CHUNK_VALUES = 16_000_000
-"""Voxel values per chunk when the caller names no chunk size (64 MB as float32)."""
+"""Voxel values per chunk unless the caller wants another number (64 MB as float32)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -378,15 +378,15 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
         group = np.stack([number, (chunk - first) // most])
         return np.split(rows, np.flatnonzero((np.diff(group) != 0).any(axis=0)) + 1)
 
-    def chunks(self, size: int | None = None) -> Iterator[Showers]:
+    def chunks(self, size: int | None = None, values: int = CHUNK_VALUES) -> Iterator[Showers]:
         """All showers in file order, `size` at a time.
 
-        By default so many that a chunk takes 64 MB, or up to eight times that where the chunks of the HDF5 file, which
-        are decompressed as a whole, are so large.
+        By default as many as have so many voxel values together, or up to eight times that where the chunks of the HDF5
+        file, which are decompressed as a whole, are so large.
         """
         if size is None:
             stored = self._chunk_rows
-            size = max(1, CHUNK_VALUES // self.geometry.n_voxels)
+            size = max(1, values // self.geometry.n_voxels)
             if stored <= 8 * size:
                 size = max(stored, size - size % stored)
         for start in range(0, len(self), size):

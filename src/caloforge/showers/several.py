@@ -20,7 +20,7 @@ from caloforge.errors import CaloforgeError, CaloforgeWarning
 from caloforge.files import as_path, real
 from caloforge.geometry import Geometry
 from caloforge.showers.geometries import GivenGeometry
-from caloforge.showers.reading import ShowerFile, Showers
+from caloforge.showers.reading import CHUNK_VALUES, ShowerFile, Showers
 
 SAME = (
     "particle",
@@ -221,10 +221,10 @@ class ShowerFiles(AbstractContextManager["ShowerFiles"]):
             self._done(file)
         return _joined(parts, self.geometry, self.attributes)
 
-    def chunks(self, size: int | None = None) -> Iterator[Showers]:
+    def chunks(self, size: int | None = None, values: int = CHUNK_VALUES) -> Iterator[Showers]:
         """All showers in order, by chunks of one file each (see `ShowerFile.chunks`)."""
         for file in self.files:
-            yield from file.chunks(size)
+            yield from file.chunks(size, values)
             self._done(file)
 
 

@@ -254,7 +254,7 @@ class Opened:
             queries = sample.voxels[:: max(1, len(sample) // QUERIES)][:QUERIES]
             searches.append(NearestSoFar(logarithms(queries, self.threshold)))
         prints = []
-        for chunk in source.chunks(max(1, CHUNK_VALUES // self.geometry.n_voxels)):
+        for chunk in source.chunks(values=CHUNK_VALUES):
             prints.append(fingerprint(chunk.voxels))
             points = logarithms(chunk.voxels, self.threshold)
             for search in searches:
