@@ -30,6 +30,12 @@ def train(
         metavar="LIST",
         help="Incident energies to exclude from training, e.g. 512,4096 or 1GeV.",
     ),
+    initial: Path | None = typer.Option(
+        None,
+        "--from",
+        metavar="RUN",
+        help="Start from the weights of this run where they fit: same kind of model, any detector.",
+    ),
     resume: bool = typer.Option(False, "--resume", help="Continue an interrupted run in the same folder."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier run in the folder."),
     tensorboard: bool = typer.Option(
@@ -46,6 +52,10 @@ def train(
     free memory) are read from scratch files next to RUN, which are removed at the
     end; the result is the same. For a sample in several files, give them all:
     --train 'dataset_3_*.hdf5', or one name after another.
+
+    With --from, the training starts from the weights of another run, and needs fewer
+    showers (docs/conditions.md); training.carried_rate is the factor on their learning
+    rate, for all stages or for some, and 0 keeps them.
 
     With torchrun, or srun with several tasks, the processes train together and each
     takes a part of every batch; the result is that of one process (docs/cluster.md).
@@ -75,6 +85,7 @@ def train(
                 validation=valid or None,
                 exclude_energies=[parse_energy(word) for word in (exclude_energies or "").split(",") if word],
                 callbacks=callbacks,
+                initial=initial,
                 resume=resume,
                 overwrite=overwrite,
             )

@@ -37,6 +37,10 @@ class TrainingBars(Callback):
     def training_started(self, trainer: Trainer) -> None:
         if trainer.memory is not None:
             stderr.print(f"training {trainer.memory}", markup=False)
+        if trainer.carried.names and trainer.simulator is not None:
+            stderr.print(f"starting from {trainer.carried.origin}", markup=False)
+            for line in trainer.carried.lines(trainer.model, trainer.model.stages()):
+                stderr.print(f"  {line}", markup=False)
 
     def stage_started(self, trainer: Trainer) -> None:
         if self._task is None:

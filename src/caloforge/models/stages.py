@@ -47,7 +47,8 @@ class StageSettings(BaseModel):
     select_showers: showers generated for a metric that needs them. accumulate: number of pieces in which a batch is
     taken one after another, for batches that do not fit in memory. precision: `float32`, or `bf16` for networks in
     bfloat16 where PyTorch's autocast deems it safe; weights, losses and validation stay in float32. compile: compile
-    the networks with torch.compile.
+    the networks with torch.compile. carried_rate: factor, 0 to 1, on the learning rate of weights carried over from
+    another run; 0 keeps them as they are, and a stage whose weights are all kept is not trained.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -67,6 +68,7 @@ class StageSettings(BaseModel):
     accumulate: PositiveInt = 1
     precision: Literal["float32", "bf16"] = "float32"
     compile: bool = False
+    carried_rate: float = Field(1.0, ge=0, le=1)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -191,13 +191,13 @@ class Simulator:
             batch_size: showers per pass through the model.
             engine: inference engine.
         """
-        known: dict[str, Any] = {"weights_sha256": self._weights_sha256(), **self.provenance}
+        known: dict[str, Any] = {"weights_sha256": self.weights_sha256(), **self.provenance}
         if self.energy_range is not None:
             known["energy_range_mev"] = list(self.energy_range)
         plain = {k: v if isinstance(v, str | int | float) else json.dumps(v) for k, v in known.items()}
         return plain | {"source": "caloforge", "seed": seed, "batch_size": batch_size, "engine": engine.name}
 
-    def _weights_sha256(self) -> str:
+    def weights_sha256(self) -> str:
         """Hash of the weights file: as stored for a loaded simulator, otherwise of the file that `save` would write."""
         return self.provenance.get("weights_sha256") or hashlib.sha256(self._packed_weights()).hexdigest()
 

@@ -24,6 +24,7 @@ from caloforge.models.base import ShowerModel
 from caloforge.models.stages import Stage, StageSettings
 from caloforge.simulator import Simulator
 from caloforge.training.budget import MemoryEstimate
+from caloforge.training.carried import CarriedOver
 
 Record = dict[str, Any]
 """An epoch's entry of the history, a line of `log.jsonl`: `stage`, `epoch` (from 1), `epochs`, `loss`,
@@ -44,6 +45,7 @@ class Trainer:
         losses: of the last step, averaged over the batch: `loss`, and the parts that the stage names.
         simulator: transforms, model and geometry, where `train` runs the training; None under `fit`.
         memory: what the training is estimated to need, likewise.
+        carried: the weights that the training was started from.
     """
 
     model: ShowerModel
@@ -55,6 +57,7 @@ class Trainer:
     losses: Mapping[str, float] = field(default_factory=dict)
     simulator: Simulator | None = None
     memory: MemoryEstimate | None = None
+    carried: CarriedOver = field(default_factory=CarriedOver)
     _entry: Record = field(default_factory=dict)
     _stage_stopped: bool = False
     _stopped: bool = False

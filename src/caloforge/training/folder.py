@@ -22,6 +22,7 @@ from caloforge.files import lock, real, write_text, writing
 from caloforge.registry import IDENTITY
 from caloforge.simulator.stored import DESCRIPTION as SIMULATOR
 from caloforge.training.callbacks import Callback, Trainer
+from caloforge.training.carried import INITIAL
 from caloforge.training.distributed import ProcessLost
 
 CHECKPOINT = "checkpoint.pt"
@@ -79,12 +80,19 @@ class RunFolder:
             return
         try:
             stored = parse_json(read_text(self.path / IDENTITY, "identity"), IDENTITY)
-            different = [key for key in identity if stored.get(key) != identity[key]]
+            keys_of_both = dict.fromkeys([*identity, *({INITIAL} & stored.keys())])
+            different = [key for key in keys_of_both if stored.get(key) != identity.get(key)]
         except (CaloforgeError, AttributeError):
             raise CaloforgeError(
                 f"{self.path / IDENTITY} is damaged; start the run anew with {option('overwrite', True)}"
             ) from None
         if different:
+            if INITIAL in different:
+                start = either("--from RUN", "initial=…")
+                how, remedy = f"with {start}", f"give the same {start}"
+                if INITIAL not in stored:
+                    how, remedy = f"without {start}", "leave it out"
+                raise CaloforgeError(f"{self.path} was begun {how}; {remedy}, or give another folder")
             what = "training file" if different == ["training_fingerprint"] else "recipe"
             keys = _different_keys(stored.get("recipe_yaml"), identity["recipe_yaml"]) if what == "recipe" else ""
             raise CaloforgeError(f"{self.path} was begun with another {what}{keys}; give the same, or another folder")

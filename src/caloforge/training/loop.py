@@ -6,6 +6,9 @@ far it has got: a run that was stopped and resumed ends with the same weights as
 
 Several processes go through the loop together (`caloforge.training.distributed`); the first one writes and judges.
 
+A training may start from weights of another run (`caloforge.training.carried`): they are those that a stage begins
+with, whatever its `fit` does, and have a learning rate of their own.
+
 A stage keeps its last weights, or those of the epoch with the lowest value of a metric (`select`).
 """
 
@@ -31,6 +34,7 @@ from caloforge.simulator import Simulator
 from caloforge.training.acceleration import accelerated, compiled
 from caloforge.training.budget import MemoryEstimate
 from caloforge.training.callbacks import Callback, Callbacks, Metric, Record, Trainer
+from caloforge.training.carried import CarriedOver, with_carried_rate
 from caloforge.training.checkpoint import FORMAT, Checkpoint, Progress, read_checkpoint, restoring, write_checkpoint
 from caloforge.training.distributed import (
     Gradients,
@@ -65,6 +69,7 @@ def fit(
     simulator: Simulator | None = None,
     store: Store | None = None,
     memory: MemoryEstimate | None = None,
+    carried: CarriedOver | None = None,
 ) -> list[Record]:
     """Train `model` in place, stage by stage.
 
@@ -91,6 +96,7 @@ def fit(
         simulator: what the model is part of, for callbacks and metrics.
         store: where the data of stages are kept; by default in memory.
         memory: what the training is estimated to need, for callbacks.
+        carried: which of the model's weights are another run's.
 
     Returns:
         The history: one record per epoch with stage, epoch, losses, learning rate, seconds, metrics and what callbacks
@@ -104,7 +110,7 @@ def fit(
     with processes() as team:
         watching = callbacks if team.first else ()
         loop = _Loop(team, model, training, validation, settings, metrics or {}, watching, checkpoint, simulator, store)
-        loop.trainer.memory = memory
+        loop.trainer.memory, loop.trainer.carried = memory, carried or CarriedOver()
         return loop.run(resume)
 
 
@@ -180,7 +186,12 @@ class _StageRun:
     def __init__(self, loop: _Loop, number: int, state: Checkpoint | None) -> None:
         self.loop, self.number, self.trainer, self.model, self.team = loop, number, loop.trainer, loop.model, loop.team
         self.stage, self.settings, self.device = loop.trainer.stage, loop.trainer.settings, loop.device
+        carried = self.trainer.carried.parameters(self.model)
+        self.carried = [p for p in self.stage.parameters if id(p) in carried]
+        self.frozen = len(self.carried) == len(self.stage.parameters) and self.settings.carried_rate == 0
         self.optimizers = self.stage.optimizers(self.settings)
+        for optimizer in self.optimizers:
+            with_carried_rate(optimizer, carried, self.settings.carried_rate)
         self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
         self.gradients = Gradients(self.team)
         for optimizer in self.optimizers:
@@ -214,7 +225,9 @@ class _StageRun:
             return self.loop.training, self.loop.validation
         if not fitted:
             with self._seeded("fit"):
-                self.team.same_state(self.model, lambda: self.stage.fit(self.loop.training))
+                self.team.same_state(self.model, self._fit)
+        if self.frozen:  # there is nothing to train
+            return self.loop.training, self.loop.validation
         store, what = self.loop.store, f"the data of stage '{self.stage.name}'"
         # A seed of its own: a resumed stage, which is not fitted again, has the same data.
         with self._seeded("view"):
@@ -224,9 +237,17 @@ class _StageRun:
             )
         return training, validation
 
+    def _fit(self) -> None:
+        """Set the stage's constants; weights carried over stay as they are."""
+        kept = [parameter.clone() for parameter in self.carried]
+        self.stage.fit(self.loop.training)
+        for parameter, value in zip(self.carried, kept, strict=True):
+            parameter.copy_(value)
+
     def run(self) -> None:
-        with deferred_signals() as signalled:
-            self._epochs(signalled)
+        if not self.frozen:
+            with deferred_signals() as signalled:
+                self._epochs(signalled)
         if self.best.weights is not None:
             self.model.load_state_dict(self.best.weights)
 

@@ -50,7 +50,7 @@ FROM_FILE = "file"
 RENAMED = {"flagship-ds1-photons": "flagship-fast", "flagship-multipoles-ds1-photons": "flagship"}
 """Names of recipes in earlier versions → their names now."""
 
-LATER_SETTINGS = ("accumulate", "precision", "compile")
+LATER_SETTINGS = ("accumulate", "precision", "compile", "carried_rate")
 """Of the training, and not in the recipes that the first versions saved."""
 
 

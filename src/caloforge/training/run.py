@@ -36,6 +36,7 @@ from caloforge.simulator import Simulator
 from caloforge.timing.memory import peak_mb
 from caloforge.training.budget import estimate, memory_limit
 from caloforge.training.callbacks import Callback, Metric, Record, Trainer
+from caloforge.training.carried import INITIAL, CarriedOver, InitialRun, check_rates
 from caloforge.training.distributed import Processes, ProcessLost, processes, restarted
 from caloforge.training.folder import LogFile, RunFolder
 from caloforge.training.loop import fit
@@ -70,6 +71,7 @@ def train(
     training: Mapping[str, Any] | None = None,
     exclude_energies: Sequence[float] = (),
     callbacks: Sequence[Callback] = (),
+    initial: str | os.PathLike[str] | Simulator | None = None,
     resume: bool = False,
     overwrite: bool = False,
 ) -> Simulator:
@@ -93,6 +95,8 @@ def train(
             learning_rate.
         exclude_energies: incident energies (MeV) to leave out of the training, to test interpolation.
         callbacks: called after every batch, epoch and stage, in this order (`caloforge.training.Callback`).
+        initial: a trained run, or the folder of one, whose weights to start from where they fit; its model must be of
+            the same kind. Transforms and tables are those of `showers` all the same.
         resume: continue an interrupted run in `out`; it ends with the weights of an uninterrupted one.
         overwrite: replace an earlier run in `out`.
 
@@ -100,7 +104,8 @@ def train(
         The trained simulator, on the CPU: `generate`, `stream`, `save`.
 
     Raises:
-        CaloforgeError: a file or setting is wrong, the folder holds another run, or there is nothing to resume.
+        CaloforgeError: a file or setting is wrong, the folder holds another run, there is nothing to resume, or no
+            weight of `initial` fits.
         KeyboardInterrupt: passed on; with `out`, the run can be resumed.
     """
     source = _source(showers)
@@ -129,6 +134,9 @@ def train(
         checked = checked.with_geometry(_geometry_of(source))
     held_out = None if validation is None else _source(validation)
     files = [file for entry in (source, held_out) if isinstance(entry, list) for file in entry]
+    start = None if initial is None else InitialRun.of(initial)
+    if isinstance(initial, str | os.PathLike):
+        files.append(Path(initial))
     with processes() as team, importable(Path.cwd(), checked.folder), trusting(*checked.trusted):
         folder = None
         if out is not None:
@@ -136,7 +144,7 @@ def train(
             if team.total([float(restarted())])[0] > 0 and (path / IDENTITY).exists():
                 resume, overwrite = True, False
             folder = team.from_first(lambda: RunFolder(path, resume=resume, overwrite=overwrite, inputs=files))
-        return _train(team, checked, source, held_out, folder, exclude_energies, callbacks)
+        return _train(team, checked, source, held_out, folder, exclude_energies, callbacks, start)
 
 
 def _source(showers: ShowerInput) -> Source:
@@ -197,6 +205,7 @@ def _train(
     folder: RunFolder | None,
     exclude_energies: Sequence[float],
     callbacks: Sequence[Callback],
+    initial: InitialRun | None,
 ) -> Simulator:
     limit = memory_limit(recipe.training.memory_gb, team.device(recipe.training.device)) / team.on_machine
     store = Store(team.least(limit), None if folder is None else scratch_folder(folder.path), team)
@@ -204,7 +213,7 @@ def _train(
         store.remove()  # what a killed process left
     resumable = False
     try:
-        return _train_with(store, recipe, source, validation_source, folder, exclude_energies, callbacks)
+        return _train_with(store, recipe, source, validation_source, folder, exclude_energies, callbacks, initial)
     except KeyboardInterrupt:
         resumable = folder is not None and (folder.path / IDENTITY).exists()
         raise
@@ -229,6 +238,7 @@ def _train_with(
     folder: RunFolder | None,
     exclude_energies: Sequence[float],
     callbacks: Sequence[Callback],
+    initial: InitialRun | None,
 ) -> Simulator:
     settings, team = recipe.training, store.team
     geometry = recipe.load_geometry()
@@ -248,17 +258,21 @@ def _train_with(
         "recipe_yaml": recipe.to_yaml(),
         "training_fingerprint": training.fingerprint(),
     }
+    if initial is not None:
+        identity[INITIAL] = initial.facts[INITIAL]
     if folder is not None:
         folder.check_identity(identity)
     transforms = build_transforms(recipe.transforms, geometry, recipe.trusted)
     with seeded(derived_seed(settings.seed, "constants")):
         training_data, validation_data = _features(transforms, training, validation, store)
         model = _model(recipe, geometry, training_data, team)
+    carried = CarriedOver() if initial is None else initial.carry_over(model)
     energy_range = (float(training.energies.min()), float(training.energies.max()))
     simulator = Simulator(geometry, transforms, model, identity, energy_range, training.trained)
     stages = model.stages()
     check_stages(stages, settings, ["separation_power"])
     chosen = [settings.for_stage(stage.name) for stage in stages]
+    check_rates(stages, chosen, carried)
     metrics: dict[str, Metric] = {}
     if any(each.select == "separation_power" for each in chosen):
         metrics["separation_power"] = _separation_power(simulator, validation, settings.seed)
@@ -280,9 +294,11 @@ def _train_with(
             simulator=simulator,
             store=store,
             memory=memory,
+            carried=carried,
         )
         simulator.to("cpu")
-        simulator.provenance = identity | _provenance(recipe, file_names(source), training, exclude_energies, history)
+        facts = _provenance(recipe, file_names(source), training, exclude_energies, history)
+        simulator.provenance = identity | facts | dict(carried.facts)
         if folder is not None:
             path = folder.path
             team.from_first(lambda: simulator.save(path))
