@@ -18,7 +18,7 @@ from caloforge.models.cascade import Cascade
 from caloforge.models.dataset import ShowerDataset
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator
-from caloforge.training import TrainingSettings, fit
+from caloforge.training import TrainingSettings, check_stages, fit
 from caloforge.transforms import build_transforms
 
 LEVEL: dict[str, Any] = {"kind": "flow_matching", "width": 32, "blocks": 2, "steps": 6}
@@ -204,6 +204,10 @@ def test_a_cartesian_geometry_has_no_moments() -> None:
     model = _small(load_geometry("calogan"), least=0.1, **{**MULTIPOLES, "order": 2})
     assert model.moments is None
     assert [name for name, _ in model.level_models()] == ["layers", "rings", "voxels"]
+    assert {"multipoles_velocity", "deposited_velocity"} <= model.absent_stages()
+    check_stages(model, TrainingSettings(epochs=1, stages={"multipoles_velocity": {"epochs": 1}}))
+    with pytest.raises(CaloforgeError, match="unknown key 'moments_velocity'"):
+        check_stages(model, TrainingSettings(epochs=1, stages={"moments_velocity": {"epochs": 1}}))
 
 
 def test_least_without_a_threshold_is_a_quantile_of_the_training_set(small_geometry: Geometry) -> None:

@@ -62,6 +62,10 @@ class ShowerModel(Configured, nn.Module, ABC):
         """The parts of the training, in order; by default one, named `model`."""
         return [Stage("model", self.loss, self.parameters())]
 
+    def absent_stages(self) -> frozenset[str]:
+        """Stages that the model would have with other settings or in another geometry; a recipe may name them."""
+        return frozenset()
+
     def rows_at_once(self, batch_size: int) -> int:
         """How many showers of a training batch pass through the networks together, for the estimate of memory."""
         return batch_size

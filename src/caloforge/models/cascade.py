@@ -207,6 +207,12 @@ class Cascade(LatentModel):
             for k, inner in enumerate(model.stages())
         ]
 
+    def absent_stages(self) -> frozenset[str]:
+        """Those of levels that there are not: of the moments, and of levels that need no model in this geometry."""
+        names = (*(split.name for split in self.hierarchy), MOMENTS)
+        kinds = {stage.name for model in self.models.values() for stage in model.stages()}  # type: ignore[operator]
+        return frozenset(f"{name}_{kind}" for name in names if name not in self.models for kind in kinds)
+
     def fit_tables(self, data: ShowerDataset, number: int) -> None:
         """The tables of the level, and of those before it that have no model, from all showers or a sample of many."""
         splits = [*self.hierarchy]

@@ -137,7 +137,7 @@ class _Loop:
             for data in (training, validation)
         )
         self.stages = model.stages()
-        check_stages(self.stages, settings, metrics)
+        check_stages(model, settings, metrics)
         for stage in self.stages:
             check_batch_size(team, settings.for_stage(stage.name).batch_size)
         first = self.stages[0]

@@ -270,7 +270,7 @@ def _train_with(
     energy_range = (float(training.energies.min()), float(training.energies.max()))
     simulator = Simulator(geometry, transforms, model, identity, energy_range, training.trained)
     stages = model.stages()
-    check_stages(stages, settings, ["separation_power"])
+    check_stages(model, settings, ["separation_power"])
     chosen = [settings.for_stage(stage.name) for stage in stages]
     check_rates(stages, chosen, carried)
     metrics: dict[str, Metric] = {}

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 from pydantic import Field, ValidationError
 
 from caloforge.configured import validation_error
 from caloforge.errors import CaloforgeError
-from caloforge.models.stages import Stage, StageSettings
+from caloforge.models.base import ShowerModel
+from caloforge.models.stages import StageSettings
 
 SCHEDULES: dict[str, Callable[[int, int], float]] = {
     "constant": lambda epoch, epochs: 1.0,
@@ -47,15 +48,16 @@ class TrainingSettings(StageSettings):
             raise validation_error(error, f"training.stages.{name}", StageSettings) from None
 
 
-def check_stages(stages: Sequence[Stage], settings: TrainingSettings, metrics: Collection[str] = ()) -> None:
-    """Check that the settings speak of the stages that a model has, and of metrics that are known.
+def check_stages(model: ShowerModel, settings: TrainingSettings, metrics: Collection[str] = ()) -> None:
+    """Check that the settings speak of stages that a model has or could have, and of metrics that are known.
 
     Raises:
         CaloforgeError: a stage or metric is unknown, patience has nothing to watch, or nothing can be trained.
     """
+    stages = model.stages()
     names = [stage.name for stage in stages]
     known = ["last", "validation_loss", *metrics]
-    unknown = sorted(set(settings.stages) - set(names))
+    unknown = sorted(set(settings.stages) - set(names) - model.absent_stages())
     if unknown:
         raise CaloforgeError(f"training.stages: unknown key '{unknown[0]}' (the model has: {', '.join(names)})")
     for stage in stages:
