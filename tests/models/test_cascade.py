@@ -205,9 +205,15 @@ def test_a_cartesian_geometry_has_no_moments() -> None:
     assert model.moments is None
     assert [name for name, _ in model.level_models()] == ["layers", "rings", "voxels"]
     assert {"multipoles_velocity", "deposited_velocity"} <= model.absent_stages()
-    check_stages(model, TrainingSettings(epochs=1, stages={"multipoles_velocity": {"epochs": 1}}))
+    check_stages(
+        model,
+        TrainingSettings(epochs=1, batch_size=8, learning_rate=1e-3, stages={"multipoles_velocity": {"epochs": 1}}),
+    )
     with pytest.raises(CaloforgeError, match="unknown key 'moments_velocity'"):
-        check_stages(model, TrainingSettings(epochs=1, stages={"moments_velocity": {"epochs": 1}}))
+        check_stages(
+            model,
+            TrainingSettings(epochs=1, batch_size=8, learning_rate=1e-3, stages={"moments_velocity": {"epochs": 1}}),
+        )
 
 
 def test_least_without_a_threshold_is_a_quantile_of_the_training_set(small_geometry: Geometry) -> None:
