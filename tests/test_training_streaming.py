@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -103,6 +104,29 @@ def test_scratch_files_give_the_weights_of_memory(
     energies = np.array([100.0, 300.0])
     assert np.array_equal(in_memory.generate(energies, 1).voxels, streamed.generate(energies, 1).voxels)
     assert 0 <= streamed.provenance["waiting_for_data"] <= 1
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("memory_gb", [0, 1])
+def test_data_of_a_stage_are_given_up_at_its_end(
+    memory_gb: float, recipe: Callable[..., dict[str, Any]], small_showers: Showers
+) -> None:
+    """Not only when Python next looks for circles of references: until then they would take memory or disk."""
+    found: list[int] = []
+
+    class Count(Callback):
+        def stage_done(self, trainer: Trainer) -> None:
+            kept = [each for each in gc.get_objects() if type(each) in (ScratchRows, dataset.MemoryRows)]
+            found.append(sum(type(each) is not ScratchRows or hasattr(each, "_file") for each in kept))
+
+    gc.collect()
+    gc.disable()
+    try:
+        train(recipe("flagship", memory_gb=memory_gb, clip_norm=1.0), small_showers, callbacks=[Count()])
+    finally:
+        gc.enable()
+    assert len(found) > 2
+    assert set(found[1:]) == {found[0]}
 
 
 def test_files_in_parts_are_one_sample(
@@ -249,7 +273,7 @@ def test_memory_is_estimated_and_refused(
             seen.append(trainer.memory)
 
     for memory_gb in (None, 0):
-        train(recipe("flagship", memory_gb=memory_gb), small_showers, callbacks=[Watch()])
+        train(recipe("flagship", memory_gb=memory_gb, clip_norm=1.0), small_showers, callbacks=[Watch()])
     in_memory, streamed = seen
     assert in_memory.kept >= 600 * 4 * 2 * 13 > streamed.kept
     assert in_memory.scratch == 0 < streamed.scratch

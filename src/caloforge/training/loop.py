@@ -175,7 +175,9 @@ class _Loop:
         # Before the data are prepared: that may take minutes, and whoever watches shall know what is going on.
         self.callbacks.stage_started(trainer)
         with compiled(self.model, trainer.settings.compile):
-            _StageRun(self, number, state).run()
+            run = _StageRun(self, number, state)
+            run.run()
+        run.forget_data()
         self.store.forget_stage()
         self.callbacks.stage_done(trainer)
 
@@ -250,6 +252,10 @@ class _StageRun:
                 self._epochs(signalled)
         if self.best.weights is not None:
             self.model.load_state_dict(self.best.weights)
+
+    def forget_data(self) -> None:
+        """Give up the data: hooks of the optimisers keep this object until the next garbage collection."""
+        self.training, self.validation = self.loop.training, self.loop.validation
 
     def _epochs(self, signalled: Callable[[], bool]) -> None:
         trainer, settings, average = self.trainer, self.settings, self.average

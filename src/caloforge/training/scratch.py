@@ -52,8 +52,13 @@ class ScratchRows:
         return self._n
 
     def __del__(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, whose space is free again only then if it has been removed; it cannot be read any more."""
         if hasattr(self, "_file"):
             os.close(self._file)
+            del self._file
 
     @property
     def nbytes(self) -> int:

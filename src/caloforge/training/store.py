@@ -171,6 +171,7 @@ class Store:
         if isinstance(rows, ScratchRows):
             self.in_scratch -= rows.nbytes
             rows.path.unlink(missing_ok=True)
+            rows.close()
         elif isinstance(rows, MemoryRows):
             self.in_memory -= rows.x.nbytes + rows.c.nbytes
 
