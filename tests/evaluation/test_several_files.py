@@ -5,13 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from caloforge import cli
 from caloforge.cli.evaluate import sample_name
 from caloforge.errors import CaloforgeError, CaloforgeWarning
 from caloforge.evaluation.evaluate import evaluate
-from caloforge.showers import ShowerFiles, Showers, matching_files
+from caloforge.evaluation.samples.opening import Opened, Request
+from caloforge.showers import ShowerFiles, Showers, inputs, matching_files, reading
 
 
 @pytest.fixture
@@ -45,6 +47,20 @@ def test_the_numbers_are_those_of_one_file(shards: Path, tmp_path: Path) -> None
 def test_a_reference_in_several_files(shards: Path, tmp_path: Path) -> None:
     report = evaluate(tmp_path / "reference.h5", shards, train=shards, quick=True)
     assert report.about.reference.n == 300
+
+
+def test_compared_showers_are_loaded_in_the_order_asked_for(
+    shards: Path, small_showers: Showers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows count among the showers of the energies that are compared; the file is read in small pieces."""
+    monkeypatch.setattr(reading, "CHUNK_VALUES", 50 * 13)
+    monkeypatch.setattr(inputs, "CHUNK_VALUES", 50 * 13)
+    reference, chosen = small_showers[300:], np.array([5, 2, 60, 9, 80])
+    among = np.flatnonzero(reference.energies == 200)
+    with Opened(Request(shards, tmp_path / "reference.h5", only_energies=[200])) as opened:
+        found = opened.load("reference", chosen)
+    assert np.array_equal(found.voxels, reference.voxels[among[chosen]])
+    assert (found.energies == 200).all()
 
 
 def test_shards_that_do_not_belong_together(shards: Path, small_showers: Showers, tmp_path: Path) -> None:
