@@ -48,6 +48,7 @@ ORDER = [
     "evaluation",
     "timing",
     "training",
+    "zoo",
     "cli",
 ]
 """The rooms of the package, lowest first: a module imports from its own room and from those before it."""
@@ -197,6 +198,7 @@ def test_public_names() -> None:
         "evaluate",
         "fit",
         "generate",
+        "load",
         "load_geometry",
         "metric",
         "observable",

@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for words in commands():
-            words = [{"100000": "700", "2000": "400"}.get(word, word) for word in words]
+            words = [{"100000": "700", "2000": "400", "1000": "20"}.get(word, word) for word in words]
             if words[1] == "train":
                 words += [f"--set={setting}" for setting in SMALLER[words[2]]]
             patch.setattr(sys, "argv", words)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from caloforge.training import train as train
     from caloforge.transforms import Compose as Compose
     from caloforge.transforms import Transform as Transform
+    from caloforge.zoo import load as load
 
 _HOME = {
     "Callback": "training",
@@ -60,6 +61,7 @@ _HOME = {
     "evaluate": "evaluation.evaluate",
     "fit": "training",
     "generate": "simulator",
+    "load": "zoo",
     "load_geometry": "geometry",
     "metric": "evaluation.metrics.base",
     "observable": "observables",

@@ -15,6 +15,8 @@ from caloforge.models.base import LatentModel, ShowerModel
 from caloforge.models.dataset import ShowerDataset
 from caloforge.models.stages import StageSettings, TrainingBatch
 from caloforge.simulator import Simulator
+from caloforge.simulator.absent import left_out
+from caloforge.simulator.packing import save_packed
 from caloforge.training import TrainingSettings, fit
 from caloforge.transforms import build_transforms
 
@@ -177,3 +179,13 @@ def test_log_prob_and_decode_where_offered(kind: str, small_geometry: Geometry) 
         assert model.decode(torch.randn(BATCH, model.latent_dim), c).shape == (BATCH, features)
         z = torch.randn(BATCH, model.latent_dim, generator=torch.Generator().manual_seed(4))
         assert torch.equal(model.sample(c, torch.Generator().manual_seed(4)), model.decode(z, c))
+
+
+def test_samples_without_the_parts_that_only_training_uses(kind: str, small_geometry: Geometry, tmp_path: Path) -> None:
+    model = _make(kind, small_geometry).eval()
+    simulator = Simulator(small_geometry, build_transforms([], small_geometry), model, {})
+    c = torch.rand(4, CONDITIONS) + 1
+    packed = save_packed(simulator, tmp_path, half=False).model
+    assert set(left_out(packed)) == model.training_only()
+    whole, without = (m.sample(c, torch.Generator().manual_seed(1)) for m in (model, packed))
+    assert torch.equal(whole, without)

@@ -7,7 +7,6 @@ import socket
 import numpy as np
 import pytest
 import yaml
-from record_server import CONTENT, REFERENCE, TRAIN, contents, free_port, only
 from typer.testing import CliRunner
 
 from caloforge import cli
@@ -17,6 +16,7 @@ from caloforge.geometry import load_geometry
 from caloforge.showers import ShowerFile, Showers
 from caloforge.sources.public import catalog, http
 from caloforge.sources.public import record as records
+from record_server import CONTENT, REFERENCE, TRAIN, contents, free_port, only
 
 # --- what is in the catalogue
 
@@ -33,7 +33,7 @@ from caloforge.sources.public import record as records
 def test_entries(name, voxels, record, files):
     entry = catalog.find(name)
     assert entry.load_geometry().n_voxels == voxels
-    assert entry.record == record
+    assert catalog.record_of(entry.doi) == record
     assert len(set(entry.files)) == files
     assert not set(entry.train) & set(entry.reference)
 

@@ -26,6 +26,7 @@ from caloforge.cli import (
     export,
     generate,
     merge,
+    models,
     multiclass,
     simulate,
     train,
@@ -76,6 +77,7 @@ app.command("check")(check.check)
 app.add_typer(data.app, name="data")
 app.add_typer(simulate.app, name="simulate")
 app.command("dimension")(dimension.dimension)
+app.add_typer(models.app, name="models")
 app.command("train", cls=SeveralFiles)(train.train)
 app.command("generate")(generate.generate)
 app.command("merge")(merge.merge)

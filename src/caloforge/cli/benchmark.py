@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from caloforge.cli.choices import MOST_SEED, ReferenceChoice
+from caloforge.cli.runs import RUN, folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ FIGURES = (".png", ".pdf", ".svg")
 
 
 def benchmark(
-    run: Path = typer.Argument(..., help="Folder that `caloforge train` wrote."),
+    run: Path = RUN,
     batches: str = typer.Option("1,100,10000", "--batches", help="Showers per call of the generator, comma-separated."),
     threads: str = typer.Option("1", "--threads", help="Thread counts, comma-separated, e.g. 1,all."),
     engines: str = typer.Option(
@@ -84,6 +85,7 @@ def benchmark(
     if plot is not None and plot.suffix.lower() not in FIGURES:
         raise CaloforgeError(f"--plot {plot}: the file name must end with {', '.join(FIGURES)}")
     check_outputs(overwrite, out, plot)
+    run = folder_of(run)
     simulator = load(run, trust)
     _, values = energies_to_time(simulator, energies)
     facts = machine()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from caloforge.cli.choices import MOST_SEED
+from caloforge.cli.runs import RUN, folder_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def benchmark_geant4(
-    run: Path = typer.Argument(..., help="Folder that `caloforge train` wrote."),
+    run: Path = RUN,
     n: int = typer.Option(20, "-n", min=2, help="Geant4 showers per energy."),
     batches: str = typer.Option("1,1000", "--batches", help="Showers per call of the generator, comma-separated."),
     energies: str | None = typer.Option(
@@ -68,7 +69,7 @@ def benchmark_geant4(
 
     sizes = whole_numbers(batches, "--batches", "1,1000")
     check_outputs(overwrite, out)
-    simulator = load(run, trust)
+    simulator = load(folder_of(run), trust)
     spectrum, values = energies_to_time(simulator, energies)
     request = geant4_request(simulator, spectrum, detector=detector, particle=particle, data=geant4_data, seed=seed)
     facts = machine()

@@ -7,10 +7,11 @@ from pathlib import Path
 import typer
 
 from caloforge.cli.choices import MOST_SEED, ExporterChoice, FormatChoice, GraphPrecisionChoice
+from caloforge.cli.runs import RUN, folder_of, remark_on
 
 
 def export(
-    run: Path = typer.Argument(..., help="Folder that `caloforge train` wrote."),
+    run: Path = RUN,
     form: FormatChoice = typer.Option(
         FormatChoice.ONNX, "--format", "-f", help="A graph, or a file of showers (ddml-hdf5)."
     ),
@@ -103,16 +104,18 @@ def export(
         prepare_parent(path)
         refuse_existing(path, overwrite)
     with importable(Path.cwd()):
-        simulator = Simulator.load(run, trust)
+        simulator = Simulator.load(folder_of(run), trust)
     if playback:
         from caloforge.cli.ranges import warn_outside
         from caloforge.energies import IncidentLaw
 
         assert energies is not None
-        incident = IncidentLaw.parse(energies, conditions).draw(n, seed)
+        law = IncidentLaw.parse(energies, conditions)
+        incident = law.draw(n, seed)
         drawn, columns = incident.energies, incident.conditions
         accepted = (*simulator.conditions.names, *(text.partition("=")[0].strip() for text in conditions))
         warn_outside(drawn, simulator.energy_range, "they are clipped to it")
+        remark_on(simulator, law.spectrum)
         with progress_bar() as bar:
             task = bar.add_task("export", total=len(drawn), unit="showers", remark="")
             card = export_ddml(
@@ -132,6 +135,7 @@ def export(
         shape = " x ".join(map(str, stored["shape"]))
         stdout.print(f"{shape} cells ({card['axis_order'].split(';')[0]}), {stored['unit']}", markup=False)
     else:
+        remark_on(simulator)
         graph = export_graph(
             simulator,
             form.value,

@@ -13,6 +13,7 @@ import typer
 from caloforge.cli.choices import MOST_SEED, MOST_SHARDS, EngineChoice, PrecisionChoice
 from caloforge.cli.cluster import ADAPT, CLUSTER, COLLECT, RETRIES, ClusterOptions, cluster_options
 from caloforge.cli.conditions import ANGLES, CONDITIONS
+from caloforge.cli.runs import RUN, folder_of, remark_on
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -25,7 +26,7 @@ EXTRAPOLATED = "showers there are extrapolated"
 
 
 def generate(
-    run: Path = typer.Argument(..., help="Folder that `caloforge train` wrote."),
+    run: Path = RUN,
     energies: str = typer.Option(
         ...,
         "--energies",
@@ -132,7 +133,7 @@ def generate(
             refuse_existing(path, overwrite)
     with signals_interrupt() as check_stopped:
         job = GenerationJob(
-            run=run,
+            run=folder_of(run),
             law=law,
             n=n,
             seed=seed,
@@ -171,6 +172,7 @@ def _here(
             warn_outside(drawn.energies, loaded.simulator.energy_range, EXTRAPOLATED)
         if not warned:
             _note_unknown(loaded.job, loaded.simulator)
+            remark_on(loaded.simulator, loaded.job.law.spectrum)
         warned = True
         with progress_bar() as bar:
             task = bar.add_task(
@@ -201,6 +203,7 @@ def _on_cluster(job: GenerationJob, options: ClusterOptions, shards: int, out: P
     first = job.incident(simulator, Shard(0, shards))
     warn_outside(first.energies, simulator.energy_range, EXTRAPOLATED)
     _note_unknown(job, simulator)
+    remark_on(simulator, job.law.spectrum)
     total = job.law.total(job.n)
     todo, kept = [], 0
     for number in range(shards):

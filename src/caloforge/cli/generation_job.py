@@ -21,7 +21,7 @@ from caloforge.registry import IDENTITY, importable
 from caloforge.showers.shard import Shard, is_made
 from caloforge.simulator import Generation, Simulator, generate
 from caloforge.simulator.core import CHANGED
-from caloforge.simulator.stored import DESCRIPTION, WEIGHTS
+from caloforge.simulator.stored import DESCRIPTION, PACKED_WEIGHTS, WEIGHTS
 
 SANE = (0.01, 3.0)
 """A mean E_dep / E_inc outside this range indicates an error."""
@@ -188,7 +188,7 @@ class GenerationWork(Work):
         job = replace(job, run=real(job.run))
         if not collect:
             return cls(job, shards)
-        names = (DESCRIPTION, WEIGHTS, IDENTITY)
+        names = (DESCRIPTION, WEIGHTS, PACKED_WEIGHTS, IDENTITY)
         return cls(job, shards, {name: (job.run / name).read_bytes() for name in names if (job.run / name).exists()})
 
     def packages(self) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,6 +89,7 @@ def train(
                 initial=initial,
                 resume=resume,
                 overwrite=overwrite,
+                command=shlex.join(["caloforge", *sys.argv[1:]]),
             )
     if not first:
         return

@@ -15,13 +15,15 @@ two.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError, either
+from caloforge.geometry import Geometry
 from caloforge.units import parse_energy
 
 ROUNDING = 1e-3
@@ -41,6 +43,8 @@ class EnergySpectrum:
         text: the spectrum as written, for provenance.
         natural_count: number of energies in the spectrum (`like:`, `list:`); None if any number may be drawn.
         conditions: those of the file of `like:`, shower by shower; they are drawn together with the energies.
+        geometry: of that file's showers.
+        attributes: of that file.
     """
 
     text: str
@@ -48,6 +52,8 @@ class EnergySpectrum:
     _draw: Callable[[int, np.random.Generator], np.ndarray]
     conditions: Columns | None = None
     _rows: Callable[[int, np.random.Generator], np.ndarray] | None = None
+    geometry: Geometry | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
 
     def draw(self, n: int | None, rng: np.random.Generator) -> np.ndarray:
         """(n,) incident energies in MeV, float64.
@@ -127,6 +133,7 @@ def _like(text: str, path: str) -> EnergySpectrum:
 
     with ShowerFile(path) as file:
         energies, columns = file.energies(), file.conditions()
+        geometry, attributes = file.geometry, dict(file.attributes)
     warn_of_doubts(path, energies)
     every = np.arange(len(energies))
 
@@ -135,7 +142,11 @@ def _like(text: str, path: str) -> EnergySpectrum:
         copies, remainder = divmod(n, len(energies))
         return np.concatenate([np.tile(every, copies), rng.choice(every, remainder, replace=False)])
 
-    return EnergySpectrum(text, len(energies), lambda n, rng: energies[rows(n, rng)], columns or None, rows)
+    def drawn(n: int, rng: np.random.Generator) -> np.ndarray:
+        found: np.ndarray = energies[rows(n, rng)]
+        return found
+
+    return EnergySpectrum(text, len(energies), drawn, columns or None, rows, geometry, attributes)
 
 
 def _parse_range(rest: str, text: str) -> tuple[float, float]:

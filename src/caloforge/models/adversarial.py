@@ -44,6 +44,10 @@ class AdversarialModel(LatentModel):
     momentum: float = 0.9
     """β₁ of Adam, for both."""
 
+    def training_only(self) -> frozenset[str]:
+        """The critic."""
+        return frozenset({"critic"})
+
     @abstractmethod
     def critic_losses(self, x: Tensor, generated: Tensor, c: Tensor) -> dict[str, Tensor]:
         """What the critic minimises, `critic_loss` (B,), and other numbers (B,) to be logged.

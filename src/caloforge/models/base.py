@@ -86,6 +86,13 @@ class ShowerModel(Configured, nn.Module, ABC):
         """
         return frozenset()
 
+    def training_only(self) -> frozenset[str]:
+        """Submodules, by dotted path, that `sample` does not use with the present settings.
+
+        A packed run is stored without them (`caloforge.simulator.packing`), so `log_prob` and `loss` may need them.
+        """
+        return frozenset()
+
 
 class LatentModel(ShowerModel):
     """A model whose showers are a function of noise: x = decode(z, c), each element of z drawn from N(0, 1).

@@ -217,6 +217,12 @@ class CaloFlow(LatentModel):
         """`sampler`, where there is a student beside the teacher."""
         return frozenset({"sampler"} if self.student is not None else ())
 
+    def training_only(self) -> frozenset[str]:
+        """Of teacher and student, the one that does not sample."""
+        if self.student is None:
+            return frozenset()
+        return frozenset({"shapes"} if self.by_student else {"student"})
+
     def _layer_energies(self, x: Tensor, c: Tensor) -> Pair:
         """(B, L) the layers' energies in MeV, and the conditions."""
         return self.layers.sums(self._emptied(x)), c

@@ -111,6 +111,10 @@ class CaloMan(LatentModel):
         """What the autoencoder sees of the conditions."""
         return c if self.conditional_autoencoder else c[:, :0]
 
+    def training_only(self) -> frozenset[str]:
+        """The encoder."""
+        return frozenset({"autoencoder.encoder"})
+
     def stages(self) -> Sequence[Stage]:
         """`autoencoder`, then `density` on the codes of the whole training set."""
         return [

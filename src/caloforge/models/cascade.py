@@ -194,6 +194,12 @@ class Cascade(LatentModel):
             f"{name}.{setting}" for name, model in self.level_models() for setting in model.sampling_settings()
         )
 
+    def training_only(self) -> frozenset[str]:
+        """Those of each level's model."""
+        return frozenset(
+            f"models.{name}.{path}" for name, model in self.level_models() for path in model.training_only()
+        )
+
     # ---- training ----------------------------------------------------------------------------------------------
 
     def stages(self) -> Sequence[Stage]:

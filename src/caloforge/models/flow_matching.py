@@ -137,6 +137,12 @@ class FlowMatching(LatentModel):
         own = {"sampler"} if self.student is not None else set()
         return frozenset(own if self.by_student else own | {"solver", "steps"})
 
+    def training_only(self) -> frozenset[str]:
+        """Of teacher and student, the one that does not sample."""
+        if self.student is None:
+            return frozenset()
+        return frozenset({"velocity"} if self.by_student else {"student"})
+
     # ---- training ----------------------------------------------------------------------------------------------
 
     def stages(self) -> Sequence[Stage]:

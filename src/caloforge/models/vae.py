@@ -71,6 +71,10 @@ class VAE(LatentModel):
 
     # ---- training --------------------------------------------------------------------------------------------
 
+    def training_only(self) -> frozenset[str]:
+        """The encoder."""
+        return frozenset({"autoencoder.encoder"})
+
     def stages(self) -> list[Stage]:
         """One, `model`."""
         return [_WarmUp(self)]

@@ -2,7 +2,8 @@
 
 A saved simulator is a folder with `simulator.json` (geometry, transforms, model, provenance) and
 `weights.safetensors` (all weights and fitted constants). Both contain data only: loading never runs code from the
-folder, and a class from outside the package is imported only if the caller names it.
+folder, and a class from outside the package is imported only if the caller names it. `caloforge.simulator.packing`
+writes smaller ones.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from caloforge.models.base import ShowerModel, n_parameters
 from caloforge.registry import importable_for, own_code_fault
 from caloforge.showers import Showers
 from caloforge.showers.checks import as_numbers
+from caloforge.simulator.absent import leave_out, left_out
 from caloforge.simulator.stored import (
     DESCRIPTION,
     FORMAT,
@@ -202,15 +204,26 @@ class Simulator:
         return self.provenance.get("weights_sha256") or hashlib.sha256(self._packed_weights()).hexdigest()
 
     def _packed_weights(self) -> bytes:
-        weights = {f"model.{k}": v.contiguous() for k, v in self.model.state_dict().items()}
-        weights |= {f"transforms.{k}": v.contiguous() for k, v in self.transforms.state_dict().items()}
-        return pack(weights)
+        return pack(self.weights())
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """All weights and fitted constants by name, as `save` stores them."""
+        found = {f"model.{k}": v.contiguous() for k, v in self.model.state_dict().items()}
+        return found | {f"transforms.{k}": v.contiguous() for k, v in self.transforms.state_dict().items()}
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the simulator into `folder`, which is created if needed."""
-        folder = Path(folder)
-        packed = self._packed_weights()
-        with atomic_path(folder / WEIGHTS) as partial:
+        self.write(Path(folder), WEIGHTS, self._packed_weights())
+
+    def write(self, folder: Path, name: str, packed: bytes) -> None:
+        """Write `simulator.json` beside a given file of weights.
+
+        Args:
+            folder: created if needed.
+            name: of the file of weights.
+            packed: its content.
+        """
+        with atomic_path(folder / name) as partial:
             partial.write_bytes(packed)
         description = {
             "format": FORMAT,
@@ -222,6 +235,10 @@ class Simulator:
             "energy_range_mev": self.energy_range,
             "provenance": self.provenance,
         }
+        if name != WEIGHTS:
+            description["weights_file"] = name
+        if absent := left_out(self.model):
+            description["absent"] = absent
         if self.conditions.entries or self.conditions.superfluous:
             description["conditions"] = self.conditions.to_list()
             description["superfluous_conditions"] = list(self.conditions.superfluous)
@@ -250,13 +267,14 @@ class Simulator:
         description = read_description(folder)
         try:
             geometry = Geometry.from_dict(description["geometry"])
-            weights = read_weights(folder, description["weights_sha256"])
+            weights = read_weights(folder, description)
             with importable_for(folder, trusted):
                 transforms = build_transforms(description["transforms"], geometry)
                 with no_larger_than(weights):
                     model = MODELS.build(description["model"], origin="model", geometry=geometry)
                 if settings:
                     model = sampling_with(model, description["model"], settings, geometry)
+                leave_out(model, description.get("absent", []))
             load_weights(model, weights, "model.")
             load_weights(transforms, weights, "transforms.")
             provenance = {**description["provenance"], "weights_sha256": description["weights_sha256"]}

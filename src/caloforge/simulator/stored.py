@@ -1,18 +1,21 @@
 """The folder of a saved simulator: `simulator.json` and `weights.safetensors`, read and checked.
 
 `simulator.json` contains geometry, transforms and model (kind and constructor arguments) and the provenance;
-`weights.safetensors` contains all weights and fitted constants. Both contain data only.
+`weights.safetensors` contains all weights and fitted constants. Both contain data only. A packed run has
+`weights.safetensors.xz` instead (`caloforge.simulator.packing`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import lzma
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load as unpack
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
@@ -27,6 +30,12 @@ FORMAT = 1
 """Version of the file format."""
 
 DESCRIPTION, WEIGHTS = "simulator.json", "weights.safetensors"
+
+PACKED_WEIGHTS = f"{WEIGHTS}.xz"
+"""Weights of a packed run."""
+
+MOST_UNPACKED = 2**30
+"""Bytes of packed weights once unpacked, at most: a small file may claim to hold any number."""
 
 
 def sampling_with(
@@ -100,24 +109,53 @@ def _resuming() -> str:
     return either("caloforge train … --resume", "resume=True")
 
 
-def read_weights(folder: Path, sha256: str) -> dict[str, Tensor]:
+def weights_file(description: Mapping[str, Any]) -> str:
+    """Name of the file that has a run's weights."""
+    return PACKED_WEIGHTS if description.get("weights_file") == PACKED_WEIGHTS else WEIGHTS
+
+
+def read_weights(folder: Path, description: Mapping[str, Any]) -> dict[str, Tensor]:
     """The weights and fitted constants of a run.
 
     Raises:
         CaloforgeError: the file is missing, or its SHA-256 differs.
     """
+    name = weights_file(description)
     try:
-        packed = (folder / WEIGHTS).read_bytes()
+        packed = (folder / name).read_bytes()
     except FileNotFoundError:
         remedy = "copy it from where the run was trained"
         if (folder / "checkpoint.pt").exists():
             remedy += f", or finish the training with {_resuming()}"
-        raise CaloforgeError(f"the weights {folder / WEIGHTS} are missing: {remedy}") from None
-    if hashlib.sha256(packed).hexdigest() != sha256:
+        raise CaloforgeError(f"the weights {folder / name} are missing: {remedy}") from None
+    if hashlib.sha256(packed).hexdigest() != description["weights_sha256"]:
         raise CaloforgeError(
-            f"{WEIGHTS} is not the file saved with it (the checksum differs): train the run or copy it again"
+            f"{name} is not the file saved with it (the checksum differs): train the run or copy it again"
         )
-    return unpack(packed)
+    return unpack(_decompressed(packed, name) if name == PACKED_WEIGHTS else packed)
+
+
+def compressed(weights: dict[str, Tensor]) -> bytes:
+    """The content of a packed run's file of weights.
+
+    Raises:
+        CaloforgeError: they are too large.
+    """
+    content = to_bytes({name: value.contiguous() for name, value in weights.items()})
+    if len(content) > MOST_UNPACKED:
+        raise CaloforgeError(f"the weights take {len(content):,} bytes; up to {MOST_UNPACKED:,} can be packed")
+    return lzma.compress(content, preset=6)
+
+
+def _decompressed(packed: bytes, name: str) -> bytes:
+    reader = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MOST_UNPACKED)
+    try:
+        content = reader.decompress(packed, max_length=MOST_UNPACKED)
+    except lzma.LZMAError as error:
+        raise CaloforgeError(f"{name} is damaged ({error}): copy the run again") from None
+    if not reader.eof:
+        raise CaloforgeError(f"{name} is cut short, or has more than {MOST_UNPACKED:,} bytes: copy the run again")
+    return content
 
 
 @contextmanager

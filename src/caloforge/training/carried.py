@@ -22,6 +22,7 @@ from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
 from caloforge.models.stages import Stage, StageSettings
 from caloforge.simulator import Simulator
+from caloforge.simulator.absent import left_out
 from caloforge.simulator.stored import read_description, read_weights
 
 INITIAL = "initial_weights_sha256"
@@ -32,6 +33,14 @@ FACTS = ("recipe", "training_file", "detector", "particle")
 
 MOST_NAMED = 4
 """Modules that start afresh and are named in a line."""
+
+
+def _check_complete(name: str, absent: Sequence[str]) -> None:
+    """Refuse a packed run, which lacks the very parts that a training begins with."""
+    if absent:
+        raise CaloforgeError(
+            f"{name} is a packed run without '{absent[0]}', which training needs: start from the run it was packed from"
+        )
 
 
 @dataclass(frozen=True)
@@ -58,6 +67,7 @@ class InitialRun:
             CaloforgeError: the folder contains no finished run, or a damaged one.
         """
         if isinstance(source, Simulator):
+            _check_complete("the run in memory", left_out(source.model))
             weights = {name: value.detach().cpu() for name, value in source.model.state_dict().items()}
             facts = _facts(source.weights_sha256(), source.provenance)
             return cls("the run in memory", MODELS.name_of(type(source.model)), weights, facts)
@@ -68,8 +78,9 @@ class InitialRun:
             provenance = dict(description["provenance"])
         except (KeyError, TypeError, ValueError):
             raise CaloforgeError(f"the simulator in {folder} is damaged: train it or copy it again") from None
+        _check_complete(str(folder), description.get("absent", []))
         try:
-            stored = read_weights(folder, sha256)
+            stored = read_weights(folder, description)
         except CaloforgeError as error:
             raise CaloforgeError(f"{folder}: {error}") from None
         weights = {k.removeprefix("model."): v for k, v in stored.items() if k.startswith("model.")}

@@ -13,6 +13,7 @@ and saves the simulator where a folder is given. What does not fit in memory is 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from numbers import Real
@@ -74,6 +75,7 @@ def train(
     initial: str | os.PathLike[str] | Simulator | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    command: str = "",
 ) -> Simulator:
     """Train a generator.
 
@@ -99,6 +101,7 @@ def train(
             the same kind. Transforms and tables are those of `showers` all the same.
         resume: continue an interrupted run in `out`; it ends with the weights of an uninterrupted one.
         overwrite: replace an earlier run in `out`.
+        command: how the training was called, for the run's provenance.
 
     Returns:
         The trained simulator, on the CPU: `generate`, `stream`, `save`.
@@ -144,7 +147,7 @@ def train(
             if team.total([float(restarted())])[0] > 0 and (path / IDENTITY).exists():
                 resume, overwrite = True, False
             folder = team.from_first(lambda: RunFolder(path, resume=resume, overwrite=overwrite, inputs=files))
-        return _train(team, checked, source, held_out, folder, exclude_energies, callbacks, start)
+        return _train(team, checked, source, held_out, folder, exclude_energies, callbacks, start, command)
 
 
 def _source(showers: ShowerInput) -> Source:
@@ -206,6 +209,7 @@ def _train(
     exclude_energies: Sequence[float],
     callbacks: Sequence[Callback],
     initial: InitialRun | None,
+    command: str,
 ) -> Simulator:
     limit = memory_limit(recipe.training.memory_gb, team.device(recipe.training.device)) / team.on_machine
     store = Store(team.least(limit), None if folder is None else scratch_folder(folder.path), team)
@@ -213,7 +217,9 @@ def _train(
         store.remove()  # what a killed process left
     resumable = False
     try:
-        return _train_with(store, recipe, source, validation_source, folder, exclude_energies, callbacks, initial)
+        return _train_with(
+            store, recipe, source, validation_source, folder, exclude_energies, callbacks, initial, command
+        )
     except KeyboardInterrupt:
         resumable = folder is not None and (folder.path / IDENTITY).exists()
         raise
@@ -239,6 +245,7 @@ def _train_with(
     exclude_energies: Sequence[float],
     callbacks: Sequence[Callback],
     initial: InitialRun | None,
+    command: str,
 ) -> Simulator:
     settings, team = recipe.training, store.team
     geometry = recipe.load_geometry()
@@ -297,7 +304,7 @@ def _train_with(
             carried=carried,
         )
         simulator.to("cpu")
-        facts = _provenance(recipe, file_names(source), training, exclude_energies, history)
+        facts = _provenance(recipe, file_names(source), training, exclude_energies, history, command)
         simulator.provenance = identity | facts | dict(carried.facts)
         if folder is not None:
             path = folder.path
@@ -359,8 +366,10 @@ def _provenance(
     training: TrainingShowers,
     exclude_energies: Sequence[float],
     history: list[Record],
+    command: str,
 ) -> dict[str, Any]:
     seconds: dict[str, float] = {}
+    epochs = Counter(record["stage"] for record in history)
     for record in history:
         seconds[record["stage"]] = round(seconds.get(record["stage"], 0.0) + record["seconds"], 1)
     waited = sum(record.get("data_seconds", 0.0) for record in history)
@@ -383,6 +392,8 @@ def _provenance(
         "waiting_for_data": round(waited / max(1e-3, sum(record["seconds"] for record in history)), 4),
         "peak_memory_mb": round(peak_mb()),
         "n_epochs": len(history),
+        "training_epochs": dict(epochs),
+        **({"training_command": command} if command else {}),
     }
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caloforge.errors import CaloforgeError
-from caloforge.evaluation.metrics.base import Section
+from caloforge.evaluation.metrics.base import Metric, Section
 from caloforge.evaluation.report.records import Records
 from caloforge.evaluation.report.tables import Cell, Column, Table, metric_table, section_tables
 from caloforge.evaluation.report.verdict import telling, verdict
@@ -126,13 +126,18 @@ def environment() -> Environment:
     )
 
 
-def key_table(records: Records) -> Table:
+def key_metrics(records: Records) -> list[Metric]:
     """The numbers of all sections that have only a few, a user's own included; further ones are left out."""
     chosen = []
     for name, section in records.sections.items():
         found = [metric for metric in records.section(name, at="") if metric.estimate is not None]
         chosen += found if len(found) <= SHORT and section.page != "further" else []
-    return metric_table(records, chosen, Section("key_numbers", "Key numbers"), titled=True)
+    return chosen
+
+
+def key_table(records: Records) -> Table:
+    """`key_metrics` as a table."""
+    return metric_table(records, key_metrics(records), Section("key_numbers", "Key numbers"), titled=True)
 
 
 def notebook(records: Records) -> str:

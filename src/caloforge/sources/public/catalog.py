@@ -29,6 +29,19 @@ from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, geometry_in_file
 from caloforge.geometry.entries import Entry, checked_entry
 
+DOI = r"^10\.\S+\D\d+$"
+"""Pattern of a DOI that ends with the number of a record."""
+
+
+def record_of(doi: str) -> str:
+    """The number of a record, which ends its DOI."""
+    return doi.rpartition(".")[2]
+
+
+def page_of(doi: str) -> str:
+    """Web address of a record."""
+    return f"https://doi.org/{doi}"
+
 
 class DataSet(Entry):
     """One public data set.
@@ -54,7 +67,7 @@ class DataSet(Entry):
     geometry: str | dict[str, Any]
     energies: str
     showers: Annotated[int, Field(ge=1)]
-    doi: Annotated[str, Field(pattern=r"^10\.\S+\D\d+$")]
+    doi: Annotated[str, Field(pattern=DOI)]
     train: tuple[str, ...]
     reference: tuple[str, ...] = ()
     records_url: str | None = None
@@ -66,14 +79,9 @@ class DataSet(Entry):
         return self.train + self.reference
 
     @property
-    def record(self) -> str:
-        """The record number."""
-        return self.doi.rpartition(".")[2]
-
-    @property
     def page(self) -> str:
         """Web address."""
-        return f"https://doi.org/{self.doi}"
+        return page_of(self.doi)
 
     def load_geometry(self) -> Geometry:
         """The geometry of the showers.

@@ -1,12 +1,14 @@
-"""Download of a public data set; its record lists the size, checksum and address of every file.
+"""Download from a public record, which lists the size, checksum and address of every file.
 
-The record is read for each download: the catalogue contains no checksums, and redirects are followed (a DOI may stand
-for all versions and redirect to the newest).
+`get` downloads a data set of the catalogue, `fetch` files of any record. The record is read for each download: the
+catalogue contains no checksums, and redirects are followed (a DOI may stand for all versions and redirect to the
+newest).
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -15,7 +17,7 @@ import requests
 
 from caloforge.errors import CaloforgeError
 from caloforge.files import prepare_parent
-from caloforge.sources.public.catalog import DATA_SETS, DataSet, find
+from caloforge.sources.public.catalog import DATA_SETS, DataSet, find, page_of, record_of
 from caloforge.sources.public.http import (
     Received,
     RemoteFile,
@@ -61,10 +63,40 @@ def get(
     """
     data_set = find(name)
     _check_name(data_set, files)
+    return fetch(
+        data_set.doi,
+        folder,
+        lambda record: _choose(data_set, record, files),
+        records_url,
+        progress,
+        own_url=data_set.records_url,
+    )
+
+
+def fetch(
+    doi: str,
+    folder: str | os.PathLike[str],
+    choose: Callable[[dict[str, RemoteFile]], list[RemoteFile]],
+    records_url: str | None = None,
+    progress: Received | None = None,
+    own_url: str | None = None,
+) -> list[Path]:
+    """Download files of a record into `folder` and verify their checksums.
+
+    Args:
+        doi: of the record; ends with its number.
+        folder: target folder; created once the record has been read.
+        choose: picks files of the record, by name.
+        records_url, progress: as for `get`.
+        own_url: address of the records where none is given.
+
+    Raises:
+        CaloforgeError: as for `get`.
+    """
     folder = Path(folder)
     report = progress or (lambda file, done: None)
     with new_session() as session:
-        chosen = _choose(data_set, _read_record(session, data_set, records_url), files)
+        chosen = choose(_read_record(session, doi, records_url, own_url))
         prepare_parent(folder / chosen[0].name)
         absent = [file for file in chosen if not is_here(file, folder)]
         check_space(absent, folder)
@@ -76,10 +108,12 @@ def get(
     return [folder / file.name for file in chosen]
 
 
-def _read_record(session: requests.Session, data_set: DataSet, records_url: str | None) -> dict[str, RemoteFile]:
-    base = records_url or os.environ.get(RECORDS_VARIABLE) or data_set.records_url or RECORDS_URL
-    url = f"{base.rstrip('/')}/{data_set.record}"
-    remedy = f"check the network and the proxy, or download the files by hand from {data_set.page}"
+def _read_record(
+    session: requests.Session, doi: str, records_url: str | None, own_url: str | None
+) -> dict[str, RemoteFile]:
+    base = records_url or os.environ.get(RECORDS_VARIABLE) or own_url or RECORDS_URL
+    url = f"{base.rstrip('/')}/{record_of(doi)}"
+    remedy = f"check the network and the proxy, or download the files by hand from {page_of(doi)}"
     content, address = read_json(session, url, remedy)
     try:
         described = [_described(entry, address) for entry in content["files"]]

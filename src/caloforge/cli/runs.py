@@ -1,0 +1,45 @@
+"""The argument RUN of all commands that take a trained generator, and what is said of one that does not fit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from caloforge.energies import EnergySpectrum
+    from caloforge.simulator import Simulator
+
+
+def _names(incomplete: str) -> list[str]:
+    from caloforge.zoo.shelf import models
+
+    return [name for name in models() if name.startswith(incomplete)]
+
+
+RUN = typer.Argument(
+    ...,
+    metavar="RUN",
+    help="Folder that `caloforge train` wrote, or the name of a model (`caloforge models list`).",
+    autocompletion=_names,
+)
+
+
+def folder_of(run: Path) -> Path:
+    """The folder of a run, given that folder or the name of a model."""
+    from caloforge.zoo import find_run
+
+    return find_run(run)
+
+
+def remark_on(simulator: Simulator, spectrum: EnergySpectrum | None = None) -> None:
+    """Say on stderr where a run does not fit what it is asked for."""
+    from caloforge.cli.console import stderr
+    from caloforge.simulator.fitness import mismatches, shortcomings
+
+    for text in shortcomings(simulator):
+        stderr.print(f"warning: {text}")
+    if spectrum is not None and spectrum.geometry is not None:
+        for text in mismatches(simulator, spectrum.geometry, spectrum.attributes):
+            stderr.print(f"warning: {text}")
