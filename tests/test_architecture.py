@@ -48,6 +48,7 @@ ORDER = [
     "evaluation",
     "timing",
     "training",
+    "viewer",
     "zoo",
     "cli",
 ]

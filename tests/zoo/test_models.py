@@ -17,10 +17,11 @@ from caloforge.errors import CaloforgeError
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator
 from caloforge.sources.public import http
-from caloforge.zoo import find_run, models, packing
+from caloforge.zoo import find_run, models
+from caloforge.zoo import model_packing as packing
 from caloforge.zoo.archive import FILES, install
 from caloforge.zoo.model_card import Card
-from caloforge.zoo.packing import pack
+from caloforge.zoo.model_packing import pack
 from caloforge.zoo.remote import get
 from caloforge.zoo.shelf import SHIPPED, downloads
 from record_server import Publisher, publishing
@@ -34,11 +35,11 @@ def archive(small_run: Simulator, tmp_path: Path) -> Path:
 
 
 def test_the_card_tells_what_a_user_needs(small_run: Simulator, tmp_path: Path) -> None:
-    pack(small_run, tmp_path / "toy", name="toy", licence="CC0-1.0", trained_with="caloforge train x")
+    pack(small_run, tmp_path / "toy", name="toy", licence="CC0-1.0", trained_with="caloforge train x -o /home/me/run")
     card = Card.read(tmp_path / "toy")
     assert (card.name, card.particle, card.detector, card.energies) == ("toy", "gamma", "toy", "100 MeV … 400 MeV")
     assert (card.geometry, card.voxels, card.layers) == ("small", 13, 3)
-    assert card.training["command"] == "caloforge train x"
+    assert card.training["command"] == "caloforge train x -o run"
     weights = (tmp_path / "toy" / "weights.safetensors.xz").read_bytes()
     assert card.weights_sha256 == hashlib.sha256(weights).hexdigest()
     assert "float16; a shower changes by" in card.weights

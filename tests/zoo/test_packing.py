@@ -14,8 +14,8 @@ from caloforge.errors import CaloforgeError
 from caloforge.simulator import Simulator
 from caloforge.simulator.packing import PACKED_FROM, rounded, save_packed, without_training_parts
 from caloforge.simulator.stored import DESCRIPTION, MOST_UNPACKED, PACKED_WEIGHTS
-from caloforge.zoo import packing
-from caloforge.zoo.packing import difference_of
+from caloforge.zoo import model_packing as packing
+from caloforge.zoo.model_packing import difference_of
 
 ENERGIES = np.linspace(100.0, 400.0, 50)
 

@@ -30,6 +30,7 @@ from caloforge.cli import (
     multiclass,
     simulate,
     train,
+    view,
 )
 from caloforge.cli.renamed import instead_of
 from caloforge.cli.several_files import SeveralFiles
@@ -82,6 +83,7 @@ app.command("train", cls=SeveralFiles)(train.train)
 app.command("generate")(generate.generate)
 app.command("merge")(merge.merge)
 app.command("export")(export.export)
+app.command("view")(view.view)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("multiclass")(multiclass.multiclass)

@@ -177,7 +177,7 @@ def pack_model(
     from caloforge.zoo import load
     from caloforge.zoo.archive import SUFFIX
     from caloforge.zoo.model_card import CARD
-    from caloforge.zoo.packing import pack
+    from caloforge.zoo.model_packing import pack
 
     if out.is_dir():
         if out.suffix == SUFFIX or not (out / CARD).exists():

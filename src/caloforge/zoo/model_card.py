@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,15 @@ from caloforge.units import format_energy
 
 CARD = "card.json"
 """File of a packed run."""
+
+
+def without_folders(command: str) -> str:
+    """A command with the names of its files alone: cards are public, folders of users are not.
+
+    >>> without_folders("caloforge train flagship --train /home/me/train.h5 -o ./run --set=a=b/c")
+    'caloforge train flagship --train train.h5 -o run --set=a=c'
+    """
+    return re.sub(r"[^\s:=,'\"]*/", "", command)
 
 
 class Number(BaseModel):
@@ -70,7 +80,12 @@ class Evaluation(BaseModel):
             )
         about = report.about
         showers = about.generated.n, about.reference.n
-        return cls(command=about.command, reference=about.reference.name, showers=showers, numbers=tuple(found))
+        return cls(
+            command=without_folders(about.command),
+            reference=about.reference.name,
+            showers=showers,
+            numbers=tuple(found),
+        )
 
 
 class Card(BaseModel):
@@ -186,7 +201,7 @@ class Card(BaseModel):
         yield "licence", self.licence or "not stated"
         yield "citation", self.citation or "not stated"
         if self.evaluation is None:
-            yield "evaluation", "none: compare its showers with Geant4 (caloforge evaluate)"
+            yield "evaluation", "none"
             return
         generated, reference = self.evaluation.showers
         compared = f"{generated:,} showers against {reference:,} of {self.evaluation.reference}"

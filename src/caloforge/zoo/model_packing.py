@@ -19,7 +19,7 @@ from caloforge.files import atomic_folder, write_text
 from caloforge.simulator import Simulator
 from caloforge.simulator.packing import save_packed
 from caloforge.zoo.archive import SUFFIX, write_archive
-from caloforge.zoo.model_card import CARD, Card, Evaluation
+from caloforge.zoo.model_card import CARD, Card, Evaluation, without_folders
 from caloforge.zoo.shelf import check_name
 
 TOLERANCE = 0.01
@@ -62,7 +62,9 @@ def pack(
     if report is not None:
         _check_report(report, run)
         evaluation = Evaluation.of(report)
-    facts = {"model": name} | ({"training_command": trained_with} if trained_with else {})
+    facts = {"model": name}
+    if command := trained_with or str(run.provenance.get("training_command", "")):
+        facts["training_command"] = without_folders(command)
     target = Path(out)
     with tempfile.TemporaryDirectory(prefix="caloforge-pack-") as scratch:
         folder = Path(scratch) / "packed" if target.suffix == SUFFIX else target
