@@ -14,6 +14,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.simulator import Simulator
 from caloforge.simulator.packing import PACKED_FROM, rounded, save_packed, without_training_parts
 from caloforge.simulator.stored import DESCRIPTION, MOST_UNPACKED, PACKED_WEIGHTS
+from caloforge.training.carried import InitialRun
 from caloforge.zoo import model_packing as packing
 from caloforge.zoo.model_packing import difference_of
 
@@ -78,7 +79,7 @@ def test_teacher_or_student_is_left_out_by_the_sampler(small_run: Simulator, tmp
 def test_a_training_does_not_start_from_a_packed_run(small_run: Simulator, tmp_path: Path) -> None:
     packed = save_packed(small_run, tmp_path / "packed")
     for source in (packed, tmp_path / "packed"):
-        with pytest.raises(CaloforgeError, match="is a packed run without 'models.layers.velocity'"):
+        with pytest.raises(CaloforgeError, match=r"is a packed run without 'models\.layers\.velocity'"):
             InitialRun.of(source)
 
 

@@ -13,7 +13,6 @@ and saves the simulator where a folder is given. What does not fit in memory is 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from numbers import Real
@@ -23,7 +22,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from caloforge import __version__
 from caloforge.configured import wants_geometry
 from caloforge.errors import CaloforgeError, option
 from caloforge.evaluation.selection import MeanSeparationPower
@@ -34,15 +32,15 @@ from caloforge.models.dataset import STATISTIC_VALUES, ShowerDataset
 from caloforge.registry import IDENTITY, importable, trusting
 from caloforge.showers import ShowerFiles, Showers, geometry_attribute, matching_files
 from caloforge.simulator import Simulator
-from caloforge.timing.memory import peak_mb
 from caloforge.training.budget import estimate, memory_limit
-from caloforge.training.callbacks import Callback, Metric, Record, Trainer
+from caloforge.training.callbacks import Callback, Metric, Trainer
 from caloforge.training.carried import INITIAL, CarriedOver, InitialRun, check_rates
 from caloforge.training.distributed import Processes, ProcessLost, processes, restarted
 from caloforge.training.folder import LogFile, RunFolder
 from caloforge.training.loop import fit
 from caloforge.training.machine import derived_seed, seeded
 from caloforge.training.preprocessing import changes_nothing, fitted
+from caloforge.training.provenance import provenance_of_training
 from caloforge.training.recipe import FROM_FILE, Recipe, load_recipe
 from caloforge.training.settings import check_stages
 from caloforge.training.store import Store, scratch_folder
@@ -304,7 +302,7 @@ def _train_with(
             carried=carried,
         )
         simulator.to("cpu")
-        facts = _provenance(recipe, file_names(source), training, exclude_energies, history, command)
+        facts = provenance_of_training(recipe, file_names(source), training, exclude_energies, history, command)
         simulator.provenance = identity | facts | dict(carried.facts)
         if folder is not None:
             path = folder.path
@@ -358,46 +356,3 @@ def _separation_power(simulator: Simulator, reference: TrainingShowers, seed: in
         return distance(simulator.stream(energies[rows], seed_of_epoch, batch, conditions=columns.take(rows)))
 
     return metric
-
-
-def _provenance(
-    recipe: Recipe,
-    files: list[str],
-    training: TrainingShowers,
-    exclude_energies: Sequence[float],
-    history: list[Record],
-    command: str,
-) -> dict[str, Any]:
-    seconds: dict[str, float] = {}
-    epochs = Counter(record["stage"] for record in history)
-    for record in history:
-        seconds[record["stage"]] = round(seconds.get(record["stage"], 0.0) + record["seconds"], 1)
-    waited = sum(record.get("data_seconds", 0.0) for record in history)
-    return {
-        "caloforge_version": __version__,
-        "training_file": ", ".join(files),
-        "training_showers": len(training),
-        "training_seed": recipe.training.seed,
-        "excluded_energies_mev": [float(e) for e in exclude_energies],
-        **(
-            {"training_angle_rad": float(training.attributes["angle_rad"])}
-            if "angle_rad" in training.attributes
-            else {}
-        ),
-        **({"frame": training.attributes["frame"]} if _has_conditions(training) else {}),
-        "training_source": str(training.attributes.get("source", "unknown")),
-        "particle": str(training.attributes.get("particle", "unknown")),
-        "detector": str(training.attributes.get("detector", "unknown")),
-        "training_seconds": seconds,
-        "waiting_for_data": round(waited / max(1e-3, sum(record["seconds"] for record in history)), 4),
-        "peak_memory_mb": round(peak_mb()),
-        "n_epochs": len(history),
-        "training_epochs": dict(epochs),
-        **({"training_command": command} if command else {}),
-    }
-
-
-def _has_conditions(training: TrainingShowers) -> bool:
-    """Whether the showers have further conditions, and say what their mesh is aligned with."""
-    trained = training.trained
-    return "frame" in training.attributes and bool(trained.entries or trained.superfluous)
