@@ -50,6 +50,15 @@ EXAMPLES = {
         "reference": [[1, None], [None, 1]],
         "difference": [[0, None], [None, 0]],
     },
+    "heatmap": {
+        "rows": ["a", "b"],
+        "columns": ["x", "y", "z"],
+        "values": [[0.01, 0.5, None], [1.0, 2.0, 0.001]],
+        "texts": [["1", "50", ""], ["100", "200", "0"]],
+        "label": "n",
+        "limits": [0.001, 1.0],
+        "log": True,
+    },
     "roc": {"label": "t", "fpr": [0, 0.2, 1], "tpr": [0, 0.7, 1], "auc": 0.75},
     "weights": {"label": "t", "edges": [-1, 0, 1], "generated": [30, 10], "reference": [10, 10]},
     "learning_curve": {"label": "t", "n": [100, 200], "auc": [0.6, 0.7], "error": [0.1, 0.02]},
@@ -72,7 +81,7 @@ def test_every_kind_is_drawn_from_json(kind):
 def test_own_axes_are_drawn_on_or_refused(kind):
     figure = Figure()
     ax = figure.add_subplot()
-    if kind in ("histograms", "profiles", "response", "matrix"):
+    if kind in ("histograms", "profiles", "response", "matrix", "heatmap"):
         with pytest.raises(CaloforgeError, match=f"'{kind}' has several panels"):
             plots.draw(kind, EXAMPLES[kind], ax=ax)
         assert not ax.has_data()

@@ -35,7 +35,9 @@ def evaluate(
     ),
     older_baseline: Path | None = typer.Option(None, "--floor", hidden=True, help="Older name of --baseline."),
     train: Path | None = typer.Option(
-        None, "--train", help="Training file of the generator, to test for memorised showers."
+        None,
+        "--train",
+        help="Training file of the generator: are showers memorised? How many are gained?",
     ),
     classifiers: str | None = typer.Option(
         None,

@@ -29,6 +29,7 @@ from caloforge.evaluation.metrics import (
     separation,
     w1_subsamples,
     wasserstein,
+    worth,
 )
 from caloforge.evaluation.metrics.base import REGISTRY, Chart, Found, Metric, RegisteredMetric, Section
 from caloforge.evaluation.report.about import SPLIT, About, BaselineSample, Sample, Spectrum
@@ -50,6 +51,7 @@ BUILTIN = (
     separation.separation,
     wasserstein.wasserstein,
     response.response,
+    worth.worth,
     w1_subsamples.w1_subsamples,
     profiles.profiles,
     correlations.correlations,

@@ -26,6 +26,10 @@ energies in MeV; a missing number is nan or None.
 `matrix`: a matrix of both samples and their difference.
     names       (K) names
     generated, reference, difference    (K × K)
+`heatmap`: numbers in rows and columns.
+    rows, columns    (R), (C) names
+    values      (R × C);  texts (R × C) in the cells
+    label, limits, log, map    of the colour scale: its title, ends, whether it is logarithmic, and its colours
 `roc`: label, fpr, tpr, optional auc.
 `weights`: label, edges (B+1) of log10 w, generated, reference (B counts).
 `learning_curve`: label, n (showers per sample), auc, error.

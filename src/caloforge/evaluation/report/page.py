@@ -30,6 +30,7 @@ DOTS_PER_INCH = 130
 
 PARTS = {
     "separation": "Separation powers",
+    "worth": "Worth in Geant4 showers",
     "histograms": "Histograms",
     "showers": "Average showers",
     "single": "Single showers",

@@ -261,7 +261,8 @@ class Opened:
                 search.update(points)
             if tell is not None:
                 tell(len(chunk))
-        return TrainingData(str(source.path), np.concatenate(prints), searches[0].distances, searches[1].distances)
+        energies, distances = self.energies["train"], (search.distances for search in searches)
+        return TrainingData(str(source.path), energies, np.concatenate(prints), *distances)
 
     def load(self, key: str, chosen: np.ndarray) -> Showers:
         """Some of one file's showers that are compared, raw and in memory: `chosen` (n,), in that order."""

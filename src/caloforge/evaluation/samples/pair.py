@@ -31,12 +31,14 @@ class TrainingData:
 
     Args:
         path: the file.
+        energies: (n,) incident energies of all its showers in MeV.
         fingerprints: (n,) of all its showers.
         from_generated, from_reference: (Q,) distance of Q generated and Q reference showers to the nearest of all
             training showers (of `distances.prdc.logarithms` of the voxels).
     """
 
     path: str
+    energies: np.ndarray
     fingerprints: np.ndarray
     from_generated: np.ndarray
     from_reference: np.ndarray

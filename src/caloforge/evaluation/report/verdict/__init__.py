@@ -18,6 +18,7 @@ from caloforge.evaluation.report.verdict.observables import against_baseline, de
 from caloforge.evaluation.report.verdict.point import LEVELS, Point
 from caloforge.evaluation.report.verdict.response import response
 from caloforge.evaluation.report.verdict.worst_cell import worst_cell
+from caloforge.evaluation.report.verdict.worth import worth
 from caloforge.formatting import listed
 
 __all__ = ["FINDERS", "Point", "Verdict", "telling", "verdict"]
@@ -32,6 +33,7 @@ FINDERS = (
     samples.neighbours,
     samples.classifiers,
     worst_cell,
+    worth,
     samples.others,
     samples.too_close,
     samples.missing,
@@ -41,7 +43,7 @@ FINDERS = (
 MOST_COPIES = 0.5
 """Fraction of the generated showers that are showers of the reference too; above it there is no verdict."""
 
-NO_FAULTS = ("missing", "spectrum", "outside")
+NO_FAULTS = ("missing", "spectrum", "outside", "worth")
 """Topics of notes that are not faults of the showers on their own."""
 
 
