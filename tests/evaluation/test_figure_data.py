@@ -51,6 +51,14 @@ def test_response_by_hand():
     assert np.isnan([found[key][2] for key in found]).all()  # one shower has no spread
 
 
+def test_the_error_of_the_width_is_the_textbooks():
+    """Of n Gaussian values σ(s)/s = 1/√(2n); of two equally frequent values there is none."""
+    ratio = np.random.default_rng(3).normal(1.0, 0.1, 40_000)
+    found = figure_data.response(np.ones(40_000), ratio, np.array([0.5, 5]))
+    assert found["width_error"] == pytest.approx(found["width"] / np.sqrt(80_000), rel=0.03)
+    assert figure_data.response(np.ones(4), np.array([1.0, 1, 3, 3]), np.array([0.5, 5]))["width_error"] == [0.0]
+
+
 @pytest.mark.parametrize("energies", [np.array([5.0]), np.array([1.0, 2, 4, 8]), np.linspace(1, 1000, 500)])
 def test_energy_bins_hold_every_energy(energies):
     edges = figure_data.energy_bins(energies)

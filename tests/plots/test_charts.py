@@ -59,6 +59,13 @@ EXAMPLES = {
         "limits": [0.001, 1.0],
         "log": True,
     },
+    "nulls": {
+        "rows": [
+            {"name": "a", "value": 0.3, "low": -1.9, "high": 2.1, "text": "p = 0.4"},
+            {"name": "b", "value": 640.0, "low": -1.5, "high": 2.5, "text": "p < 0.003"},
+        ],
+        "label": "σ",
+    },
     "roc": {"label": "t", "fpr": [0, 0.2, 1], "tpr": [0, 0.7, 1], "auc": 0.75},
     "weights": {"label": "t", "edges": [-1, 0, 1], "generated": [30, 10], "reference": [10, 10]},
     "learning_curve": {"label": "t", "n": [100, 200], "auc": [0.6, 0.7], "error": [0.1, 0.02]},

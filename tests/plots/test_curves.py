@@ -46,6 +46,16 @@ def test_response_points_are_at_the_middle_of_their_bins(panels):
     assert [len(drawn) for drawn in (drawn, width_ax.containers)] == [2, 2]
 
 
+def test_differences_of_the_response_are_in_per_cent_with_the_references_band(panels):
+    [ax] = panels(1)
+    generated = np.array([1.1, 0.9]), np.array([0.02, 0.03])
+    reference = np.array([1.0, 0.9]), np.array([0.01, np.nan])
+    points = response.draw_difference(np.array([1e3, 4e3, 16e3]), generated, reference, ax=ax, label="response")
+    assert points.lines[0].get_xydata() == pytest.approx(np.array([[2, 10.0], [8, 0.0]]))
+    assert ax.patches[0].get_data().values[0] == pytest.approx(1.0)
+    assert ax.get_ylim()[1] > 10
+
+
 def test_response_map_shows_fractions_of_all_showers(panels):
     mesh = response.draw_response_map(
         np.array([1.0, 10, 100]), np.array([0.5, 1.0, 1.5]), np.array([[1.0, 0], [2, 1]]), ax=panels(1)[0]

@@ -22,7 +22,8 @@ energies in MeV; a missing number is nan or None.
     positions, generated, generated_error, reference, reference_error    (P)
 `response`: deposited against incident energy.
     edges       (B+1) of E_inc;  ratio_edges (R+1) of E_dep/E_inc
-    generated, reference    each {"counts" (B × R), "mean", "error", "width" (B), None with fewer than two showers}
+    generated, reference    each {"counts" (B × R), "mean", "error", "width", "width_error" (B), None with fewer
+                than two showers; "width_error" is optional}
 `matrix`: a matrix of both samples and their difference.
     names       (K) names
     generated, reference, difference    (K × K)
@@ -30,6 +31,9 @@ energies in MeV; a missing number is nan or None.
     rows, columns    (R), (C) names
     values      (R × C);  texts (R × C) in the cells
     label, limits, log, map    of the colour scale: its title, ends, whether it is logarithmic, and its colours
+`nulls`: statistics of tests beside their null distributions.
+    rows        list of {"name", "value", "low", "high" (ends of 95 % of the null distribution), "text"}
+    label       of the axis
 `roc`: label, fpr, tpr, optional auc.
 `weights`: label, edges (B+1) of log10 w, generated, reference (B counts).
 `learning_curve`: label, n (showers per sample), auc, error.

@@ -1,6 +1,7 @@
 """Deposited against incident energy.
 
-Response: mean of E_dep/E_inc in bins of E_inc. Width: its standard deviation over its mean (resolution).
+Response (linearity): mean of E_dep/E_inc in bins of E_inc. Width (resolution): its standard deviation over its mean.
+Below both, the difference of generated and reference in per cent, with the reference's error as a band.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from caloforge.plots.charts import Data, chart, numbers, refuse_axes
-from caloforge.plots.style import ENERGY_MAP, draw_samples, logarithmic, panel_grid
+from caloforge.plots.style import (
+    ENERGY_MAP,
+    GENERATED,
+    REFERENCE,
+    REFERENCE_FILL,
+    draw_samples,
+    logarithmic,
+    panel_grid,
+)
 
 
 def draw_response(
@@ -43,6 +52,39 @@ def draw_response(
     return artists
 
 
+def draw_difference(
+    edges: np.ndarray,
+    generated: tuple[np.ndarray, np.ndarray],
+    reference: tuple[np.ndarray, np.ndarray],
+    *,
+    ax: Axes,
+    label: str,
+) -> ErrorbarContainer:
+    """Draw generated over reference minus 1, in per cent, with the reference's error as a band around 0.
+
+    Args:
+        edges: (B + 1,) of E_inc in MeV.
+        generated, reference: values and their errors, (B,) each.
+        ax: axes to draw on.
+        label: what is compared.
+    """
+    (values, errors), (others, other_errors) = generated, reference
+    with np.errstate(divide="ignore", invalid="ignore"):
+        difference, error, band = (100 * x / others for x in (values - others, errors, other_errors))
+    ax.stairs(band, edges / 1e3, baseline=-band, fill=True, color=REFERENCE_FILL)
+    ax.axhline(0, color=REFERENCE, linewidth=0.8)
+    centres = np.sqrt(edges[1:] * edges[:-1]) / 1e3
+    points = ax.errorbar(centres, difference, error, fmt="o", markersize=3, color=GENERATED)
+    logarithmic(ax, "x")
+    ax.set_xlim(edges[0] / 1e3, edges[-1] / 1e3)
+    reach = np.nanmax(np.abs(np.concatenate([difference, band])), initial=0.0)
+    margin = np.nanmedian(np.concatenate([error, band])) if np.isfinite(band).any() else 0.0
+    ax.set_ylim(*(np.array([-1.15, 1.15]) * max(reach + margin, 0.05)))
+    ax.set_xlabel(r"$E_{inc}$ [GeV]")
+    ax.set_ylabel(f"{label}, gen. / ref. − 1 [%]")
+    return points
+
+
 def draw_response_map(edges: np.ndarray, ratio_edges: np.ndarray, counts: np.ndarray, *, ax: Axes) -> QuadMesh:
     """Draw fractions of showers in bins of E_inc (B, MeV) and E_dep/E_inc (R) from `counts` (B, R), on a log scale."""
     fractions = np.ma.masked_equal(counts / max(counts.sum(), 1), 0)
@@ -57,16 +99,22 @@ def draw_response_map(edges: np.ndarray, ratio_edges: np.ndarray, counts: np.nda
 
 @chart("response")
 def response(data: Data, ax: Axes | None = None) -> Figure:
-    """Maps of both samples above, response and width below."""
+    """Maps of both samples above, response and width below, then how far both differ."""
     refuse_axes("response", ax)
     edges, ratio_edges = numbers(data["edges"]), numbers(data["ratio_edges"])
     samples = {
         name: {key: numbers(values) for key, values in data[name].items()} for name in ("generated", "reference")
     }
-    figure, pairs = panel_grid(4, columns=2, ratio=False)
+    figure, pairs = panel_grid(6, columns=2, ratio=False)
     for (name, found), (panel, _) in zip(samples.items(), pairs[:2], strict=True):
         draw_response_map(edges, ratio_edges, found["counts"], ax=panel)
         panel.set_title(name)
     draw_response(edges, samples, ax=pairs[2][0], width_ax=pairs[3][0])
     pairs[2][0].legend(frameon=False)
+    unknown = np.zeros(len(edges) - 1)  # reports of earlier versions have no errors of the width
+    for (panel, _), key, error, label in zip(
+        pairs[4:], ("mean", "width"), ("error", "width_error"), ("response", "resolution"), strict=True
+    ):
+        both = [(found[key], found.get(error, unknown)) for found in samples.values()]
+        draw_difference(edges, both[0], both[1], ax=panel, label=label)
     return figure

@@ -190,8 +190,9 @@ def response_map(generated: tuple[Array, Array], reference: tuple[Array, Array])
         "histograms",
         "Deposited against incident energy",
         "Above: fraction of showers in bins of incident energy and response, on a logarithmic colour scale; the "
-        "outermost bins hold what lies beyond. Below: mean response with its error, and its relative width (the "
-        "resolution). Generated dots should lie inside the reference's squares.",
+        "outermost bins hold what lies beyond. Below: mean response (linearity) and its relative width (resolution), "
+        "then how far both differ from the reference, in per cent: dots should lie in the band, which is the "
+        "reference's error.",
         {
             "edges": edges,
             "ratio_edges": significant(ratio_edges, 6),
@@ -202,9 +203,9 @@ def response_map(generated: tuple[Array, Array], reference: tuple[Array, Array])
 
 
 def response(energies: Array, ratio: Array, edges: Array) -> dict[str, Array]:
-    """Mean, its error and relative width of `ratio` (N,) = E_dep/E_inc in bins of `energies` (N,).
+    """Mean and relative width of `ratio` (N,) = E_dep/E_inc in bins of `energies` (N,), and their errors.
 
-    Bins with fewer than two showers are NaN.
+    The relative error of the width is √[(κ − 1)/(4n)] with the kurtosis κ. Bins with fewer than two showers are NaN.
     """
     index = np.searchsorted(edges, energies, side="right") - 1
     inside = (index >= 0) & (index < len(edges) - 1)
@@ -217,7 +218,11 @@ def response(energies: Array, ratio: Array, edges: Array) -> dict[str, Array]:
     std = np.sqrt(np.bincount(index[inside], spread**2, size) / np.where(enough, n - 1, 1))
     width = np.divide(std, mean, out=np.full(size, np.nan), where=enough & (mean > 0))
     blank = np.where(enough, 0.0, np.nan)
-    return {"mean": mean + blank, "error": std / np.sqrt(safe) + blank, "width": width}
+    square = np.bincount(index[inside], spread**2, size) / safe
+    fourth = np.bincount(index[inside], spread**4, size) / safe
+    kurtosis = np.divide(fourth, square**2, out=np.ones(size), where=square > 0)
+    error = width * np.sqrt(np.maximum(kurtosis - 1, 0) / (4 * safe))
+    return {"mean": mean + blank, "error": std / np.sqrt(safe) + blank, "width": width, "width_error": error}
 
 
 def energy_bins(energies: Array, n: int = 20) -> Array:

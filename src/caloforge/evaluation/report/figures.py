@@ -19,6 +19,7 @@ from hist import Hist
 from caloforge import plots
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.metrics.base import Chart, Metric
+from caloforge.evaluation.report.heat_maps import heat_maps
 from caloforge.evaluation.report.records import Records
 from caloforge.observables import REGISTRY
 from caloforge.observables.base import GROUPS
@@ -73,6 +74,7 @@ def figures(records: Records) -> list[ReportFigure]:
         *_histograms(records),
         *found,
         *_by_energy(records),
+        *_heat_maps(records),
         *_classifiers(records),
         *_importances(records),
     ]
@@ -208,6 +210,18 @@ def _by_energy(records: Records) -> list[ReportFigure]:
             "generator). Look for energies at which the generator is worse than elsewhere.",
             partial(series_grid, series, x_label=r"$E_{inc}$ [GeV]", log_x=True),
         )
+    ]
+
+
+def _heat_maps(records: Records) -> list[ReportFigure]:
+    """Where each quantity is worse than its baseline."""
+    caption = (
+        "How many standard errors each number is worse than its baseline: red cells are worse, white ones agree. A red "
+        "column is an energy, or a bin, at which the generator fails; a red row an observable."
+    )
+    return [
+        ReportFigure(name, records.sections[section].page, title, caption, partial(plots.draw, "heatmap", data))
+        for name, section, title, data in heat_maps(records)
     ]
 
 

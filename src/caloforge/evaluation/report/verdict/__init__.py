@@ -17,6 +17,7 @@ from caloforge.evaluation.report.verdict import samples
 from caloforge.evaluation.report.verdict.observables import against_baseline, deviations, in_words, observables, outside
 from caloforge.evaluation.report.verdict.point import LEVELS, Point
 from caloforge.evaluation.report.verdict.response import response
+from caloforge.evaluation.report.verdict.two_sample import two_sample
 from caloforge.evaluation.report.verdict.worst_cell import worst_cell
 from caloforge.evaluation.report.verdict.worth import worth
 from caloforge.formatting import listed
@@ -32,6 +33,7 @@ FINDERS = (
     samples.correlations,
     samples.neighbours,
     samples.classifiers,
+    two_sample,
     worst_cell,
     worth,
     samples.others,

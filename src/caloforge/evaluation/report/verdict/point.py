@@ -6,7 +6,19 @@ from dataclasses import dataclass
 
 LEVELS = ("bad", "note", "good")
 
-ORDER = ("empty", "empty_voxels", "duplicates", "response", "observables", "correlations", "prdc", "auc", "fpd", "kpd")
+ORDER = (
+    "empty",
+    "empty_voxels",
+    "duplicates",
+    "response",
+    "observables",
+    "correlations",
+    "prdc",
+    "auc",
+    "two_sample",
+    "fpd",
+    "kpd",
+)
 """Topics, causes before what follows from them; others come after these."""
 
 MOST = 6

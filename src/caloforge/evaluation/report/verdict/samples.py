@@ -24,7 +24,7 @@ MEANINGS = {
     "coverage": "reference showers have no generated neighbour",
 }
 
-TOLD = (*SECTIONS, "response", "duplicates", "empty_voxels", "correlations", "prdc", "auc")
+TOLD = (*SECTIONS, "response", "duplicates", "empty_voxels", "correlations", "prdc", "auc", "two_sample")
 """Sections with words of their own."""
 
 SILENT = ("kl", "mean_separation_power", "w1_subsamples", "jsd", "importance")
