@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from caloforge import observables
-from caloforge.distances.two_sample import combined, p_values
+from caloforge.distances.permutation_tests import combined, p_values
 from caloforge.evaluation.metrics.two_sample import COMBINED, LABELS, pooled, run
 from caloforge.observables import high_level
 from caloforge.showers import Showers

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from caloforge import evaluate
-from caloforge.distances.two_sample import combined, p_values
+from caloforge.distances.permutation_tests import combined, p_values
 from caloforge.evaluation.metrics.two_sample import LABELS, p_in_words, pooled, run, strata_of
 from caloforge.evaluation.report.report import Report
 from caloforge.geometry import Geometry

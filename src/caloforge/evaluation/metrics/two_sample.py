@@ -1,8 +1,8 @@
 """Two-sample tests with known false-positive rates, and one p-value of all of them.
 
-The tests of `distances.two_sample` and boosted trees, on the challenge's high-level features as normal scores at each
-incident energy, with 399 permutations of the labels at equal energies. The trees (C2ST, arXiv:1610.06545) are trained
-on one half of the showers and tested on the other; permutations keep the halves, so one set serves all tests.
+The tests of `distances.permutation_tests` and boosted trees, on the challenge's high-level features as normal scores at
+each incident energy, with 399 permutations of the labels at equal energies. The trees (C2ST, arXiv:1610.06545) are
+trained on one half of the showers and tested on the other; permutations keep the halves, so one set serves all tests.
 
 The showers are those of the generated and the reference sample; the independent reference is not needed.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from caloforge.distances import two_sample as tests
+from caloforge.distances import permutation_tests as tests
 from caloforge.energies.agreement import MANY_ENERGIES, groups, rounded, thin
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Chart, Extra, Found, Metric, Section, metric

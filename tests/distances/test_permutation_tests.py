@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import ks_2samp, rankdata
 from sklearn.metrics import roc_auc_score
 
-from caloforge.distances import two_sample as tests
+from caloforge.distances import permutation_tests as tests
 from caloforge.distances.one_dimensional import wasserstein
 
 
