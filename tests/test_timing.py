@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import torch
 
+from caloforge.conditions import KNOWN
+from caloforge.conditions.kinds import condition
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.inference import Batch
@@ -21,16 +23,19 @@ from caloforge.models.caloman import CaloMan
 from caloforge.simulator import Simulator
 from caloforge.sources.geant4.datasets import find_data
 from caloforge.sources.geant4.detector import Detector, detector_from_plain
+from caloforge.sources.geant4.incidence import FRAMES
 from caloforge.sources.geant4.journal import encode
 from caloforge.sources.geant4.simulation import SimulationRequest
 from caloforge.sources.geant4.workers import Block, Finished, Setup
 from caloforge.timing import EnergyTiming, Geant4Timing, GeneratorTiming, Spread, against_geant4, time_simulator
 from caloforge.timing import geant4_comparison as benchmark
+from caloforge.timing.defaults import geant4_request
 from caloforge.timing.generator import timed
 from caloforge.timing.lower_bound import bare_products, gigaflop, matrix_products
 from caloforge.timing.reference_implementations import nflows_caloman
 from caloforge.timing.scan import scan
-from caloforge.transforms import Compose, build_transforms
+from caloforge.transforms import Compose, TrainedConditions, build_transforms
+from caloforge.transforms.trained_conditions import TrainedCondition
 
 TURN = 0.02
 """Seconds of a turn in these tests."""
@@ -221,6 +226,50 @@ def test_the_two_take_turns_and_the_warm_up_does_not_count(
         assert row.speed_up[2] == pytest.approx(row.geant4.cpu / row.generator[1].cpu.median)
     assert compared.geant4["version"] == "11.4.1"
     assert compared.geant4["particle"] == "gamma"
+
+
+def test_both_have_the_angles_of_the_run(
+    small_geometry: Geometry, played: list[tuple[str, float]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Drawn evenly from the trained range, azimuths from all sides; what Geant4 does not take is refused."""
+    blocks: list[Block] = []
+    run_blocks = benchmark.run_blocks
+
+    def watched(setup: Setup, todo: Iterable[Block], *rest: Any) -> Iterator[Finished]:
+        def seen() -> Iterator[Block]:
+            for block in todo:
+                blocks.append(block)
+                yield block
+
+        return run_blocks(setup, seen(), *rest)
+
+    monkeypatch.setattr(benchmark, "run_blocks", watched)
+    subject = simulator(small_geometry)
+    subject.conditions = TrainedConditions((TrainedCondition(KNOWN["theta"], 0.1, 0.7),))
+    compared = against_geant4(subject, made_up(small_geometry), 40, [1], seconds=0)
+    columns = [block.conditions for block in blocks if block.start < 80]
+    theta, phi = (np.concatenate([c[name] for c in columns if c is not None]) for name in ("theta", "phi"))
+    assert len(theta) == 80
+    assert 0.1 <= theta.min() < 0.15
+    assert 0.65 < theta.max() <= 0.7
+    assert np.ptp(phi) > 5
+    assert sum(len(block.energies) for block in blocks if block.conditions is not None) == 85  # with the warm-up
+    assert set(compared.geant4["conditions"]) == {"theta", "phi"}
+    subject.conditions = TrainedConditions((TrainedCondition(condition("material"), 0.0, 1.0),))
+    with pytest.raises(
+        CaloforgeError, match="needs the condition material, which is not simulated; Geant4 takes theta"
+    ):
+        against_geant4(subject, made_up(small_geometry), 4, [1])
+
+
+def test_the_request_has_the_angle_and_the_mesh_of_the_run(small_geometry: Geometry, geant4_tables: Path) -> None:
+    subject = simulator(small_geometry)
+    subject.provenance |= {"particle": "e-", "frame": FRAMES["particle"]}
+    request = geant4_request(subject, "list:100", detector="w-si", data=geant4_tables)
+    assert (request.frame, request.angle) == ("particle", 0.0)
+    subject.provenance |= {"frame": FRAMES["detector"], "training_angle_rad": 0.3}
+    request = geant4_request(subject, "list:100", detector="w-si", data=geant4_tables)
+    assert (request.frame, request.angle) == ("detector", 0.3)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system binds no process to a core")

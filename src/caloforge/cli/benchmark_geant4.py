@@ -55,7 +55,8 @@ def benchmark_geant4(
     Both run in turn on the same core, with one thread, at the same energies. The
     Geant4 time is the mean CPU time per event, without initialisation; the
     generator time is the median CPU time of repeated calls, from incident
-    energies to voxels in MeV. The ratio is Geant4 time over generator time.
+    energies to voxels in MeV. The ratio is Geant4 time over generator time. Angles
+    and positions that the run knows are drawn evenly from their trained ranges.
 
     Needs the extra caloforge\\[geant4] and Geant4's data sets; docs/geant4.md
     says where to get them.
@@ -79,6 +80,8 @@ def benchmark_geant4(
     stdout.print(_table(compared))
     version, name, what = (compared.geant4[key] for key in ("version", "detector", "particle"))
     stdout.print(f"Geant4 {version}: {what} in {name}, {n} showers per energy", markup=False)
+    if drawn := compared.geant4.get("conditions"):
+        stdout.print(f"at {', '.join(f'{name} {span}' for name, span in drawn.items())}", markup=False)
     if not compared.pinned:
         stderr.print("note: processes cannot be bound to a core on this system; both ran in turn with one thread")
     for size in sizes:

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from caloforge.conditions.kinds import TURNING_FRAME
 from caloforge.energies import parse_spectrum
 from caloforge.errors import CaloforgeError, option
 from caloforge.simulator import Simulator
 from caloforge.sources.geant4.datasets import find_data
 from caloforge.sources.geant4.detector import load_detector, shipped_detectors
+from caloforge.sources.geant4.incidence import Frame
 from caloforge.sources.geant4.simulation import SimulationRequest, binding_version
 
 N_ENERGIES = 7
@@ -52,7 +54,7 @@ def geant4_request(
     data: Path | None = None,
     seed: int = 1,
 ) -> SimulationRequest:
-    """The Geant4 simulation to compare a run with.
+    """The Geant4 simulation to compare a run with: at its angle, and with its mesh of voxels.
 
     Args:
         simulator: the run.
@@ -74,7 +76,11 @@ def geant4_request(
         fitting = [d for d in shipped_detectors() if load_detector(d).geometry.layers == simulator.geometry.layers]
         choice = f" {fitting[0]}, if it was trained on that" if len(fitting) == 1 else ""
         raise CaloforgeError(f"the run does not record its detector: add {option('detector')}{choice}")
-    return SimulationRequest(load_detector(str(named)), str(particle), spectrum, None, seed, find_data(data))
+    frame: Frame = "particle" if str(simulator.provenance.get("frame", "")).startswith(TURNING_FRAME) else "detector"
+    angle = float(simulator.provenance.get("training_angle_rad", 0.0))
+    return SimulationRequest(
+        load_detector(str(named)), str(particle), spectrum, None, seed, find_data(data), angle=angle, frame=frame
+    )
 
 
 def description(simulator: Simulator) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """Comparison of a trained generator with Geant4, at the same energies on the same core.
 
 Geant4: CPU seconds per event as measured by `caloforge simulate geant4` (tracking, scoring and voxels, without
-initialisation), in one worker process; mean over events with its standard error. For the generator see
-`caloforge.timing.generator`.
+initialisation), in one worker process; mean over events with its standard error. Where the run knows angles or
+positions, both have them at random, evenly over the trained ranges. For the generator see `caloforge.timing.generator`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from caloforge.conditions import KNOWN, Columns
 from caloforge.errors import CaloforgeError
 from caloforge.simulator import Simulator
+from caloforge.sources.geant4.incidence import NAMES
 from caloforge.sources.geant4.journal import decode
 from caloforge.sources.geant4.simulation import (
     BLOCK_ENERGY,
@@ -96,7 +98,8 @@ def against_geant4(
 
     Raises:
         CaloforgeError: geant4-pybind is not installed; the detector of `request` has other voxels than the simulator;
-            too few showers; or from `time_simulator` and `run_blocks`.
+            the run needs a condition that Geant4 does not simulate; too few showers; or from `time_simulator` and
+            `run_blocks`.
     """
     binding_version()
     if request.detector.geometry.layers != simulator.geometry.layers:
@@ -108,16 +111,18 @@ def against_geant4(
         raise CaloforgeError(f"the number of Geant4 showers per energy must be at least 2, not {showers}")
     energies = np.unique(request.draw())
     n_events = showers * len(energies)
+    columns = _conditions(simulator, max(n_events, WARM_UP_EVENTS), request.seed)
     cpu_ms = np.zeros(n_events + WARM_UP_EVENTS)
     generator: list[tuple[GeneratorTiming, ...]] = []
 
     def blocks() -> Iterator[Block]:
         # The worker is idle whenever a block is requested, so code that runs here has the core to itself.
-        yield Block(n_events, np.full(WARM_UP_EVENTS, energies[0]))
+        yield Block(n_events, np.full(WARM_UP_EVENTS, energies[0]), _rows(columns, 0, WARM_UP_EVENTS))
         for k, energy in enumerate(energies):
             size = int(np.clip(BLOCK_ENERGY / energy, 1, BLOCK_EVENTS))
             for start in range(0, showers, size):
-                yield Block(k * showers + start, np.full(min(size, showers - start), energy))
+                first, n = k * showers + start, min(size, showers - start)
+                yield Block(first, np.full(n, energy), _rows(columns, first, n))
             at_this = energies[k : k + 1]
             timings = time_simulator(simulator, at_this, batches, repeats=repeats, seconds=seconds, seed=request.seed)
             generator.append(tuple(timings))
@@ -139,8 +144,30 @@ def against_geant4(
         "detector": request.detector.name,
         **request.beam(),
         "data_sets": request.data.describe(),
+        **({"conditions": {kind.name: kind.span(columns[kind.name]) for kind in columns.kinds}} if columns else {}),
     }
     return Geant4Comparison(facts, pinned, rows)
+
+
+def _conditions(simulator: Simulator, n: int, seed: int) -> Columns | None:
+    """Conditions of n events, as the generator is timed at; slanted particles come from all sides.
+
+    Raises:
+        CaloforgeError: Geant4 does not simulate one.
+    """
+    known = simulator.conditions
+    if unknown := [entry.kind.name for entry in known.needed if entry.kind.name not in NAMES]:
+        raise CaloforgeError(
+            f"the run needs the condition {unknown[0]}, which is not simulated; Geant4 takes {', '.join(NAMES)}"
+        )
+    columns = known.examples(n, seed).only([name for name in known.names if name in NAMES])
+    if "theta" in columns and "phi" not in columns:
+        columns = columns.with_column(KNOWN["phi"], np.random.default_rng(seed).uniform(-np.pi, np.pi, n))
+    return columns or None
+
+
+def _rows(columns: Columns | None, start: int, n: int) -> Columns | None:
+    return None if columns is None else columns.take(np.arange(start, start + n))
 
 
 @contextmanager
