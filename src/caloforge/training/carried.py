@@ -159,7 +159,8 @@ def _modules(names: Sequence[str], among: Sequence[str]) -> str:
     while all(len(path) > common and path[common] == split[0][common] for path in split):
         common += 1
     words = [name.split(".")[common:] for name in names]
-    parts = list(dict.fromkeys(".".join(word[:-1]) or word[0] for word in words))
+    own = [word[:-1] if word[-1] in ("weight", "bias") and len(word) > 1 else word for word in words]
+    parts = list(dict.fromkeys(".".join(word) for word in own))
     more = f" and {len(parts) - MOST_NAMED} more" if len(parts) > MOST_NAMED else ""
     return ", ".join(parts[:MOST_NAMED]) + more
 
