@@ -128,7 +128,7 @@ BAD = [
     ("train caloman-demo --train {train} -o {run}", "add --resume"),
     ("train caloman-demo --train {train} -o occupied --overwrite", "is not a run of caloforge"),
     ("train caloman-demo --train {train} -o {run} --resume", "begun with another recipe"),
-    ("generate out --energies list:512 -o g.h5", "no such run"),
+    ("generate out --energies list:512 -o g.h5", "no run and no model 'out'"),
     ("generate {run} --energies like:{train} -o {train}", "is the file that the energies come from"),
     ("generate {run} --energies lots -o g.h5", "is not a valid energy spectrum"),
     ("generate {run} --energies uniform:1:2 -o g.h5", "add -n N"),
