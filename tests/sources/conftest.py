@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from record_server import publishing
 
 from caloforge.sources.geant4.datasets import FoundData, find_data
 from caloforge.sources.public import http, record
+from record_server import publishing
 
 
 @pytest.fixture

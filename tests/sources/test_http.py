@@ -6,10 +6,10 @@ import shutil
 from collections import namedtuple
 
 import pytest
-from record_server import CONTENT, REFERENCE, TRAIN, contents, only
 
 from caloforge.errors import CaloforgeError
 from caloforge.sources.public import http, record
+from record_server import CONTENT, REFERENCE, TRAIN, contents, only
 
 # --- broken downloads
 

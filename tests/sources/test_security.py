@@ -11,7 +11,6 @@ from typing import Any
 import h5py
 import pytest
 import torch
-from record_server import TRAIN, publishing
 
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.report import page
@@ -25,6 +24,7 @@ from caloforge.sources.public import http, record
 from caloforge.training.checkpoint import read_checkpoint
 from caloforge.training.recipe import load_recipe
 from caloforge.transforms import build_transforms
+from record_server import TRAIN, publishing
 
 
 class Trap:

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from record_server import TRAIN, contents, only, publishing
 
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.evaluate import evaluate
@@ -15,6 +14,7 @@ from caloforge.files import atomic_folder, open_alone
 from caloforge.showers import Showers
 from caloforge.sources.geant4.journal import Journal
 from caloforge.sources.public import record
+from record_server import TRAIN, contents, only, publishing
 
 BUSY = "is being written by another process: wait for it, or stop it"
 

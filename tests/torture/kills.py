@@ -28,9 +28,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "sources"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from record_server import CONTENT, TRAIN, publishing
 from targets import GEOMETRY, showers
 
 from caloforge import files
@@ -40,6 +39,7 @@ from caloforge.evaluation.report.report import Report
 from caloforge.plots.style import StyledFigure
 from caloforge.showers import ShowerFile, Showers
 from caloforge.training import loop
+from record_server import CONTENT, TRAIN, publishing
 
 TABLES = Path(os.environ.get("CALOFORGE_GEANT4_DATA", str(Path(__file__).parents[3] / "shared" / "geant4-data")))
 LONGEST = 300.0
