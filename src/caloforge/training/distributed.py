@@ -11,6 +11,7 @@ pieces that it takes one after another. The first process alone computes constan
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import socket
@@ -183,6 +184,7 @@ def processes() -> Iterator[Processes]:
         warnings.simplefilter("ignore", CaloforgeWarning)
     with noticing_loss():
         yield _together(rank, size, store)
+    gc.collect()  # Gloo's threads may abort a process that ends while they still hold tensors
     dist.destroy_process_group()
 
 
