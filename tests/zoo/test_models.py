@@ -156,6 +156,18 @@ def _changed(archive: Path, target: Path, **contents: bytes) -> Path:
     return target
 
 
+def _with_damaged_stream(archive: Path, target: Path) -> Path:
+    """The archive, compressed, with an impossible first block of its first file."""
+    with zipfile.ZipFile(archive) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in FILES:
+            new.writestr(name, old.read(name))
+    content = bytearray(target.read_bytes())
+    start = content.index(FILES[0].encode()) + len(FILES[0])
+    content[start : start + 8] = b"\xff" * 8
+    target.write_bytes(content)
+    return target
+
+
 def test_what_is_no_packed_model_is_one_line(archive: Path, tmp_path: Path) -> None:
     card = json.loads(zipfile.ZipFile(archive).read("card.json"))
     climbing = json.dumps({**card, "name": "../out"}).encode()
@@ -168,6 +180,7 @@ def test_what_is_no_packed_model_is_one_line(archive: Path, tmp_path: Path) -> N
         "weights are not those": _changed(archive, tmp_path / "described.zip", simulator__json=b"{}"),
     }
     (tmp_path / "text.zip").write_text("no archive")
+    cases["is not a packed model, or is damaged"] = _with_damaged_stream(archive, tmp_path / "stream.zip")
     for message, path in cases.items():
         with pytest.raises(CaloforgeError, match=message) as error:
             install(path, downloads())

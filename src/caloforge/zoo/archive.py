@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 from caloforge.documents import parse_json
@@ -22,6 +24,9 @@ FILES = (CARD, DESCRIPTION, PACKED_WEIGHTS)
 
 LARGEST = 2**30
 """Bytes of one of its files, at most."""
+
+DAMAGED = (zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError)
+"""What `zipfile` raises for a damaged archive; RuntimeError also for an encrypted one, or an unknown compression."""
 
 WRITTEN = (1980, 1, 1, 0, 0, 0)
 """Time of all files, so that the archive depends on their content alone."""
@@ -73,5 +78,7 @@ def _read(path: Path) -> dict[str, bytes]:
             return {name: archive.read(name) for name in FILES}
     except FileNotFoundError:
         raise CaloforgeError(f"no such archive: {path}") from None
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except PermissionError as error:
+        raise CaloforgeError(f"cannot read {path}: {error.strerror}") from None
+    except DAMAGED as error:
         raise CaloforgeError(f"{path} is not a packed model, or is damaged ({error}): download it again") from None
