@@ -11,7 +11,7 @@ from caloforge.classifiers import ClassifierSettings, NetworkTest, register
 
 def layers(showers: Showers) -> np.ndarray:
     """(N, 1 + L) float32: logarithms of the incident energy and of the layer energies."""
-    energies = np.column_stack([showers.incident_energies, showers.layer_energies])
+    energies = np.column_stack([showers.energies, showers.layer_energies])
     return np.log10(energies + 1e-3).astype(np.float32)
 
 

@@ -25,12 +25,12 @@ def test_the_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     train, test = cf.sample("train", stop=700), cf.sample("test", stop=700)
     assert train.layer_energies.shape == (700, 5)
-    assert train.plot(0).axes
+    assert train.plot(0).has_data()
 
     counting = Counting()
     run = cf.train("caloman-demo", train, training={"epochs": 1}, callbacks=[counting])
     assert counting.epochs == 2  # one of each stage
-    generated = run.generate(test.incident_energies, seed=1)
+    generated = run.generate(test.energies, seed=1)
     assert len(generated) == 700
 
     def n_bright(view: cf.observables.View, position: int) -> np.ndarray:
@@ -45,11 +45,11 @@ def test_the_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "<table" in report._repr_html_()
     frame = report.to_frame()
     assert frame.loc[("separation_power", "ec_eta_1", ""), "value"] > 0
-    assert report.plot("ec_eta_1").axes
+    assert len(report.plot("ec_eta_1").child_axes) == 2
     report.save("report")
     again = cf.Report.load("report")
     assert again["separation_power", "ec_eta_1"] == report["separation_power", "ec_eta_1"]
-    assert again.plot("n_bright_2").axes
+    assert len(again.plot("n_bright_2").child_axes) == 2
 
 
 def test_a_model_class_without_a_recipe() -> None:

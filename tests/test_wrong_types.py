@@ -9,14 +9,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hist import Hist
 
 import caloforge as cf
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.metrics.base import RegisteredMetric
 from caloforge.inference import Batch, TorchEngine
+from caloforge.sources.sample import sample_path
 
 evaluate_module = importlib.import_module("caloforge.evaluation.evaluate")  # not the function of that name
 SHOWERS = cf.sample("test", stop=40)
+PATH = sample_path("test")
+WEIGHTED = Hist.new.Reg(2, 0, 1).Weight().fill([0.2, 0.7], weight=0.5)
 RUN = cf.train("caloman-demo", cf.sample("train", stop=60), training={"epochs": 1})
 
 Call = Callable[[], Any]
@@ -30,7 +34,50 @@ WRONG: dict[str, tuple[Call, str]] = {
     "a number instead of a folder": (lambda: cf.Simulator.load(3), "folder of a run.*int"),
     "a number instead of a geometry": (lambda: cf.load_geometry(368), "geometry.*int"),
     "a number instead of a shower file": (lambda: cf.Showers.read(3), "shower file.*int"),
-    "text instead of energies": (lambda: RUN.generate("like:reference.h5", seed=1), "incident energies"),
+    "words that are not a spectrum": (lambda: RUN.generate("flat", n=3), "'flat' is not a valid energy spectrum"),
+    "a spectrum of a file that is absent": (lambda: RUN.generate("like:none.h5"), "none.h5: no such file"),
+    "a spectrum without a number": (lambda: RUN.generate("uniform:1GeV:2GeV"), "number of showers: give n"),
+    "a number with energies": (lambda: RUN.generate([512.0], n=3), "n=3.*leave it out"),
+    "a fraction of showers": (lambda: RUN.generate("uniform:1GeV:2GeV", n=1.5), "n must be an integer, not 1.5"),
+    "no showers at all": (lambda: RUN.generate("uniform:1GeV:2GeV", n=0), "n must be at least 1, not 0"),
+    "a list of conditions": (lambda: RUN.generate([512.0], conditions=[0.5]), "conditions must be a mapping.*list"),
+    "angles that the run does not know": (lambda: RUN.generate([512.0], angles=0.5), "does not know.*theta"),
+    "angles twice": (lambda: RUN.generate([512.0], angles=0.5, conditions={"theta": 0.5}), "angles.*theta.*one of"),
+    "words that are not a law": (lambda: RUN.generate([512.0], angles="flat"), "'flat' is not a valid"),
+    "truth instead of a seed": (lambda: RUN.generate([512.0], seed=True), "seed.*integer.*True"),
+    "a spectrum for a shard": (
+        lambda: cf.generate(RUN, "uniform:1GeV:2GeV", "x.h5", n=3, shard=1),
+        "energies of a shard.*array",
+    ),
+    "nothing to read": (lambda: cf.read(None), "NoneType"),
+    "a number to read": (lambda: cf.read(3), "int"),
+    "a pattern without files": (lambda: cf.read("none*.h5"), r"no file matches 'none\*.h5'"),
+    "a file that is absent": (lambda: cf.read("none.h5"), "none.h5: no such file"),
+    "a negative row": (lambda: cf.read(PATH, start=-1), "start must be.*-1"),
+    "a fraction of a row": (lambda: cf.read(PATH, stop=2.5), "stop must be.*2.5"),
+    "rows beyond the end": (lambda: cf.read(PATH, start=9000, stop=9001), "9000 … .*it has 4,000"),
+    "no rows": (lambda: cf.read(PATH, start=5, stop=5), "it has 4,000"),
+    "another geometry": (lambda: cf.read(PATH, geometry="ds2"), "ds2"),
+    "a mapping without a model": (lambda: cf.train({"name": "x"}, SHOWERS), "geometry.*missing|missing.*geometry"),
+    "a recipe that is absent": (lambda: cf.train("flagshp", SHOWERS), "did you mean flagship"),
+    "settings for a complete recipe": (
+        lambda: cf.train(cf.load_recipe("caloman-demo"), SHOWERS, training={"epochs": 1}),
+        "load_recipe",
+    ),
+    "a function as a callback": (
+        lambda: cf.train("caloman-demo", SHOWERS, callbacks=[print]),
+        "callbacks takes a list.*print",
+    ),
+    "one callback instead of a list": (lambda: cf.train("caloman-demo", SHOWERS, callbacks=cf.Callback()), "list"),
+    "a model that is absent": (lambda: cf.load("flagship-w-s"), "did you mean flagship-w-si"),
+    "no model": (lambda: cf.load(None), "run.*NoneType"),
+    "an unknown observable": (lambda: cf.observables.histogram(SHOWERS, "ec_x"), "unknown observable 'ec_x'"),
+    "an observable without its layer": (lambda: cf.observables.histogram(SHOWERS, "ec_eta"), "name a layer"),
+    "no bins": (
+        lambda: cf.observables.histogram(SHOWERS, "e_layer_0", threshold=1e9),
+        "no bins for 'e_layer_0': none of the 40 showers",
+    ),
+    "a report that is absent": (lambda: cf.Report.load("none"), "none.*no such report"),
     "no energies": (lambda: RUN.generate([], seed=1), r"incident energies.*\(0,\)"),
     "a matrix of energies": (lambda: RUN.generate(np.ones((3, 2)), seed=1), r"incident energies.*\(3, 2\)"),
     "text instead of a seed": (lambda: RUN.generate([512.0], seed="a"), "seed.*integer.*'a'"),
@@ -47,7 +94,7 @@ WRONG: dict[str, tuple[Call, str]] = {
     "a fraction of a shower": (lambda: cf.sample("test", stop=3.5), "stop.*3.5"),
     "energies and voxels interchanged": (
         lambda: cf.Showers(SHOWERS.voxels, SHOWERS.energies, SHOWERS.geometry),
-        r"incident_energies, voxels, geometry.*\(40, 368\)",
+        r"energies, voxels, geometry.*\(40, 368\)",
     ),
 }
 
@@ -57,6 +104,39 @@ def test_is_one_error_that_names_it(case: str) -> None:
     call, message = WRONG[case]
     with pytest.raises(CaloforgeError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        (3, None, "one histogram per sample"),
+        (np.histogram([0.5]), None, "one histogram per sample"),
+        (np.histogram([0.5]), 3, "int is not a histogram of one axis"),
+        (np.histogram([0.5], bins=3), np.histogram([0.5], bins=4), "different bins"),
+        (np.histogram2d([0.5], [0.5]), np.histogram([0.5]), "one axis"),
+        (cf.observables.histogram(SHOWERS, "ec_eta_1"), None, "one histogram per sample"),
+        (WEIGHTED, np.histogram([0.5], bins=2, range=(0, 1)), "weighted"),
+    ],
+)
+def test_what_cannot_be_drawn_as_histograms(a: Any, b: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        cf.plots.histogram(a, b)
+
+
+@pytest.mark.parametrize(
+    ("rows", "error", "message"),
+    [
+        (np.ones(39, bool), IndexError, "mask has 39 values, but there are 40 showers"),
+        ([0, 40], IndexError, "no shower 40; there are 40"),
+        ([-41], IndexError, "no shower -41"),
+        (40, IndexError, "no shower 40"),
+        ("energies", CaloforgeError, "chosen by a number, a slice"),
+        (SHOWERS.voxels > 3, CaloforgeError, "index showers.voxels"),
+    ],
+)
+def test_showers_that_cannot_be_chosen(rows: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        SHOWERS[rows]
 
 
 def test_arrays_of_energies_are_taken() -> None:

@@ -2,10 +2,10 @@
 
     import caloforge as cf
 
-    train, test = cf.sample("train"), cf.sample("test")          # Geant4 photons in the package
-    run = cf.train("flagship-demo", train)                       # a `Simulator`
-    generated = run.generate(test.incident_energies, seed=1)     # `Showers`
-    report = cf.evaluate(generated, test)                        # a `Report`
+    train, test = cf.sample("train"), cf.sample("test")   # Geant4 photons in the package; files: cf.read("*.h5")
+    run = cf.train("flagship-demo", train)                # a `Simulator`
+    generated = run.generate(test.energies, seed=1)       # `Showers`
+    report = cf.evaluate(generated, test)                 # a `Report`
 
 Names are imported on first use, so that `import caloforge` stays fast.
 """
@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from caloforge import observables as observables
+    from caloforge import plots as plots
     from caloforge.errors import CaloforgeError as CaloforgeError
     from caloforge.evaluation.estimates import Estimate as Estimate
     from caloforge.evaluation.evaluate import evaluate as evaluate
@@ -32,12 +33,17 @@ if TYPE_CHECKING:
     from caloforge.geometry import load_geometry as load_geometry
     from caloforge.models.base import ShowerModel as ShowerModel
     from caloforge.observables import observable as observable
+    from caloforge.showers import ShowerFile as ShowerFile
     from caloforge.showers import Showers as Showers
+    from caloforge.showers.inputs import read as read
+    from caloforge.simulator import ShowerStream as ShowerStream
     from caloforge.simulator import Simulator as Simulator
     from caloforge.simulator import generate as generate
     from caloforge.sources.sample import sample as sample
     from caloforge.training import Callback as Callback
+    from caloforge.training import Recipe as Recipe
     from caloforge.training import fit as fit
+    from caloforge.training import load_recipe as load_recipe
     from caloforge.training import train as train
     from caloforge.transforms import Compose as Compose
     from caloforge.transforms import Transform as Transform
@@ -52,9 +58,12 @@ _HOME = {
     "Geometry": "geometry",
     "Layer": "geometry",
     "Metric": "evaluation.metrics.base",
+    "Recipe": "training",
     "Report": "evaluation.report.report",
     "Section": "evaluation.metrics.base",
+    "ShowerFile": "showers",
     "ShowerModel": "models.base",
+    "ShowerStream": "simulator",
     "Showers": "showers",
     "Simulator": "simulator",
     "Transform": "transforms",
@@ -63,14 +72,16 @@ _HOME = {
     "generate": "simulator",
     "load": "zoo",
     "load_geometry": "geometry",
+    "load_recipe": "training",
     "metric": "evaluation.metrics.base",
     "observable": "observables",
+    "read": "showers.inputs",
     "sample": "sources.sample",
     "train": "training",
 }
 """Public name → module of the package that it comes from."""
 
-_ROOMS = ("observables",)
+_ROOMS = ("observables", "plots")
 """Public names that are modules of the package."""
 
 __all__ = ["__version__", *sorted((*_HOME, *_ROOMS))]

@@ -37,7 +37,7 @@ def test_conditions_have_maps_of_their_own() -> None:
     names = [figure.name for figure in figures(records(metrics))]
     assert names == ["mine_map_theta"]
     [figure] = figures(records(metrics))
-    assert len(figure.draw().axes) == 2
+    assert len(figure.draw().child_axes) == 2
 
 
 def test_few_numbers_have_none() -> None:

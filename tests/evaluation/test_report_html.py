@@ -231,5 +231,6 @@ def test_a_notebook_shows_verdict_and_key_numbers(report: Report) -> None:
 
 
 def test_a_figure_by_name(report: Report) -> None:
-    assert len(report.plot("width_r_1").axes) == 2
-    assert report.plot("mine").axes
+    assert len(report.plot("width_r_1").child_axes) == 2
+    assert report.plot("mine").has_data()
+    assert {"width_r_1", "mine"} < set(report.figures())

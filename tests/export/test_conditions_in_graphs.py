@@ -91,7 +91,7 @@ def test_onnxruntime_and_pytorch_generate_the_same(tmp_path: Path) -> None:
     second = run.generate(energies, 1, engine=onnx_engine(run), conditions=given)
     assert first.voxels == pytest.approx(second.voxels, rel=1e-3, abs=1e-3 * HIGH)
     assert not np.allclose(first.voxels, run.generate(energies, 1, conditions={"theta": 0.0, "phi": 0.0}).voxels)
-    values = run.conditions.values(run.checked_conditions(given, 9))
+    values = run.conditions.values(run.conditions.checked(Columns.of(given, 9)))
     compiled = TorchEngine(run).generate(Batch(0, energies, 1, values))
     assert compiled.voxels.shape == first.voxels.shape
 

@@ -79,22 +79,25 @@ def test_every_kind_has_an_example():
 
 @pytest.mark.parametrize("kind", EXAMPLES)
 def test_every_kind_is_drawn_from_json(kind):
-    figure = plots.draw(kind, json.loads(json.dumps(EXAMPLES[kind])))
-    assert isinstance(figure, StyledFigure)
-    figure.canvas.draw()
+    ax = plots.draw(kind, json.loads(json.dumps(EXAMPLES[kind])))
+    assert isinstance(ax.figure, StyledFigure)
+    ax.figure.canvas.draw()
+    assert ax._repr_png_().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
-def test_own_axes_are_drawn_on_or_refused(kind):
+def test_own_axes_are_drawn_on(kind):
     figure = Figure()
-    ax = figure.add_subplot()
-    if kind in ("histograms", "profiles", "response", "matrix", "heatmap"):
-        with pytest.raises(CaloforgeError, match=f"'{kind}' has several panels"):
-            plots.draw(kind, EXAMPLES[kind], ax=ax)
-        assert not ax.has_data()
-    else:
-        assert plots.draw(kind, EXAMPLES[kind], ax=ax) is figure
-        assert ax.has_data()
+    other, ax = figure.subplots(1, 2)
+    assert plots.draw(kind, EXAMPLES[kind], ax=ax) is ax
+    assert figure.axes == [other, ax]
+    assert not other.has_data()
+    assert not other.child_axes
+    panels = ax.child_axes or [ax]
+    assert any(panel.has_data() for panel in panels)
+    figure.draw_without_rendering()
+    inside = ax.get_window_extent().padded(1)
+    assert all(inside.contains(*corner) for panel in panels for corner in panel.get_window_extent().corners())
 
 
 @pytest.fixture
@@ -109,11 +112,11 @@ def test_a_kind_of_ones_own():
     def own(data, ax=None):
         ax = plots.axes(ax, width=2, height=1)
         ax.plot(data["x"])
-        return ax.figure
+        return ax
 
-    figure = plots.draw("own", {"x": [1, 2]})
-    assert figure.get_size_inches().tolist() == [2, 1]
-    assert figure.axes[0].lines[0].get_ydata().tolist() == [1, 2]
+    drawn = plots.draw("own", {"x": [1, 2]})
+    assert drawn.figure.get_size_inches().tolist() == [2, 1]
+    assert drawn.lines[0].get_ydata().tolist() == [1, 2]
     with pytest.raises(ValueError, match="'own' already exists"):
         plots.chart("own")(own)
 
@@ -122,9 +125,11 @@ def test_a_kind_of_ones_own():
 def test_a_kind_of_ones_own_needs_no_axes_argument():
     @plots.chart("own")
     def own(data):
-        return Figure(figsize=data["size"])
+        return Figure(figsize=data["size"]).add_subplot() if data["size"] else None
 
-    assert plots.draw("own", {"size": (3, 2)}).get_figwidth() == 3
+    assert plots.draw("own", {"size": (3, 2)}).figure.get_figwidth() == 3
+    with pytest.raises(CaloforgeError, match="'own' returned NoneType; it must return the axes"):
+        plots.draw("own", {"size": None})
 
 
 def test_unknown_kinds_and_missing_fields_are_named():
@@ -140,7 +145,7 @@ def test_missing_numbers_are_nan():
 
 def test_a_figure_keeps_its_style_and_leaves_the_callers_alone():
     before = dict(mpl.rcParams)
-    figure = plots.draw("roc", EXAMPLES["roc"])
+    figure = plots.draw("roc", EXAMPLES["roc"]).figure
     image = figure._repr_png_()
     assert image.startswith(b"\x89PNG")
     assert dict(mpl.rcParams) == before
@@ -157,8 +162,8 @@ def test_the_backend_does_not_matter(backend, monkeypatch):
     program = (
         "import os, sys\n"
         "from caloforge import plots\n"
-        "figure = plots.draw('bars', {'names': ['x'], 'values': [1]})\n"
-        "assert figure._repr_png_().startswith(b'\\x89PNG')\n"
+        "ax = plots.draw('bars', {'names': ['x'], 'values': [1]})\n"
+        "assert ax._repr_png_().startswith(b'\\x89PNG')\n"
         "pyplot = sys.modules.get('matplotlib.pyplot')\n"
         "assert pyplot is None or not pyplot.get_fignums()\n"
         f"assert os.environ['MPLBACKEND'] == {backend!r}\n"
@@ -187,9 +192,10 @@ def test_matplotlib_is_imported_through_plots():
 
 
 def test_panel_grid_does_not_overlap():
-    figure, pairs = panel_grid(5)
+    outer, pairs = panel_grid(5)
+    outer.figure.draw_without_rendering()  # puts the panels into their frame
     boxes = [ax.get_position() for pair in pairs for ax in pair]
-    assert len(boxes) == len(figure.axes) == 10
+    assert len(boxes) == len(outer.child_axes) == 10
     for k, box in enumerate(boxes):
         assert 0 <= box.x0 < box.x1 <= 1
         assert 0 <= box.y0 < box.y1 <= 1

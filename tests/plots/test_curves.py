@@ -114,8 +114,8 @@ def test_dimension_returns_its_curves(panels):
 
 
 def test_dimension_grid_has_a_panel_per_title():
-    figure = dimension_grid({f"{k} GeV": {"raw": [point(5, 20.0, 1.0)]} for k in range(5)})
-    assert [ax.get_title() for ax in figure.axes] == [f"{k} GeV" for k in range(5)]
+    outer = dimension_grid({f"{k} GeV": {"raw": [point(5, 20.0, 1.0)]} for k in range(5)})
+    assert [ax.get_title() for ax in outer.child_axes] == [f"{k} GeV" for k in range(5)]
 
 
 def test_times_are_medians_with_quartiles(panels):

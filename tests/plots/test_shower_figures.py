@@ -104,11 +104,10 @@ def test_rows_of_one_scale_share_their_colours():
         ImageRow("b", 3 * np.arange(1.0, 9), "x"),
         ImageRow("c", np.full(8, 50.0), "y"),
     ]
-    figure, meshes = gallery(SMALL, rows)
+    canvas, meshes = gallery(SMALL, rows)
     assert [meshes[k][0].get_clim() for k in range(3)] == [(1, 6), (1, 6), (5, 50)]
-    (canvas,) = figure.axes
     assert len(canvas.collections) == 3 * 2 + 2 * 2  # images, and a colour bar per layer and scale
-    figure.canvas.draw()
+    canvas.figure.canvas.draw()
 
 
 def test_average_showers_have_their_ratio():
@@ -122,15 +121,14 @@ def test_average_showers_have_their_ratio():
         "unit": "mean energy [MeV]",
         "ratio": True,
     }
-    (canvas,) = plots.draw("showers", data).axes
+    canvas = plots.draw("showers", data)
     meshes = [mesh for mesh in canvas.collections if len(mesh.get_array().ravel()) != 64]
     assert len(meshes) == 3 * 2
     assert np.unique(meshes[5].get_array()).tolist() == [2]
 
 
 def test_one_shower_with_its_energy():
-    figure = plots.shower(SMALL, np.arange(8.0), 2048.0, title="generated")
-    (canvas,) = figure.axes
+    canvas = plots.shower(SMALL, np.arange(8.0), 2048.0, title="generated")
     assert {"layer 0", "layer 1", "generated\n2.048 GeV"} <= {text.get_text() for text in canvas.texts}
 
 
@@ -139,8 +137,8 @@ def test_many_layers_are_selected_or_go_below_each_other():
     voxels = np.ones(90)
 
     def shown(**settings):
-        figure = plots.shower(geometry, voxels, **settings)
-        return figure, [t.get_text() for t in figure.axes[0].texts if t.get_text().startswith("layer")]
+        canvas = plots.shower(geometry, voxels, **settings)
+        return canvas.figure, [t.get_text() for t in canvas.texts if t.get_text().startswith("layer")]
 
     _, few = shown()  # at equal steps of the energy
     assert len(few) == 6
@@ -153,8 +151,7 @@ def test_many_layers_are_selected_or_go_below_each_other():
 
 def test_a_shower_on_ones_own_axes(panels):
     left, right = panels(2)
-    figure = plots.shower(SMALL, np.arange(8.0), ax=right)
-    assert figure is right.figure
+    assert plots.shower(SMALL, np.arange(8.0), ax=right) is right
     assert not left.collections
     assert len(right.collections) == 2 + 2
     assert right.get_aspect() == 1

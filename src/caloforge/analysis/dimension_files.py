@@ -12,6 +12,7 @@ from caloforge import __version__
 from caloforge.analysis.shower_dimension import PCA_NEIGHBOURS, ChosenShowers, ShowerDimension, energy_title
 from caloforge.files import atomic_path, write_json
 from caloforge.plots.dimension import dimension_grid
+from caloforge.plots.style import figure_of
 
 FIGURES = ("png", "pdf")
 
@@ -47,12 +48,13 @@ def save_dimensions(
         for each in found:
             table.writerows(_rows(each))
     titles = {each.energy: energy_title(each.energy) for each in found}
-    figure = dimension_grid(
+    drawn = dimension_grid(
         {
             title: {each.representation: each.estimates for each in found if each.energy == energy}
             for energy, title in titles.items()
         }
     )
+    figure = figure_of(drawn)
     for kind in FIGURES:
         with atomic_path(folder / f"dimension.{kind}") as partial:
             figure.savefig(partial, format=kind, dpi=150)

@@ -230,8 +230,9 @@ def _in_words(row: Scan) -> str:
 def _save_figure(rows: Sequence[Scan], threads: int, path: Path) -> None:
     from caloforge.cli.console import stdout
     from caloforge.files import atomic_path
+    from caloforge.plots.style import figure_of
     from caloforge.timing.figure import time_against_batch
 
     with atomic_path(path) as partial:
-        time_against_batch(rows, threads).savefig(partial, format=path.suffix[1:].lower(), dpi=150)
+        figure_of(time_against_batch(rows, threads)).savefig(partial, format=path.suffix[1:].lower(), dpi=150)
     stdout.print(f"wrote {path}", markup=False)

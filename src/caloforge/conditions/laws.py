@@ -44,6 +44,9 @@ class ConditionLaw:
     in_turn: bool
     _draw: Callable[[np.ndarray, np.random.Generator], np.ndarray]
 
+    def __repr__(self) -> str:
+        return f"ConditionLaw({self.kind.name}={self.text})"
+
     def draw(self, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """(n,) values in the condition's unit.
 

@@ -18,6 +18,7 @@ from caloforge.conditions.laws import ConditionLaw, parse_assignment, parse_law
 from caloforge.energies.spectra import EnergySpectrum, parse_spectrum
 from caloforge.errors import CaloforgeError
 from caloforge.showers.shard import Shard
+from caloforge.units import count
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,9 @@ class Incident:
 
     def __len__(self) -> int:
         return len(self.energies)
+
+    def __repr__(self) -> str:
+        return f"Incident({count(len(self), 'particle')}, {self.conditions})"
 
     def take(self, rows: slice) -> Incident:
         """Some of them."""
@@ -66,6 +70,9 @@ class IncidentLaw:
         if repeated := [name for name in names if names.count(name) > 1]:
             raise CaloforgeError(f"the condition {repeated[0]} has two laws: give one")
         return cls(parse_spectrum(energies), tuple(laws))
+
+    def __repr__(self) -> str:
+        return f"IncidentLaw({', '.join([self.spectrum.text, *filter(None, [self.text])])})"
 
     @property
     def text(self) -> str:

@@ -55,6 +55,9 @@ class EnergySpectrum:
     geometry: Geometry | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        return f"EnergySpectrum('{self.text}')"
+
     def draw(self, n: int | None, rng: np.random.Generator) -> np.ndarray:
         """(n,) incident energies in MeV, float64.
 

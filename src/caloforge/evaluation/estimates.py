@@ -65,6 +65,9 @@ class Estimate:
     expected: float | None = None
     smallest_error: float = 0.0
 
+    def __repr__(self) -> str:
+        return f"Estimate({self})"
+
     def __str__(self) -> str:
         target = None if self.baseline is None else f"baseline {with_error(self.baseline, self.baseline_error)}"
         if self.expected is not None:

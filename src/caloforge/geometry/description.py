@@ -16,6 +16,7 @@ import numpy as np
 from caloforge.errors import CaloforgeError
 from caloforge.geometry.entries import CartesianEntry, GeometryEntry, PolarEntry, checked_entry
 from caloforge.geometry.layers import AnyLayer, CartesianLayer, FloatArray, Layer
+from caloforge.units import count, format_energy
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Geometry:
     """The voxels of a calorimeter.
 
     >>> from caloforge import Geometry, Layer
-    >>> Geometry("toy", (Layer(0, (0, 10, 20), n_alpha=1), Layer(1, (0, 40), n_alpha=2))).n_voxels
-    4
+    >>> Geometry("toy", (Layer(0, (0, 10, 20), n_alpha=1), Layer(1, (0, 40), n_alpha=2)), threshold=0.5)
+    Geometry(4 voxels in 2 layers of 'toy', threshold 500 keV)
 
     Args:
         name: its name in files and recipes.
@@ -54,6 +55,15 @@ class Geometry:
         for layer in self.layers:
             offsets.append(offsets[-1] + layer.n_voxels)
         object.__setattr__(self, "_offsets", tuple(offsets))
+
+    def __repr__(self) -> str:
+        threshold = f", threshold {format_energy(self.threshold)}" if self.threshold else ""
+        return f"Geometry({self.in_words}{threshold})"
+
+    @property
+    def in_words(self) -> str:
+        """As "368 voxels in 5 layers of 'ds1-photons'"."""
+        return f"{count(self.n_voxels, 'voxel')} in {count(self.n_layers, 'layer')} of '{self.name}'"
 
     @property
     def n_voxels(self) -> int:

@@ -66,6 +66,10 @@ class Layer:
             front_back = _checked_edges(f"z_edges of layer {self.id}", self.z_edges)
             object.__setattr__(self, "z_edges", (front_back[0], front_back[-1]))
 
+    def __repr__(self) -> str:
+        low, high = self.r_edges[0], self.r_edges[-1]
+        return f"Layer({self.id}, {self.n_alpha} alpha × {self.n_r} r bins, r {low:g} … {high:g} mm)"
+
     @property
     def n_r(self) -> int:
         """Number of radial bins."""
@@ -147,6 +151,12 @@ class CartesianLayer:
         if self.z_edges is not None:
             front_back = _checked_edges(f"z_edges of layer {self.id}", self.z_edges)
             object.__setattr__(self, "z_edges", (front_back[0], front_back[-1]))
+
+    def __repr__(self) -> str:
+        rows, columns = self.shape
+        (x0, x1), (y0, y1) = ((edges[0], edges[-1]) for edges in (self.phi_edges, self.eta_edges))
+        spans = f"phi {x0:g} … {x1:g} mm, eta {y0:g} … {y1:g} mm"
+        return f"CartesianLayer({self.id}, {rows} phi × {columns} eta bins, {spans})"
 
     @property
     def shape(self) -> tuple[int, int]:

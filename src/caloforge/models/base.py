@@ -47,6 +47,10 @@ class ShowerModel(Configured, nn.Module, ABC):
     export_obstacle: str | None = None
     """Why the model cannot be exported as a graph, if so."""
 
+    def __repr__(self) -> str:
+        """One line; the tree of its networks is `torch.nn.Module.__repr__(model)`."""
+        return f"{type(self).__name__}({n_parameters([self]):,} parameters)"
+
     @classmethod
     def settings_from_data(cls, settings: dict[str, Any], data: ShowerDataset, geometry: Geometry) -> dict[str, Any]:
         """Replace the settings that follow from the training set (those written `auto`).

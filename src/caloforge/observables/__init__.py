@@ -14,9 +14,12 @@ an observable of voxels, of which samples keep only the histogram.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+from hist import Hist
 
+from caloforge.errors import CaloforgeError, option
 from caloforge.geometry import Geometry
 from caloforge.observables import centres, deposits, shapes
 from caloforge.observables.base import (
@@ -31,8 +34,10 @@ from caloforge.observables.base import (
     select,
     with_directions,
 )
+from caloforge.observables.binning import counts, single
 from caloforge.observables.view import View, above_threshold
 from caloforge.showers import Showers
+from caloforge.units import count
 
 __all__ = [
     "GROUPS",
@@ -49,6 +54,7 @@ __all__ = [
     "default",
     "deposits",
     "find",
+    "histogram",
     "names_of",
     "observable",
     "select",
@@ -87,6 +93,40 @@ def compute(
     wanted = challenge_names(showers.geometry) if names is None else names
     view = View(showers, threshold)
     return {bound.name: bound.values(view) for bound in select(showers.geometry, wanted)}
+
+
+def histogram(
+    showers: Showers, name: str | Observable, *, like: Hist[Any] | None = None, threshold: float | None = None
+) -> Hist[Any]:
+    """An observable's histogram, in the bins of the CaloChallenge or those of another histogram.
+
+    >>> from caloforge import sample
+    >>> reference = histogram(sample("test", stop=100), "ec_eta_1")
+    >>> histogram(sample("train", stop=100), "ec_eta_1", like=reference).sum(flow=True)
+    100.0
+
+    Args:
+        showers: N showers.
+        name: of the observable, with its layer, as `ec_eta_1`; or an observable of showers or voxels.
+        like: a histogram whose last axis to use, such as the reference's: some bins depend on the sample.
+        threshold: voxels below it (MeV) are set to zero; None uses the readout threshold of the geometry.
+
+    Returns:
+        counts, with what lies outside in the flow bins; the last bin is closed, as in the challenge.
+
+    Raises:
+        CaloforgeError: the name is unknown in this geometry, or the showers allow no bins.
+    """
+    bound = find(showers.geometry, name.name if isinstance(name, Observable) else name)
+    view = View(showers, threshold)
+    values = np.ravel(bound.observable.compute(view)) if bound.observable.per == "voxel" else bound.values(view)
+    edges = bound.edges(values, threshold) if like is None else np.asarray(like.axes[-1].edges)
+    if edges is None:
+        raise CaloforgeError(
+            f"there are no bins for '{bound.name}': none of the {count(len(showers), 'shower')} has a value above the "
+            f"threshold; give {option('like')} a histogram with bins"
+        )
+    return single(edges, counts(values, edges), name=bound.name, label=bound.label, axis_label=bound.axis_label)
 
 
 def challenge_names(geometry: Geometry) -> list[str]:

@@ -75,6 +75,10 @@ class Observable:
     where: Callable[[AnyLayer], bool]
     most_layers: int | None
 
+    def __repr__(self) -> str:
+        name = f"{self.name}_<layer>" if self.per == "layer" else self.name
+        return f"Observable('{name}', {self.label}{f' [{self.unit}]' if self.unit else ''}, per {self.per})"
+
     def __call__(self, view: View, *position: int) -> np.ndarray:
         """(N,) float64, for the showers of `view`."""
         return self.compute(view, *position)
@@ -100,6 +104,10 @@ class BoundObservable:
     observable: Observable
     geometry: Geometry
     position: int | None
+
+    def __repr__(self) -> str:
+        unit = f" [{self.unit}]" if self.unit else ""
+        return f"BoundObservable('{self.name}', {self.label}{unit}, in '{self.geometry.name}')"
 
     @property
     def layer(self) -> AnyLayer | None:

@@ -57,6 +57,13 @@ def counts(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return np.bincount(bin_numbers(values, edges), minlength=len(edges) + 1)
 
 
+def single(edges: np.ndarray, filled: np.ndarray, *, name: str, label: str, axis_label: str) -> Hist[Any]:
+    """The counts (B + 2,) of one sample (see `counts`) as a `Hist`."""
+    found = Hist(Variable(edges, name=name, label=axis_label), storage=Int64(), name=name, label=label)
+    found.view(flow=True)[...] = filled
+    return found
+
+
 def histogram(
     edges: np.ndarray,
     generated: np.ndarray,

@@ -6,8 +6,9 @@
     plots.histogram(h)                             # a hist.Hist of two samples, with ratio panel
     plots.draw("roc", {"label": …, "fpr": …, "tpr": …})
 
-`draw_…` functions take the axes to draw on and return the artists. Functions that return a figure create one, or draw
-on `ax` if they accept it. Figures never enter pyplot's global state and need no display; notebooks show them.
+All take the axes to draw on, `ax`, or create a figure, and return the axes; where there are several panels, these are
+their `child_axes`. `draw_…` functions return the artists instead. Figures never enter pyplot's global state and need no
+display: a notebook shows the returned axes, and `ax.figure.savefig` saves them.
 """
 
 from __future__ import annotations

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.container import BarContainer
-from matplotlib.figure import Figure
 
 from caloforge.plots.charts import Data, chart, numbers
-from caloforge.plots.style import GENERATED, REFERENCE, axes, figure_of
+from caloforge.plots.style import GENERATED, REFERENCE, axes
 
 
 def draw_bars(
@@ -36,7 +35,7 @@ def draw_bars(
 
 
 @chart("bars")
-def bars(data: Data, ax: Axes | None = None) -> Figure:
+def bars(data: Data, ax: Axes | None = None) -> Axes:
     """Bars, with errors if given."""
     ax = axes(ax, width=6.4, height=0.7 + 0.22 * len(data["names"]))
     errors = data.get("errors")
@@ -47,4 +46,4 @@ def bars(data: Data, ax: Axes | None = None) -> Figure:
         ax=ax,
         label=data.get("label", ""),
     )
-    return figure_of(ax)
+    return ax

@@ -53,7 +53,7 @@ bins. (hist reserves the name "sample", so no axis can have it.) `Hist.metadata`
 `group` is the figure that contains it, `family` the observable without its layer, `log` whether fractions of showers
 are drawn on a logarithmic scale. Histograms of voxels instead of showers have `"counted": "voxels"`.
 
-To add a kind, register one function, which draws on `ax` or on a new figure and returns the figure:
+To add a kind, register one function, which draws on `ax`, or on those of a new figure, and returns them:
 
     from caloforge import plots
 
@@ -61,7 +61,7 @@ To add a kind, register one function, which draws on `ax` or on a new figure and
     def scatter(data, ax=None):
         ax = plots.axes(ax, width=4, height=3)
         ax.plot(data["x"], data["y"], ".")
-        return ax.figure
+        return ax
 """
 
 from __future__ import annotations
@@ -71,7 +71,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from caloforge.errors import CaloforgeError
 from caloforge.plots.style import styled
@@ -79,14 +78,14 @@ from caloforge.plots.style import styled
 Data = Mapping[str, Any]
 """Data of a chart: numbers, text, lists and arrays under the names above."""
 
-DrawFunction = TypeVar("DrawFunction", bound=Callable[..., Figure])
+DrawFunction = TypeVar("DrawFunction", bound=Callable[..., Axes])
 
-DRAW: dict[str, Callable[..., Figure]] = {}
-"""Kind → function (data, ax=None) → figure."""
+DRAW: dict[str, Callable[..., Axes]] = {}
+"""Kind → function (data, ax=None) → axes."""
 
 
 def chart(kind: str) -> Callable[[DrawFunction], DrawFunction]:
-    """Register a function (data, ax=None) → figure for charts of `kind`; `ax` is optional.
+    """Register a function (data, ax=None) → axes for charts of `kind`.
 
     Raises:
         ValueError: the kind already has a function.
@@ -101,16 +100,23 @@ def chart(kind: str) -> Callable[[DrawFunction], DrawFunction]:
     return register
 
 
-def draw(kind: str, data: Data, *, ax: Axes | None = None) -> Figure:
-    """The figure of a chart.
+def draw(kind: str, data: Data, *, ax: Axes | None = None) -> Axes:
+    """Draw a chart.
+
+    >>> ax = draw("bars", {"names": ["width", "depth"], "values": [0.2, 0.1]})
+    >>> [text.get_text() for text in ax.get_yticklabels()]
+    ['width', 'depth']
 
     Args:
         kind: kind of chart.
         data: its fields (see the module docstring).
-        ax: existing axes, only for kinds with one panel; None creates a figure.
+        ax: axes to draw on; None creates a figure.
+
+    Returns:
+        the axes; those of several panels contain them as `child_axes`.
 
     Raises:
-        CaloforgeError: the kind is unknown, a field is missing, or the kind has several panels and `ax` is given.
+        CaloforgeError: the kind is unknown, a field is missing, or the kind's function does not return axes.
     """
     function = DRAW.get(kind)
     if function is None:
@@ -119,15 +125,15 @@ def draw(kind: str, data: Data, *, ax: Axes | None = None) -> Figure:
             "it with @caloforge.plots.chart"
         )
     try:
-        return function(data) if ax is None else function(data, ax=ax)
+        drawn: object = function(data) if ax is None else function(data, ax=ax)
     except KeyError as error:
         raise CaloforgeError(f"the data of a chart of kind '{kind}' have no {error}") from error
-
-
-def refuse_axes(kind: str, ax: Axes | None) -> None:
-    """Raise if `ax` is given for a figure with several panels."""
-    if ax is not None:
-        raise CaloforgeError(f"a chart of kind '{kind}' has several panels: omit 'ax'")
+    if not isinstance(drawn, Axes):
+        raise CaloforgeError(
+            f"the function of charts of kind '{kind}' returned {type(drawn).__name__}; it must return the axes that it "
+            "drew on"
+        )
+    return drawn
 
 
 def numbers(values: Any) -> np.ndarray:

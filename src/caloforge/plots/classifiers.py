@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import StepPatch
 
 from caloforge.plots.charts import Data, chart, numbers
-from caloforge.plots.style import CYCLE, REFERENCE, axes, figure_of, logarithmic
+from caloforge.plots.style import CYCLE, REFERENCE, axes, frame, logarithmic, styled
 
 
 def draw_roc(curves: Sequence[Data], *, ax: Axes) -> list[Line2D]:
@@ -79,6 +78,20 @@ def draw_learning_curves(curves: Sequence[Data], *, ax: Axes) -> list[ErrorbarCo
     return points
 
 
+@styled
+def side_by_side(charts: Mapping[str, Sequence[Data]], *, ax: Axes | None = None) -> Axes:
+    """A panel per kind of chart, each with all classifiers, in `ax` or a new figure.
+
+    Args:
+        charts: kind (see `KINDS`) → data of the classifiers' charts.
+        ax: axes that become the frame of the panels.
+    """
+    outer, width = frame(ax, 4.1 * len(charts), 4.0), 1 / len(charts)
+    for column, (kind, data) in enumerate(charts.items()):
+        KINDS[kind](data, ax=outer.inset_axes(((column + 0.16) * width, 0.13, 0.8 * width, 0.82)))
+    return outer
+
+
 def _colours(n: int) -> list[str]:
     return [CYCLE[k % len(CYCLE)] for k in range(n)]
 
@@ -87,11 +100,11 @@ KINDS = {"roc": draw_roc, "weights": draw_weights, "learning_curve": draw_learni
 """Kind of chart → function that draws the charts of several classifiers on one panel."""
 
 
-def _alone(draw: Callable[..., object], data: Data, ax: Axes | None = None) -> Figure:
+def _alone(draw: Callable[..., object], data: Data, ax: Axes | None = None) -> Axes:
     """The chart of one classifier."""
     ax = axes(ax)
     draw([data], ax=ax)
-    return figure_of(ax)
+    return ax
 
 
 for _kind, _draw in KINDS.items():

@@ -7,11 +7,13 @@ from typing import Protocol
 
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
-from matplotlib.figure import Figure
 
-from caloforge.plots.style import CYCLE, StyledFigure, style
+from caloforge.plots.style import CYCLE, frame, styled
 
 MARKERS = "osD^vP"
+
+SIDE = 3.8
+"""Inches of a panel with its margins."""
 
 
 class Estimated(Protocol):
@@ -60,14 +62,16 @@ def draw_dimension(curves: Mapping[str, Sequence[Estimated]], *, ax: Axes) -> li
     return artists
 
 
-def dimension_grid(panels: Mapping[str, Mapping[str, Sequence[Estimated]]]) -> Figure:
-    """A figure with one panel of curves (`draw_dimension`) per title, four per row."""
+@styled
+def dimension_grid(panels: Mapping[str, Mapping[str, Sequence[Estimated]]], *, ax: Axes | None = None) -> Axes:
+    """One panel of curves (`draw_dimension`) per title, four per row, in `ax` or a new figure."""
     columns = min(4, len(panels))
     rows = -(-len(panels) // columns)
-    with style():
-        figure = StyledFigure(1.5 + 3.5 * columns, 3.6 * rows, layout="constrained")
-        for number, (title, curves) in enumerate(panels.items()):
-            ax = figure.add_subplot(rows, columns, number + 1)
-            draw_dimension(curves, ax=ax)
-            ax.set_title(title, fontsize=10)
-    return figure
+    outer = frame(ax, SIDE * columns, SIDE * rows)
+    for number, (title, curves) in enumerate(panels.items()):
+        row, column = divmod(number, columns)
+        box = ((column + 0.18) / columns, (rows - 1 - row + 0.15) / rows, 0.79 / columns, 0.76 / rows)
+        panel = outer.inset_axes(box)
+        draw_dimension(curves, ax=panel)
+        panel.set_title(title, fontsize=10)
+    return outer

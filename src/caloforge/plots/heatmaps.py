@@ -8,11 +8,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
-from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from caloforge.plots.charts import Data, chart, numbers, refuse_axes
-from caloforge.plots.style import EMPTY, new_figure, power_of_ten
+from caloforge.plots.charts import Data, chart, numbers
+from caloforge.plots.style import EMPTY, figure_of, frame, power_of_ten
 
 COLUMN, ROW = 0.68, 0.19
 """Inches of a cell."""
@@ -46,9 +45,8 @@ def draw_heatmap(
 
 
 @chart("heatmap")
-def heatmap(data: Data, ax: Axes | None = None) -> Figure:
+def heatmap(data: Data, ax: Axes | None = None) -> Axes:
     """One heat map with its colour bar below."""
-    refuse_axes("heatmap", ax)
     rows, columns = [str(row) for row in data["rows"]], [str(column) for column in data["columns"]]
     values = numbers(data["values"]).reshape(len(rows), len(columns))
     low, high = data["limits"]
@@ -56,16 +54,16 @@ def heatmap(data: Data, ax: Axes | None = None) -> Figure:
     left = 0.25 + 0.056 * max(map(len, rows), default=0)
     inner = COLUMN * len(columns)
     width, height = left + inner + 0.2, 0.35 + ROW * max(1, len(rows)) + 0.75
-    figure = new_figure(width, height)
-    panel = figure.add_axes((left / width, 0.75 / height, inner / width, (height - 1.1) / height))
+    outer = frame(ax, width, height)
+    panel = outer.inset_axes((left / width, 0.75 / height, inner / width, (height - 1.1) / height))
     image = draw_heatmap(values, rows, columns, data["texts"], ax=panel, norm=norm, cmap=data.get("map", SEQUENTIAL))
-    span = max(inner, 2.5)
-    bar = figure.add_axes(((left + inner - span) / width, 0.5 / height, span / width, 0.1 / height))
-    scale = figure.colorbar(image, cax=bar, orientation="horizontal")
+    span = min(max(inner, 2.5), left + inner)
+    bar = outer.inset_axes(((left + inner - span) / width, 0.5 / height, span / width, 0.1 / height))
+    scale = figure_of(outer).colorbar(image, cax=bar, orientation="horizontal")
     if data.get("log"):
         ticks = [10.0**k for k in range(round(np.log10(low)), round(np.log10(high)) + 1)]
         scale.set_ticks(ticks, labels=[power_of_ten(tick) for tick in ticks])
     bar.tick_params(labelsize=7)
     bar.minorticks_off()
     bar.set_xlabel(data.get("label", ""), fontsize=8, loc="center")
-    return figure
+    return outer

@@ -16,16 +16,15 @@ import hist
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch, StepPatch
+from uhi.numpy_plottable import ensure_plottable_histogram
 
-from caloforge.plots.charts import Data, chart, numbers, refuse_axes
+from caloforge.plots.charts import Data, chart, numbers
 from caloforge.plots.style import (
     GENERATED,
     REFERENCE,
     REFERENCE_FILL,
     draw_steps,
-    figure_of,
     label_legend,
     logarithmic,
     panel_grid,
@@ -75,8 +74,11 @@ class Counts:
         Raises:
             ValueError: the histogram has other axes.
         """
-        if h.ndim != 2 or len(h.axes[0]) != 2 or not h.axes[1].traits.continuous:
-            raise ValueError("the histogram needs two axes: a category axis of two samples, and the observable's bins")
+        if not isinstance(h, hist.BaseHist) or h.ndim != 2 or len(h.axes[0]) != 2 or not h.axes[1].traits.continuous:
+            raise ValueError(
+                "a single histogram needs two axes, a category axis of two samples and the observable's bins; or give "
+                "one histogram per sample: histogram(generated, reference)"
+            )
         first, second = np.asarray(h.values(flow=True), dtype=float)[:2]
         axis = h.axes[1]
         if not axis.traits.underflow:
@@ -95,6 +97,24 @@ class Counts:
             names=names,
             counted=str(known.get("counted", "showers")),
         )
+
+    @classmethod
+    def pair(cls, generated: Any, reference: Any, names: tuple[str, str] = ("generated", "reference")) -> Counts:
+        """The counts of two histograms with the same bins, one per sample.
+
+        Args:
+            generated, reference: what `uhi` takes as a `PlottableHistogram`: of hist, boost-histogram, uproot or ROOT,
+                or what `numpy.histogram` returns.
+            names: of the samples in the legend.
+
+        Raises:
+            ValueError: one is not a histogram of one axis, is weighted, or their bins differ.
+        """
+        (edges, first), (others, second) = (_plottable(h) for h in (generated, reference))
+        if len(edges) != len(others) or not np.allclose(edges, others):
+            raise ValueError("the two histograms have different bins; fill both with the same axis")
+        label = getattr(getattr(generated, "axes", [None])[0], "label", "")
+        return cls(edges, first, second, label=str(label), names=names)
 
     @property
     def log_x(self) -> bool:
@@ -154,42 +174,57 @@ class HistogramArtists:
     points: ErrorbarContainer | None
 
 
-def histogram(h: hist.Hist[Any] | Counts, *, ax: Axes | None = None, ratio_ax: Axes | None = None) -> Figure:
+def histogram(
+    h: Any,
+    reference: Any = None,
+    *,
+    names: tuple[str, str] = ("generated", "reference"),
+    ax: Axes | None = None,
+    ratio_ax: Axes | None = None,
+) -> Axes:
     """The histogram of two samples, with a ratio panel if it creates a new figure.
 
+    >>> import numpy as np
+    >>> first, second = (np.histogram(values, bins=4, range=(0, 1)) for values in ([0.1, 0.6], [0.2, 0.9]))
+    >>> len(histogram(first, second, names=("mine", "Geant4")).child_axes)
+    2
+
     Args:
-        h: `hist.Hist` or `Counts`.
+        h: a `hist.Hist` of both samples, as in `Report.hists`; or the generated sample's histogram, any that `uhi`
+            takes as a `PlottableHistogram`: of hist, boost-histogram, uproot, ROOT, or what `numpy.histogram` returns.
+        reference: the reference's, with the same bins.
+        names: of the samples in the legend, where there are two histograms.
         ax, ratio_ax: existing axes; without `ratio_ax` the ratio is omitted. None creates a figure with both.
 
     Returns:
-        the figure.
+        the axes; of a new figure those that contain histogram and ratio as `child_axes`.
 
     Raises:
-        ValueError: `h` is not a histogram of two samples.
+        ValueError: `h` is not a histogram of two samples; or the two have different bins, several axes or weights.
     """
+    counts = _counts(h) if reference is None else Counts.pair(h, reference, names)
     if ax is None:
-        return histogram_grid([h])
-    counts = h if isinstance(h, Counts) else Counts.of(h)
+        return histogram_grid([counts])
     draw_histogram(counts.trimmed(), ax=ax, ratio_ax=ratio_ax)
     ax.set_ylabel(f"fraction of {counts.counted}")
     ax.legend(frameon=False)
-    return figure_of(ax)
+    return ax
 
 
 @styled
-def histogram_grid(histograms: Iterable[hist.Hist[Any] | Counts], *, columns: int = 3) -> Figure:
-    """A figure with a panel and ratio per histogram, and a common legend on top."""
-    found = [h if isinstance(h, Counts) else Counts.of(h) for h in histograms]
-    figure, pairs = panel_grid(len(found), columns)
-    for counts, (ax, ratio_ax) in zip(found, pairs, strict=True):
-        draw_histogram(counts.trimmed(), ax=ax, ratio_ax=ratio_ax)
-    for number, (counts, (ax, ratio_ax)) in enumerate(zip(found, pairs, strict=True)):
+def histogram_grid(histograms: Iterable[hist.Hist[Any] | Counts], *, columns: int = 3, ax: Axes | None = None) -> Axes:
+    """A panel with its ratio per histogram, and a common legend on top, in `ax` or a new figure."""
+    found = [_counts(h) for h in histograms]
+    outer, pairs = panel_grid(len(found), columns, ax=ax)
+    for counts, (top, ratio_ax) in zip(found, pairs, strict=True):
+        draw_histogram(counts.trimmed(), ax=top, ratio_ax=ratio_ax)
+    for number, (counts, (top, ratio_ax)) in enumerate(zip(found, pairs, strict=True)):
         if number % columns == 0:
             ratio_ax.set_ylabel("ratio")
         if number % columns == 0 or counts.counted != "showers":
-            ax.set_ylabel(f"fraction of {counts.counted}")
-    label_legend(figure, pairs[0][0])
-    return figure
+            top.set_ylabel(f"fraction of {counts.counted}")
+    label_legend(outer, pairs[0][0])
+    return outer
 
 
 def draw_histogram(counts: Counts, *, ax: Axes, ratio_ax: Axes | None = None) -> HistogramArtists:
@@ -227,6 +262,28 @@ def draw_histogram(counts: Counts, *, ax: Axes, ratio_ax: Axes | None = None) ->
         ax.tick_params(axis="x", labelbottom=False)
     flow = [_shade_flow(panel, edges, counts.flow) for panel in (ax, ratio_ax) if panel is not None]
     return HistogramArtists(edges, generated, reference, ratio, (step, filled), errors, flow, points)
+
+
+def _counts(h: Any) -> Counts:
+    return h if isinstance(h, Counts) else Counts.of(h)
+
+
+def _plottable(h: Any) -> tuple[Array, Array]:
+    """(B + 1,) edges and (B + 2,) counts of a histogram of one axis; flow bins that it does not have are 0."""
+    try:
+        found = ensure_plottable_histogram(h)
+        axis: Any
+        (axis,) = found.axes
+        edges = np.array([axis[0][0], *(axis[k][1] for k in range(len(axis)))], dtype=float)
+        inside = np.asarray(found.values(), dtype=float)
+        variances = found.variances()
+    except (AttributeError, IndexError, TypeError, ValueError):
+        raise ValueError(f"{type(h).__name__} is not a histogram of one axis with bins") from None
+    if variances is not None and not np.allclose(variances, inside):
+        raise ValueError("the histogram is weighted; only counts have the errors that are drawn")
+    if isinstance(h, hist.BaseHist) and len(flow := np.asarray(h.values(flow=True), dtype=float)) == len(inside) + 2:
+        return edges, flow
+    return edges, np.concatenate([[0.0], inside, [0.0]])
 
 
 def _centres(edges: Array, log_x: bool) -> Array:
@@ -298,10 +355,9 @@ def _draw_ratio(
 
 
 @chart("histograms")
-def panels(data: Data, ax: Axes | None = None) -> Figure:
+def panels(data: Data, ax: Axes | None = None) -> Axes:
     """Panels of histograms, each with its ratio."""
-    refuse_axes("histograms", ax)
-    return histogram_grid(
+    found = [
         Counts(
             numbers(panel["edges"]),
             numbers(panel["generated"]),
@@ -310,4 +366,5 @@ def panels(data: Data, ax: Axes | None = None) -> Figure:
             log=bool(data.get("log", False)),
         )
         for panel in data["panels"]
-    )
+    ]
+    return histogram_grid(found, ax=ax)

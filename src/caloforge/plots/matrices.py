@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from caloforge.plots.charts import Data, chart, numbers, refuse_axes
-from caloforge.plots.style import EMPTY, RATIO_MAP, new_figure
+from caloforge.plots.charts import Data, chart, numbers
+from caloforge.plots.style import EMPTY, RATIO_MAP, figure_of, frame
 
 SIDE = 3.1
 """Inches per matrix, including the gap."""
@@ -51,21 +50,20 @@ def difference_limit(difference: np.ndarray) -> float:
 
 
 @chart("matrix")
-def matrices(data: Data, ax: Axes | None = None) -> Figure:
+def matrices(data: Data, ax: Axes | None = None) -> Axes:
     """Generated, reference and their difference side by side; the difference has its own scale."""
-    refuse_axes("matrix", ax)
     names = [str(name) for name in data["names"]]
     # The margin depends on the longest name: at 6.5 points a character takes about 0.047 inches.
     left = max(0.35, 0.15 + 0.047 * max(map(len, names), default=0))
     width, height = left + 3 * SIDE, SIDE + 0.85
-    figure = new_figure(width, height)
+    outer = frame(ax, width, height)
     side = SIDE - 0.2
     for column, key in enumerate(("generated", "reference", "difference")):
         values = numbers(data[key])
         last = key == "difference"
         limit = difference_limit(values) if last else 1.0
         x = (left + column * SIDE) / width
-        panel = figure.add_axes((x, 0.6 / height, side / width, side / height))
+        panel = outer.inset_axes((x, 0.6 / height, side / width, side / height))
         image = draw_matrix(
             names,
             values,
@@ -74,8 +72,8 @@ def matrices(data: Data, ax: Axes | None = None) -> Figure:
             title="generated − reference" if last else key,
             labels=column == 0,
         )
-        bar = figure.add_axes((x + 0.08 * side / width, 0.28 / height, 0.84 * side / width, 0.06 / height))
-        scale = figure.colorbar(image, cax=bar, orientation="horizontal")
+        bar = outer.inset_axes((x + 0.08 * side / width, 0.28 / height, 0.84 * side / width, 0.06 / height))
+        scale = figure_of(outer).colorbar(image, cax=bar, orientation="horizontal")
         scale.set_ticks([-limit, 0, limit], labels=[f"−{limit:g}", "0", f"{limit:g}"])
         bar.tick_params(labelsize=7)
-    return figure
+    return outer

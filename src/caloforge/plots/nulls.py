@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from caloforge.plots.charts import Data, chart
-from caloforge.plots.style import GENERATED, REFERENCE, REFERENCE_FILL, axes, figure_of
+from caloforge.plots.style import GENERATED, REFERENCE, REFERENCE_FILL, axes
 
 LINEAR = 5.0
 """The axis is linear up to here, and logarithmic beyond."""
@@ -39,8 +38,8 @@ def draw_nulls(rows: Sequence[Data], *, ax: Axes, label: str = "") -> Line2D:
 
 
 @chart("nulls")
-def nulls(data: Data, ax: Axes | None = None) -> Figure:
+def nulls(data: Data, ax: Axes | None = None) -> Axes:
     """Tests with their null distributions."""
     ax = axes(ax, width=7.4, height=0.8 + 0.3 * len(data["rows"]))
     draw_nulls(data["rows"], ax=ax, label=data.get("label", ""))
-    return figure_of(ax)
+    return ax

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
-from matplotlib.figure import Figure
 from matplotlib.patches import StepPatch
 from matplotlib.ticker import FuncFormatter
 
-from caloforge.plots.charts import Data, chart, numbers, refuse_axes
+from caloforge.plots.charts import Data, chart, numbers
 from caloforge.plots.style import (
     GENERATED,
     REFERENCE,
@@ -20,7 +19,6 @@ from caloforge.plots.style import (
     axes,
     draw_samples,
     draw_steps,
-    figure_of,
     label_legend,
     logarithmic,
     panel_grid,
@@ -89,11 +87,10 @@ def draw_longitudinal(
 
 
 @chart("profiles")
-def profiles(data: Data, ax: Axes | None = None) -> Figure:
+def profiles(data: Data, ax: Axes | None = None) -> Axes:
     """Longitudinal profile, followed by the other profiles."""
-    refuse_axes("profiles", ax)
     others = data["others"]
-    figure, pairs = panel_grid(1 + len(others))
+    outer, pairs = panel_grid(1 + len(others), ax=ax)
     first, first_ratio = pairs[0]
     draw_longitudinal(
         data["layers"], numbers(data["generated"]), numbers(data["reference"]), ax=first, ratio_ax=first_ratio
@@ -104,8 +101,8 @@ def profiles(data: Data, ax: Axes | None = None) -> Figure:
         panel.set_ylabel(part["unit"])
         ratio_ax.set_xlabel(part["label"])
     first_ratio.set_ylabel("ratio")
-    label_legend(figure, first)
-    return figure
+    label_legend(outer, first)
+    return outer
 
 
 def draw_points(data: Data, *, ax: Axes) -> dict[str, ErrorbarContainer]:
@@ -124,9 +121,9 @@ def draw_points(data: Data, *, ax: Axes) -> dict[str, ErrorbarContainer]:
 
 
 @chart("profile")
-def profile(data: Data, ax: Axes | None = None) -> Figure:
+def profile(data: Data, ax: Axes | None = None) -> Axes:
     """One profile of both samples with errors."""
     ax = axes(ax)
     draw_points(data, ax=ax)
     ax.legend(frameon=False)
-    return figure_of(ax)
+    return ax

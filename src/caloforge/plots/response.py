@@ -13,9 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import LogNorm
 from matplotlib.container import ErrorbarContainer
-from matplotlib.figure import Figure
 
-from caloforge.plots.charts import Data, chart, numbers, refuse_axes
+from caloforge.plots.charts import Data, chart, numbers
 from caloforge.plots.style import (
     ENERGY_MAP,
     GENERATED,
@@ -98,14 +97,13 @@ def draw_response_map(edges: np.ndarray, ratio_edges: np.ndarray, counts: np.nda
 
 
 @chart("response")
-def response(data: Data, ax: Axes | None = None) -> Figure:
+def response(data: Data, ax: Axes | None = None) -> Axes:
     """Maps of both samples above, response and width below, then how far both differ."""
-    refuse_axes("response", ax)
     edges, ratio_edges = numbers(data["edges"]), numbers(data["ratio_edges"])
     samples = {
         name: {key: numbers(values) for key, values in data[name].items()} for name in ("generated", "reference")
     }
-    figure, pairs = panel_grid(6, columns=2, ratio=False)
+    outer, pairs = panel_grid(6, columns=2, ratio=False, ax=ax)
     for (name, found), (panel, _) in zip(samples.items(), pairs[:2], strict=True):
         draw_response_map(edges, ratio_edges, found["counts"], ax=panel)
         panel.set_title(name)
@@ -117,4 +115,4 @@ def response(data: Data, ax: Axes | None = None) -> Figure:
     ):
         both = [(found[key], found.get(error, unknown)) for found in samples.values()]
         draw_difference(edges, both[0], both[1], ax=panel, label=label)
-    return figure
+    return outer

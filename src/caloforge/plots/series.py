@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from caloforge.plots.style import BASELINE, GENERATED, label_legend, logarithmic, panel_grid, styled
@@ -54,16 +53,22 @@ def draw_series(series: Series, *, ax: Axes, log_y: bool = False) -> tuple[Line2
 
 @styled
 def series_grid(
-    series: Sequence[Series], *, x_label: str, y_label: str = "", log_x: bool = False, log_y: bool = False
-) -> Figure:
-    """A figure with one panel per series and a common legend on top."""
+    series: Sequence[Series],
+    *,
+    x_label: str,
+    y_label: str = "",
+    log_x: bool = False,
+    log_y: bool = False,
+    ax: Axes | None = None,
+) -> Axes:
+    """One panel per series and a common legend on top, in `ax` or a new figure."""
     extra = 0.15 if any("\n" in each.title for each in series) else 0.0
-    figure, pairs = panel_grid(len(series), ratio=False, extra=extra)
-    for each, (ax, _) in zip(series, pairs, strict=True):
-        draw_series(each, ax=ax, log_y=log_y)
-        ax.set_xlabel(x_label)
+    outer, pairs = panel_grid(len(series), ratio=False, extra=extra, ax=ax)
+    for each, (panel, _) in zip(series, pairs, strict=True):
+        draw_series(each, ax=panel, log_y=log_y)
+        panel.set_xlabel(x_label)
         if log_x:
-            logarithmic(ax, "x")
+            logarithmic(panel, "x")
     pairs[0][0].set_ylabel(y_label)
-    label_legend(figure, pairs[0][0])
-    return figure
+    label_legend(outer, pairs[0][0])
+    return outer

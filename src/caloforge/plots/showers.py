@@ -13,7 +13,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import Normalize
-from matplotlib.figure import Figure
 
 from caloforge.geometry import AnyLayer, Geometry, Layer
 from caloforge.plots.charts import Data, chart, numbers
@@ -27,7 +26,7 @@ from caloforge.plots.layers import (
     ratio_norm,
     select,
 )
-from caloforge.plots.style import ENERGY_MAP, RATIO_MAP, figure_of, new_figure, power_of_ten, styled
+from caloforge.plots.style import ENERGY_MAP, RATIO_MAP, new_figure, power_of_ten, styled
 from caloforge.units import format_energy
 
 LEFT, TOP, GAP, ROW_GAP, BAR = 0.5, 0.32, 0.16, 0.08, 0.5
@@ -72,7 +71,7 @@ def shower(
     layers: Iterable[int] | None = None,
     title: str = "",
     ax: Axes | None = None,
-) -> Figure:
+) -> Axes:
     """One shower, layer by layer.
 
     Args:
@@ -84,7 +83,7 @@ def shower(
         ax: existing axes, which become the canvas; None creates a figure.
 
     Returns:
-        the figure.
+        the axes.
 
     Raises:
         CaloforgeError: a layer is not in the geometry.
@@ -101,8 +100,7 @@ def shower(
         raise ValueError("'layers' is empty; give at least one layer id, or None for all")
     kept, index = select(geometry, positions)
     words = [title] * bool(title) + ([] if energy is None else [format_energy(energy)])
-    figure, _ = gallery(kept, [ImageRow("\n".join(words), values[index])], unit="energy [MeV]", ax=ax)
-    return figure
+    return gallery(kept, [ImageRow("\n".join(words), values[index])], unit="energy [MeV]", ax=ax)[0]
 
 
 @styled
@@ -113,7 +111,7 @@ def gallery(
     unit: str = "energy [MeV]",
     size: float = 1.5,
     ax: Axes | None = None,
-) -> tuple[Figure, list[list[QuadMesh]]]:
+) -> tuple[Axes, list[list[QuadMesh]]]:
     """Draw `rows` for all layers of `geometry`.
 
     Args:
@@ -124,7 +122,7 @@ def gallery(
         ax: existing axes, which become the canvas; None creates a figure.
 
     Returns:
-        (figure, meshes), meshes[row][layer].
+        (axes, meshes), meshes[row][layer].
     """
     bars = sum(_ends_scale(rows, k) for k in range(len(rows)))
     band = TOP + len(rows) * (size + ROW_GAP) + bars * BAR
@@ -136,13 +134,13 @@ def gallery(
     for number in range(n_bands):
         positions = range(geometry.n_layers)[number * columns : (number + 1) * columns]
         _band(canvas, geometry, positions, rows, height - number * band, unit, size, meshes)
-    return figure_of(canvas), meshes
+    return canvas, meshes
 
 
 def _canvas(ax: Axes | None, width: float, height: float) -> Axes:
     """Axes with coordinates in inches: `ax`, or axes that fill a new figure."""
     if ax is None:
-        ax = new_figure(width, height).add_axes((0.0, 0.0, 1.0, 1.0))
+        ax = new_figure(width, height).canvas_axes()
     else:
         ax.set_aspect("equal")
     ax.set(xlim=(0, width), ylim=(0, height), xticks=(), yticks=(), frame_on=False)
@@ -211,11 +209,10 @@ def _energy_ticks(low: float, high: float) -> dict[float, str]:
 
 
 @chart("showers")
-def showers(data: Data, ax: Axes | None = None) -> Figure:
+def showers(data: Data, ax: Axes | None = None) -> Axes:
     """Rows of showers, and optionally the ratio of the first two."""
     rows = [ImageRow(str(row["title"]), numbers(row["voxels"]), str(row.get("scale", ""))) for row in data["rows"]]
     if data.get("ratio"):
         rows.append(ImageRow("ratio", ratio(rows[0].voxels, rows[1].voxels), is_ratio=True))
     size = 1.5 if len(rows) <= FEW_ROWS else 1.3
-    figure, _ = gallery(Geometry.from_dict(data["geometry"]), rows, unit=data["unit"], size=size, ax=ax)
-    return figure
+    return gallery(Geometry.from_dict(data["geometry"]), rows, unit=data["unit"], size=size, ax=ax)[0]

@@ -110,12 +110,27 @@ def styled(function: Callable[P, T]) -> Callable[P, T]:
     return inside
 
 
+class ShownAxes(Axes):
+    """Axes of a figure outside pyplot, which a notebook shows with it."""
+
+    def _repr_png_(self) -> bytes:
+        figure = figure_of(self)
+        assert isinstance(figure, StyledFigure)
+        return figure._repr_png_()
+
+
 class StyledFigure(Figure):
     """A matplotlib figure in the package's style, drawn by Agg; notebooks show it without pyplot."""
 
     def __init__(self, width: float, height: float, **settings: Any) -> None:
         super().__init__(figsize=(width, height), **settings)
         FigureCanvasAgg(self)
+
+    def canvas_axes(self) -> ShownAxes:
+        """Axes that fill the figure."""
+        ax = ShownAxes(self, (0.0, 0.0, 1.0, 1.0))
+        self.add_axes(ax)
+        return ax
 
     def draw(self, renderer: Any) -> None:
         """Draw with `renderer`, in the package's style, since ticks are created here."""
@@ -140,7 +155,20 @@ def new_figure(width: float, height: float) -> StyledFigure:
 
 def axes(ax: Axes | None = None, *, width: float = 4.0, height: float = 3.2) -> Axes:
     """`ax`, or the axes of a new figure of `width` × `height` inches."""
-    return StyledFigure(width, height, layout="constrained").add_subplot() if ax is None else ax
+    if ax is not None:
+        return ax
+    figure = StyledFigure(width, height, layout="constrained")
+    return figure.add_subplot(axes_class=ShownAxes)
+
+
+def frame(ax: Axes | None, width: float, height: float) -> Axes:
+    """Axes that several panels are put into (`Axes.inset_axes`): `ax`, or those of a new figure of this size in inches.
+
+    They have no axis of their own; the panels are their `child_axes`.
+    """
+    ax = new_figure(width, height).canvas_axes() if ax is None else ax
+    ax.set_axis_off()
+    return ax
 
 
 def figure_of(ax: Axes) -> Figure:
@@ -151,17 +179,17 @@ def figure_of(ax: Axes) -> Figure:
 
 
 def panel_grid(
-    n: int, columns: int = 3, ratio: bool = True, extra: float = 0.0
-) -> tuple[Figure, list[tuple[Axes, Axes]]]:
-    """A figure of `n` panels, each a pair (histogram, ratio below); without `ratio` both are the same axes.
+    n: int, columns: int = 3, ratio: bool = True, extra: float = 0.0, ax: Axes | None = None
+) -> tuple[Axes, list[tuple[Axes, Axes]]]:
+    """A frame of `n` panels, each a pair (histogram, ratio below); without `ratio` both are the same axes.
 
     Margins are fixed, since an automatic layout of dozens of axes takes longer than drawing them. `extra` inches are
-    left above each panel.
+    left above each panel. The frame is `ax`, or fills a new figure.
     """
     columns = min(columns, n)
     rows = -(-n // columns)
     width, height = columns * PANEL_WIDTH, rows * (PANEL_HEIGHT + extra) + 0.3
-    figure = new_figure(width, height)
+    outer = frame(ax, width, height)
     pairs = []
     for k in range(n):
         row, column = divmod(k, columns)
@@ -169,25 +197,25 @@ def panel_grid(
         bottom = (height - 0.3 - (row + 1) * (PANEL_HEIGHT + extra) + 0.45) / height
         inner, full = (PANEL_WIDTH - 0.72) / width, PANEL_HEIGHT - 0.55
         if not ratio:
-            ax = figure.add_axes((left, bottom, inner, full / height))
-            pairs.append((ax, ax))
+            panel = outer.inset_axes((left, bottom, inner, full / height))
+            pairs.append((panel, panel))
             continue
         low = 0.26 * full / height
-        ratio_ax = figure.add_axes((left, bottom, inner, low))
-        top = figure.add_axes((left, bottom + low + 0.02 / height, inner, full / height - low))
+        ratio_ax = outer.inset_axes((left, bottom, inner, low))
+        top = outer.inset_axes((left, bottom + low + 0.02 / height, inner, full / height - low))
         pairs.append((top, ratio_ax))
-    for axes in {ax for pair in pairs for ax in pair}:
-        axes.locator_params(nbins=5)
+    for panel in {panel for pair in pairs for panel in pair}:
+        panel.locator_params(nbins=5)
         # A factor such as 1e6 goes on the left, since the axis label is on the right.
-        axes.xaxis.get_offset_text().set(x=0, horizontalalignment="left")
-    return figure, pairs
+        panel.xaxis.get_offset_text().set(x=0, horizontalalignment="left")
+    return outer, pairs
 
 
-def label_legend(figure: Figure, axes: Axes, n_columns: int = 4) -> None:
-    """Put the legend of `axes` on top of the whole figure, in one row, where it is visible on narrow screens too."""
-    handles, labels = axes.get_legend_handles_labels()
+def label_legend(outer: Axes, panel: Axes, n_columns: int = 4) -> None:
+    """Put the legend of `panel` on top of its frame, in one row, where it is visible on narrow screens too."""
+    handles, labels = panel.get_legend_handles_labels()
     if handles:
-        figure.legend(handles, labels, loc="upper left", ncols=n_columns, frameon=False, borderaxespad=0.2)
+        outer.legend(handles, labels, loc="upper left", ncols=n_columns, frameon=False, borderaxespad=0.2)
 
 
 def draw_steps(ax: Axes, values: np.ndarray, edges: np.ndarray, **look: Any) -> StepPatch:

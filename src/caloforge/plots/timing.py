@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from caloforge.plots.style import CYCLE, axes, figure_of, styled
+from caloforge.plots.style import CYCLE, axes, styled
 
 
 class Quartiles(Protocol):
@@ -51,8 +50,10 @@ def draw_times(
 
 
 @styled
-def times(batches: Sequence[int], spreads: Mapping[str, Sequence[Quartiles]], *, title: str = "") -> Figure:
-    """A figure of times per shower (see `draw_times`)."""
-    ax = axes(width=6.0, height=4.0)
+def times(
+    batches: Sequence[int], spreads: Mapping[str, Sequence[Quartiles]], *, title: str = "", ax: Axes | None = None
+) -> Axes:
+    """Times per shower (see `draw_times`), on `ax` or in a new figure."""
+    ax = axes(ax, width=6.0, height=4.0)
     draw_times(batches, spreads, ax=ax, title=title)
-    return figure_of(ax)
+    return ax

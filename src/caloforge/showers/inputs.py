@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from numbers import Integral
 
 import numpy as np
 
@@ -75,10 +76,50 @@ def open_source(source: AnySource, geometry: GivenGeometry | None = None) -> Sou
     if not isinstance(given, list | tuple) or not all(isinstance(path, str | os.PathLike) for path in given):
         raise CaloforgeError(
             f"showers must be `Showers`, a shower file or a list of files, not of type {type(source).__name__}; from "
-            "arrays: Showers(incident_energies, voxels, geometry)"
+            "arrays: Showers(energies, voxels, geometry)"
         )
     files = matching_files(given)
     return ShowerFile(files[0], geometry) if len(files) == 1 else ShowerFiles(files, geometry)
+
+
+def read(
+    source: AnySource, geometry: GivenGeometry | None = None, *, start: int = 0, stop: int | None = None
+) -> Showers:
+    """Read showers into memory.
+
+    >>> import tempfile
+    >>> from caloforge import sample
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     for part in ("train", "test"):
+    ...         sample(part, stop=3).write(f"{folder}/{part}.h5")
+    ...     showers = read(f"{folder}/*.h5")
+    >>> showers[showers.energies > 500]
+    Showers(4 showers, 512 MeV … 2.048 GeV, 368 voxels in 5 layers of 'ds1-photons')
+
+    Args:
+        source: a shower file, a folder or a glob pattern (such as the shards of a production), or a list of these.
+        geometry: what the voxels are, where the file does not say so (see `ShowerFile`).
+        start, stop: first shower to read, and the one to stop before; by default all.
+
+    Raises:
+        CaloforgeError: there is no such file or shower, files are no parts of one sample, they do not fit into memory,
+            or one is bad (see `ShowerFile`).
+    """
+    for what, value in (("start", start), ("stop", stop)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 0):
+            raise CaloforgeError(f"{what} must be the number of a shower, from 0, not {value!r}")
+    with open_source(source, geometry) as opened:
+        end = len(opened) if stop is None else min(stop, len(opened))
+        if start >= end:
+            raise CaloforgeError(f"there are no showers {start} … {end - 1} in {opened.path}: it has {len(opened):,}")
+        try:
+            return opened.read(start, end)
+        except MemoryError:
+            size = (end - start) * opened.geometry.n_voxels * 4 / 1e9
+            raise CaloforgeError(
+                f"{end - start:,} showers of {opened.path} need {size:.1f} GB of memory: read some with stop=…, read "
+                "by chunks with ShowerFile, or give train and evaluate the name of the file"
+            ) from None
 
 
 def chunks_of(

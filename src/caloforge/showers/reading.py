@@ -26,7 +26,6 @@ from caloforge.units import count, format_energy
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
     from numpy.typing import ArrayLike
 
 CHUNK_VALUES = 16_000_000
@@ -51,7 +50,7 @@ class Showers:
            [ 80., 100.]])
 
     Args:
-        incident_energies: (N,) incident energies in MeV, above zero; float64.
+        energies: (N,) incident energies in MeV, above zero; float64.
         voxels: (N, V) deposited energies in MeV, not negative; float32.
         geometry: of V voxels; a `Geometry`, or a name or file for `load_geometry`.
         attributes: provenance and other remarks, as in an HDF5 file's attributes.
@@ -63,7 +62,7 @@ class Showers:
             there is no such geometry.
     """
 
-    incident_energies: np.ndarray
+    energies: np.ndarray
     voxels: np.ndarray
     geometry: Geometry
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -71,29 +70,29 @@ class Showers:
 
     def __init__(
         self,
-        incident_energies: ArrayLike,
+        energies: ArrayLike,
         voxels: ArrayLike,
         geometry: Geometry | str | os.PathLike[str],
         attributes: Mapping[str, Any] | None = None,
         conditions: Mapping[str, ArrayLike] | None = None,
     ) -> None:
         geometry = geometry if isinstance(geometry, Geometry) else load_geometry(geometry)
-        energies = as_numbers(incident_energies, np.float64, "incident energies")
+        incident = as_numbers(energies, np.float64, "incident energies")
         cells = as_numbers(voxels, np.float32, "voxels")
-        if energies.ndim == 2 and energies.shape[1] == 1:
-            energies = energies[:, 0]
-        if energies.ndim != 1 or cells.ndim != 2 or len(energies) != len(cells):
+        if incident.ndim == 2 and incident.shape[1] == 1:
+            incident = incident[:, 0]
+        if incident.ndim != 1 or cells.ndim != 2 or len(incident) != len(cells):
             raise CaloforgeError(
-                f"Showers(incident_energies, voxels, geometry) takes the shapes (N,) and (N, V), "
-                f"not {energies.shape} and {cells.shape}"
+                f"Showers(energies, voxels, geometry) takes the shapes (N,) and (N, V), "
+                f"not {incident.shape} and {cells.shape}"
             )
         if cells.shape[1] != geometry.n_voxels:
             raise CaloforgeError(
                 f"geometry '{geometry.name}' has {geometry.n_voxels} voxels, the showers have {cells.shape[1]}"
             )
-        check_energies(energies)
+        check_energies(incident)
         check_voxels(cells)
-        self._set(energies, cells, geometry, attributes or {}, Columns.of(conditions, len(energies)))
+        self._set(incident, cells, geometry, attributes or {}, Columns.of(conditions, len(incident)))
 
     def _set(
         self,
@@ -104,7 +103,7 @@ class Showers:
         conditions: Columns,
     ) -> None:
         for name, value in zip(
-            ("incident_energies", "voxels", "geometry", "attributes", "conditions"),
+            ("energies", "voxels", "geometry", "attributes", "conditions"),
             (energies, voxels, geometry, attributes, conditions),
             strict=True,
         ):
@@ -124,13 +123,8 @@ class Showers:
         showers._set(energies, voxels, geometry, attributes or {}, conditions or Columns.none(len(energies)))
         return showers
 
-    @property
-    def energies(self) -> np.ndarray:
-        """The same as `incident_energies`."""
-        return self.incident_energies
-
     def __len__(self) -> int:
-        return len(self.incident_energies)
+        return len(self.energies)
 
     def __getitem__(self, rows: int | slice | Sequence[int] | np.ndarray) -> Showers:
         """The showers at `rows`: one number, a slice, or a list or array of numbers or of a boolean for each shower.
@@ -152,7 +146,11 @@ class Showers:
                     "showers are chosen by a number, a slice, a list of numbers or a mask of one boolean per shower; "
                     "for single voxels, index showers.voxels"
                 )
-        energies, voxels = (np.ascontiguousarray(part[rows]) for part in (self.incident_energies, self.voxels))
+            if rows.dtype.kind == "b" and len(rows) != len(self):
+                raise IndexError(f"the mask has {len(rows):,} values, but there are {count(len(self), 'shower')}")
+            if rows.dtype.kind != "b" and len(out := rows[(rows < -len(self)) | (rows >= len(self))]):
+                raise IndexError(f"there is no shower {out[0]}; there are {len(self)}")
+        energies, voxels = (np.ascontiguousarray(part[rows]) for part in (self.energies, self.voxels))
         return Showers.unchecked(energies, voxels, self.geometry, self.attributes, self.conditions.take(rows))
 
     def __iter__(self) -> Iterator[Showers]:
@@ -163,7 +161,7 @@ class Showers:
             return NotImplemented
         return (
             self.geometry == other.geometry
-            and np.array_equal(self.incident_energies, other.incident_energies)
+            and np.array_equal(self.energies, other.energies)
             and np.array_equal(self.voxels, other.voxels)
             and self.conditions == other.conditions
         )
@@ -171,14 +169,13 @@ class Showers:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        energies = self.incident_energies
+        energies = self.energies
         between = (
             (format_energy(float(e)) for e in dict.fromkeys((energies.min(), energies.max()))) if len(self) else ()
         )
         facts = [count(len(self), "shower"), *filter(None, [" … ".join(between)])]
         facts += [f"{kind.name} {kind.span(self.conditions[kind.name])}" for kind in self.conditions.kinds]
-        voxels, layers = count(self.geometry.n_voxels, "voxel"), count(self.geometry.n_layers, "layer")
-        return f"Showers({', '.join(facts)}, {voxels} in {layers} of '{self.geometry.name}')"
+        return f"Showers({', '.join(facts)}, {self.geometry.in_words})"
 
     @property
     def deposited(self) -> np.ndarray:
@@ -196,7 +193,7 @@ class Showers:
         part = self.voxels[:, self.geometry.slices[position]]
         return part.reshape(len(self), *self.geometry.layers[position].shape)
 
-    def plot(self, index: int = 0, *, layers: Iterable[int] | None = None, ax: Axes | None = None) -> Figure:
+    def plot(self, index: int = 0, *, layers: Iterable[int] | None = None, ax: Axes | None = None) -> Axes:
         """Shower number `index` as images of its layers, by default of all or of six (see `caloforge.plots.shower`).
 
         Args:
@@ -207,7 +204,7 @@ class Showers:
         from caloforge import plots
 
         one = self[index]
-        return plots.shower(self.geometry, one.voxels[0], float(one.incident_energies[0]), layers=layers, ax=ax)
+        return plots.shower(self.geometry, one.voxels[0], float(one.energies[0]), layers=layers, ax=ax)
 
     @classmethod
     def read(
@@ -238,11 +235,16 @@ class Showers:
         check_voxels(self.voxels)
         facts, kinds = {**self.attributes, **(attributes or {})}, self.conditions.kinds
         with ShowerWriter(path, self.geometry, facts, compression, conditions=kinds) as out:
-            out.append(self.incident_energies, self.voxels, self.conditions)
+            out.append(self.energies, self.voxels, self.conditions)
 
 
 class ShowerFile(AbstractContextManager["ShowerFile"]):
     """A shower file, read by chunks, checked as it is read.
+
+    >>> from caloforge.sources.sample import sample_path
+    >>> with ShowerFile(sample_path("test")) as file:
+    ...     sum(len(chunk) for chunk in file.chunks(1000))
+    4000
 
     Args:
         path: HDF5 file in the challenge's layout, LEMURS' or CaloGAN's.
@@ -286,6 +288,9 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
 
     def __len__(self) -> int:
         return int(self._layout.n_showers)
+
+    def __repr__(self) -> str:
+        return f"ShowerFile('{self.path.name}', {count(len(self), 'shower')}, {self.geometry.in_words})"
 
     def __exit__(
         self,

@@ -21,6 +21,7 @@ from caloforge.files import as_path, real
 from caloforge.geometry import Geometry
 from caloforge.showers.geometries import GivenGeometry
 from caloforge.showers.reading import CHUNK_VALUES, ShowerFile, Showers
+from caloforge.units import count
 
 SAME = (
     "particle",
@@ -154,6 +155,10 @@ class ShowerFiles(AbstractContextManager["ShowerFiles"]):
 
     def __len__(self) -> int:
         return int(self._starts[-1])
+
+    def __repr__(self) -> str:
+        files, showers = count(len(self.files), "file"), count(len(self), "shower")
+        return f"ShowerFiles({files}, {showers}, {self.geometry.in_words})"
 
     def __exit__(
         self,

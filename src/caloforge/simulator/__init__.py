@@ -1,8 +1,9 @@
-"""Trained generators: `Simulator`, generation to files, and shards."""
+"""Trained generators: `Simulator`, generation to files, shards, and `ShowerStream` for PyTorch's data loaders."""
 
 from __future__ import annotations
 
 from caloforge.simulator.core import Simulator
 from caloforge.simulator.generation import Generation, generate
+from caloforge.simulator.shower_stream import ShowerStream
 
-__all__ = ["Generation", "Simulator", "generate"]
+__all__ = ["Generation", "ShowerStream", "Simulator", "generate"]

@@ -13,9 +13,8 @@ import json
 import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -31,8 +30,8 @@ from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel, n_parameters
 from caloforge.registry import importable_for, own_code_fault
 from caloforge.showers import Showers
-from caloforge.showers.checks import as_numbers
 from caloforge.simulator.absent import leave_out, left_out
+from caloforge.simulator.incoming import Incoming, check_integer, checked_energies
 from caloforge.simulator.stored import (
     DESCRIPTION,
     FORMAT,
@@ -47,11 +46,8 @@ from caloforge.transforms import Compose, TrainedConditions, build_transforms, s
 from caloforge.transforms.trained_conditions import TrainedCondition
 from caloforge.units import format_energy
 
-LARGEST = 2**63
-"""Integers of this size or more do not fit into file attributes."""
-
-MOST_MEV = 1e15
-"""Upper limit of incident energies: above any particle observed; single precision reaches 10³⁸."""
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 CHANGED = "model_settings_changed"
 """Provenance key: model settings that differ from the training, as JSON; absent if there are none."""
@@ -130,11 +126,14 @@ class Simulator:
 
     def stream(
         self,
-        energies: np.ndarray,
-        seed: int,
+        energies: ArrayLike,
+        seed: int = 1,
         batch_size: int = 10_000,
         engine: Engine | None = None,
-        conditions: Mapping[str, Any] | None = None,
+        conditions: Mapping[str, ArrayLike] | None = None,
+        *,
+        angles: ArrayLike | None = None,
+        n: int | None = None,
     ) -> Iterator[Showers]:
         """Showers for `energies`, batch by batch.
 
@@ -142,20 +141,24 @@ class Simulator:
         machine give the same showers.
 
         Args:
-            energies: (N,) incident energies in MeV, finite and above 0.
+            energies: (N,) incident energies in MeV, finite and above 0; or a spectrum in words, as
+                "uniform:1GeV:16GeV" (`caloforge.energies.spectra`).
             seed: at least 0.
             batch_size: showers per pass through the model, at least 1.
             engine: inference engine; by default PyTorch, with the current weights.
-            conditions: further conditions by name, (N,) values or one for all showers, as in {"theta": 0.5}; angles in
-                rad.
+            conditions: further conditions by name, (N,) values or one for all showers, as in {"theta": 0.5}, angles in
+                rad; or a law in words, as {"theta": "uniform:0:60deg"} (`caloforge.conditions.laws`).
+            angles: of incidence; the same as the condition theta.
+            n: number of showers drawn from a spectrum in words.
 
         Raises:
             CaloforgeError: an argument is out of range, or a condition is missing, unknown or outside the range of the
                 training.
         """
         engine = TorchEngine(self) if engine is None else engine
-        columns = self.checked_conditions(conditions, np.size(energies))
-        todo = batches(energies, seed, batch_size, conditions=self.conditions.values(columns))
+        asked = Incoming.of(self.conditions, energies, conditions, angles).draw(n, seed)
+        columns = asked.conditions
+        todo = batches(asked.energies, seed, batch_size, conditions=self.conditions.values(columns))
         attributes, start = self.attributes(seed, batch_size, engine), 0
         for batch in todo:
             rows = slice(start, start + len(batch.energies))
@@ -163,27 +166,26 @@ class Simulator:
             yield Showers.unchecked(batch.energies, voxels, self.geometry, attributes, columns.take(rows))
             start = rows.stop
 
-    def checked_conditions(self, given: Mapping[str, Any] | None, n: int) -> Columns:
-        """Further conditions of n showers to generate (see `TrainedConditions.checked`).
-
-        Raises:
-            CaloforgeError: one is missing, unknown, or outside the range of the training.
-        """
-        return self.conditions.checked(Columns.of(given, n))
-
     def generate(
         self,
-        energies: np.ndarray,
-        seed: int,
+        energies: ArrayLike,
+        seed: int = 1,
         batch_size: int = 10_000,
         engine: Engine | None = None,
-        conditions: Mapping[str, Any] | None = None,
+        conditions: Mapping[str, ArrayLike] | None = None,
+        *,
+        angles: ArrayLike | None = None,
+        n: int | None = None,
     ) -> Showers:
-        """(N,) incident energies in MeV → N showers in memory (see `stream`)."""
-        parts = list(self.stream(energies, seed, batch_size, engine, conditions))
-        voxels = np.concatenate([part.voxels for part in parts])
-        columns = Columns.joined([part.conditions for part in parts])
-        return Showers.unchecked(checked_energies(energies), voxels, self.geometry, parts[0].attributes, columns)
+        """(N,) incident energies in MeV, or a spectrum in words and N → N showers in memory (see `stream`)."""
+        parts = list(self.stream(energies, seed, batch_size, engine, conditions, angles=angles, n=n))
+        return Showers.unchecked(
+            np.concatenate([part.energies for part in parts]),
+            np.concatenate([part.voxels for part in parts]),
+            self.geometry,
+            parts[0].attributes,
+            Columns.joined([part.conditions for part in parts]),
+        )
 
     def attributes(self, seed: int, batch_size: int, engine: Engine) -> dict[str, str | int | float]:
         """Attributes of generated showers, in memory and in files: provenance and generation settings.
@@ -330,13 +332,8 @@ def batches(
         CaloforgeError: an argument is out of range.
     """
     energies = checked_energies(energies)
-    for what, value, minimum in (("the batch size", batch_size, 1), ("the seed", seed, 0)):
-        if not isinstance(value, Integral):
-            raise CaloforgeError(f"{what} must be an integer, not {value!r}")
-        if value < minimum:
-            raise CaloforgeError(f"{what} must be at least {minimum}, not {value}")
-        if value >= LARGEST:  # does not fit into file attributes
-            raise CaloforgeError(f"{what} must be less than 2^63, not {value}")
+    check_integer("the batch size", batch_size, 1)
+    check_integer("the seed", seed, 0)
     return _batches(energies, conditions, seed, batch_size, (1,) if shard is None else (2, shard, 1))
 
 
@@ -347,22 +344,3 @@ def _batches(
         state = np.random.SeedSequence(seed, spawn_key=(*key, number)).generate_state(1, np.uint64)[0]
         rows = slice(start, start + batch_size)
         yield Batch(number, energies[rows], int(state) >> 1, None if conditions is None else conditions[rows])
-
-
-def checked_energies(energies: np.ndarray) -> np.ndarray:
-    """(N,) incident energies in MeV as float64.
-
-    Raises:
-        CaloforgeError: these are not numbers, the shape is not (N,) or (N, 1), or an energy is not in (0, 10¹⁵] MeV.
-    """
-    values = as_numbers(energies, np.float64, "incident energies (MeV)")
-    if values.ndim == 2 and values.shape[1] == 1:  # as in the challenge's files
-        values = values[:, 0]
-    if values.ndim != 1 or len(values) == 0:
-        raise CaloforgeError(f"incident energies (MeV) must have the shape (N,) with N > 0, not {values.shape}")
-    bad = ~((values > 0) & (values <= MOST_MEV))
-    if bad.any():
-        first = int(np.argmax(bad))
-        limits = f"it must be finite and above 0, and at most {MOST_MEV:g} MeV"
-        raise CaloforgeError(f"incident energy {first} is {values[first]:g} MeV; {limits}")
-    return values

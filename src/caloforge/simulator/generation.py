@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,7 +25,11 @@ from caloforge.inference import Batch, Engine, GeneratedBatch, TorchEngine
 from caloforge.models import MODELS
 from caloforge.showers import ShowerWriter
 from caloforge.simulator.core import CHANGED, Simulator, batches
+from caloforge.simulator.incoming import Incoming
 from caloforge.units import format_energy
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,10 @@ class Generation:
 
 def generate(
     simulator: Simulator,
-    energies: np.ndarray,
+    energies: ArrayLike,
     path: str | os.PathLike[str],
     *,
-    seed: int,
+    seed: int = 1,
     batch_size: int = 10_000,
     compression: int = 1,
     attributes: Mapping[str, Any] | None = None,
@@ -62,7 +66,9 @@ def generate(
     engine: Engine | None = None,
     workers: int = 1,
     shard: int | None = None,
-    conditions: Mapping[str, Any] | None = None,
+    conditions: Mapping[str, ArrayLike] | None = None,
+    angles: ArrayLike | None = None,
+    n: int | None = None,
 ) -> Generation:
     """Generate showers and stream them to a CaloChallenge HDF5 file; memory use does not grow with their number.
 
@@ -77,7 +83,7 @@ def generate(
 
     Args:
         simulator: the generator.
-        energies: (N,) incident energies in MeV, finite and above 0.
+        energies: (N,) incident energies in MeV, finite and above 0; or a spectrum in words (see `Simulator.stream`).
         path: file to write, atomically; an existing one is replaced.
         seed: random seed; together with `batch_size` and `shard` it determines the showers.
         batch_size: showers per pass through the model.
@@ -87,7 +93,8 @@ def generate(
         engine: inference engine; by default PyTorch.
         workers: number of generating threads, while this one writes; with 1, generating and writing alternate.
         shard: number of this shard of a larger sample (see `caloforge.energies.incident`).
-        conditions: further conditions by name, (N,) values or one for all showers (see `Simulator.stream`).
+        conditions, angles: further conditions (see `Simulator.stream`).
+        n: number of showers drawn from a spectrum in words.
 
     Raises:
         CaloforgeError: an argument is out of range, an energy is out of the engine's range, or the model generated a
@@ -96,10 +103,13 @@ def generate(
     if workers < 1:
         raise CaloforgeError(f"the number of workers must be at least 1, not {workers}")
     engine = TorchEngine(simulator) if engine is None else engine
-    columns = simulator.checked_conditions(conditions, np.size(energies))
-    todo = batches(energies, seed, batch_size, shard, simulator.conditions.values(columns))
+    if isinstance(energies, str) and shard is not None:
+        raise CaloforgeError("the energies of a shard are given as an array: draw them with IncidentLaw.draw")
+    asked = Incoming.of(simulator.conditions, energies, conditions, angles).draw(n, seed)
+    columns = asked.conditions
+    todo = batches(asked.energies, seed, batch_size, shard, simulator.conditions.values(columns))
     facts = simulator.attributes(seed, batch_size, engine)
-    _check_range(np.asarray(energies), engine)
+    _check_range(asked.energies, engine)
     model = postprocessing = writing = deposited = 0.0
     begun = time.perf_counter()
     facts = {**facts, **(attributes or {})}
@@ -113,8 +123,8 @@ def generate(
             writing += time.perf_counter() - mark
             if progress is not None:
                 progress(len(generated.voxels))
-        n = len(out)
-    return Generation(n, time.perf_counter() - begun, model, postprocessing, writing, deposited / n)
+        written = len(out)
+    return Generation(written, time.perf_counter() - begun, model, postprocessing, writing, deposited / written)
 
 
 def _check_range(energies: np.ndarray, engine: Engine) -> None:

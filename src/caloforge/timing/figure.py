@@ -9,7 +9,7 @@ from caloforge.plots.timing import times
 from caloforge.timing.scan import Scan
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 LABELS = {
     "torch": "caloforge, PyTorch",
@@ -24,7 +24,7 @@ LABELS = {
 }
 
 
-def time_against_batch(scans: Sequence[Scan], threads: int) -> Figure:
+def time_against_batch(scans: Sequence[Scan], threads: int) -> Axes:
     """Median ms per shower with quartiles, one line per candidate, for the scans with this number of threads."""
     rows = sorted((row for row in scans if row.threads == threads), key=lambda row: row.batch)
     found = {LABELS.get(name, name): [row.ms[name] for row in rows] for name in rows[0].ms}

@@ -62,6 +62,9 @@ class Trainer:
     _stage_stopped: bool = False
     _stopped: bool = False
 
+    def __repr__(self) -> str:
+        return f"Trainer(stage {self.stage.name}, epoch {self.epoch + 1} of {self.settings.epochs}, {self.model!r})"
+
     @property
     def record(self) -> Record:
         """The last epoch's record."""

@@ -57,6 +57,9 @@ LATER_SETTINGS = ("accumulate", "precision", "compile", "carried_rate")
 class Recipe(BaseModel):
     """A checked recipe; the module's docstring lists its keys.
 
+    >>> load_recipe("flagship-demo")
+    Recipe('flagship-demo', cascade, geometry 'file')
+
     Attributes:
         folder: where the recipe file lies; classes of the user's own are looked for there too.
     """
@@ -84,6 +87,12 @@ class Recipe(BaseModel):
         if not isinstance(value, str | dict):
             raise ValueError("give a name, a file, or a mapping")
         return value
+
+    def __repr__(self) -> str:
+        geometry = self.geometry if isinstance(self.geometry, str) else self.geometry.get("name", "of its own")
+        return f"Recipe('{self.name}', {self.model.get('kind')}, geometry '{geometry}')"
+
+    __str__ = __repr__
 
     @property
     def folder(self) -> Path:
@@ -175,6 +184,9 @@ def load_recipe(
     changes: Mapping[str, Any] | None = None,
 ) -> Recipe:
     """Read and check a recipe.
+
+    >>> load_recipe("caloman-demo", changes={"training": {"epochs": 5}}).training.epochs
+    5
 
     Args:
         source: path of a YAML file, name of a shipped recipe, or the recipe itself as a mapping.

@@ -116,6 +116,8 @@ def train(
         raise CaloforgeError(
             f"exclude_energies takes a list of energies in MeV, as in [512.0], not {exclude_energies!r}"
         )
+    if not isinstance(callbacks, Sequence) or any(not isinstance(each, Callback) for each in callbacks):
+        raise CaloforgeError(f"callbacks takes a list of Callback objects, not {callbacks!r}")
     if resume and overwrite:
         raise CaloforgeError("resume and overwrite exclude each other")
     if resume and out is None:

@@ -87,6 +87,9 @@ class Compose(Transform):
         parts = [[*transform] if isinstance(transform, Compose) else [transform] for transform in transforms]
         self.transforms = nn.ModuleList(itertools.chain(*parts))
 
+    def __repr__(self) -> str:
+        return f"Compose({', '.join(type(transform).__name__ for transform in self)})"
+
     def __iter__(self) -> Iterator[Transform]:
         return iter(cast(Iterable[Transform], self.transforms))
 

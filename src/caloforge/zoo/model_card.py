@@ -170,6 +170,11 @@ class Card(BaseModel):
             return cls.of(Simulator.load(folder))
         return checked_entry(cls, parse_json(read_text(path, "card"), str(path)), str(path))
 
+    def __repr__(self) -> str:
+        return f"Card('{self.name}', {self.headline})"
+
+    __str__ = __repr__
+
     @property
     def energies(self) -> str:
         """The range of incident energies in words."""

@@ -59,6 +59,9 @@ class Metric:
     extra: Mapping[str, float | str | None] = field(default_factory=dict)
     direction: Direction | None = None
 
+    def __repr__(self) -> str:
+        return f"Metric({self.section}, {self.name}: {self})"
+
     def __str__(self) -> str:
         where = f" at {self.at}" if self.at else ""
         unit = f" [{self.unit}]" if self.unit else ""
@@ -101,6 +104,9 @@ class Chart:
     caption: str
     data: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        return f"Chart('{self.name}', {self.title or 'untitled'}, kind {self.kind})"
+
 
 @dataclass(frozen=True)
 class Section:
@@ -125,6 +131,10 @@ class Section:
     direction: Direction = "lower"
     extra: Mapping[str, str] = field(default_factory=dict)
     page: str = "distances"
+
+    def __repr__(self) -> str:
+        better = "nearer to the baseline" if self.direction == "nearer" else self.direction
+        return f"Section('{self.name}', {self.title}, better: {better})"
 
     def __post_init__(self) -> None:
         if self.direction not in get_args(Direction):

@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from caloforge.formatting import Plain
 from caloforge.geometry import Geometry
+from caloforge.units import count
 
 SPLIT = "split"
 """`BaselineSample.source` where the reference is split in two."""
@@ -30,6 +31,9 @@ class Sample:
     without_energy: int = 0
     attributes: Mapping[str, Plain] = field(default_factory=dict)
     copies: int = 0
+
+    def __repr__(self) -> str:
+        return f"Sample('{self.name}', {count(self.n, 'shower')})"
 
     @property
     def name(self) -> str:
@@ -111,3 +115,6 @@ class About:
     caloforge_version: str = ""
     remark: str = ""
     timing: Mapping[str, float] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"About({self.generated!r} against {self.reference!r}, '{self.geometry_name}')"

@@ -23,14 +23,12 @@ from caloforge.evaluation.report.heat_maps import heat_maps
 from caloforge.evaluation.report.records import Records
 from caloforge.observables import REGISTRY
 from caloforge.observables.base import GROUPS
-from caloforge.plots.classifiers import KINDS
+from caloforge.plots.classifiers import KINDS, side_by_side
 from caloforge.plots.layers import at_equal_steps
 from caloforge.plots.series import Series, series_grid
-from caloforge.plots.style import new_figure, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MOST_LAYERS = 8
 """Layers whose histograms are all shown."""
@@ -53,14 +51,14 @@ class ReportFigure:
         name: stem of its file.
         page: part of the page it appears in.
         title, caption: its words; the caption says what to look for.
-        draw: makes the figure.
+        draw: draws it on `ax`, or on those of a new figure.
     """
 
     name: str
     page: str
     title: str
     caption: str
-    draw: Callable[[], Figure]
+    draw: Callable[..., Axes]
 
 
 def figures(records: Records) -> list[ReportFigure]:
@@ -80,16 +78,16 @@ def figures(records: Records) -> list[ReportFigure]:
     ]
 
 
-def plot(records: Records, name: str, ax: Axes | None = None) -> Figure:
+def plot(records: Records, name: str, ax: Axes | None = None) -> Axes:
     """Draw an observable's histogram, a chart, or a figure of the page.
 
     Args:
         records: a report.
         name: of the observable, the chart or the figure, as "ec_eta_1", "roc_caloman", "centres".
-        ax: axes of your own, for figures of one panel; None makes a figure.
+        ax: axes of your own to draw on; None makes a figure.
 
     Raises:
-        CaloforgeError: there is none of this name, or it has several panels and `ax` is given.
+        CaloforgeError: there is none of this name.
     """
     if name in records.hists:
         return plots.histogram(records.hists[name], ax=ax)
@@ -98,9 +96,7 @@ def plot(records: Records, name: str, ax: Axes | None = None) -> Figure:
             return plots.draw(chart.kind, chart.data, ax=ax)
     listed = {figure.name: figure for figure in figures(records)}
     if name in listed:
-        if ax is not None:
-            raise CaloforgeError(f"figure '{name}' has several panels: leave out 'ax'")
-        return listed[name].draw()
+        return listed[name].draw(ax=ax)
     names = [*records.hists, *(chart.name for chart in records.charts), *listed]
     if not names:
         raise CaloforgeError(f"nothing to plot as '{name}': this report holds no data of figures")
@@ -108,8 +104,8 @@ def plot(records: Records, name: str, ax: Axes | None = None) -> Figure:
     raise CaloforgeError(f"nothing to plot as '{name}'; known are {', '.join(dict.fromkeys(near))}")
 
 
-def _draw(chart: Chart) -> Figure:
-    return plots.draw(chart.kind, chart.data)
+def _draw(chart: Chart, ax: Axes | None = None) -> Axes:
+    return plots.draw(chart.kind, chart.data, ax=ax)
 
 
 def _page(records: Records, chart: Chart) -> str:
@@ -245,21 +241,13 @@ def _classifiers(records: Records) -> list[ReportFigure]:
     if not kinds:
         return []
 
-    def draw() -> Figure:
-        width = 1 / len(kinds)
-        with style():
-            figure = new_figure(4.1 * len(kinds), 4.0)
-            for column, (kind, data) in enumerate(kinds.items()):
-                ax = figure.add_axes(((column + 0.16) * width, 0.13, 0.8 * width, 0.82))
-                KINDS[kind](data, ax=ax)
-        return figure
-
     words = {
         "roc": "The closer a ROC curve is to the diagonal, the less the samples can be distinguished.",
         "weights": "Weights far from 0 belong to showers that only one sample has.",
         "learning_curve": "An AUC that still rises with the number of showers would be higher with more of them.",
     }
     caption = " ".join(words[kind] for kind in kinds)
+    draw = partial(side_by_side, kinds)
     return [ReportFigure("classifiers", "classifiers", "What the classifiers see", caption, draw)]
 
 

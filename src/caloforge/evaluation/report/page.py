@@ -24,7 +24,7 @@ from caloforge.files import atomic_folder, write_text
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 DOTS_PER_INCH = 130
 
@@ -93,8 +93,7 @@ def render(records: Records, folder: Path) -> Path:
     try:
         with atomic_folder(folder / "figures") as into:
             for each in figures(records):
-                figure = each.draw()
-                drawn.setdefault(each.page, []).append(_inlined(figure, each.name, each.title, each.caption, into))
+                drawn.setdefault(each.page, []).append(_inlined(each.draw(), each.name, each.title, each.caption, into))
             _check_ours(folder, ours)
         text = environment().get_template("report.html.j2").render(**_content(records, first, drawn))
         _check_ours(folder, ours)
@@ -147,9 +146,11 @@ def notebook(records: Records) -> str:
     return environment().get_template("notebook.html.j2").render(**content)
 
 
-def _inlined(figure: Figure, name: str, title: str, caption: str = "", folder: Path | None = None) -> PageFigure:
-    """The figure for the page; with a folder also as PNG and PDF files there."""
-    raw = io.BytesIO()
+def _inlined(drawn: Axes, name: str, title: str, caption: str = "", folder: Path | None = None) -> PageFigure:
+    """A figure for the page, from its axes; with a folder also as PNG and PDF files there."""
+    from caloforge.plots.style import figure_of
+
+    figure, raw = figure_of(drawn), io.BytesIO()
     figure.savefig(raw, format="png", dpi=DOTS_PER_INCH)
     if folder is not None:
         (folder / f"{name}.png").write_bytes(raw.getvalue())

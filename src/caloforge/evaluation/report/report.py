@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from caloforge.errors import CaloforgeError, missing_extra
 from caloforge.evaluation.report.page import notebook, render
@@ -24,7 +24,6 @@ from caloforge.files import atomic_folder
 if TYPE_CHECKING:
     import pandas
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 @dataclass(repr=False)
@@ -81,19 +80,29 @@ class Report(Records):
         """How good the generated showers are, where they fail, and by how much."""
         return verdict(self)
 
-    def plot(self, name: str, ax: Axes | None = None) -> Figure:
+    def plot(self, name: str, ax: Axes | None = None) -> Axes:
         """Draw an observable's histogram, a chart, or a figure of the page, as "ec_eta_1", "roc_caloman", "centres".
 
         Args:
-            name: of the observable, the chart or the figure.
-            ax: axes of your own, for figures of one panel; None makes a figure.
+            name: of the observable, the chart or the figure (see `figures`).
+            ax: axes of your own to draw on; None makes a figure, which a notebook shows.
+
+        Returns:
+            the axes; where there are several panels, these are their `child_axes`.
 
         Raises:
-            CaloforgeError: there is none of this name, or it has several panels and `ax` is given.
+            CaloforgeError: there is none of this name.
         """
         from caloforge.evaluation.report.figures import plot
 
         return plot(self, name, ax)
+
+    def figures(self) -> list[str]:
+        """Names of everything that `plot` draws: figures of the page, then single charts and observables."""
+        from caloforge.evaluation.report.figures import figures
+
+        charts = [chart.name for chart in self.charts]
+        return list(dict.fromkeys([*(figure.name for figure in figures(self)), *charts, *self.hists]))
 
     def __repr__(self) -> str:
         samples = f"{self.about.generated.n:,} generated and {self.about.reference.n:,} reference showers"
@@ -102,23 +111,33 @@ class Report(Records):
     def _repr_html_(self) -> str:
         return notebook(self)
 
-    def to_frame(self, section: str | None = None) -> pandas.DataFrame:
-        """The metrics as a data frame, indexed by section, name and at; with their extras for a single section.
+    def to_dicts(self, section: str | None = None) -> list[dict[str, Any]]:
+        """The metrics as plain mappings: section, name, at, label, value, error, baseline, … pull; what is not known is
+        left out. Of a single section with its extras.
 
         Raises:
-            CaloforgeError: pandas is not installed, or there is no such section.
+            CaloforgeError: there is no such section.
         """
         if section is not None and section not in self.sections:
             raise CaloforgeError(f"the report has no section '{section}'; it has {', '.join(self.sections)}")
-        try:
-            import pandas
-        except ImportError:
-            raise missing_extra("pandas", "notebook", "a data frame") from None
         rows = []
         for metric in self.metrics if section is None else self.section(section):
             row = {"at": "", **metric_to_plain(metric)}
             extra = row.pop("extra", {})
             rows.append({**row, **extra} if section is not None else row)
+        return rows
+
+    def to_frame(self, section: str | None = None) -> pandas.DataFrame:
+        """The same as a data frame, indexed by section, name and at.
+
+        Raises:
+            CaloforgeError: pandas is not installed, or there is no such section.
+        """
+        rows = self.to_dicts(section)
+        try:
+            import pandas
+        except ImportError:
+            raise missing_extra("pandas", "notebook", "a data frame") from None
         index = ["section", "name", "at"]
         if not rows:
             return pandas.DataFrame(columns=[*index, "value"]).set_index(index)

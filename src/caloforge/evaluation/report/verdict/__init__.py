@@ -65,6 +65,9 @@ class Verdict:
     where: str
     points: tuple[Point, ...]
 
+    def __repr__(self) -> str:
+        return f"Verdict({self.level}: {self.headline})"
+
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
         points = [{"level": p.level, "topic": p.topic, "text": p.text} for p in self.points]
