@@ -5,7 +5,7 @@ TORCH  ?= torch==2.13.0
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow torture benchmark lint format sample clean help
+.PHONY: demo test test-slow torture benchmark docs docs-links lint format sample clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -39,14 +39,24 @@ benchmark: $(VENV)/.ready ## the speed table of docs/results.md, into build/
 	$(MAKE) $(VENV)/reference/nflows
 	$(BIN)/python benchmarks/speed.py --nflows $(VENV)/reference -o build/benchmark.json
 
+$(VENV)/.docs: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet -e ".[docs]"
+	touch $@
+
+docs: $(VENV)/.docs ## the documentation site, into docs/_build/html: tutorials executed, warnings are errors, no network
+	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --jobs 2 docs docs/_build/html
+
+docs-links: docs ## check the links inside the built site, and that it loads nothing from elsewhere
+	$(BIN)/python docs/check_links.py docs/_build/html
+
 lint: $(VENV)/.ready ## ruff and mypy, as CI runs them
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docs
+	$(BIN)/ruff format --check src tests benchmarks docs
 	$(BIN)/mypy
 
 format: $(VENV)/.ready ## let ruff rewrite the sources
-	$(BIN)/ruff check --fix src tests benchmarks
-	$(BIN)/ruff format src tests benchmarks
+	$(BIN)/ruff check --fix src tests benchmarks docs
+	$(BIN)/ruff format src tests benchmarks docs
 
 sample: $(VENV)/.ready ## make the embedded sample anew with Geant4 (GEANT4_DATA=folder of its tables; half an hour)
 	for part in "train -n 8000 --seed 101" "test -n 4000 --seed 202"; do set -- $$part; \
@@ -56,4 +66,4 @@ sample: $(VENV)/.ready ## make the embedded sample anew with Geant4 (GEANT4_DATA
 	$(BIN)/python -m caloforge.sources.sample.pack build/sample
 
 clean: ## remove the virtual environment and what the demo wrote
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo docs/_build .pytest_cache .mypy_cache .ruff_cache

@@ -89,10 +89,3 @@ def test_make_targets_that_are_named_exist() -> None:
             if target in ("analytic", "showers", "it", "sense"):
                 continue
             assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
-
-
-def test_links_lead_somewhere() -> None:
-    for name in ("README.md", "CONTRIBUTING.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))):
-        text = (ROOT / name).read_text(encoding="utf-8")
-        for link in re.findall(r"\]\(([^)#:]+)\)", text):
-            assert ((ROOT / name).parent / link).exists(), f"{name}: {link}"
