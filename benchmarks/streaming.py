@@ -1,7 +1,6 @@
 """Peak memory and time of trainings against the number of showers (docs/scale.md).
 
-    python benchmarks/streaming.py --recipe flagship-fast --geometry ds2 -n 1000,2000,5000,10000,20000 \\
-        --memory-gb 0 --tiny -o build/streaming
+    python benchmarks/streaming.py --geometry ds2 -n 1000,2000,5000,10000,20000 --memory-gb 0 --tiny -o build/streaming
 
 The showers are analytic (Grindhammer and Peters), 2 500 of them, enlarged by rotations in alpha by whole bins and by
 mirror images, and written gzip-compressed. Each training is a process of its own: its peak memory is what the system
@@ -32,13 +31,15 @@ from caloforge.sources.parametric.electromagnetic import ParametricShowers
 ORIGINALS = 2500
 """Showers that are really simulated."""
 
-LEVEL = {"width": 8, "blocks": 1, "steps": 1}
+LEVELS = ("layers", "rings", "multipoles", "voxels")
 
-TINY = {
-    "cascade": {f"model.{name}": LEVEL for name in ("layers", "rings", "voxels")} | {"model.voxels": {"hidden": 8}},
-    "caloman": {"model": {"hidden": "[16]", "flow_width": 8, "flow_layers": 1}},
-}
-"""Model → small networks."""
+
+def tiny(model: dict[str, Any]) -> list[str]:
+    """Overrides that make the networks of a recipe's model small."""
+    if model["kind"] == "cascade":
+        small: dict[str, Any] = {"width": 8, "hidden": 8, "blocks": 1, "steps": 1}
+        return [f"model.{level}.{key}={value}" for level in LEVELS if level in model for key, value in small.items()]
+    return ["model.hidden=[16]", "model.flow_width=8", "model.flow_layers=1"]
 
 
 def enlarged(geometry: Geometry, n: int, seed: int) -> Iterator[Showers]:
@@ -90,7 +91,7 @@ def of_log(run: Path) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--recipe", default="flagship-fast")
+    parser.add_argument("--recipe", default="flagship")
     parser.add_argument("--geometry", default="ds2")
     parser.add_argument("-n", "--showers", default="1000,2000,5000,10000")
     parser.add_argument("--memory-gb", default="", help="training.memory_gb, several separated by commas")
@@ -106,10 +107,7 @@ def main() -> None:
     recipe = load_recipe(arguments.recipe, [f"geometry={arguments.geometry}"])
     words = [f"geometry={arguments.geometry}", f"training.epochs={arguments.epochs}"]
     words += [f"training.stages.{name}.epochs={arguments.epochs}" for name in recipe.training.stages]
-    if arguments.tiny:
-        settings = TINY[str(recipe.model["kind"])].items()
-        words += [f"{where}.{key}={value}" for where, values in settings for key, value in values.items()]
-    words += arguments.overrides
+    words += [*(tiny(recipe.model) if arguments.tiny else ()), *arguments.overrides]
     arguments.out.mkdir(parents=True, exist_ok=True)
     geometry, found = load_geometry(arguments.geometry), []
     file, run = arguments.out / "showers.h5", arguments.out / "run"

@@ -18,6 +18,7 @@ ORDER = [
     "errors",
     "files",
     "documents",
+    "overrides",
     "units",
     "allocation",
     "formatting",

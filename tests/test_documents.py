@@ -13,10 +13,10 @@ from caloforge.documents import parse_json, parse_yaml, read_document
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.report.saving import read_json
 from caloforge.geometry import read_geometry
+from caloforge.overrides import overridden
 from caloforge.simulator.stored import read_description
 from caloforge.sources.geant4.detector import load_detector
 from caloforge.sources.public.catalog import find
-from caloforge.training.overrides import overridden
 from caloforge.training.recipe import load_recipe
 
 GEOMETRY = {"name": "toy", "layers": [{"id": 0, "r_edges": [0, 1]}]}

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 import caloforge as cf
 from caloforge.cli import app
 from caloforge.errors import CaloforgeError, command_line_words, option
+from caloforge.overrides import overridden
 from caloforge.sources.sample import sample_path
-from caloforge.training.overrides import overridden
 
 PACKAGE = Path(cf.__file__).parent
 EXEMPT = ("errors.py", "evaluation/report/legacy.py", "export/macros.py")

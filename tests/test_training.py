@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from caloforge.errors import CaloforgeError
+from caloforge.inference.devices import choose_device
 from caloforge.models.base import ShowerModel
 from caloforge.models.caloman import CaloMan
 from caloforge.models.dataset import Pair
-from caloforge.training import Callback, Metric, Trainer, TrainingSettings, choose_device, derived_seed, fit, loop
+from caloforge.training import Callback, Metric, Trainer, TrainingSettings, derived_seed, fit, loop
 from own_model import GaussianPerFeature
 
 

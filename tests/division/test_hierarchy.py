@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+import scipy.stats
 import torch
 
 from caloforge.division.hierarchy import CountedSplit, Hierarchy
@@ -192,3 +193,22 @@ def test_numbers_of_real_showers_are_normal_part_by_part(real) -> None:  # type:
         z = drawn(split.intervals(energies[k + 1], energies[k]))
         assert z.mean(dim=0).abs().max() < 5 / math.sqrt(3000)
         assert (z.std(dim=0) - 1).abs().max() < 0.08
+
+
+def test_parts_hit_have_the_energies_of_their_tables(counted: tuple[Hierarchy, list[torch.Tensor]]) -> None:
+    """Whatever the numbers asked for: F is uniform among parts that are hit, if their z are independent.
+
+    Without a threshold that follows the numbers asked for, parts that must be hit although u < p₀ have F = 0.
+    """
+    hierarchy, energies = counted
+    split, whole = [*hierarchy][3], energies[3]
+    assert isinstance(split, CountedSplit)
+    torch.manual_seed(2)
+    n = split.numbers(energies[4]).roll(1, dims=0)  # of another shower
+    draws = split.marginals.draws(torch.randn(len(n), split.size), split.whole_of_type(whole), *split._given(n))
+    hit = split._before(draws.u) < split.count_of_drawn(n)
+    place = split._place(draws, hit, n)
+    assert (hit & (draws.u <= draws.p_zero)).any()
+    assert (~hit & (draws.u > draws.p_zero)).any()
+    assert (place[hit] >= 0).all()
+    assert scipy.stats.kstest(place[hit].numpy(), "uniform").pvalue > 1e-3

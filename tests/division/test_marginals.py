@@ -42,7 +42,8 @@ def test_normal_numbers_become_parts_of_the_true_distribution() -> None:
     marginals = _fitted()
     torch.manual_seed(4)
     wholes = torch.full((20_000, 2), 60.0)  # between knots
-    e, place = marginals.energies(torch.randn(20_000, 2), wholes)
+    draws = marginals.draws(torch.randn(20_000, 2), wholes)
+    e, place = marginals.energies(draws), draws.place()
     something = place > 0
     assert something.double().mean().item() == pytest.approx(0.7, abs=0.02)
     g = torch.log(e[something] / LEAST) / torch.log(torch.tensor(60.0 / LEAST))
@@ -55,7 +56,8 @@ def test_there_and_back_again() -> None:
     marginals = _fitted()
     e, wholes = _parts(3000, seed=5)
     wholes = wholes.expand_as(e)
-    back, place = marginals.energies(drawn(marginals.intervals(e, wholes)), wholes)
+    draws = marginals.draws(drawn(marginals.intervals(e, wholes)), wholes)
+    back, place = marginals.energies(draws), draws.place()
     assert torch.equal(place > 0, e > 0)
     g, g_back = (torch.log(part[e > 0] / LEAST) / torch.log(wholes[e > 0] / LEAST) for part in (e, back))
     inside = (g > 0.201) & (g < 0.79)  # beyond the outermost quantiles there is no table
@@ -95,6 +97,7 @@ def test_parts_without_a_whole_leave_the_tables_finite() -> None:
     e = torch.zeros(50, 2)
     e[:, 0] = 3
     marginals.fit(e, torch.tensor([3.0, 0.0]).expand(50, 2))
-    e, place = marginals.energies(torch.randn(50, 2), torch.tensor([3.0, 0.0]).expand(50, 2))
+    draws = marginals.draws(torch.randn(50, 2), torch.tensor([3.0, 0.0]).expand(50, 2))
+    e, place = marginals.energies(draws), draws.place()
     assert torch.isfinite(e).all()
     assert torch.isfinite(place).all()

@@ -47,9 +47,18 @@ class ClusterOptions:
 
 
 def cluster_options(
-    cluster: str | None, adapt: str | None, retries: int, collect: bool, shards: int | None
+    cluster: str | None,
+    adapt: str | None,
+    retries: int,
+    collect: bool,
+    shards: int | None,
+    modules: Sequence[str] = (),
 ) -> ClusterOptions | None:
     """The options, checked; None without --cluster.
+
+    Args:
+        cluster, adapt, retries, collect, shards: as given.
+        modules: names of modules that the work needs: workers on this machine begin to import them.
 
     Raises:
         CaloforgeError: they contradict each other, --shards is missing, or what --cluster names is not a cluster.
@@ -65,7 +74,9 @@ def cluster_options(
 
     if shards is None:
         raise CaloforgeError("--cluster needs --shards N: into how many files, one task each, to split the sample")
-    return ClusterOptions(parse_where(cluster, None if adapt is None else Adapt.parse(adapt)), retries, collect)
+    where = parse_where(cluster, None if adapt is None else Adapt.parse(adapt))
+    where.prepare(modules)
+    return ClusterOptions(where, retries, collect)
 
 
 def run_on_cluster(options: ClusterOptions, work: Work, parts: Sequence[SamplePart], folder: Path, name: str) -> None:

@@ -77,9 +77,9 @@ def export(
     from caloforge.export.graph import export_graph
     from caloforge.export.macros import steering_path
     from caloforge.files import prepare_parent, refuse_existing
+    from caloforge.overrides import overridden
     from caloforge.registry import importable
     from caloforge.simulator import Simulator
-    from caloforge.training.overrides import overridden
 
     playback = form is FormatChoice.DDML_HDF5
     if playback and precision is GraphPrecisionChoice.INT8:

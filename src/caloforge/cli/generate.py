@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from caloforge.showers.shard import Shard
     from caloforge.simulator import Generation, Simulator
 
+MODULES = ("caloforge.cli.generation_job", "caloforge.inference.model_rewrites")
+"""What a worker of a cluster imports."""
+
 EXTRAPOLATED = "showers there are extrapolated"
 
 
@@ -101,16 +104,18 @@ def generate(
 
     Example: caloforge generate run --energies list:4GeV -n 100 --set model.sampler=multistep -o multistep.h5
     """
-    from caloforge.cli.generation_job import GenerationJob
-    from caloforge.cli.stopping import signals_interrupt
-    from caloforge.energies import IncidentLaw
     from caloforge.errors import CaloforgeError
-    from caloforge.files import prepare_parent, real, refuse_existing
-    from caloforge.showers.shard import Shard
 
     if resume and overwrite:
         raise CaloforgeError("--resume and --overwrite are mutually exclusive")
-    options = cluster_options(cluster, adapt, retries, collect, shards)
+    options = cluster_options(cluster, adapt, retries, collect, shards, MODULES)
+
+    from caloforge.cli.generation_job import GenerationJob
+    from caloforge.cli.stopping import signals_interrupt
+    from caloforge.energies import IncidentLaw
+    from caloforge.files import prepare_parent, real, refuse_existing
+    from caloforge.showers.shard import Shard
+
     parts: list[tuple[Path, Shard | None]]
     if shards is None:
         parts = [(out, None if shard is None else Shard.parse(shard))]

@@ -59,7 +59,8 @@ class GenerationJob:
         """
         import torch
 
-        from caloforge.training import choose_device, model_settings
+        from caloforge.inference.devices import choose_device
+        from caloforge.overrides import model_settings
 
         with importable(self.home):
             loaded = Simulator.load(self.run, self.trust, model_settings(list(self.overrides)))

@@ -16,13 +16,15 @@ import re
 import time
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from caloforge.cluster.local import prepare_workers, start_method
 from caloforge.documents import read_document
 from caloforge.errors import CaloforgeError, missing_extra, option
 
@@ -100,6 +102,13 @@ class Where(ABC):
     can_return = False
     """Whether a scheduler that was lost may be found again."""
 
+    def prepare(self, modules: Sequence[str]) -> None:  # noqa: B027 (most clusters have nothing to prepare)
+        """Start in the background what takes time; called before `open`, and not necessarily.
+
+        Args:
+            modules: names of modules that the work needs, for workers that can import them together.
+        """
+
     @abstractmethod
     def open(self, again: bool = False) -> AbstractContextManager[Connection]:
         """Connect, and at the end close what was started.
@@ -119,6 +128,10 @@ class LocalWorkers(Where):
     n: int
     adapt: Adapt | None = None
 
+    def prepare(self, modules: Sequence[str]) -> None:
+        """See `Where.prepare`."""
+        prepare_workers(modules)
+
     @contextmanager
     def open(self, again: bool = False) -> Iterator[Connection]:
         """See `Where.open`."""
@@ -127,7 +140,7 @@ class LocalWorkers(Where):
 
         n = self.n if self.adapt is None else self.adapt.least
         with (
-            dask.config.set(SETTINGS),
+            dask.config.set({**SETTINGS, "distributed.worker.multiprocessing-method": start_method()}),
             LocalCluster(
                 n_workers=n,
                 threads_per_worker=1,
@@ -268,11 +281,9 @@ def parse_where(text: str, adapt: Adapt | None = None) -> Where:
         CaloforgeError: it has another form; the YAML file does not describe a cluster; Dask is not installed; `adapt`
             is given for a scheduler whose workers others start.
     """
-    try:
-        import dask_jobqueue as dask_jobqueue
-        import distributed as distributed
-    except ImportError as error:
-        raise missing_extra(error.name or "distributed", "cluster", option("cluster")) from None
+    for package in ("distributed", "dask_jobqueue"):
+        if find_spec(package) is None:
+            raise missing_extra(package, "cluster", option("cluster"))
     if match := re.fullmatch(r"local:(\d{1,4})", text, re.ASCII):
         if int(match[1]) < 1:
             raise CaloforgeError("the cluster local:0 has no workers: give at least one worker")

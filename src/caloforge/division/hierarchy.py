@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from caloforge.division.hits import HitCounts, affordable
-from caloforge.division.marginals import ConditionalMarginals
+from caloforge.division.marginals import ConditionalMarginals, PartDraws
 from caloforge.geometry import Geometry
 from caloforge.transforms.readout_threshold import zero_below
 
@@ -112,7 +112,8 @@ class Split(nn.Module):
         passed = self.whole_of_part(wholes)
         if self.size == 0:
             return passed
-        e, place = self.marginals.energies(z, self.whole_of_type(wholes))
+        draws = self.marginals.draws(z, self.whole_of_type(wholes))
+        e, place = self.marginals.energies(draws), draws.place()
         present = (self.whole_of_drawn(wholes) > 0).to(e.dtype)
         if self.limited:
             before, most = self._before(place), self.whole_of_drawn(affordable(wholes, self.least))
@@ -145,6 +146,10 @@ class Split(nn.Module):
         """(N, size) → (N, W, most parts of a whole)."""
         padded = functional.pad(x, (0, 1), value=nothing)
         return self.members(padded).view(-1, self.n_wholes, self.most)
+
+
+SURE = 60.0
+"""More than any log odds(u)/odds(p₀)."""
 
 
 class CountedSplit(Split):
@@ -213,10 +218,26 @@ class CountedSplit(Split):
         if self.size == 0:
             return passed
         assert n is not None
-        e, place = self.marginals.energies(z, self.whole_of_type(wholes), *self._given(n))
-        hit = self._before(z if self.alike else place) < self.count_of_drawn(n)
+        draws = self.marginals.draws(z, self.whole_of_type(wholes), *self._given(n))
+        hit = self._before(z if self.alike else draws.surety()) < self.count_of_drawn(n)
+        e = self.marginals.energies(draws, self._place(draws, hit, n))
         something = hit.to(e.dtype) * (self.whole_of_drawn(wholes) > 0).to(e.dtype)
         return self.back(torch.cat([passed, self._conserved(e, something, wholes)], dim=1))
+
+    def _place(self, draws: PartDraws, hit: Tensor, n: Tensor) -> Tensor:
+        """(N, size) the place F of each part that is hit.
+
+        Where exactly these are surer than 0, as in the data, F is the usual one. Otherwise the surest of the other
+        parts marks the line. With the usual F, parts that are hit but not sure would all get the least energy.
+        """
+        surety = draws.surety()
+        least_hit = self._per_whole(torch.where(hit, surety, SURE), SURE).amin(dim=2)
+        most_other = self._per_whole(torch.where(hit, -SURE, surety), -SURE).amax(dim=2)
+        line = torch.where((most_other <= 0) & (least_hit > 0), 0.0, most_other)
+        if not self.alike:
+            return draws.place_above(self.whole_of_drawn(line))
+        unsure = self.counted(self._per_whole((hit & (surety <= 0)).to(n.dtype), 0.0).sum(dim=2)) / n.clamp_min(1)
+        return draws.place_above(self.whole_of_drawn(line), self.count_of_drawn(unsure))
 
     def _given(self, n: Tensor) -> tuple[Tensor, Tensor | None]:
         """n (N, n_counted) → for each type (N, T): the kind of its tables, and p₀ where parts are alike."""

@@ -17,6 +17,7 @@ operation and not a search, and the way back from z is made of operations that O
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -38,6 +39,42 @@ ROWS = 1000
 
 TINY = 1e-6
 """u is kept this far from 0 and 1."""
+
+
+class PartDraws(NamedTuple):
+    """Where parts lie in their tables; each (N, P)."""
+
+    u: Tensor
+    p_zero: Tensor
+    knot: Tensor
+    weight: Tensor
+    log_whole: Tensor
+
+    def surety(self) -> Tensor:
+        """(N, P) log odds(u)/odds(p₀): how sure a part is to get something, which ranks unlike parts."""
+        # A part that is never empty is surer than any other, however little it gets.
+        odds = [torch.log(p / (1 - p)) for p in (self.u.clamp(TINY, 1 - TINY), self.p_zero.clamp(TINY, 1 - TINY))]
+        return odds[0] - odds[1]
+
+    def place(self) -> Tensor:
+        """(N, P) the place F of each part among those that get something; at most 0 where it gets nothing."""
+        return _share(self.u, self.p_zero, 1.0)
+
+    def place_above(self, surety: Tensor, unsure: Tensor | None = None) -> Tensor:
+        """(N, P) the place F of each if parts get something that are surer than `surety` (N, P).
+
+        Args:
+            surety: settled otherwise.
+            unsure: (N, P) the share of parts with u ≤ p₀ among those that get something. They then have the lowest
+                F, in this proportion, so that F is uniform for parts that are alike and independent.
+        """
+        odds = torch.exp(surety)
+        lowest = self.p_zero * odds / (1 - self.p_zero + self.p_zero * odds).clamp_min(TINY)
+        if unsure is None:
+            return _share(self.u, lowest, 1.0)
+        middle = torch.maximum(self.p_zero, lowest)
+        above = unsure + (1 - unsure) * _share(self.u, middle, 1.0)
+        return torch.where(self.u > middle, above, unsure * _share(self.u, lowest, middle))
 
 
 class ConditionalMarginals(nn.Module):
@@ -161,31 +198,28 @@ class ConditionalMarginals(nn.Module):
         u[:, something] = p_zero + (1 - p_zero) * F
         return u
 
-    def energies(
-        self, z: Tensor, wholes: Tensor, kind: Tensor | None = None, p_zero: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """What the parts get, before they are made to sum to anything.
+    def draws(self, z: Tensor, wholes: Tensor, kind: Tensor | None = None, p_zero: Tensor | None = None) -> PartDraws:
+        """Where the parts lie in their tables.
 
         Args:
             z: (N, P). wholes, kind and p_zero as for `intervals`.
-
-        Returns:
-            (N, P) the energy of each part in MeV if it gets something, and (N, P) how sure it is of that: above 0 where
-            it does, the higher the surer. With `kind` that is log odds(u)/odds(p₀), which ranks unlike parts.
         """
         knot, weight, p_zero, log_whole = self._tables_at(wholes, kind, p_zero)
-        u = 0.5 * (1 + torch.erf(z * math.sqrt(0.5)))
-        place = (u - p_zero) / (1 - p_zero).clamp_min(TINY)
-        F = place.clamp(1e-5, 1 - 1e-5)
+        return PartDraws(0.5 * (1 + torch.erf(z * math.sqrt(0.5))), p_zero, knot, weight, log_whole)
+
+    def energies(self, draws: PartDraws, place: Tensor | None = None) -> Tensor:
+        """What the parts get if they get something, before they are made to sum to anything: (N, P) in MeV.
+
+        Args:
+            draws: from `draws`.
+            place: (N, P) the place F of each; by default `draws.place()`.
+        """
+        F = (draws.place() if place is None else place).clamp(1e-5, 1 - 1e-5)
         step = ((torch.log(F / (1 - F)) + Y_MAX) * ((QUANTILES - 1) / (2 * Y_MAX))).clamp(0, QUANTILES - 1.001)
         lower = step.floor()
         rest = step - lower
-        exponent = self._exponents(knot * QUANTILES + lower.long(), rest, weight)
-        if kind is not None:
-            # A part that is never empty is surer than any other, however little it gets.
-            odds = [torch.log(p / (1 - p)) for p in (u.clamp(TINY, 1 - TINY), p_zero.clamp(TINY, 1 - TINY))]
-            place = odds[0] - odds[1]
-        return self.least * torch.exp(exponent * log_whole), place
+        exponent = self._exponents(draws.knot * QUANTILES + lower.long(), rest, draws.weight)
+        return self.least * torch.exp(exponent * draws.log_whole)
 
     def _exponents(self, entry: Tensor, rest: Tensor, weight: Tensor) -> Tensor:
         """g between four entries of the tables, (N, P) like all arguments."""
@@ -273,6 +307,10 @@ def _exponent(e: Tensor, log_whole: Tensor, least: float) -> Tensor:
     small = log_whole < 1e-3
     g = torch.log(e / least) / torch.where(small, 1.0, log_whole)
     return torch.where(small, 1.0, g).clamp(0, G_MAX)
+
+
+def _share(u: Tensor, low: Tensor, high: Tensor | float) -> Tensor:
+    return (u - low) / (high - low + TINY)
 
 
 def _lerp(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Training: from a recipe and showers to a simulator.
 
-`run` has `train`, the whole of it; `recipe` and `overrides` read recipes, `reading` reads showers, `folder` keeps the
+`run` has `train`, the whole of it; `recipe` reads recipes, `reading` reads showers, `folder` keeps the
 run's folder; `loop` has `fit`, one loop for anything with stages, with its `settings`, `weights` (optimisers, moving
-average, best epoch), `callbacks` and `machine` (devices and seeds); `distributed` is what several processes share.
+average, best epoch), `callbacks` and `machine` (seeds); `distributed` is what several processes share.
 """
 
 from caloforge.models.dataset import ShowerDataset
@@ -10,8 +10,7 @@ from caloforge.models.stages import StageSettings
 from caloforge.training.callbacks import Callback, Metric, Trainer
 from caloforge.training.folder import CHECKPOINT
 from caloforge.training.loop import fit
-from caloforge.training.machine import choose_device, derived_seed
-from caloforge.training.overrides import model_settings
+from caloforge.training.machine import derived_seed
 from caloforge.training.recipe import Recipe, find_recipe, list_recipes, load_recipe
 from caloforge.training.run import train
 from caloforge.training.settings import TrainingSettings, check_stages
@@ -26,12 +25,10 @@ __all__ = [
     "Trainer",
     "TrainingSettings",
     "check_stages",
-    "choose_device",
     "derived_seed",
     "find_recipe",
     "fit",
     "list_recipes",
     "load_recipe",
-    "model_settings",
     "train",
 ]

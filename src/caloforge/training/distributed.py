@@ -29,8 +29,8 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from caloforge.errors import CaloforgeError, CaloforgeWarning
+from caloforge.inference.devices import choose_device
 from caloforge.sharing import Part
-from caloforge.training.machine import choose_device
 
 JOINING, WAITING = timedelta(minutes=10), timedelta(hours=6)
 """Longest time for which processes wait for each other at the start, and later, while the first one computes."""

@@ -33,8 +33,8 @@ from caloforge.formatting import listed
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
+from caloforge.overrides import overridden
 from caloforge.registry import importable, trusting
-from caloforge.training.overrides import overridden
 from caloforge.training.settings import TrainingSettings
 from caloforge.transforms import build_transforms
 
