@@ -50,13 +50,14 @@ docs-links: docs ## check the links inside the built site, and that it loads not
 	$(BIN)/python docs/check_links.py docs/_build/html
 
 lint: $(VENV)/.ready ## ruff and mypy, as CI runs them
-	$(BIN)/ruff check src tests benchmarks docs
-	$(BIN)/ruff format --check src tests benchmarks docs
+	$(BIN)/ruff check src tests benchmarks docs examples
+	$(BIN)/ruff format --check src tests benchmarks docs examples
 	$(BIN)/mypy
+	$(BIN)/python tests/documented_examples.py
 
 format: $(VENV)/.ready ## let ruff rewrite the sources
-	$(BIN)/ruff check --fix src tests benchmarks docs
-	$(BIN)/ruff format src tests benchmarks docs
+	$(BIN)/ruff check --fix src tests benchmarks docs examples
+	$(BIN)/ruff format src tests benchmarks docs examples
 
 sample: $(VENV)/.ready ## make the embedded sample anew with Geant4 (GEANT4_DATA=folder of its tables; half an hour)
 	for part in "train -n 8000 --seed 101" "test -n 4000 --seed 202"; do set -- $$part; \

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from caloforge.sources.sample import sample as sample
     from caloforge.training import Callback as Callback
     from caloforge.training import Recipe as Recipe
+    from caloforge.training import Trainer as Trainer
     from caloforge.training import fit as fit
     from caloforge.training import load_recipe as load_recipe
     from caloforge.training import train as train
@@ -66,6 +67,7 @@ _HOME = {
     "ShowerStream": "simulator",
     "Showers": "showers",
     "Simulator": "simulator",
+    "Trainer": "training",
     "Transform": "transforms",
     "evaluate": "evaluation.evaluate",
     "fit": "training",

@@ -107,7 +107,8 @@ def histogram(
 
     Args:
         showers: N showers.
-        name: of the observable, with its layer, as `ec_eta_1`; or an observable of showers or voxels.
+        name: of the observable, with its layer, as `ec_eta_1`; or an observable of showers or voxels. Of these, voxels
+            without energy are not counted, as in reports.
         like: a histogram whose last axis to use, such as the reference's: some bins depend on the sample.
         threshold: voxels below it (MeV) are set to zero; None uses the readout threshold of the geometry.
 
@@ -119,7 +120,11 @@ def histogram(
     """
     bound = find(showers.geometry, name.name if isinstance(name, Observable) else name)
     view = View(showers, threshold)
-    values = np.ravel(bound.observable.compute(view)) if bound.observable.per == "voxel" else bound.values(view)
+    if bound.observable.per == "voxel":
+        values = np.ravel(bound.observable.compute(view))
+        values = values[values > 0]
+    else:
+        values = bound.values(view)
     edges = bound.edges(values, threshold) if like is None else np.asarray(like.axes[-1].edges)
     if edges is None:
         raise CaloforgeError(

@@ -6,9 +6,15 @@
     plots.histogram(h)                             # a hist.Hist of two samples, with ratio panel
     plots.draw("roc", {"label": …, "fpr": …, "tpr": …})
 
+>>> from caloforge import sample
+>>> showers = sample("test", stop=1)
+>>> ax = shower(showers.geometry, showers.voxels[0], showers.energies[0])
+>>> [text.get_text() for text in ax.texts if text.get_text().startswith("layer")]
+['layer 0', 'layer 1', 'layer 2', 'layer 3', 'layer 12']
+
 All take the axes to draw on, `ax`, or create a figure, and return the axes; where there are several panels, these are
 their `child_axes`. `draw_…` functions return the artists instead. Figures never enter pyplot's global state and need no
-display: a notebook shows the returned axes, and `ax.figure.savefig` saves them.
+display: a notebook shows the returned axes, and `figure_of(ax).savefig(…)` saves them.
 """
 
 from __future__ import annotations
@@ -38,6 +44,6 @@ from caloforge.plots import bars, classifiers, heatmaps, matrices, nulls, profil
 from caloforge.plots.charts import DRAW, chart, draw  # noqa: E402
 from caloforge.plots.histograms import histogram, histogram_grid  # noqa: E402
 from caloforge.plots.showers import shower  # noqa: E402
-from caloforge.plots.style import axes, style  # noqa: E402
+from caloforge.plots.style import axes, figure_of, style  # noqa: E402
 
-__all__ = ["DRAW", "axes", "chart", "draw", "histogram", "histogram_grid", "shower", "style"]
+__all__ = ["DRAW", "axes", "chart", "draw", "figure_of", "histogram", "histogram_grid", "shower", "style"]

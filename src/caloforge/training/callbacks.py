@@ -36,6 +36,14 @@ callbacks logged."""
 class Trainer:
     """The state of a training, as callbacks and metrics see it.
 
+    >>> from caloforge import sample, train
+    >>> class Counting(Callback):
+    ...     def stage_done(self, trainer: Trainer) -> None:
+    ...         print(trainer.stage.name, len(trainer.history))
+    >>> _ = train("caloman-demo", sample("train", stop=100), training={"epochs": 1}, callbacks=[Counting()])
+    autoencoder 1
+    density 2
+
     Attributes:
         model: the model that is trained, on the training's device.
         stage, settings: the present stage and its settings.
