@@ -94,7 +94,7 @@ def read(
     ...         sample(part, stop=3).write(f"{folder}/{part}.h5")
     ...     showers = read(f"{folder}/*.h5")
     >>> showers[showers.energies > 500]
-    Showers(4 showers, 512 MeV … 2.048 GeV, 368 voxels in 5 layers of 'ds1-photons')
+    Showers(4 showers, 512 MeV … 1.024 GeV, 368 voxels in 5 layers of 'ds1-photons')
 
     Args:
         source: a shower file, a folder or a glob pattern (such as the shards of a production), or a list of these.

@@ -58,7 +58,7 @@ class Recipe(BaseModel):
     """A checked recipe; the module's docstring lists its keys.
 
     >>> load_recipe("flagship-demo")
-    Recipe('flagship-demo', cascade, geometry 'file')
+    Recipe('flagship-demo', cascade, geometry 'ds1-photons')
 
     Attributes:
         folder: where the recipe file lies; classes of the user's own are looked for there too.
