@@ -41,7 +41,16 @@ PLAIN = NetworkTest(
 
 NAMED = (
     *("caloman", "challenge_low", "challenge_low_normalised", "challenge_high", "challenge_resnet"),
-    *("caloflow_dnn", "caloflow_dnn_normalised", "caloflow_cnn", "caloflow_logit", "quick", "trees"),
+    *(
+        "caloflow_dnn",
+        "caloflow_dnn_normalised",
+        "caloflow_cnn",
+        "caloflow_logit",
+        "quick",
+        "trees",
+        "everything",
+        "strong",
+    ),
 )
 
 

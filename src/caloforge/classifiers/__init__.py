@@ -10,7 +10,7 @@ at, `architectures`, `fitting` and `scores` the rest; `run_multiclass` asks whic
 Geant4, `learning_curve` gives AUC against the number of showers.
 """
 
-from caloforge.classifiers import suite, trees
+from caloforge.classifiers import strong, suite, trees
 from caloforge.classifiers.base import (
     MIN_SHOWERS,
     TESTS,
@@ -48,6 +48,7 @@ __all__ = [
     "register",
     "run_multiclass",
     "run_test",
+    "strong",
     "suite",
     "trees",
 ]

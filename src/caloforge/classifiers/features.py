@@ -10,6 +10,7 @@ over layer l, in MeV:
                   log10(E_tot + 1e-8), sparsity, EC_r/100, width_r/100 (mm)    F = 2 + 4 L + 4 D
     caloflow_*    e, log10(E_inc / 10 GeV), log10((E_l + 1 keV) / 100 GeV) + 2  F = V + 1 + L
     compressed    log10 E_inc, log10(1 + 1e5 e / E_inc), log10(E_l + 1 MeV)    F = 1 + V + L
+    everything    high_level, and compressed without E_inc
 
 L is the number of layers, D of those with directions (more than one alpha bin).
 The first three are the CaloChallenge's (arXiv:2410.21611), `caloflow_*` those of arXiv:2106.05285 with e in
@@ -80,6 +81,11 @@ def high_level(showers: Showers) -> np.ndarray:
     geometry = showers.geometry
     values = observables.compute(showers, observable_names(geometry))
     return features(geometry, showers.energies, values).astype(np.float32)
+
+
+def everything(showers: Showers) -> np.ndarray:
+    """(N, 2 + 4 L + 4 D + V + L): the challenge's observables, and the logarithms of `compressed`."""
+    return np.concatenate([high_level(showers), compressed(showers)[:, 1:]], axis=1)
 
 
 def _caloflow(showers: Showers, voxels: np.ndarray, energies: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@
     caloflow_cnn(_normalised) convolutions per layer image, for CaloGAN's voxels and the like
     caloflow_logit(_cnn)      the same two networks in the logit space of CaloFlow's density
     quick                     a small MLP of our own: half a minute, enough to see that something is wrong
+    everything                MLP 3 × 512 on the challenge's observables and logarithms of voxels together
 
 A further test is one more `NetworkTest`, registered (`base.register`) or given to `run_test` in place of a name.
 
@@ -172,6 +173,15 @@ _ALL = (
         ClassifierSettings(learning_rate=1e-3, batch_size=500, epochs=20, patience=4),
         standardise=True,
         max_showers=20_000,
+    ),
+    NetworkTest(
+        "everything",
+        "observables and voxels",
+        "the challenge's observables and log voxels, standardised; MLP 3 × 512, early stopping (not published)",
+        rows.everything,
+        _mlp(512, 512, 512, activation=nn.ReLU),
+        ClassifierSettings(learning_rate=5e-4, batch_size=1000, epochs=60, patience=10),
+        standardise=True,
     ),
 )
 
