@@ -17,11 +17,13 @@ import caloforge as cf
 from caloforge.models import MODELS
 from documented import DOCS, PAGES, ROOT, blocks, prose
 
-sys.path.insert(0, str(DOCS / "_ext"))
-from result_tables import rows_below
-
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.append(str(DOCS / "_ext"))
+sys.path.append(str(DOCS))
+sys.path.append(str(ROOT / "benchmarks"))
+from check_links import problems
 from short_trainings import EPOCHS
+
+from result_tables import rows_below
 
 SITE = [page for page in PAGES if page.is_relative_to(DOCS)]
 NOTEBOOKS = [page for page in SITE if any(block.is_cell for block in blocks(page))]
@@ -130,3 +132,17 @@ def test_short_trainings_are_of_the_present_recipes(kind: str) -> None:
     """If a recipe changes, its numbers are stale: repeat `python benchmarks/short_trainings.py KIND`."""
     recipe = ROOT / "recipes" / f"{SHORT[kind]['recipe']}.yaml"
     assert hashlib.sha256(recipe.read_bytes()).hexdigest()[:16] == SHORT[kind]["recipe_sha256"]
+
+
+def test_the_link_check_finds_what_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        '<p id="top"></p><a href="#top"></a><a href="b.html#there"></a><a href="b.html#gone"></a><a href="c.html"></a>'
+        '<a href="https://example.org/x"></a><a href="https://nowhere"></a><script src="https://example.org/s.js"></script>'
+    )
+    (tmp_path / "b.html").write_text('<p id="there"></p><img src="data:image/png;base64,AA">')
+    assert problems(tmp_path) == [
+        "a.html: no anchor b.html#gone",
+        "a.html: no file c.html",
+        "a.html: https://nowhere is not a valid address",
+        "a.html loads https://example.org/s.js",
+    ]

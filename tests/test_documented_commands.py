@@ -18,7 +18,7 @@ from caloforge.training.recipe import list_recipes
 from caloforge.training.settings import StageSettings, TrainingSettings
 from documented import DOCS, PAGES, ROOT, blocks, command_lines, prose, words
 
-sys.path.insert(0, str(DOCS / "_ext"))
+sys.path.append(str(DOCS / "_ext"))
 from command_options import Option, commands, options
 
 COMMANDS = {path: options(function) for path, function in commands()}
