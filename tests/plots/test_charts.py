@@ -100,6 +100,17 @@ def test_own_axes_are_drawn_on(kind):
     assert all(inside.contains(*corner) for panel in panels for corner in panel.get_window_extent().corners())
 
 
+@pytest.mark.parametrize("kind", EXAMPLES)
+def test_own_axes_keep_their_room_in_a_layout(kind):
+    """Labels of panels are inside their frame: a layout engine must not make room for them a second time."""
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for ax in axes:
+        plots.draw(kind, EXAMPLES[kind], ax=ax)
+    figure.draw_without_rendering()
+    assert all(ax.get_position(original=True).width > 0.3 for ax in axes)
+
+
 @pytest.fixture
 def _own_kind():
     yield

@@ -26,7 +26,7 @@ from caloforge.plots.layers import (
     ratio_norm,
     select,
 )
-from caloforge.plots.style import ENERGY_MAP, RATIO_MAP, new_figure, power_of_ten, styled
+from caloforge.plots.style import ENERGY_MAP, RATIO_MAP, new_figure, power_of_ten, styled, with_own_margins
 from caloforge.units import format_energy
 
 LEFT, TOP, GAP, ROW_GAP, BAR = 0.5, 0.32, 0.16, 0.08, 0.5
@@ -144,7 +144,7 @@ def _canvas(ax: Axes | None, width: float, height: float) -> Axes:
     else:
         ax.set_aspect("equal")
     ax.set(xlim=(0, width), ylim=(0, height), xticks=(), yticks=(), frame_on=False)
-    return ax
+    return with_own_margins(ax)
 
 
 def _band(

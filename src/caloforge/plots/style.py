@@ -168,6 +168,12 @@ def frame(ax: Axes | None, width: float, height: float) -> Axes:
     """
     ax = new_figure(width, height).canvas_axes() if ax is None else ax
     ax.set_axis_off()
+    return with_own_margins(ax)
+
+
+def with_own_margins(ax: Axes) -> Axes:
+    """`ax`, for which a layout engine of the figure leaves no further room: labels are inside it."""
+    ax.set_in_layout(False)
     return ax
 
 
