@@ -3,7 +3,8 @@
     python benchmarks/two_sample.py TRAIN.h5 TEST.h5 [--splits 400] [--showers 1000] [--repeats 20] [--spoilt 3000]
 
 Both files hold Geant4 showers of one kind. Splits of all of them into two samples give the false-positive rates at
-p ≤ 0.05; samples of the second file, spoilt in several ways, against samples of the first give the powers.
+p ≤ 0.05; samples of the second file, spoilt in several ways (`spoilt.py`), against samples of the first give the
+powers.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from spoilt import SPOILT, spoilt
 
 from caloforge import observables
 from caloforge.distances.permutation_tests import combined, p_values
@@ -28,61 +30,6 @@ def features(showers: Showers) -> np.ndarray:
     """(N, 1 + F) high-level features."""
     values = observables.compute(showers, high_level.observable_names(showers.geometry))
     return high_level.features(showers.geometry, showers.energies, values)
-
-
-def layer(showers: Showers, position: int) -> slice:
-    return showers.geometry.slices[position]
-
-
-def scaled(showers: Showers, rng: np.random.Generator) -> np.ndarray:
-    voxels = showers.voxels.copy()
-    voxels[:, layer(showers, 1)] *= 1.02
-    return voxels
-
-
-def smeared(showers: Showers, rng: np.random.Generator) -> np.ndarray:
-    return showers.voxels * rng.normal(1, 0.02, (len(showers), 1)).astype(np.float32)
-
-
-def exchanged(showers: Showers, rng: np.random.Generator) -> np.ndarray:
-    voxels, part = showers.voxels.copy(), layer(showers, 2)
-    for energy in np.unique(showers.energies):
-        rows = np.flatnonzero(showers.energies == energy)
-        voxels[rows, part] = showers.voxels[rng.permutation(rows), part]
-    return voxels
-
-
-def thinned(showers: Showers, rng: np.random.Generator) -> np.ndarray:
-    """3 % of the voxels emptied, and the shower's energy kept."""
-    voxels = np.where(rng.random(showers.voxels.shape) < 0.03, np.float32(0), showers.voxels)
-    total = np.maximum(voxels.sum(axis=1, keepdims=True), 1e-6)
-    return voxels * (showers.voxels.sum(axis=1, keepdims=True) / total)
-
-
-def tailed(showers: Showers, rng: np.random.Generator) -> np.ndarray:
-    voxels, few = showers.voxels.copy(), rng.random(len(showers)) < 0.01
-    voxels[few, layer(showers, 2)] *= 3
-    return voxels
-
-
-def copied(showers: Showers, rng: np.random.Generator) -> np.ndarray:
-    """Half of the showers replaced by copies of others of their energy."""
-    voxels = showers.voxels.copy()
-    for energy in np.unique(showers.energies):
-        rows = rng.permutation(np.flatnonzero(showers.energies == energy))
-        half = len(rows) // 2
-        voxels[rows[:half]] = voxels[rows[half : 2 * half]]
-    return voxels
-
-
-SPOILT: dict[str, Callable[[Showers, np.random.Generator], np.ndarray]] = {
-    "2 % more energy in the second layer": scaled,
-    "every shower's energy times 1 ± 0.02": smeared,
-    "third layer exchanged between showers of equal energy": exchanged,
-    "3 % of the voxels emptied, energy kept": thinned,
-    "third layer times 3 in 1 % of the showers": tailed,
-    "half of the showers copies of the others": copied,
-}
 
 
 def tested(first: np.ndarray, second: np.ndarray, names: Sequence[str], seed: int) -> dict[str, float]:
@@ -122,14 +69,13 @@ def main() -> None:
     if found:
         print(row(f"Geant4, {options.splits} splits of {n} + {n}", found), flush=True)
     n = options.spoilt
-    for title, spoil in SPOILT.items() if options.repeats else ():
+    for name, (title, _) in SPOILT.items() if options.repeats else ():
         found = []
         for k in range(options.repeats):
             rng = np.random.default_rng([k, 3])
             chosen = test[np.sort(rng.permutation(len(test))[:n])]
-            spoilt = Showers(chosen.energies, spoil(chosen, rng).astype(np.float32), chosen.geometry)
             others = reference[rng.permutation(len(reference))[:n]]
-            found.append(tested(features(spoilt), others, names, k))
+            found.append(tested(features(spoilt(chosen, name, rng)), others, names, k))
         print(row(title, found), flush=True)
 
 

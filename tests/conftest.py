@@ -57,6 +57,12 @@ def real() -> Callable[[str], Path]:
 
 
 @pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports are saved without figures and page, which take most of the time."""
+    monkeypatch.setattr("caloforge.evaluation.report.report.render", lambda records, folder: folder)
+
+
+@pytest.fixture
 def geant4_tables() -> Path:
     """The folder of the reduced tables; skips the test without it or without geant4-pybind."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from caloforge.errors import CaloforgeError
 
@@ -45,3 +46,16 @@ def format_energy(energy: float) -> str:
 def count(n: int, noun: str) -> str:
     """`n` with the noun in singular or plural, e.g. `1 shower` or `12,000 showers`."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
+def energy_span(labels: Sequence[str]) -> str:
+    """From the first of several energies, or octaves, to the last.
+
+    >>> energy_span(["256 MeV", "512 MeV"]), energy_span(["512 MeV", "1.024 GeV"]), energy_span(["1 GeV … 2 GeV"])
+    ('256 to 512 MeV', '512 MeV to 1.024 GeV', '1 to 2 GeV')
+    """
+    first, last = labels[0].split(" … ")[0], labels[-1].split(" … ")[-1]
+    if first == last:
+        return first
+    (low, unit), (_, other) = first.split(), last.split()
+    return f"{low if unit == other else first} to {last}"

@@ -142,6 +142,7 @@ def test_what_a_run_does_not_take_is_one_line(
     assert not (files / "g.h5").exists()
 
 
+@pytest.mark.usefixtures("no_page")
 def test_evaluation_by_a_condition(files: Path, small_geometry: Geometry) -> None:
     angles, words = files / "angles.h5", ("--classifiers", "none", "--quick")
     tilted(small_geometry, 300).write(files / "more.h5")

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
+from scipy.stats import chi2
 
 from caloforge import observables
-from caloforge.distances.fpd import fpd, frechet, kernel_sum, kpd, minimum_showers, mmd, normalise
+from caloforge.distances.fpd import TRIMMED, Trim, fpd, frechet, kernel_sum, kpd, minimum_showers, mmd, normalise
 from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.observables.high_level import feature_names, features
 from caloforge.showers import Showers
@@ -45,6 +46,35 @@ def test_extrapolation_removes_the_bias() -> None:
     error = found.std(ddof=1) / np.sqrt(len(found))
     assert abs(found.mean()) < 4 * error
     assert plain.mean() > 10 * error
+
+
+def test_outliers_move_the_plain_distance_and_not_the_trimmed_one() -> None:
+    """Of a Gaussian in five dimensions and its copy with 12 of 4 000 showers at 100 standard deviations."""
+    rng = np.random.default_rng(12)
+    x, y = rng.normal(size=(4000, 5)), rng.normal(size=(4000, 5))
+    x[:12] = 100.0
+    trim = Trim.of(y)
+    assert trim.cut == pytest.approx(chi2(5).ppf(1 - TRIMMED), rel=0.1)
+    assert trim.inside(y).mean() == pytest.approx(1 - TRIMMED, abs=1e-3)
+    assert not trim.inside(x)[:12].any()
+    assert fpd(x, y) > 1e5
+    assert abs(fpd(x[trim.inside(x)], y[trim.inside(y)])) < 5
+
+
+def test_outliers_of_the_reference_do_not_hide_others() -> None:
+    """Half a per cent of the reference far off makes its covariance large, but not that of its bulk."""
+    rng = np.random.default_rng(13)
+    y = rng.normal(size=(4000, 3))
+    y[:20] = 300.0
+    assert not Trim.of(y).inside(np.full((1, 3), 10.0)).any()
+
+
+def test_features_that_are_sums_of_others_have_no_distance_of_their_own() -> None:
+    rng = np.random.default_rng(14)
+    y = rng.normal(size=(2000, 2))
+    summed, constant = np.column_stack([y, y.sum(axis=1)]), np.column_stack([y, np.ones(2000)])
+    for wider in (summed, constant):
+        assert Trim.of(wider).cut == pytest.approx(Trim.of(y).cut, rel=1e-6)
 
 
 def test_fpd_does_not_depend_on_the_order_of_showers() -> None:

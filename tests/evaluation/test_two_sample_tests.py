@@ -27,6 +27,11 @@ def showers(geometry: Geometry, n: int, seed: int, layer_1: float = 1.0) -> Show
     return Showers(energies, voxels.astype(np.float32), geometry)
 
 
+@pytest.fixture(autouse=True)
+def _tests_alone(only: Callable[..., None]) -> None:
+    only("separation", "two_sample")
+
+
 def sentence(report: Report) -> tuple[str, str]:
     [point] = [point for point in report.verdict.points if point.topic == "two_sample"]
     return point.level, point.text
@@ -40,7 +45,7 @@ def test_equal_samples_are_not_distinguished(small_geometry: Geometry) -> None:
     assert found["mmd"].extra["n_generated"] == 800
     level, text = sentence(report)
     assert level == "good"
-    assert text == f"Two-sample tests: p = {found['combined'].extra['p']:.2g} for 6 tests together"
+    assert text == f"Two-sample tests: p = {found['combined'].extra['p']:.2g} for 7 tests together"
     [chart] = [each for each in report.charts if each.name == "two_sample"]
     assert [row["name"] for row in chart.data["rows"]] == list(LABELS.values())
 
@@ -49,7 +54,7 @@ def test_an_error_is_found_and_named(small_geometry: Geometry) -> None:
     report = evaluate(showers(small_geometry, 1500, 3, layer_1=1.2), showers(small_geometry, 1500, 4))
     level, text = sentence(report)
     assert level == "bad"
-    assert text.startswith("Two-sample tests: p < 0.003 for 6 tests together, most by ")
+    assert text.startswith("Two-sample tests: p < 0.003 for 7 tests together, most by ")
     assert text.endswith("worst for E_dep / E_inc at 400 MeV")
     assert report["two_sample", "combined"].extra["p"] == 1 / 400
     assert report["two_sample", "worst_ks"].extra["worst"] == "e_tot_over_e_inc"

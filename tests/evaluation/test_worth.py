@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -31,6 +33,11 @@ def worth(report: Report, at: str = "") -> dict[str, float | str | None]:
 def sentence(report: Report) -> str:
     [text] = [point.text for point in report.verdict.points if point.topic == "worth"]
     return text
+
+
+@pytest.fixture(autouse=True)
+def _worth_alone(only: Callable[..., None]) -> None:
+    only("separation", "wasserstein", "worth")
 
 
 @pytest.fixture
@@ -64,11 +71,11 @@ def test_an_error_is_worth_less_and_found(small_geometry: Geometry, reference: S
 
 
 def test_what_the_reference_cannot_resolve_is_a_limit(small_geometry: Geometry, reference: Showers) -> None:
-    report = evaluate(showers(small_geometry, 20_000, 5), reference[:2000])
+    report = evaluate(showers(small_geometry, 8000, 5), reference[:800])
     found = worth(report)
     assert found["high"] is None
     assert str(found["interval"]).startswith("> ")
-    assert sentence(report).startswith("Worth: 20\u202f000 generated showers are worth more than ")
+    assert sentence(report).startswith("Worth: 8\u202f000 generated showers are worth more than ")
 
 
 def test_its_map_is_drawn(small_geometry: Geometry, reference: Showers) -> None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 MAX_ROC_POINTS = 200
+RELIABILITY_BINS = 12
 WEIGHT_EDGES = np.linspace(-4.0, 4.0, 41)
 """Edges of the histogram of log10 w; what lies beyond is counted in the outermost bins."""
 
@@ -83,16 +84,57 @@ class Weights:
 
 
 @dataclass(frozen=True)
+class Reliability:
+    """Does C say how often a shower is Geant4's? In bins of C with equally many showers.
+
+    Args:
+        predicted, observed: (K,) mean C, and the fraction that is Geant4's.
+        n: (K,) showers.
+    """
+
+    predicted: np.ndarray
+    observed: np.ndarray
+    n: np.ndarray
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray, labels: np.ndarray, bins: int = RELIABILITY_BINS) -> Reliability:
+        """From calibrated probabilities (m,) and labels (m,); equal probabilities share a bin."""
+        edges = np.unique(np.quantile(probabilities, np.linspace(0, 1, bins + 1)[1:-1]))
+        index = np.searchsorted(edges, probabilities, side="right")
+        n = np.bincount(index, minlength=len(edges) + 1)
+        kept = n > 0
+        means = (np.bincount(index, each, len(n))[kept] / n[kept] for each in (probabilities, labels))
+        return cls(*means, n[kept])
+
+    @property
+    def errors(self) -> np.ndarray:
+        """(K,) statistical error of `observed` where C is right."""
+        return np.asarray(np.sqrt(self.predicted * (1 - self.predicted) / self.n))
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error: mean of |observed − predicted| over the showers."""
+        return float(np.average(np.abs(self.observed - self.predicted), weights=self.n))
+
+    def by_chance(self) -> tuple[float, float]:
+        """Mean and standard deviation of the calibration error if C is right: of normal deviates of `errors`."""
+        shares = self.n / self.n.sum() * self.errors
+        return float(math.sqrt(2 / math.pi) * shares.sum()), float(math.sqrt((1 - 2 / math.pi) * (shares**2).sum()))
+
+
+@dataclass(frozen=True)
 class Scores:
     """Calibrated scores of the third part and what they give.
 
     Args:
+        raw: (m,) scores as the classifier gives them, of which fewer are equal than of C.
         probabilities: (m,) C of each shower; `labels` (m,) its truth.
         auc, auc_error: area under the ROC curve.
         jsd, jsd_error: Jensen–Shannon divergence in bits.
         roc, weights: see there.
     """
 
+    raw: np.ndarray
     probabilities: np.ndarray
     labels: np.ndarray
     auc: float
@@ -108,7 +150,7 @@ class Scores:
         probabilities, labels = Calibration(*held)(tested[0]), tested[1]
         area, divergence = auc(probabilities, labels), jsd(probabilities, labels)
         curve = roc(probabilities, labels)
-        return cls(probabilities, labels, *area, *divergence, curve, weights(probabilities, labels))
+        return cls(tested[0], probabilities, labels, *area, *divergence, curve, weights(probabilities, labels))
 
 
 def auc(scores: np.ndarray, labels: np.ndarray) -> tuple[float, float]:

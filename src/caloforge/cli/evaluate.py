@@ -43,7 +43,7 @@ def evaluate(
         None,
         "--classifiers",
         metavar="NAMES",
-        help="Comma-separated tests from the list above, or none; by default caloman,trees, or quick with --quick.",
+        help="Comma-separated tests from the list above, or none; by default trees, or quick with --quick.",
     ),
     repeats: int = typer.Option(1, "--repeats", min=1, help="How many times to train each classifier, for mean ± std."),
     learning_curve: bool = typer.Option(
@@ -141,7 +141,7 @@ def evaluate(
             stderr.print(f"note: {path} registers no metric, observable or classifier test", markup=False)
     tests = parse_names(classifiers)
     if tests is None:
-        tests = ["quick"] if quick else ["caloman", "trees"]
+        tests = ["quick" if quick else "trees"]
     if learning_curve and not tests:
         raise CaloforgeError("--learning-curve needs a classifier: give one with --classifiers")
     choice = parse_energies(only_energies) if only_energies is not None else None

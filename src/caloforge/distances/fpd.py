@@ -7,12 +7,21 @@ reference.
     FPD   = intercept of a line in 1/N through FPD_n, FPD_{n/2}, FPD_{n/3}, FPD_{n/4}
     KPD   = median over batches of the unbiased MMD² with the kernel (x·y/d + 1)⁴
 
+Means and covariances follow single showers far from all others. The trimmed FPD leaves out of both samples what lies
+farther from the reference than TRIMMED of its showers by their Mahalanobis distance
+
+    d² = (x − μ)ᵀ Σ⁺ (x − μ)                     μ, Σ of the reference without its own outermost showers
+
+so it compares the bulk, and says nothing of tails; the fraction of each sample beyond the cut does.
+
 FPD_N is biased upwards by a term in 1/N, which the extrapolation removes. The parts of size n/k are the k disjoint
 parts of a shuffled sample, so the intercept is free of that bias; it can come out slightly negative. (The jetnet
 package draws with repetition, which leaves the bias of the whole sample in.) Both are reported times 10³.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -21,6 +30,12 @@ PARTS = (1, 2, 3, 4)
 
 BLOCKS = 12
 """The least common multiple of `PARTS`: moments are summed per block, and blocks put together."""
+
+TRIMMED = 0.01
+"""Fraction of the reference that the trimmed FPD leaves out."""
+
+SMALLEST_VARIANCE = 1e-9
+"""Directions with less of the largest variance are sums of other features and carry no distance."""
 
 BATCHES, BATCH_SIZE = 10, 5000
 """Batches of the KPD and their largest size."""
@@ -89,6 +104,40 @@ def fpd(x: np.ndarray, y: np.ndarray, seed: int = 1) -> float:
         inverse.append((1 / n + 1 / m) / 2)
         values.append(np.mean(found))
     return 1e3 * float(np.polyfit(inverse, values, 1)[1])
+
+
+@dataclass(frozen=True)
+class Trim:
+    """The part of feature space that holds all but TRIMMED of the reference.
+
+    Args:
+        centre: (d,). root: (d, r) with d² = |(x − centre) root|².
+        cut: largest d² inside.
+    """
+
+    centre: np.ndarray
+    root: np.ndarray
+    cut: float
+
+    @classmethod
+    def of(cls, reference: np.ndarray) -> Trim:
+        """From the reference's features (m, d); its outermost showers do not decide what is far."""
+        found = cls._about(reference)
+        return cls._about(reference, reference[found.inside(reference)])
+
+    @classmethod
+    def _about(cls, reference: np.ndarray, bulk: np.ndarray | None = None) -> Trim:
+        bulk = reference if bulk is None else bulk
+        centre = bulk.mean(axis=0)
+        values, vectors = np.linalg.eigh(np.cov(bulk, rowvar=False))
+        kept = values > SMALLEST_VARIANCE * values[-1]
+        root = vectors[:, kept] / np.sqrt(values[kept])
+        squares = np.square((reference - centre) @ root).sum(axis=1)
+        return cls(centre, root, float(np.quantile(squares, 1 - TRIMMED)))
+
+    def inside(self, x: np.ndarray) -> np.ndarray:
+        """(n,) whether each of the features x (n, d) is."""
+        return np.asarray(np.square((x - self.centre) @ self.root).sum(axis=1) <= self.cut)
 
 
 def kernel_sum(x: np.ndarray, y: np.ndarray, tile: tuple[int, int] = (128, 1024)) -> float:

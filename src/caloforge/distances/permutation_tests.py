@@ -34,6 +34,9 @@ from scipy.stats import rankdata
 CELLS = 250
 """Cells of equal content of a direction: within one, F fluctuates by 1/√250 of what it does overall."""
 
+MOST_IN_CELL = 255
+"""Showers of a cell, whose number fits into a byte."""
+
 DIRECTIONS = 64
 FREQUENCIES = 256
 WIDTHS = (0.5, 1.0, 2.0)
@@ -45,7 +48,7 @@ class Labels:
     """Which showers are generated, in truth and in every permutation.
 
     Args:
-        columns: (N, 1 + B) int8, 1 where generated; column 0 is the truth.
+        columns: (N, 1 + B) uint8, 1 where generated; column 0 is the truth.
     """
 
     columns: np.ndarray
@@ -53,11 +56,11 @@ class Labels:
     @classmethod
     def of(cls, generated: np.ndarray, strata: np.ndarray, permutations: int, rng: np.random.Generator) -> Labels:
         """From the truth (N,) and integers (N,) within which labels are exchanged."""
-        columns = np.empty((len(generated), 1 + permutations), dtype=np.int8)
+        columns = np.empty((len(generated), 1 + permutations), dtype=np.uint8)
         columns[:, 0] = generated
         for stratum in np.unique(strata):
             rows = np.flatnonzero(strata == stratum)
-            own = generated[rows].astype(np.int8)
+            own = generated[rows].astype(np.uint8)
             for k in range(1, permutations + 1):
                 columns[rows, k] = rng.permutation(own)
         return cls(columns)
@@ -71,14 +74,14 @@ class Labels:
     def gaps(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """F_generated − F_reference of `values` (N,) at the ends of K cells, (K, 1 + B), and the cells' means (K,)."""
         order = np.argsort(values)
-        size = max(1, len(values) // CELLS)
+        size = min(MOST_IN_CELL, max(1, len(values) // CELLS))
         whole = len(values) // size * size
         drawn = self.columns.take(order, axis=0)
-        inside = drawn[:whole].reshape(-1, size, drawn.shape[1]).sum(axis=1, dtype=np.int32)
+        inside = drawn[:whole].reshape(-1, size, drawn.shape[1]).sum(axis=1, dtype=np.uint8)
         middles = values[order[:whole]].reshape(-1, size).mean(axis=1)
         sizes = np.full(len(inside), size)
         if whole < len(values):
-            inside = np.vstack([inside, drawn[whole:].sum(axis=0, dtype=np.int32)])
+            inside = np.vstack([inside, drawn[whole:].sum(axis=0, dtype=np.uint8)])
             middles = np.append(middles, values[order[whole:]].mean())
             sizes = np.append(sizes, len(values) - whole)
         first, second = self.weights

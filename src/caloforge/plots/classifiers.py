@@ -1,4 +1,4 @@
-"""Plots of classifier tests: ROC curves, weights w = C / (1 − C), and AUC against the number of showers."""
+"""Plots of classifier tests: ROC curves, weights w = C / (1 − C), reliability of C, AUC against number of showers."""
 
 from __future__ import annotations
 
@@ -61,6 +61,23 @@ def draw_weights(histograms: Sequence[Data], *, ax: Axes) -> list[tuple[StepPatc
     return steps
 
 
+def draw_reliability(curves: Sequence[Data], *, ax: Axes) -> list[ErrorbarContainer]:
+    """The fraction of showers that is Geant4's against the score C, and the diagonal of a calibrated one."""
+    ax.plot([0, 1], [0, 1], linestyle="--", color=REFERENCE, linewidth=0.8)
+    points = []
+    for colour, curve in zip(_colours(len(curves)), curves, strict=True):
+        predicted, observed, errors = (numbers(curve[key]) for key in ("predicted", "observed", "errors"))
+        points.append(
+            ax.errorbar(predicted, observed, errors, fmt="o", markersize=3, color=colour, label=curve["label"])
+        )
+    ax.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), aspect="equal")
+    ax.set_xlabel("score C")
+    ax.set_ylabel("fraction of reference showers")
+    if curves:
+        ax.legend(loc="upper left", frameon=False)
+    return points
+
+
 def draw_learning_curves(curves: Sequence[Data], *, ax: Axes) -> list[ErrorbarContainer]:
     """AUC against the number of showers per sample."""
     points = []
@@ -96,7 +113,12 @@ def _colours(n: int) -> list[str]:
     return [CYCLE[k % len(CYCLE)] for k in range(n)]
 
 
-KINDS = {"roc": draw_roc, "weights": draw_weights, "learning_curve": draw_learning_curves}
+KINDS = {
+    "roc": draw_roc,
+    "weights": draw_weights,
+    "reliability": draw_reliability,
+    "learning_curve": draw_learning_curves,
+}
 """Kind of chart → function that draws the charts of several classifiers on one panel."""
 
 

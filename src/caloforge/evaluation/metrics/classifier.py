@@ -17,6 +17,7 @@ from caloforge.conditions import Columns
 from caloforge.energies.agreement import groups
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.estimates import FEWEST, Estimate
+from caloforge.evaluation.metrics import weight_tails
 from caloforge.evaluation.metrics.base import Chart, Extra, Found, Metric, Section
 from caloforge.evaluation.samples.pair import SamplePair
 from caloforge.showers import Showers
@@ -54,7 +55,7 @@ IMPORTANCE = Section(
     page="classifiers",
 )
 
-SECTIONS = (AUC, JSD, IMPORTANCE)
+SECTIONS = (AUC, JSD, IMPORTANCE, *weight_tails.SECTIONS)
 
 AREAS = ("auc", "auc_error", "jsd", "jsd_error")
 COURSE = ("accuracy", "best_epoch", "epochs")
@@ -70,6 +71,7 @@ class _Request:
 
     samples: SamplePair
     test: ClassifierTest
+    rows: tuple[np.ndarray, np.ndarray]
     showers: tuple[Showers, Showers]
     baseline: tuple[Showers, Showers]
     repeats: int
@@ -91,24 +93,24 @@ def classifiers(
     if samples.empty_reference:
         yield from (Metric(AUC.name, t.name, t.title, None, reason=samples.empty_reference) for t in tests)
         return
-    generated, reference = _showers(samples, tests)
+    rows = _rows(samples, tests)
+    showers = samples.load("generated", rows[0]), samples.load("reference", rows[1])
     first, second = samples.plan.baseline[0]
     shift = 0 if samples.independent is None else samples.plan.n_reference
     other = "reference" if samples.independent is None else "baseline"
     baseline = samples.load("reference", first), samples.load(other, second - shift)
     for test in tests:
-        yield from _test(_Request(samples, test, (generated, reference), baseline, repeats), curve)
+        yield from _test(_Request(samples, test, rows, showers, baseline, repeats), curve)
 
 
-def _showers(samples: SamplePair, tests: Sequence[ClassifierTest]) -> tuple[Showers, Showers]:
-    """As many generated and reference showers as the test that uses most of them; no others are read."""
+def _rows(samples: SamplePair, tests: Sequence[ClassifierTest]) -> tuple[np.ndarray, np.ndarray]:
+    """Which generated and reference showers are read: as many as the test that uses most of them."""
     from caloforge.classifiers.base import thinned
 
-    assert samples.load is not None
     n = min(samples.plan.n_generated, samples.plan.n_reference)
     n = max(test.showers_used(n) for test in tests)
     generated, reference = thinned((samples.plan.n_generated, samples.plan.n_reference), n, samples.seed)
-    return samples.load("generated", generated), samples.load("reference", reference)
+    return generated, reference
 
 
 def _test(request: _Request, curve: bool) -> Iterator[Found]:
@@ -129,6 +131,8 @@ def _test(request: _Request, curve: bool) -> Iterator[Found]:
     yield from _numbers(found, baseline, reason)
     yield from _at_energies(request.samples, found, baseline)
     yield from _charts(found)
+    if found.importances:
+        yield from weight_tails.weights(request.samples, found, baseline, request.rows)
     if curve:
         yield _learning_curve(request, found)
 

@@ -68,8 +68,8 @@ def average_showers(geometry: Geometry, generated: Array, reference: Array) -> C
         "Average showers",
         "Mean energy of each voxel, layer by layer, and the ratio of generated to reference: red is too much energy, "
         "blue too little, white right; grey voxels are empty in both."
-        f"{_radii(geometry)}{_selection(geometry, positions)}",
-        _gallery(geometry, positions, rows, "mean energy [MeV]") | {"ratio": True},
+        f"{_radii(geometry)}{selection(geometry, positions)}",
+        gallery_data(geometry, positions, rows, "mean energy [MeV]") | {"ratio": True},
     )
 
 
@@ -96,8 +96,8 @@ def single_showers(generated: Showers, reference: Showers, sample: Showers, refe
             "Single showers",
             "One shower of each sample at a few incident energies, not selected by hand. Look at the granularity: "
             "generated showers are often too smooth, or hit voxels too far from the axis."
-            + _selection(geometry, positions),
-            _gallery(geometry, positions, rows, "energy [MeV]"),
+            + selection(geometry, positions),
+            gallery_data(geometry, positions, rows, "energy [MeV]"),
         )
     kept = Showers(
         np.concatenate([generated.energies, sample.energies]),
@@ -120,8 +120,8 @@ def single_showers(generated: Showers, reference: Showers, sample: Showers, refe
             "Nearest neighbours",
             "A reference shower and the generated one nearest to it, at Euclidean distance d over all voxels, among "
             "the showers kept of that energy. Look for variety: the same generated shower every time is mode collapse."
-            + _selection(geometry, positions),
-            _gallery(geometry, positions, rows, "energy [MeV]"),
+            + selection(geometry, positions),
+            gallery_data(geometry, positions, rows, "energy [MeV]"),
         )
 
 
@@ -146,7 +146,7 @@ def profiles(geometry: Geometry, generated: Array, reference: Array, *azimuthal:
         "Mean energy per layer, mean energy per area against the distance from the axis, and along the azimuth, with "
         "the ratio of generated to reference below. A ratio that falls with the distance means showers that are too "
         "narrow; an azimuthal profile that is not flat, while the reference's is, a direction that does not exist."
-        + _selection(geometry, positions),
+        + selection(geometry, positions),
         {
             "layers": list(geometry.layer_ids),
             "generated": significant(first, 6),
@@ -265,7 +265,9 @@ def nearest(points: Array, others: Array) -> tuple[Array, Array]:
     return index, distance
 
 
-def _gallery(geometry: Geometry, positions: list[int], rows: list[tuple[str, Array, str]], unit: str) -> dict[str, Any]:
+def gallery_data(
+    geometry: Geometry, positions: list[int], rows: list[tuple[str, Array, str]], unit: str
+) -> dict[str, Any]:
     """Data of a chart of kind `showers` from (title, voxels (V,), scale) of all layers."""
     kept, index = select(geometry, positions)
     return {
@@ -283,7 +285,7 @@ def _radii(geometry: Geometry) -> str:
     return " Radii are in mm; where the rings grow by large factors, the radius is drawn as its square root."
 
 
-def _selection(geometry: Geometry, positions: list[int]) -> str:
+def selection(geometry: Geometry, positions: list[int]) -> str:
     if len(positions) == geometry.n_layers:
         return ""
     return f" {len(positions)} of {geometry.n_layers} layers are shown, at equal steps of the deposited energy."

@@ -1,8 +1,9 @@
 """Two-sample tests with known false-positive rates, and one p-value of all of them.
 
-The tests of `distances.permutation_tests` and boosted trees, on the challenge's high-level features as normal scores at
-each incident energy, with 399 permutations of the labels at equal energies. The trees (C2ST, arXiv:1610.06545) are
-trained on one half of the showers and tested on the other; permutations keep the halves, so one set serves all tests.
+The tests of `distances.permutation_tests`, a learned likelihood ratio (`distances.likelihood_ratio`) and boosted trees,
+on the challenge's high-level features as normal scores at each incident energy, with 399 permutations of the labels at
+equal energies. The trees (C2ST, arXiv:1610.06545) are trained on one half of the showers and tested on the other;
+permutations keep the halves, so one set serves all tests.
 
 The showers are those of the generated and the reference sample; the independent reference is not needed.
 """
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from caloforge.distances import permutation_tests as tests
+from caloforge.distances.likelihood_ratio import likelihood_ratio
 from caloforge.energies.agreement import MANY_ENERGIES, groups, rounded, thin
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Chart, Extra, Found, Metric, Section, metric
@@ -37,6 +39,7 @@ LABELS = {
     "sliced_ks": "sliced KS",
     "sliced_wasserstein": "sliced Wasserstein",
     "mmd": "MMD, Gaussian kernels",
+    "likelihood_ratio": "likelihood ratio, kernels (NPLM)",
     "c2st": "boosted trees (C2ST)",
 }
 COMBINED = "combined"
@@ -51,6 +54,9 @@ WORK = 40_000_000
 STRATUM = 400
 """Showers of both samples per stratum of a continuous spectrum, at least; `MOST_STRATA` at most."""
 MOST_STRATA = 64
+
+MOST_LEARNED = 20_000
+"""Showers of both samples that the likelihood ratio is learned from, at most."""
 
 TREES, RATE = 60, 0.1
 
@@ -87,7 +93,7 @@ def two_sample(samples: SamplePair) -> Iterator[Found]:
         yield Metric(TESTS.name, COMBINED, "all tests together", None, reason=reason)
         return
     showers = pool(samples)
-    statistics, worst = run(showers, samples.seed, lambda done: samples.tell("two-sample tests", done, 5))
+    statistics, worst = run(showers, samples.seed, lambda done: samples.tell("two-sample tests", done, 6))
     n = int(showers.generated.sum())
     sizes: Extra = {"n_generated": n, "n_reference": len(showers.generated) - n}
     p = {name: float(tests.p_values(found)[0]) for name, found in statistics.items()}
@@ -151,7 +157,7 @@ def run(
     Args:
         showers: of both samples.
         seed: of permutations and halves.
-        tell: told how many of five parts are done.
+        tell: told how many of six parts are done.
     """
     rng = np.random.default_rng([seed, 29])
     # Of each stratum one half, and of each sample in it.
@@ -169,8 +175,12 @@ def run(
     tell(3)
     found["mmd"] = tests.mmd(showers.scores, labels)
     tell(4)
-    found["c2st"] = tests.rank_sum(_tree_scores(showers, trained, seed), tests.Labels(labels.columns[~trained]))
+    part = slice(MOST_LEARNED)  # the showers are in random order
+    learned = tests.Labels(labels.columns[part])
+    found["likelihood_ratio"] = likelihood_ratio(showers.scores[part], learned)
     tell(5)
+    found["c2st"] = tests.rank_sum(_tree_scores(showers, trained, seed), tests.Labels(labels.columns[~trained]))
+    tell(6)
     return found, {"worst": showers.names[worst.feature], "worst_at": showers.labels[worst.group]}
 
 

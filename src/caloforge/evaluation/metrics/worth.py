@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from caloforge.distances.equivalent import DISTANCES, DRAWS, Ordered, equivalent, subset_sizes
+from caloforge.distances.equivalent import DISTANCES, DRAWS, Ordered, constants, equivalent, measure, subset_sizes
 from caloforge.energies.agreement import groups, thin
 from caloforge.evaluation.estimates import Estimate, spread
 from caloforge.evaluation.metrics.base import Chart, Extra, Found, Metric, Section, metric
@@ -138,18 +138,21 @@ def _of_part(samples: SamplePair, wanted: Sequence[BoundObservable], part: _Part
     energies = samples.generated.energies[part.generated], samples.pool(lambda s: s.energies)[part.pool]
     m, n = len(part.pool), len(part.generated)
     subsets = [thin(energies[1], size, rng, stratified) for size in subset_sizes(m) for _ in range(DRAWS)]
-    halves = [tuple(thin(e, len(e) // 2, rng, stratified) for e in energies) for _ in range(JACKKNIFE)]
+    sizes = np.array([len(rows) for rows in subsets])
+    halves = [[thin(e, len(e) // 2, rng, stratified) for e in energies] for _ in range(JACKKNIFE)]
+    pairs = [(np.arange(n), np.arange(m)), *((a, b) for a, b in halves), *((None, rows) for rows in subsets)]
+    measures = measure(n, m, pairs)
     found: list[_Distances] = []
     for each in wanted:
         values = samples.generated.observables[each.name], samples.pool(lambda s, o=each: s.observables[o.name])  # type: ignore[misc]
         ordered = Ordered.of(values[0][part.generated], values[1][part.pool])
-        constants = ordered.constants(subsets)
-        if not (constants > 0).all():
+        distances = ordered.distances(measures)
+        c = constants(distances[1 + JACKKNIFE :], sizes, m)
+        if not (c > 0).all():
             reason = "constant in the reference"
             yield Metric(OBSERVABLES.name, each.name, each.label, None, reason=reason, at=part.at)
             continue
-        drawn = [ordered.distances(ordered.sample[a], ordered.reference[b]) for a, b in halves]
-        found.append(_Distances(each, ordered.distances(ordered.sample, ordered.reference), np.array(drawn), constants))
+        found.append(_Distances(each, distances[0], distances[1 : 1 + JACKKNIFE], c))
     # From halves of both samples to the whole ones, as in `Plan.error_scale`.
     whole, half = 1 / n + 1 / m, 1 / (n // 2) + 1 / (m // 2)
     scale = float(np.sqrt(whole / (half - whole)))

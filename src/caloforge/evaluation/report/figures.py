@@ -244,6 +244,7 @@ def _classifiers(records: Records) -> list[ReportFigure]:
     words = {
         "roc": "The closer a ROC curve is to the diagonal, the less the samples can be distinguished.",
         "weights": "Weights far from 0 belong to showers that only one sample has.",
+        "reliability": "Points on the diagonal belong to scores that are the probabilities they claim to be.",
         "learning_curve": "An AUC that still rises with the number of showers would be higher with more of them.",
     }
     caption = " ".join(words[kind] for kind in kinds)

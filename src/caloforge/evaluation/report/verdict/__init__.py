@@ -18,6 +18,7 @@ from caloforge.evaluation.report.verdict.observables import against_baseline, de
 from caloforge.evaluation.report.verdict.point import LEVELS, Point
 from caloforge.evaluation.report.verdict.response import response
 from caloforge.evaluation.report.verdict.two_sample import two_sample
+from caloforge.evaluation.report.verdict.weight_tails import weights
 from caloforge.evaluation.report.verdict.worst_cell import worst_cell
 from caloforge.evaluation.report.verdict.worth import worth
 from caloforge.formatting import listed
@@ -34,6 +35,7 @@ FINDERS = (
     samples.neighbours,
     samples.classifiers,
     two_sample,
+    weights,
     worst_cell,
     worth,
     samples.others,

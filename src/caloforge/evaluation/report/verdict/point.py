@@ -16,6 +16,7 @@ ORDER = (
     "prdc",
     "auc",
     "two_sample",
+    "weights",
     "fpd",
     "kpd",
 )
