@@ -103,8 +103,8 @@ class Reliability:
         index = np.searchsorted(edges, probabilities, side="right")
         n = np.bincount(index, minlength=len(edges) + 1)
         kept = n > 0
-        means = (np.bincount(index, each, len(n))[kept] / n[kept] for each in (probabilities, labels))
-        return cls(*means, n[kept])
+        predicted, observed = (np.bincount(index, each, len(n))[kept] / n[kept] for each in (probabilities, labels))
+        return cls(predicted, observed, n[kept])
 
     @property
     def errors(self) -> np.ndarray:

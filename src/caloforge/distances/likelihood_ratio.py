@@ -72,7 +72,7 @@ def _features(scores: np.ndarray, centres: np.ndarray) -> np.ndarray:
 
 def _kernel(x: np.ndarray, centres: np.ndarray) -> np.ndarray:
     squares = np.square(x).sum(axis=1)[:, None] + np.square(centres).sum(axis=1) - 2 * x @ centres.T
-    return np.exp(squares * np.float32(-1 / (2 * WIDTH**2 * 2 * x.shape[1])))
+    return np.asarray(np.exp(squares * np.float32(-1 / (2 * WIDTH**2 * 2 * x.shape[1]))))
 
 
 def _logistic(f: np.ndarray) -> np.ndarray:

@@ -76,7 +76,7 @@ def fpd_kpd(samples: SamplePair) -> Iterator[Found]:
 
     trim = fpd.Trim.of(pool[: plan.n_reference])
     inside = [trim.inside(each) for each in (generated, pool)]
-    marked = [np.column_stack([each, kept]) for each, kept in zip((generated, pool), inside, strict=True)]
+    marked = np.column_stack([generated, inside[0]]), np.column_stack([pool, inside[1]])
 
     def of_bulk(a: np.ndarray, b: np.ndarray) -> float:
         return distance(a[a[:, -1] == 1, :-1], b[b[:, -1] == 1, :-1])

@@ -18,7 +18,7 @@ import numpy as np
 from caloforge.distances.permutation_tests import normal_scores
 from caloforge.energies.agreement import groups
 from caloforge.evaluation.estimates import Estimate
-from caloforge.evaluation.metrics.base import Chart, Direction, Found, Metric, Section
+from caloforge.evaluation.metrics.base import Chart, Direction, Extra, Found, Metric, Section
 from caloforge.evaluation.metrics.figure_data import MOST_LAYERS, gallery_data, selection
 from caloforge.evaluation.metrics.two_sample import strata_of
 from caloforge.evaluation.samples.pair import SamplePair
@@ -139,7 +139,7 @@ def weights(
     level = None if baseline is None else baseline.first.scores
     numbers = {
         "calibration": Estimate(reliability.calibration_error, error, expected=chance),
-        # Without a baseline: how well a calibration can be known with fewer showers is no property of the generator.
+        # Without a baseline, whose calibration comes from fewer showers and scatters more: a pull would mean nothing.
         "ess": Estimate(*_effective_share(scores)),
         **{
             f"tail_{side}": _with_level(_tail_share(scores, side), level, partial(_tail_share, side=side))
@@ -225,7 +225,7 @@ def _clusters(samples: SamplePair, tested: Tested, side: str, found: ClassifierR
         if not len(rows):
             continue
         fraction = len(rows) / len(tail)
-        extra = {
+        extra: Extra = {
             "energies": energies_in_words(tested.energies[rows], samples.reference.energies),
             "observables": _far_in_words(samples, tested, tested.scores[rows].mean(axis=0)),
             "n": len(rows),
@@ -268,7 +268,7 @@ def _anomalies(samples: SamplePair, tested: Tested, found: ClassifierResult) -> 
     rows = []
     for number, (k, voxels) in enumerate(zip(worst, showers.voxels, strict=True), 1):
         energy, c = format_energy(float(tested.energies[k])), float(tested.probabilities[k])
-        extra = {
+        extra: Extra = {
             "energy_text": energy,
             "energy": float(tested.energies[k]),
             "row": int(tested.rows[k]),
