@@ -68,6 +68,7 @@ EXAMPLES = {
     },
     "roc": {"label": "t", "fpr": [0, 0.2, 1], "tpr": [0, 0.7, 1], "auc": 0.75},
     "weights": {"label": "t", "edges": [-1, 0, 1], "generated": [30, 10], "reference": [10, 10]},
+    "reliability": {"label": "t", "predicted": [0.2, 0.8], "observed": [0.25, 0.7], "errors": [0.05, 0.04]},
     "learning_curve": {"label": "t", "n": [100, 200], "auc": [0.6, 0.7], "error": [0.1, 0.02]},
     "bars": {"names": ["x", "y"], "values": [0.2, 0.1], "errors": [0.01, 0.02], "label": "loss of AUC"},
 }

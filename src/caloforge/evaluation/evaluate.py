@@ -20,6 +20,7 @@ from caloforge.evaluation.metrics import (
     correlations,
     duplicates,
     empty_voxels,
+    energy_by_energy,
     figure_data,
     fpd_kpd,
     per_energy,
@@ -61,6 +62,7 @@ BUILTIN = (
     fpd_kpd.fpd_kpd,
     duplicates.duplicates,
     empty_voxels.empty_voxels,
+    energy_by_energy.energy_by_energy,
     figure_data.figure_data,
 )
 """The metrics of every report, in order; a user's own come after them."""

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from caloforge import formatting
 from caloforge.evaluation.metrics.base import Metric
 from caloforge.evaluation.report.records import Records, level_of
+from caloforge.evaluation.report.verdict.energies import energies_of
 from caloforge.evaluation.report.verdict.point import MOST, Point
-from caloforge.evaluation.report.verdict.words import difference, moments
+from caloforge.evaluation.report.verdict.words import MomentPair, difference, moments
 from caloforge.formatting import share
 
 SECTIONS = {"separation_power": "separation power", "wasserstein": "Wasserstein distance"}
@@ -129,12 +130,24 @@ def _point(records: Records, place: str, members: list[Deviation]) -> Point:
 def in_words(records: Records, each: Deviation) -> str:
     """As `14 % too narrow in phi`; the metric's numbers where the samples' means are not known."""
     label = each.metric.label.removesuffix(f", layer {each.layer}")
-    known = moments(records, each.metric.name)
+    found = energies_of(records, each.metric.name)
+    known = moments(records, each.metric.name) if found is None else found.moments
     if known is not None:
         # Only the Wasserstein distance of an observable is in its unit.
         units = [m.unit for m in records.section("wasserstein", at="") if m.name == each.metric.name]
-        return difference(each.family, label, each.metric.unit or next(iter(units), ""), known)
+        words = difference(each.family, label, each.metric.unit or next(iter(units), ""), known)
+        return words if found is None else f"{words} at {found.words}{_voxels(records, each, known)}"
     return f"{label} ({SECTIONS[each.metric.section]} {against_baseline(each.metric).replace(' (', ', ')}"
+
+
+def _voxels(records: Records, each: Deviation, known: MomentPair) -> str:
+    """As ` (12 voxels instead of 9)`, for the fraction of a layer's voxels that are hit or empty."""
+    geometry = records.about.geometry
+    if geometry is None or each.family not in ("sparsity", "occupancy") or not each.layer:
+        return ""
+    n = geometry.layer(int(each.layer)).n_voxels
+    hit = [1 - mean if each.family == "sparsity" else mean for mean in (known.mean_g, known.mean_r)]
+    return f" ({formatting.number(n * hit[0], 2)} voxels instead of {formatting.number(n * hit[1], 2)})"
 
 
 def against_baseline(metric: Metric) -> str:
