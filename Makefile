@@ -1,23 +1,32 @@
-# The two commands a newcomer needs are `make demo` and `make test`; each builds its own .venv first.
+# A newcomer needs `make showers`, `make demo` and `make test`; each builds its own .venv first.
 PYTHON ?= python3
 # One exact PyTorch for reproducible runs; the package itself accepts any torch >= 2.4.
 TORCH  ?= torch==2.13.0
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test test-slow torture benchmark docs docs-links lint format sample clean help
+.PHONY: showers demo test test-slow torture benchmark docs docs-links lint format sample clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-$(VENV)/.ready: pyproject.toml
+$(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet "$(TORCH)"
+	$(BIN)/python -m pip install --quiet -e .
+	touch $@
+
+$(VENV)/.ready: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -e ".[dev]"
 	$(BIN)/python -m pip install --quiet -e ".[geant4]" || echo "no geant4-pybind here: its tests will be skipped"
 	touch $@
+
+showers: $(VENV)/.installed ## 1 000 showers of a trained model, and a page to look at some of them
+	mkdir -p build
+	$(BIN)/caloforge generate flagship-atlas-like --energies uniform:1GeV:16GeV -n 1000 --overwrite -o build/showers.h5
+	$(BIN)/caloforge view build/showers.h5 --overwrite -o build/showers.html
 
 demo: $(VENV)/.ready ## train, generate and judge a small model on the embedded sample (minutes)
 	$(BIN)/caloforge demo -o demo
