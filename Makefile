@@ -1,11 +1,11 @@
-# A newcomer needs `make showers`, `make demo` and `make test`; each builds its own .venv first.
+# A newcomer needs `make start`, `make demo` and `make test`; each builds its own .venv first.
 PYTHON ?= python3
 # One exact PyTorch for reproducible runs; the package itself accepts any torch >= 2.4.
 TORCH  ?= torch==2.13.0
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: showers demo test test-slow torture benchmark docs docs-links lint format sample clean help
+.PHONY: start demo test test-slow torture benchmark docs docs-links lint format sample clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -23,7 +23,7 @@ $(VENV)/.ready: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet -e ".[geant4]" || echo "no geant4-pybind here: its tests will be skipped"
 	touch $@
 
-showers: $(VENV)/.installed ## 1 000 showers of a trained model, and a page to look at some of them
+start: $(VENV)/.installed ## 1 000 showers of a trained model, and a page to look at some of them
 	mkdir -p build
 	$(BIN)/caloforge generate flagship-atlas-like --energies uniform:1GeV:16GeV -n 1000 --overwrite -o build/showers.h5
 	$(BIN)/caloforge view build/showers.h5 --overwrite -o build/showers.html

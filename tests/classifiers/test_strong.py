@@ -39,7 +39,7 @@ def test_the_more_accurate_test_counts(
     strong = StrongestTest("both", "both", "two", candidates)
     found = run_test(strong, _scaled(small_showers, 1.2), small_showers)
     alone = run_test("seeing", _scaled(small_showers, 1.2), small_showers)
-    assert (found.test, found.summary, found.auc) == ("both", "two; here seeing", alone.auc)
+    assert (found.test, found.summary, found.auc) == ("both", "two: seeing", alone.auc)
     assert found.auc > 0.9
     assert found.seconds > 0
 

@@ -49,7 +49,11 @@ def test_help_lists_every_classifier_test_and_what_it_is(
         said = " ".join(lines[name])
         classifier = test.summary.split("; ")[1].split(" (")[0].split(",")[0].replace("×", "x")
         assert classifier in said
-    listed = {name for name in lines if name.startswith(("calo", "challenge_", "quick", "trees")) and name in TESTS}
+    listed = {
+        name
+        for name in lines
+        if name.startswith(("calo", "challenge_", "quick", "trees", "everything", "strong")) and name in TESTS
+    }
     assert listed == set(TESTS)
 
 

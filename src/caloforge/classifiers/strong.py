@@ -60,7 +60,7 @@ class StrongestTest(ClassifierTest):
             best,
             test=self.name,
             title=self.title,
-            summary=f"{self.summary}; here {best.test}",
+            summary=f"{self.summary}: {best.test}",
             seconds=sum(result.seconds for result in found),
         )
 
@@ -69,7 +69,7 @@ register(
     StrongestTest(
         "strong",
         "the stronger of two",
-        "the more accurate of trees and everything on the second part",
+        "observables, log voxels; the better of trees and everything, by the second part (not published)",
         ("trees", "everything"),
     )
 )

@@ -115,6 +115,8 @@ def evaluate(
       caloflow_logit           logit(voxels/E_layer); MLP 3 x 512 (CaloFlow)
       caloflow_logit_cnn       logit(images/E_layer); CNN (CaloFlow)
       quick                    log voxels; MLP 2 x 128, half a minute (ours)
+      everything               observables, log voxels; MLP 3 x 512 (ours)
+      strong                   the same; the better of trees and everything (ours)
 
     Example: caloforge evaluate generated.h5 --reference geant4.h5 -o report
     --classifiers caloman,trees,challenge_high
