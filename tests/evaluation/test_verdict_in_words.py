@@ -142,3 +142,14 @@ def test_the_same_percentage_everywhere_is_of_no_energy() -> None:
 
 def test_without_the_map_there_are_no_energies() -> None:
     assert energies_of(SimpleNamespace(charts=[]), "x") is None  # type: ignore[arg-type]
+
+
+def test_energies_where_the_reference_does_not_fluctuate() -> None:
+    """As a width in a layer that gets nothing at the lowest energy: no shift in its terms, and no overflow."""
+    made = records([0.0, 0.0, 0.0, 0.5], 1.0)
+    data = made.charts[0].data
+    data["reference"]["std"] = [[0.0, 1.0, 1.0, 1.0]]
+    data["generated"] = data["generated"] | {"std": [[0.1, 1.0, 1.0, 1.0]], "mean": [[2.0, 1.0, 1.0, 1.5]]}
+    found = energies_of(made, "x")
+    assert found is not None
+    assert found.words == "8 GeV"

@@ -43,8 +43,9 @@ def energies_of(records: Records, name: str) -> Range | None:
         for sample in ("generated", "reference")
     )
     shift, error = mean_g - mean_r, np.sqrt(std_g**2 / n_g + std_r**2 / n_r)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        effect, significant = np.nan_to_num(shift / std_r), np.abs(shift) > BAD * error
+    # An energy at which the reference does not fluctuate, as where a layer gets nothing, has no shift in its terms.
+    effect = np.divide(shift, std_r, out=np.zeros_like(shift), where=std_r > 0)
+    significant = (np.abs(shift) > BAD * error) & (std_r > 0)
     if not significant.any():
         return None
     peak = int(np.argmax(np.where(significant, np.abs(effect), 0)))
