@@ -19,6 +19,7 @@ from caloforge.classifiers.fitting import (
     split,
     step,
 )
+from caloforge.classifiers.trees import Permuted
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.networks.residual import mlp
@@ -282,3 +283,26 @@ class TestMetrics:
         assert np.all(np.diff(fpr) >= 0)
         assert np.all(np.diff(tpr) >= 0)
         assert np.trapezoid(tpr, fpr) == pytest.approx(judged.auc(scores, labels)[0], abs=1e-3)
+
+
+class TestPermuted:
+    """Losses of AUC of scores whose dependence on the features is known."""
+
+    rng = np.random.default_rng(8)
+
+    def test_a_relation_is_lost_with_either_feature(self) -> None:
+        """The score is the product: with one feature permuted it is as useless as with both."""
+        x = self.rng.normal(size=(4000, 3))
+        permuted = Permuted(lambda f: f[:, 0] * f[:, 1], x, (x[:, 0] * x[:, 1] > 0).astype(int), 1)
+        alone, pair = [permuted.loss(k)[0] for k in (0, 1, 2)], permuted.loss(0, 1)[0]
+        assert alone == pytest.approx([0.5, 0.5, 0.0], abs=0.05)
+        assert pair == pytest.approx(0.5, abs=0.05)
+
+    def test_equal_features_make_up_for_each_other(self) -> None:
+        """The score is the sum of two copies; with one of them permuted x + y is left, whose AUC for x > 0 is 0.834."""
+        x = np.repeat(self.rng.normal(size=(4000, 1)), 2, axis=1)
+        permuted = Permuted(lambda f: f.sum(axis=1), x, (x[:, 0] > 0).astype(int), 1)
+        one, both = permuted.loss(0)[0], permuted.loss(0, 1)[0]
+        assert both == pytest.approx(0.5, abs=0.05)
+        assert one == pytest.approx(0.166, abs=0.04)
+        assert both > 2 * one

@@ -84,6 +84,21 @@ class Importance:
 
 
 @dataclass(frozen=True)
+class PairImportance:
+    """Loss of AUC when two features are permuted over the showers, each by itself, and its standard error.
+
+    `alone` is the sum of both losses when one is permuted: less than `value` where each makes up for the other, more
+    where the classifier uses them together.
+    """
+
+    features: tuple[str, str]
+    labels: tuple[str, str]
+    value: float
+    error: float
+    alone: float
+
+
+@dataclass(frozen=True)
 class ClassifierResult:
     """What a test found.
 
@@ -97,6 +112,7 @@ class ClassifierResult:
         seconds: for all of it.
         energies: (2 n,) incident energies in MeV of generated and reference showers, one after the other.
         explain: gives importances of the features of the first training, where the test has them.
+        explain_pairs: gives those of pairs of the most important features.
         conditions: further ones of the same showers, as far as the test was told of them.
     """
 
@@ -112,12 +128,18 @@ class ClassifierResult:
     seconds: float
     energies: np.ndarray
     explain: Callable[[], tuple[Importance, ...]] = tuple
+    explain_pairs: Callable[[tuple[Importance, ...]], tuple[PairImportance, ...]] = lambda importances: ()
     conditions: Columns = field(default_factory=lambda: Columns.none(0))
 
     @cached_property
     def importances(self) -> tuple[Importance, ...]:
         """Of the features of the first training; empty where the test has none. Computed when first asked for."""
         return self.explain()
+
+    @cached_property
+    def pairs(self) -> tuple[PairImportance, ...]:
+        """Importances of pairs of the most important features; empty where the test has none."""
+        return self.explain_pairs(self.importances)
 
     @property
     def first(self) -> ClassifierTraining:

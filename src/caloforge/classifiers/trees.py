@@ -4,14 +4,15 @@ scikit-learn's histogram gradient boosting on log10 E_inc, further conditions th
 and the challenge's observables of a shower, trained on the first part (60 %) until a tenth of it, held back, no longer
 gets better; calibrated on the second, tested on the third. Trees need no scaling, and half a minute. An observable's
 importance is the loss of AUC on the third part when its values are permuted over the showers, which leaves its
-distribution but takes away what it says of the shower.
+distribution but takes away what it says of the shower; that of a pair when both are, each by itself.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from caloforge.classifiers.base import (
     Epoch,
     EpochProgress,
     Importance,
+    PairImportance,
     equally_many,
     register,
 )
@@ -38,6 +40,9 @@ PERMUTED, FEWEST_PERMUTED, PERMUTED_VALUES = 4000, 1000, 150_000
 
 PERMUTATIONS = 3
 """Behind each importance and its error."""
+
+PAIRED = 6
+"""The most important observables, of which all pairs are permuted."""
 
 
 @dataclass(frozen=True)
@@ -84,16 +89,27 @@ class TreeTest(ClassifierTest):
                 left = (repeats - repeat) * (time.perf_counter() - start) / repeat
                 progress(Epoch(self.name, repeat, repeats, 1, 1, float(trees.train_score_[-1]), right, left))
 
+        most = min(PERMUTED, max(FEWEST_PERMUTED, PERMUTED_VALUES // len(names)))
+        rows = found[0].rows[np.random.default_rng([seed, 3]).permutation(len(found[0].rows))[:most]]
+        permuted = Permuted(fitted[0].decision_function, features[rows], labels[rows], seed)
+
         def explain() -> tuple[Importance, ...]:
-            rows = found[0].rows
-            most = min(PERMUTED, max(FEWEST_PERMUTED, PERMUTED_VALUES // len(names)))
-            rows = rows[np.random.default_rng([seed, 3]).permutation(len(rows))[:most]]
             used = {int(i) for (tree,) in fitted[0]._predictors for i in tree.nodes["feature_idx"]}
-            drops = permutation_importances(fitted[0].decision_function, features[rows], labels[rows], used, seed)
+            drops = [permuted.loss(column) if column in used else (0.0, 0.0) for column in range(len(names))]
             words = ["incident energy", *(kind.what or kind.name for kind in conditions.kinds)]
             words += [observables.find(geometry, name).label for name in names[len(words) :]]
             columns = zip(names, words, drops, strict=True)
             return tuple(Importance(name, label, *drop) for name, label, drop in columns)
+
+        def explain_pairs(importances: tuple[Importance, ...]) -> tuple[PairImportance, ...]:
+            best = sorted(range(len(names)), key=lambda k: -importances[k].value)[:PAIRED]
+            pairs = []
+            for a, b in combinations([k for k in best if importances[k].value > 0], 2):
+                one, other = importances[a], importances[b]
+                loss = permuted.loss(a, b)
+                features, labels = (one.feature, other.feature), (one.label, other.label)
+                pairs.append(PairImportance(features, labels, *loss, one.value + other.value))
+            return tuple(pairs)
 
         return ClassifierResult(
             test=self.name,
@@ -108,6 +124,7 @@ class TreeTest(ClassifierTest):
             seconds=time.perf_counter() - start,
             energies=np.concatenate([showers.energies for showers in cut]),
             explain=explain,
+            explain_pairs=explain_pairs,
             conditions=conditions,
         )
 
@@ -141,25 +158,31 @@ def _features(samples: list[Showers], conditions: Columns) -> tuple[list[str], n
     return [ENERGY, *conditions, *names], table.astype(np.float32)
 
 
-def permutation_importances(
-    score: Callable[[np.ndarray], np.ndarray],
-    features: np.ndarray,
-    labels: np.ndarray,
-    used: Collection[int],
-    seed: int,
-) -> list[tuple[float, float]]:
-    """(loss of AUC, its standard error) of each of the features (n, F) when it is permuted; 0 for those not `used`."""
-    rng = np.random.default_rng([seed, 4])
-    whole = auc(score(features), labels)[0]
-    drops = [(0.0, 0.0)] * features.shape[1]
-    for column in sorted(used):
+class Permuted:
+    """Losses of AUC when columns of the features are permuted over the showers.
+
+    Args:
+        score: of features (n, F), larger for label 1.
+        features, labels: (n, F), (n,).
+        seed: of the permutations.
+    """
+
+    def __init__(
+        self, score: Callable[[np.ndarray], np.ndarray], features: np.ndarray, labels: np.ndarray, seed: int
+    ) -> None:
+        self._score, self._features, self._labels, self._seed = score, features, labels, seed
+        self._whole = auc(score(features), labels)[0]
+
+    def loss(self, *columns: int) -> tuple[float, float]:
+        """Mean and standard error when each of the columns is permuted by itself."""
+        rng = np.random.default_rng([self._seed, 4, *columns])
         losses = []
         for _ in range(PERMUTATIONS):
-            changed = features.copy()
-            changed[:, column] = rng.permutation(changed[:, column])
-            losses.append(whole - auc(score(changed), labels)[0])
-        drops[column] = float(np.mean(losses)), float(np.std(losses, ddof=1) / np.sqrt(PERMUTATIONS))
-    return drops
+            changed = self._features.copy()
+            for column in columns:
+                changed[:, column] = rng.permutation(changed[:, column])
+            losses.append(self._whole - auc(self._score(changed), self._labels)[0])
+        return float(np.mean(losses)), float(np.std(losses, ddof=1) / np.sqrt(PERMUTATIONS))
 
 
 register(

@@ -55,7 +55,17 @@ IMPORTANCE = Section(
     page="classifiers",
 )
 
-SECTIONS = (AUC, JSD, IMPORTANCE, *weight_tails.SECTIONS)
+PAIRS = Section(
+    "importance_pairs",
+    "What the trees look at together",
+    "Loss of AUC when two of the most important observables are permuted over the showers, each by itself. More than "
+    "the sum of both alone: each makes up for the other. Less: the trees use their relation.",
+    direction="nearer",
+    extra={"alone": "sum of both alone", "test": "test"},
+    page="classifiers",
+)
+
+SECTIONS = (AUC, JSD, IMPORTANCE, PAIRS, *weight_tails.SECTIONS)
 
 AREAS = ("auc", "auc_error", "jsd", "jsd_error")
 COURSE = ("accuracy", "best_epoch", "epochs")
@@ -159,6 +169,10 @@ def _numbers(found: ClassifierResult, baseline: ClassifierResult | None, reason:
         yield Metric(
             IMPORTANCE.name, each.feature, each.label, Estimate(each.value, each.error), extra={"test": found.test}
         )
+    for pair in found.pairs:
+        name, label = "_and_".join(pair.features), " and ".join(pair.labels)
+        of_pair: Extra = {"test": found.test, "alone": pair.alone}
+        yield Metric(PAIRS.name, name, label, Estimate(pair.value, pair.error), extra=of_pair)
 
 
 def _fields(record: object, *names: str) -> dict[str, Any]:

@@ -127,10 +127,15 @@ def environment() -> Environment:
 
 
 def key_metrics(records: Records) -> list[Metric]:
-    """The numbers of all sections that have only a few, a user's own included; further ones are left out."""
+    """The numbers of all sections that have only a few, a user's own included.
+
+    Further ones are left out, and descriptive ones, of which none is better than another.
+    """
     chosen = []
     for name, section in records.sections.items():
         found = [metric for metric in records.section(name, at="") if metric.estimate is not None]
+        if section.direction == "nearer":
+            found = [metric for metric in found if metric.pull is not None]
         chosen += found if len(found) <= SHORT and section.page != "further" else []
     return chosen
 

@@ -27,7 +27,7 @@ MEANINGS = {
 TOLD = (*SECTIONS, "response", "duplicates", "empty_voxels", "correlations", "prdc", "auc", "two_sample")
 """Sections with words of their own."""
 
-SILENT = ("kl", "mean_separation_power", "w1_subsamples", "jsd", "importance", "weights")
+SILENT = ("kl", "mean_separation_power", "w1_subsamples", "jsd", "importance", "importance_pairs", "weights")
 """Sections that repeat what others find."""
 
 
