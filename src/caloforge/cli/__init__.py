@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
 import os
 import re
@@ -97,6 +99,7 @@ UsageProblem = cast("type[Exception]", typer.BadParameter.__mro__[2])
 
 def main() -> None:
     """Run the command line: a user-correctable error is one line on stderr and status 2, Ctrl-C is status 130."""
+    atexit.register(gc.freeze)  # at its end Python would look through all of PyTorch's objects: half a second
     make_streams_patient()
     _find_width()
     warnings.showwarning = _show_warning

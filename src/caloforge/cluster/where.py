@@ -54,6 +54,10 @@ SETTINGS = {
     "distributed.scheduler.allowed-failures": 0,  # attempts are counted by `tasks`
     "distributed.scheduler.worker-saturation": 1.0,  # a worker that dies loses only the parts that it was generating
     "distributed.worker.profile.enabled": False,  # of workers on this machine
+    "distributed.scheduler.work-stealing": False,  # parts are handed out one by one; these four save the workers' cores
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.tick.limit": "10s",
+    "distributed.admin.system-monitor.interval": "2s",
 }
 """Dask's settings for schedulers that are started here."""
 
