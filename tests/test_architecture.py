@@ -19,6 +19,7 @@ ORDER = [
     "files",
     "documents",
     "overrides",
+    "locations",
     "units",
     "allocation",
     "formatting",

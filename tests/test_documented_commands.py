@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import caloforge as cf
+from caloforge.locations import list_recipes
 from caloforge.models import MODELS
-from caloforge.training.recipe import list_recipes
 from caloforge.training.settings import StageSettings, TrainingSettings
 from documented import DOCS, PAGES, ROOT, blocks, command_lines, prose, words
 

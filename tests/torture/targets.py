@@ -22,6 +22,7 @@ from caloforge.evaluation.report.compare import comparison_tables, load_reports,
 from caloforge.evaluation.report.report import Report
 from caloforge.evaluation.report.saving import write_records
 from caloforge.geometry import Geometry, Layer, load_geometry, read_geometry
+from caloforge.locations import RECIPES
 from caloforge.models.caloman import CaloMan
 from caloforge.models.flow_matching import FlowMatching
 from caloforge.showers import ShowerFile, Showers
@@ -30,7 +31,7 @@ from caloforge.sources.geant4.detector import SHIPPED, load_detector
 from caloforge.sources.geant4.journal import Journal, encode
 from caloforge.sources.public.catalog import find
 from caloforge.training import TrainingSettings, fit
-from caloforge.training.recipe import FOLDERS, load_recipe
+from caloforge.training.recipe import load_recipe
 from caloforge.transforms import build_transforms
 
 GEOMETRY = Geometry("small", (Layer(0, (0, 5, 10, 30)), Layer(1, (0, 10, 40), 4), Layer(7, (0, 50, 100))), 0.5)
@@ -100,7 +101,7 @@ def _read_hdf5(path: Path) -> None:
 
 
 def _yaml_examples(folder: Path) -> list[Path]:
-    for path in sorted(FOLDERS[1].glob("*.yaml"))[::3]:
+    for path in sorted(RECIPES[1].glob("*.yaml"))[::3]:
         shutil.copy(path, folder / f"recipe-{path.name}")
     for path in SHIPPED.glob("*.yaml"):
         shutil.copy(path, folder / f"detector-{path.name}")

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from caloforge.errors import CaloforgeError
+from caloforge.locations import DESCRIPTION
 from caloforge.simulator import Simulator
 from caloforge.simulator.packing import PACKED_FROM, rounded, save_packed, without_training_parts
-from caloforge.simulator.stored import DESCRIPTION, MOST_UNPACKED, PACKED_WEIGHTS
+from caloforge.simulator.stored import MOST_UNPACKED, PACKED_WEIGHTS
 from caloforge.training.carried import InitialRun
 from caloforge.zoo import model_packing as packing
 from caloforge.zoo.model_packing import difference_of

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from caloforge.cli.choices import MOST_SEED
+from caloforge.cli.completion import detectors
 from caloforge.cli.runs import RUN, folder_of
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def benchmark_geant4(
         None,
         "--detector",
         "-d",
+        autocompletion=detectors,
         help="As in `caloforge simulate geant4`; by default that of the run's training showers, if shipped.",
     ),
     particle: str | None = typer.Option(

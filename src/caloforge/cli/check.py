@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from caloforge.cli.completion import geometries
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -23,6 +25,7 @@ def check(
         None,
         "--geometry",
         "-g",
+        autocompletion=geometries,
         help="Built-in geometry or geometry file, if the file does not name one; if it does, one with the same voxels.",
     ),
 ) -> None:

@@ -58,6 +58,9 @@ class LogProgress(Progress):
         self._told_at = time.monotonic()
         self._finished: set[TaskID] = set()
 
+    def stop(self) -> None:
+        """There is no display to end: Rich before version 15 prints an empty line instead of none."""
+
     def update(self, task_id: TaskID, **changes: Any) -> None:
         """See `rich.progress.Progress.update`."""
         super().update(task_id, **changes)

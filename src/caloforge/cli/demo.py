@@ -8,11 +8,15 @@ from pathlib import Path
 
 import typer
 
+from caloforge.cli.completion import recipes
+
 
 def demo(
     context: typer.Context,
     out: Path = typer.Option(Path("demo"), "--out", "-o", help="Folder for the run, showers and report."),
-    recipe: str = typer.Option("flagship-demo", "--recipe", help="Recipe to train (any for ds1-photons)."),
+    recipe: str = typer.Option(
+        "flagship-demo", "--recipe", autocompletion=recipes, help="Recipe to train (any for ds1-photons)."
+    ),
 ) -> None:
     """Train and evaluate a small generator on the embedded Geant4 showers, in minutes.
 

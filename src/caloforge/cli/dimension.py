@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from caloforge.cli.choices import MOST_SEED
+from caloforge.cli.completion import geometries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,6 +28,7 @@ def dimension(
         None,
         "--geometry",
         "-g",
+        autocompletion=geometries,
         help="Built-in geometry or geometry file, if the file does not name one; if it does, one with the same voxels.",
     ),
     k: str = typer.Option("5,10,20,30,50", "--k", help="Numbers of neighbours, comma-separated, each at least 2."),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from caloforge.cli.choices import MOST_SEED
+from caloforge.cli.completion import geometries
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -63,6 +64,7 @@ def evaluate(
         None,
         "--geometry",
         "-g",
+        autocompletion=geometries,
         help="Built-in geometry or geometry file, if a file does not name one; if it does, one with the same voxels "
         "but another threshold.",
     ),

@@ -17,11 +17,12 @@ from caloforge.errors import CaloforgeError
 from caloforge.export.engines import make_engine
 from caloforge.files import real
 from caloforge.inference import Engine
+from caloforge.locations import DESCRIPTION
 from caloforge.registry import IDENTITY, importable
 from caloforge.showers.shard import Shard, is_made
 from caloforge.simulator import Generation, Simulator, generate
 from caloforge.simulator.core import CHANGED
-from caloforge.simulator.stored import DESCRIPTION, PACKED_WEIGHTS, WEIGHTS
+from caloforge.simulator.stored import PACKED_WEIGHTS, WEIGHTS
 
 SANE = (0.01, 3.0)
 """A mean E_dep / E_inc outside this range indicates an error."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from caloforge.cli.choices import MOST_SEED
+from caloforge.cli.completion import geometries
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,6 +35,7 @@ def multiclass(
         None,
         "--geometry",
         "-g",
+        autocompletion=geometries,
         help="Built-in geometry or geometry file, if a file does not name one; if it does, one with the same voxels.",
     ),
     seed: int = typer.Option(1, "--seed", min=0, max=MOST_SEED, help="Random seed."),

@@ -7,22 +7,18 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from caloforge.cli.completion import runs
+
 if TYPE_CHECKING:
     from caloforge.energies import EnergySpectrum
     from caloforge.simulator import Simulator
-
-
-def _names(incomplete: str) -> list[str]:
-    from caloforge.zoo.shelf import models
-
-    return [name for name in models() if name.startswith(incomplete)]
 
 
 RUN = typer.Argument(
     ...,
     metavar="RUN",
     help="Folder that `caloforge train` wrote, or the name of a model (`caloforge models list`).",
-    autocompletion=_names,
+    autocompletion=runs,
 )
 
 

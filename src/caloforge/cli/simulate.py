@@ -8,6 +8,7 @@ import typer
 
 from caloforge.cli import simulate_geant4
 from caloforge.cli.choices import MOST_SEED
+from caloforge.cli.completion import geometries
 
 app = typer.Typer(
     name="simulate",
@@ -28,7 +29,9 @@ def parametric(
         ..., "--energies", "-e", metavar="SPECTRUM", help="Incident-energy spectrum, e.g. loguniform:1GeV:1TeV."
     ),
     output: Path = typer.Option(..., "--output", "-o", metavar="FILE", help="HDF5 file to write."),
-    geometry: str = typer.Option("ds2", "--geometry", "-g", help="Built-in geometry or geometry file."),
+    geometry: str = typer.Option(
+        "ds2", "--geometry", "-g", autocompletion=geometries, help="Built-in geometry or geometry file."
+    ),
     n: int | None = typer.Option(
         None, "-n", metavar="N", help="Number of showers; defaults to that of like:FILE or list:…."
     ),

@@ -10,6 +10,7 @@ import typer
 
 from caloforge.cli.choices import MOST_SEED, MOST_SHARDS, FrameChoice
 from caloforge.cli.cluster import ADAPT, CLUSTER, COLLECT, RETRIES, ClusterOptions, cluster_options
+from caloforge.cli.completion import detectors
 from caloforge.cli.conditions import ANGLES, CONDITIONS
 
 if TYPE_CHECKING:
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 def geant4(
     detector: str = typer.Option(
-        ..., "--detector", "-d", help="atlas-like, w-si, calogan, or a .yaml file of slabs (docs/geant4.md)."
+        ...,
+        "--detector",
+        "-d",
+        autocompletion=detectors,
+        help="atlas-like, w-si, calogan, or a .yaml file of slabs (docs/geant4.md).",
     ),
     particle: str = typer.Option(
         ..., "--particle", "-p", help="e-, e+ or gamma; hadrons such as pi+ need additional data sets."

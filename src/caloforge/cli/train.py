@@ -9,9 +9,13 @@ from pathlib import Path
 
 import typer
 
+from caloforge.cli.completion import recipes, runs
+
 
 def train(
-    recipe: str = typer.Argument(..., help="Recipe file, or the name of a shipped one (caloman-ds1-photons)."),
+    recipe: str = typer.Argument(
+        ..., autocompletion=recipes, help="Recipe file, or the name of a shipped one (caloman-ds1-photons)."
+    ),
     train_files: list[Path] = typer.Option(
         ...,
         "--train",
@@ -35,6 +39,7 @@ def train(
         None,
         "--from",
         metavar="RUN",
+        autocompletion=runs,
         help="Start from the weights of this run where they fit: same kind of model, any detector.",
     ),
     resume: bool = typer.Option(False, "--resume", help="Continue an interrupted run in the same folder."),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from caloforge.cli.choices import MOST_SEED
+from caloforge.cli.completion import geometries, runs
 from caloforge.cli.runs import folder_of, remark_on
 
 if TYPE_CHECKING:
@@ -25,10 +26,18 @@ def view(
         None, "--reference", "-r", metavar="FILE", help="Geant4 showers: the nearest one is shown beside each shower."
     ),
     run: Path | None = typer.Option(
-        None, "--run", metavar="RUN", help="Run or model whose showers are shown too, with a slider for the energy."
+        None,
+        "--run",
+        metavar="RUN",
+        autocompletion=runs,
+        help="Run or model whose showers are shown too, with a slider for the energy.",
     ),
     geometry: str | None = typer.Option(
-        None, "--geometry", "-g", help="Built-in geometry or geometry file, if the files do not name one."
+        None,
+        "--geometry",
+        "-g",
+        autocompletion=geometries,
+        help="Built-in geometry or geometry file, if the files do not name one.",
     ),
     n: int = typer.Option(50, "-n", min=1, help="Number of showers of FILE, from its beginning."),
     seed: int = typer.Option(1, "--seed", min=0, max=MOST_SEED, help="Random seed for the showers of the run."),

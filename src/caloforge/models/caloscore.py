@@ -80,7 +80,7 @@ class CaloScore(ShowerModel):
         torch.Size([2, 369])
     """
 
-    renamed: ClassVar = {"places": "positional_bias"}
+    renamed: ClassVar = {"locations": "positional_bias"}
 
     def __init__(
         self,

@@ -55,7 +55,7 @@ class WGANGP(AdversarialModel):
         torch.Size([2, 369])
     """
 
-    renamed: ClassVar = {"places": "positional_bias"}
+    renamed: ClassVar = {"locations": "positional_bias"}
 
     def __init__(
         self,

@@ -26,6 +26,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.files import as_path, atomic_path, write_json
 from caloforge.geometry import Geometry
 from caloforge.inference import Batch, Engine, TorchEngine
+from caloforge.locations import DESCRIPTION
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel, n_parameters
 from caloforge.registry import importable_for, own_code_fault
@@ -33,7 +34,6 @@ from caloforge.showers import Showers
 from caloforge.simulator.absent import leave_out, left_out
 from caloforge.simulator.incoming import Incoming, check_integer, checked_energies
 from caloforge.simulator.stored import (
-    DESCRIPTION,
     FORMAT,
     WEIGHTS,
     load_weights,

@@ -23,13 +23,14 @@ from caloforge.configured import UnknownSetting
 from caloforge.documents import parse_json, read_text
 from caloforge.errors import CaloforgeError, either
 from caloforge.geometry import Geometry
+from caloforge.locations import DESCRIPTION
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
 
 FORMAT = 1
 """Version of the file format."""
 
-DESCRIPTION, WEIGHTS = "simulator.json", "weights.safetensors"
+WEIGHTS = "weights.safetensors"
 
 PACKED_WEIGHTS = f"{WEIGHTS}.xz"
 """Weights of a packed run."""

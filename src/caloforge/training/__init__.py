@@ -5,13 +5,14 @@ run's folder; `loop` has `fit`, one loop for anything with stages, with its `set
 average, best epoch), `callbacks` and `machine` (seeds); `distributed` is what several processes share.
 """
 
+from caloforge.locations import list_recipes
 from caloforge.models.dataset import ShowerDataset
 from caloforge.models.stages import StageSettings
 from caloforge.training.callbacks import Callback, Metric, Trainer
 from caloforge.training.folder import CHECKPOINT
 from caloforge.training.loop import fit
 from caloforge.training.machine import derived_seed
-from caloforge.training.recipe import Recipe, find_recipe, list_recipes, load_recipe
+from caloforge.training.recipe import Recipe, find_recipe, load_recipe
 from caloforge.training.run import train
 from caloforge.training.settings import TrainingSettings, check_stages
 

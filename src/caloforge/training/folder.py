@@ -19,8 +19,8 @@ from typing import Any
 from caloforge.documents import parse_json, parse_yaml, read_text
 from caloforge.errors import CaloforgeError, CannotWrite, either, option
 from caloforge.files import lock, real, write_text, writing
+from caloforge.locations import DESCRIPTION as SIMULATOR
 from caloforge.registry import IDENTITY
-from caloforge.simulator.stored import DESCRIPTION as SIMULATOR
 from caloforge.training.callbacks import Callback, Trainer
 from caloforge.training.carried import INITIAL
 from caloforge.training.distributed import ProcessLost

@@ -24,25 +24,19 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator, model_validator
 
-import caloforge
 from caloforge.configured import checked_settings, constructor_parameters, validation_error
 from caloforge.documents import parse_yaml, read_text
 from caloforge.errors import CaloforgeError, either
 from caloforge.files import as_path
 from caloforge.formatting import listed
 from caloforge.geometry import Geometry, load_geometry
+from caloforge.locations import RECIPES, list_recipes
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
 from caloforge.overrides import overridden
 from caloforge.registry import importable, trusting
 from caloforge.training.settings import TrainingSettings
 from caloforge.transforms import build_transforms
-
-_PACKAGE = Path(caloforge.__file__).parent
-
-FOLDERS = (_PACKAGE / "_recipes", _PACKAGE.parents[1] / "recipes")
-"""Folders of the shipped recipes: in an installed package, and in a source checkout."""
-
 
 FROM_FILE = "file"
 """In place of a geometry: the one that the training file names."""
@@ -154,11 +148,6 @@ def _dotted_paths(value: Any) -> Iterator[str]:
             yield from _dotted_paths(entry)
 
 
-def list_recipes() -> list[str]:
-    """Names of the shipped recipes."""
-    return sorted({path.stem for folder in FOLDERS for path in folder.glob("*.yaml")})
-
-
 def find_recipe(name: str | os.PathLike[str]) -> Path:
     """The file of a recipe: a path, or the name of a shipped one.
 
@@ -168,7 +157,7 @@ def find_recipe(name: str | os.PathLike[str]) -> Path:
     path = as_path(name, "recipe")
     if path.is_file():
         return path
-    for folder in FOLDERS:
+    for folder in RECIPES:
         if (shipped := folder / f"{path}.yaml").is_file():
             return shipped
     if (now := RENAMED.get(str(name))) is not None:

@@ -18,8 +18,8 @@ def nearest_rows(showers: Showers, reference: Showers) -> np.ndarray:
 
     >>> from caloforge import sample
     >>> few = sample("test", stop=20)
-    >>> (nearest_rows(few, few) == range(20)).all()
-    np.True_
+    >>> bool((nearest_rows(few, few) == range(20)).all())
+    True
 
     Args:
         showers: N showers.

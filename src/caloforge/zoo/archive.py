@@ -13,7 +13,8 @@ from caloforge.documents import parse_json
 from caloforge.errors import CaloforgeError, option
 from caloforge.files import atomic_folder, atomic_path
 from caloforge.geometry.entries import checked_entry
-from caloforge.simulator.stored import DESCRIPTION, PACKED_WEIGHTS
+from caloforge.locations import DESCRIPTION
+from caloforge.simulator.stored import PACKED_WEIGHTS
 from caloforge.zoo.model_card import CARD, Card
 from caloforge.zoo.shelf import SHIPPED, check_name
 

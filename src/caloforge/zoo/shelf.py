@@ -10,13 +10,15 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from caloforge.errors import CaloforgeError, either
 from caloforge.files import as_path
 from caloforge.formatting import listed
-from caloforge.simulator import Simulator
-from caloforge.simulator.stored import DESCRIPTION
+from caloforge.locations import is_run
+
+if TYPE_CHECKING:
+    from caloforge.simulator import Simulator
 
 SHIPPED = Path(__file__).parent / "shipped"
 """Models in the package."""
@@ -61,7 +63,7 @@ def models() -> dict[str, Path]:
     for folder in (SHIPPED, _downloads_if_any()):
         if folder is not None and folder.is_dir():
             for path in sorted(folder.iterdir()):
-                if NAME.fullmatch(path.name) and (path / DESCRIPTION).is_file():
+                if NAME.fullmatch(path.name) and is_run(path):
                     found.setdefault(path.name, path)
     return found
 
@@ -111,4 +113,6 @@ def load(
     Raises:
         CaloforgeError: there is no such run, or it cannot be loaded (see `Simulator.load`).
     """
+    from caloforge.simulator import Simulator
+
     return Simulator.load(find_run(run), trusted, settings)

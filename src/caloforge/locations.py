@@ -1,0 +1,27 @@
+"""Where recipes are, and which folders are runs; imports nothing heavy, so that a shell can complete names quickly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parent
+
+RECIPES = (_PACKAGE / "_recipes", _PACKAGE.parents[1] / "recipes")
+"""Folders of the shipped recipes: in an installed package, and in a source checkout."""
+
+DESCRIPTION = "simulator.json"
+"""The file that makes a folder a run (`caloforge.simulator.stored`)."""
+
+
+def list_recipes() -> list[str]:
+    """Names of the shipped recipes."""
+    return sorted({path.stem for folder in RECIPES for path in folder.glob("*.yaml")})
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder holds a trained generator.
+
+    >>> is_run(Path("no such folder"))
+    False
+    """
+    return (folder / DESCRIPTION).is_file()
