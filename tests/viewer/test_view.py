@@ -10,17 +10,23 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from caloforge.cli import app
+from caloforge.cli.view import grid_of
+from caloforge.conditions import KNOWN
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.geometry.layers import CartesianLayer, Layer
 from caloforge.showers import Showers
+from caloforge.simulator import Simulator
+from caloforge.transforms.trained_conditions import TrainedCondition, TrainedConditions
+from caloforge.units import format_energy
 from caloforge.viewer import Gallery3D, render_view
 from caloforge.viewer.depths import layer_depths
 from caloforge.viewer.nearest import nearest_rows
@@ -142,9 +148,46 @@ def test_a_run_is_shown_at_a_grid_of_energies(tmp_path: Path) -> None:
     done = invoke("view", "--run", "flagship-w-si", "-o", tmp_path / "run.html")
     assert done.exit_code == 0, done.output
     gallery = data_of((tmp_path / "run.html").read_text(encoding="utf-8"))["galleries"][0]
-    assert len(gallery["grid"]) == 13
+    (axis,) = gallery["grid"]
+    assert (axis["name"], len(axis["labels"])) == ("incident energy", 13)
     assert len(gallery["showers"]["incident"]) == 52
-    assert math.isclose(gallery["grid"][0], 1000, rel_tol=1e-2)
+    assert math.isclose(gallery["showers"]["incident"][0], 1000, rel_tol=1e-2)
+    assert format_energy(gallery["showers"]["incident"][0]) == axis["labels"][0]
+
+
+def stranger(**conditions: TrainedCondition) -> Simulator:
+    """What `grid_of` asks of a run."""
+    known = TrainedConditions(tuple(conditions.values()))
+    return cast(Simulator, SimpleNamespace(energy_range=(100.0, 1600.0), conditions=known))
+
+
+def test_a_run_that_knows_angles_is_shown_at_a_grid_of_both() -> None:
+    theta, x = TrainedCondition(KNOWN["theta"], 0.0, math.pi / 3), TrainedCondition(KNOWN["x"], -5.0, 5.0)
+    axes, energies, conditions = grid_of(stranger(theta=theta, x=x), "run", {"x": 3.0})
+    assert [axis.name for axis in axes] == ["incident energy", "theta"]
+    assert axes[0].labels[4] == "400 MeV"  # the geometric middle
+    assert axes[1].labels == [f"{10 * k} deg" for k in range(7)]
+    np.testing.assert_allclose(energies.reshape(9, 7, 2)[4], 400)
+    angles = conditions["theta"].reshape(9, 7, 2)
+    assert (angles == angles[:1, :, :1]).all()
+    np.testing.assert_allclose(np.degrees(angles[3, :, 1]), range(0, 70, 10), atol=1e-9)
+    assert (conditions["x"] == 3).all()
+    axes, energies, conditions = grid_of(stranger(theta=theta), "run", {"theta": 0.5})
+    assert (len(axes), len(energies), set(conditions["theta"])) == (1, 52, {0.5})
+    with pytest.raises(CaloforgeError, match=r"trained with x \(-5 mm … 5 mm\): give --condition x=VALUE"):
+        grid_of(stranger(theta=theta, x=x), "run", {})
+
+
+def test_the_nearest_shower_has_the_angle_before_the_profile() -> None:
+    geometry = Geometry("two", (Layer(0, (0, 1)), Layer(1, (0, 1))))
+    theta = np.repeat([0.0, 1.0], 60)
+    voxels = np.tile([[60.0, 40.0]], (120, 1))
+    voxels[100] = [50.0, 50.0]  # at the other angle, and nearer in profile
+    reference = Showers(np.full(120, 100.0), voxels, geometry, {}, {"theta": theta})
+    showers = Showers([100.0, 100.0], [[50.0, 50.0]] * 2, geometry, {}, {"theta": [0.1, 0.9]})
+    first, second = nearest_rows(showers, reference)
+    assert first < 60
+    assert second == 100
 
 
 # In a browser
@@ -162,22 +205,23 @@ function pixels(view) {
   for (let k = 0; k < all.length; k += 4) other += all[k] !== all[0] || all[k + 1] !== all[1] || all[k + 2] !== all[2];
   return other / (w * h);
 }
+const { $, page } = viewer;
 function hover(voxel) {
-  const [x, y] = views[0].seenAt(voxel), { left, top } = views[0].canvas.getBoundingClientRect();
+  const [x, y] = viewer.views[0].seenAt(voxel), { left, top } = viewer.views[0].canvas.getBoundingClientRect();
   const at = { clientX: left + x, clientY: top + y, pointerType: "mouse" };
-  views[0].canvas.dispatchEvent(new PointerEvent("pointermove", at));
+  viewer.views[0].canvas.dispatchEvent(new PointerEvent("pointermove", at));
   return $("tip").hidden ? "" : $("tip").textContent;
 }
 window.addEventListener("load", () => setTimeout(() => {
-  found.drawn = views.map(pixels);
+  found.drawn = viewer.views.map(pixels);
   found.tip = hover(5);
   $("layer").value = "2"; $("layer").dispatchEvent(new Event("change"));
-  found.cells = Array.from(hitsOf(page.galleries[0].showers, 0).voxel).filter((v) => v >= 17).map((v) => [v, hover(v)]);
+  found.cells = Array.from(viewer.hitsOf(page.galleries[0].showers, 0).voxel).filter((v) => v >= 17).map((v) => [v, hover(v)]);
   $("layer").value = "-1"; $("layer").dispatchEvent(new Event("change"));
   $("next").click();
   found.caption = $("caption-0").textContent;
   $("least").value = 100; $("least").dispatchEvent(new Event("input"));
-  found.kept = views[0].voxels.length;
+  found.kept = viewer.views[0].voxels.length;
   found.wide = document.documentElement.scrollWidth - window.innerWidth;
   found.requests = performance.getEntriesByType("resource").length;
   const result = document.createElement("pre");

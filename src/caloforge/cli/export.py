@@ -7,6 +7,7 @@ from pathlib import Path
 import typer
 
 from caloforge.cli.choices import MOST_SEED, ExporterChoice, FormatChoice, GraphPrecisionChoice
+from caloforge.cli.conditions import fixed_values
 from caloforge.cli.runs import RUN, folder_of, remark_on
 
 
@@ -145,7 +146,7 @@ def export(
             opset=opset,
             scale=scale,
             settings=chosen,
-            fixed=_fixed(conditions),
+            fixed=fixed_values(conditions, "a graph"),
         )
         stdout.print(str(graph.parity), markup=False)
         if ignored := graph.form.ignored():
@@ -154,19 +155,3 @@ def export(
         for beside in graph.form.companions(out):
             stdout.print(f"wrote {beside}", markup=False)
     stdout.print(f"wrote {out} and {card_path(out)}", markup=False)
-
-
-def _fixed(conditions: list[str]) -> dict[str, float]:
-    """Values of conditions from words such as `theta=30deg`."""
-    import numpy as np
-
-    from caloforge.conditions.laws import parse_assignment
-    from caloforge.errors import CaloforgeError
-
-    found = {}
-    for text in conditions:
-        law = parse_assignment(text)
-        if ":" in law.text:
-            raise CaloforgeError(f"--condition {text}: a graph takes one value, as in {law.kind.name}=VALUE, not a law")
-        found[law.kind.name] = float(law.draw(np.arange(1), np.random.default_rng(0))[0])
-    return found

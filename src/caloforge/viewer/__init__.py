@@ -1,7 +1,7 @@
-"""One self-contained HTML page that shows showers in 3-D on the voxels of their geometry (`caloforge view`)."""
+"""Showers in 3-D on the voxels of their geometry: a widget of a page, and a page with nothing else (`caloforge view`)."""
 
 from __future__ import annotations
 
-from caloforge.viewer.document import Gallery3D, render_view
+from caloforge.viewer.document import Gallery3D, GridAxis, Widget, render_view, widget
 
-__all__ = ["Gallery3D", "render_view"]
+__all__ = ["Gallery3D", "GridAxis", "Widget", "render_view", "widget"]

@@ -1,8 +1,8 @@
-"""The page: showers as hits, the geometry as edges, and the scripts that draw them, in one file.
+"""The widget: showers as hits, the geometry as edges, and the scripts that draw them; and a page with nothing else.
 
 Numbers are little-endian arrays in base64: for each hit its voxel (uint32) and its energy in MeV (float32). The page
 asks for nothing from the network; its Content-Security-Policy forbids it. Voxels below the geometry's readout threshold
-are left out.
+are left out. The report of an evaluation holds the same widget.
 """
 
 from __future__ import annotations
@@ -30,31 +30,88 @@ MOST_HITS = 1_500_000
 
 
 @dataclass(frozen=True)
+class GridAxis:
+    """A slider over showers that were generated at a grid of energies or angles.
+
+    Args:
+        name: of the quantity, as "incident energy".
+        labels: its K values in words, rising.
+    """
+
+    name: str
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Gallery3D:
-    """Showers to step through, each with another one beside it, or several for each point of a grid of energies.
+    """Showers to step through, each with another one beside it, or several for each point of a grid.
 
     Args:
         name: what they are, as "generated.h5".
-        showers: N showers; of a grid, those of one energy one after the other.
+        showers: N showers; of a grid, those of one point one after the other, the last axis varying fastest.
         beside: N showers to be shown beside them, or None.
         beside_name: what those are, as "nearest of test.h5".
-        grid: (K,) rising energies in MeV of a grid with N / K showers each; None if there is no grid.
+        grid: axes of the grid; each point has N over the number of points showers.
     """
 
     name: str
     showers: Showers
     beside: Showers | None = None
     beside_name: str = ""
-    grid: Sequence[float] | None = None
+    grid: Sequence[GridAxis] = ()
+
+
+@dataclass(frozen=True)
+class Widget:
+    """Parts of a page that shows showers: it has `mountViewer(element, data)` called by a script of its own.
+
+    Args:
+        style: CSS.
+        markup: HTML of the element; the page around it defines the colours.
+        script: JavaScript that defines `mountViewer`.
+        library: JavaScript that it needs, three.js.
+        data: JSON for `mountViewer`, safe within a script element.
+    """
+
+    style: str
+    markup: str
+    script: str
+    library: str
+    data: str
 
 
 def render_view(galleries: Sequence[Gallery3D], title: str, detector: str = "") -> str:
-    """The page as text.
+    """A page as text.
 
     Args:
         galleries: at least one, all in one geometry.
         title: of the page.
         detector: name of the detector, whose layers' depths are used if the geometry does not know them.
+
+    Raises:
+        CaloforgeError: geometries differ, or there are too many hits for a page.
+    """
+    return (
+        _environment()
+        .get_template("view.html.j2")
+        .render(
+            title=title,
+            geometry=galleries[0].showers.geometry.name,
+            version=__version__,
+            widget=widget(galleries, detector),
+        )
+    )
+
+
+def widget(
+    galleries: Sequence[Gallery3D], detector: str = "", *, heading: str = "h2", embedded: bool = False
+) -> Widget:
+    """What a page needs to show showers.
+
+    Args:
+        galleries, detector: as of `render_view`.
+        heading: tag of the heading within the widget.
+        embedded: among other contents: hidden until mounted, and the wheel scrolls the page until it has the focus.
 
     Raises:
         CaloforgeError: geometries differ, or there are too many hits for a page.
@@ -68,7 +125,7 @@ def render_view(galleries: Sequence[Gallery3D], title: str, detector: str = "") 
                     f"'{geometry.name}': one page shows one geometry"
                 )
     samples = [s for gallery in galleries for s in (gallery.showers, gallery.beside) if s is not None]
-    found = [showers.voxels[_is_hit(showers)] for showers in samples]
+    found = [showers.voxels[is_hit(showers)] for showers in samples]
     hits = sum(map(len, found))
     if hits > MOST_HITS:
         fewer = either("show fewer showers (-n)", "show fewer showers")
@@ -82,19 +139,26 @@ def render_view(galleries: Sequence[Gallery3D], title: str, detector: str = "") 
         "range": [float(np.float32(energies.min())), float(np.float32(energies.max()))],
         "galleries": [_plain(gallery) for gallery in galleries],
     }
-    environment = Environment(
+    return Widget(
+        style=_text("widget.css"),
+        markup=_environment().get_template("widget.html.j2").render(heading=heading, embedded=embedded),
+        script=_text("widget.js"),
+        library=_text("three.min.js").replace("</script", "<\\/script"),
+        data=json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
+    )
+
+
+def _text(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _environment() -> Environment:
+    return Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=lambda name: name is not None and name.endswith(".html.j2"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    return environment.get_template("view.html.j2").render(
-        title=title,
-        geometry=geometry.name,
-        version=__version__,
-        data=json.dumps(data, allow_nan=False).replace("<", "\\u003c"),
-        three=(TEMPLATES / "three.min.js").read_text(encoding="utf-8").replace("</script", "<\\/script"),
     )
 
 
@@ -118,17 +182,17 @@ def _plain(gallery: Gallery3D) -> dict[str, Any]:
         "showers": _hits(gallery.showers),
         "beside": None if gallery.beside is None else _hits(gallery.beside),
         "beside_name": gallery.beside_name,
-        "grid": None if gallery.grid is None else [float(energy) for energy in gallery.grid],
+        "grid": [{"name": axis.name, "labels": list(axis.labels)} for axis in gallery.grid],
     }
 
 
-def _is_hit(showers: Showers) -> np.ndarray:
+def is_hit(showers: Showers) -> np.ndarray:
     """(N, V) whether a voxel is shown."""
     return (showers.voxels > 0) & (showers.voxels >= showers.geometry.threshold)
 
 
 def _hits(showers: Showers) -> dict[str, Any]:
-    rows, voxels = np.nonzero(_is_hit(showers))
+    rows, voxels = np.nonzero(is_hit(showers))
     conditions: Mapping[str, np.ndarray] = {name: showers.conditions[name] for name in showers.conditions}
     units = {kind.name: kind.unit for kind in showers.conditions.kinds}
     return {
