@@ -36,6 +36,7 @@ ORDER = [
     "observables",
     "energies",
     "sources",
+    "viewer",
     "transforms",
     "networks",
     "classifiers",
@@ -50,7 +51,6 @@ ORDER = [
     "evaluation",
     "timing",
     "training",
-    "viewer",
     "zoo",
     "cli",
 ]

@@ -111,3 +111,29 @@ def test_only_drawn_layers_are_kept():
     assert len(chart.data["geometry"]["layers"]) == 6
     assert "6 of 45 layers" in chart.caption
     assert len(json.dumps(plain(chart.data))) < 150_000
+
+
+def test_whole_showers_come_back_beside_the_nearest_reference_shower():
+    generated = showers(
+        [100, 100, 400], [[8, 0, 0, 0, 2, 0, 0, 0], [1, 0, 0, 9, 0, 0, 0, 0], [0, 40, 0, 0, 0, 0, 0, 0.3]]
+    )
+    reference = showers(
+        [100, 100, 401], [[0, 1, 9, 0, 0, 0, 0, 0], [0, 7, 0, 3, 0, 0, 0, 0], [0, 0, 0, 30, 0, 0, 0, 0]]
+    )
+    whole = figure_data.whole_showers(generated, reference, "toy")["whole"]
+    geometry = Geometry.from_dict(whole["geometry"])
+    back = figure_data.showers_of(json.loads(json.dumps(plain(whole["generated"]))), geometry)
+    np.testing.assert_allclose(back.voxels, generated.voxels, rtol=1e-5)
+    assert back.energies.tolist() == [100, 100, 400]
+    beside = figure_data.showers_of(whole["reference"], geometry)
+    assert beside.voxels.tolist() == reference.voxels[[1, 0, 2]].tolist()
+    assert whole["detector"] == "toy"
+
+
+def test_whole_showers_are_fewer_where_they_have_many_hits(monkeypatch):
+    many = showers([100] * 6, np.ones((6, 8)))
+    for most, kept in ((64, 4), (63, 2), (31, 1)):
+        monkeypatch.setattr(figure_data, "MOST_HITS", most)
+        assert len(figure_data.whole_showers(many, many, "")["whole"]["generated"]["incident"]) == kept
+    monkeypatch.setattr(figure_data, "MOST_HITS", 15)
+    assert figure_data.whole_showers(many, many, "") == {}

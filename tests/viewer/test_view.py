@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import base64
-import html
 import json
 import math
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,6 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from browsing import run_in_browser
 from caloforge.cli import app
 from caloforge.cli.view import grid_of
 from caloforge.conditions import KNOWN
@@ -192,9 +190,7 @@ def test_the_nearest_shower_has_the_angle_before_the_profile() -> None:
 
 # In a browser
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-PROBE = """<script>
+PROBE = """
 const found = { policy: 0 };
 document.addEventListener("securitypolicyviolation", () => { found.policy += 1; });
 function pixels(view) {
@@ -216,7 +212,8 @@ window.addEventListener("load", () => setTimeout(() => {
   found.drawn = viewer.views.map(pixels);
   found.tip = hover(5);
   $("layer").value = "2"; $("layer").dispatchEvent(new Event("change"));
-  found.cells = Array.from(viewer.hitsOf(page.galleries[0].showers, 0).voxel).filter((v) => v >= 17).map((v) => [v, hover(v)]);
+  const cells = Array.from(viewer.hitsOf(page.galleries[0].showers, 0).voxel).filter((v) => v >= 17);
+  found.cells = cells.map((v) => [v, hover(v)]);
   $("layer").value = "-1"; $("layer").dispatchEvent(new Event("change"));
   $("next").click();
   found.caption = $("caption-0").textContent;
@@ -224,32 +221,15 @@ window.addEventListener("load", () => setTimeout(() => {
   found.kept = viewer.views[0].voxels.length;
   found.wide = document.documentElement.scrollWidth - window.innerWidth;
   found.requests = performance.getEntriesByType("resource").length;
-  const result = document.createElement("pre");
-  result.id = "found"; result.textContent = JSON.stringify(found);
-  document.body.append(result);
-}, 100));
-</script>"""
-
-
-def browser() -> str:
-    for name in BROWSERS:
-        if path := shutil.which(name):
-            return path
-    pytest.skip(f"needs a browser: none of {', '.join(BROWSERS)} is installed")
+  report(found);
+}, 100));"""
 
 
 @pytest.mark.parametrize("width", [400, 1200])
 def test_in_a_browser(tmp_path: Path, width: int) -> None:
-    program, showers = browser(), mixed_showers()
-    page = render_view([Gallery3D("mine", showers, showers, "the same")], "mine").replace("</body>", f"{PROBE}</body>")
-    (tmp_path / "page.html").write_text(page, encoding="utf-8")
-    options = ["--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
-    options += [f"--window-size={width},900", f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000"]
-    command = [program, *options, "--dump-dom", (tmp_path / "page.html").as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=200).stdout
-    text = re.search(r'<pre id="found">(.*?)</pre>', dom, re.DOTALL)
-    assert text, dom[-2000:]
-    found = json.loads(html.unescape(text[1]))
+    showers = mixed_showers()
+    page = render_view([Gallery3D("mine", showers, showers, "the same")], "mine")
+    found = run_in_browser(page, PROBE, tmp_path, width=width)
     assert min(found["drawn"]) > 0.02  # of the canvas
     assert found["tip"].startswith("123.4 MeV (layer 0, r 10 … 20 mm, alpha bin 2)")
     assert found["cells"]

@@ -79,7 +79,7 @@ def view(
     from caloforge.errors import CaloforgeError
     from caloforge.files import prepare_parent, refuse_existing, write_text
     from caloforge.showers import ShowerFile, Showers
-    from caloforge.viewer import Gallery3D, render_view
+    from caloforge.viewer import render_view
 
     if file is None and run is None:
         raise CaloforgeError("give a file of showers, or --run RUN")
@@ -125,9 +125,7 @@ def _gallery(name: str, showers: Showers, others: Showers | None, others_name: s
     return Gallery3D(name, showers, others[nearest_rows(showers, others)], f"nearest shower of {others_name}")
 
 
-def _generated(
-    run: Path, fixed: dict[str, float], seed: int, trust: list[str]
-) -> tuple[Showers, list[GridAxis], str]:
+def _generated(run: Path, fixed: dict[str, float], seed: int, trust: list[str]) -> tuple[Showers, list[GridAxis], str]:
     """Showers of a run on a grid of energies and angles, its axes, and the detector that the run was trained on."""
     from caloforge.registry import importable
     from caloforge.zoo import load

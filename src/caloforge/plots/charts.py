@@ -9,6 +9,8 @@ energies in MeV; a missing number is nan or None.
     rows        list of {"title", "voxels" (V of these layers), optional "scale"}; rows of one scale share colours
     unit        label of the colour bar, e.g. "energy [MeV]"
     ratio       optional; true adds a row, row 0 over row 1
+    whole       optional; showers with all voxels for the page's 3-D views: {"geometry", "detector", "generated",
+                "reference"}, see `caloforge.evaluation.metrics.figure_data.whole_showers`
 `histograms`: panels of an observable, each with its ratio.
     panels      list of {"label" (with unit), "edges" (B+1), "generated", "reference" (B+2 counts, flow bins included)}
     log         optional; if true, the fractions of showers are drawn on a logarithmic scale

@@ -1,4 +1,4 @@
-"""Showers in 3-D on the voxels of their geometry: a widget of a page, and a page with nothing else (`caloforge view`)."""
+"""Showers in 3-D on the voxels of their geometry: a widget for pages, and a page of its own (`caloforge view`)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ energy. A generator that repeats itself (mode collapse) gives different referenc
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from caloforge.geometry import AnyLayer, Geometry, Layer
 from caloforge.plots.layers import choose_layers, select
 from caloforge.showers import Showers
 from caloforge.units import format_energy
+from caloforge.viewer.nearest import nearest_rows
 
 MOST_LAYERS = 6
 """Layers side by side; a calorimeter of more shows those at equal steps of the deposited energy."""
@@ -30,6 +31,12 @@ MOST_PROFILES = 8
 
 N_ENERGIES = 3
 """Incident energies at which single showers are shown."""
+
+EXAMPLES, EACH = 5, (4, 2, 1)
+"""Incident energies at which whole showers are kept for the 3-D views, and how many at each, if they fit."""
+
+MOST_HITS = 60_000
+"""Hits of whole showers: 0.6 MB on the page."""
 
 Array = np.ndarray
 
@@ -44,9 +51,9 @@ def figure_data(samples: SamplePair) -> Iterator[Chart]:
     name = "e_tot_over_e_inc"
     if name in generated.observables and name in reference.observables:
         yield response_map(*((sample.energies, sample.observables[name]) for sample in (generated, reference)))
-    yield from single_showers(
-        generated.examples.showers, reference.examples.showers, generated.sample.showers, reference.voxels.energy
-    )
+    detector = str(reference.attributes.get("detector", ""))
+    examples = generated.examples.showers, reference.examples.showers
+    yield from single_showers(*examples, generated.sample.showers, reference.voxels.energy, detector)
 
 
 def significant(values: Array, digits: int = 4) -> Array:
@@ -73,13 +80,16 @@ def average_showers(geometry: Geometry, generated: Array, reference: Array) -> C
     )
 
 
-def single_showers(generated: Showers, reference: Showers, sample: Showers, reference_mean: Array) -> Iterator[Chart]:
+def single_showers(
+    generated: Showers, reference: Showers, sample: Showers, reference_mean: Array, detector: str = ""
+) -> Iterator[Chart]:
     """Single showers of both samples, and nearest neighbours; nothing where no incident energy is common.
 
     Args:
         generated, reference: a few showers of each sample.
         sample: further generated showers, among which and `generated` neighbours are searched.
         reference_mean: (V,) mean energy of each voxel in MeV, by which the layers are chosen.
+        detector: name of the reference's detector, which may tell the depths of the layers.
     """
     geometry = reference.geometry
     positions = choose_layers(geometry, reference_mean, MOST_LAYERS)
@@ -97,7 +107,7 @@ def single_showers(generated: Showers, reference: Showers, sample: Showers, refe
             "One shower of each sample at a few incident energies, not selected by hand. Look at the granularity: "
             "generated showers are often too smooth, or hit voxels too far from the axis."
             + selection(geometry, positions),
-            gallery_data(geometry, positions, rows, "energy [MeV]"),
+            gallery_data(geometry, positions, rows, "energy [MeV]") | whole_showers(generated, reference, detector),
         )
     kept = Showers(
         np.concatenate([generated.energies, sample.energies]),
@@ -277,6 +287,44 @@ def gallery_data(
         ],
         "unit": unit,
     }
+
+
+def whole_showers(generated: Showers, reference: Showers, detector: str) -> dict[str, Any]:
+    """Generated showers at a few energies with all their voxels, each beside the nearest reference shower.
+
+    Returns {"whole": {"geometry", "detector", "generated", "reference"}}, the samples as `hits_of` gives them; nothing
+    where single showers have too many hits, or there are none.
+    """
+    groups = energy_groups(generated, reference, EXAMPLES)
+    for each in EACH:
+        pairs = [(first[:each], second) for _, first, second in groups]
+        beside = [second[nearest_rows(generated[first], reference[second])] for first, second in pairs]
+        samples = {
+            "generated": hits_of(generated[np.concatenate([first for first, _ in pairs])]),
+            "reference": hits_of(reference[np.concatenate(beside)]),
+        }
+        if 0 < sum(len(sample["voxel"]) for sample in samples.values()) <= MOST_HITS:
+            return {"whole": {"geometry": generated.geometry.to_dict(), "detector": detector, **samples}}
+    return {}
+
+
+def hits_of(showers: Showers) -> dict[str, Any]:
+    """Showers by their hits: "incident" (N,) MeV, "start" (N + 1,), and "voxel", "energy" of all hits (MeV)."""
+    rows, voxels = np.nonzero((showers.voxels > 0) & (showers.voxels >= showers.geometry.threshold))
+    return {
+        "incident": significant(showers.energies, 6),
+        "start": np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(showers)))]),
+        "voxel": voxels,
+        "energy": significant(showers.voxels[rows, voxels], 6),
+    }
+
+
+def showers_of(hits: Mapping[str, Any], geometry: Geometry) -> Showers:
+    """The showers that `hits_of` has described."""
+    start, voxel = (np.asarray(hits[key], dtype=np.int64) for key in ("start", "voxel"))
+    voxels = np.zeros((len(start) - 1, geometry.n_voxels), dtype=np.float32)
+    voxels[np.repeat(np.arange(len(start) - 1), np.diff(start)), voxel] = np.asarray(hits["energy"])
+    return Showers(np.asarray(hits["incident"], dtype=np.float64), voxels, geometry)
 
 
 def _radii(geometry: Geometry) -> str:

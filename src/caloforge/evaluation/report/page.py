@@ -11,16 +11,19 @@ import io
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.metrics.base import Metric, Section
+from caloforge.evaluation.metrics.figure_data import showers_of
 from caloforge.evaluation.report.records import Records
 from caloforge.evaluation.report.tables import Cell, Column, Table, metric_table, section_tables
 from caloforge.evaluation.report.verdict import telling, verdict
 from caloforge.files import atomic_folder, write_text
+from caloforge.geometry import Geometry
+from caloforge.viewer import Gallery3D, Widget, widget
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -32,7 +35,7 @@ PARTS = {
     "separation": "Separation powers",
     "worth": "Worth in Geant4 showers",
     "histograms": "Histograms",
-    "showers": "Average showers",
+    "showers": "Showers",
     "single": "Single showers",
     "classifiers": "Classifiers",
     "correlations": "Correlations",
@@ -60,6 +63,7 @@ class PageFigure:
         png: the picture in base64.
         width, height: in pixels.
         least: narrowest readable width in pixels; on a narrower screen it scrolls in its frame.
+        widget: shows the same showers in 3-D, or others like them.
     """
 
     name: str
@@ -69,6 +73,7 @@ class PageFigure:
     width: int
     height: int
     least: int
+    widget: Widget | None = None
 
 
 def render(records: Records, folder: Path) -> Path:
@@ -93,7 +98,8 @@ def render(records: Records, folder: Path) -> Path:
     try:
         with atomic_folder(folder / "figures") as into:
             for each in figures(records):
-                drawn.setdefault(each.page, []).append(_inlined(each.draw(), each.name, each.title, each.caption, into))
+                shown = _inlined(each.draw(), each.name, each.title, each.caption, into)
+                drawn.setdefault(each.page, []).append(replace(shown, widget=_widget(records, each.name)))
             _check_ours(folder, ours)
         text = environment().get_template("report.html.j2").render(**_content(records, first, drawn))
         _check_ours(folder, ours)
@@ -167,6 +173,18 @@ def _inlined(drawn: Axes, name: str, title: str, caption: str = "", folder: Path
     return PageFigure(name, title, caption, png, *pixels, round(width * 75))
 
 
+def _widget(records: Records, name: str) -> Widget | None:
+    """The widget of a chart that holds whole showers."""
+    found = [chart.data["whole"] for chart in records.charts if chart.name == name and "whole" in chart.data]
+    if not found:
+        return None
+    whole = found[0]
+    geometry = Geometry.from_dict(whole["geometry"], f"chart {name}")
+    generated, reference = (showers_of(whole[key], geometry) for key in ("generated", "reference"))
+    gallery = Gallery3D("generated", generated, reference, "nearest reference shower of this energy")
+    return widget([gallery], str(whole["detector"]), heading="h4", embedded=True)
+
+
 def _content(records: Records, first: list[PageFigure], drawn: Mapping[str, list[PageFigure]]) -> dict[str, Any]:
     tables: dict[str, list[Table]] = {}
     for section in records.sections.values():
@@ -192,6 +210,7 @@ def _content(records: Records, first: list[PageFigure], drawn: Mapping[str, list
         "more": found.points[FIRST:],
         "key": key_table(records),
         "parts": parts,
+        "widget": next((p.widget for part in parts for p in part["figures"] if p.widget is not None), None),
     }
 
 

@@ -288,7 +288,13 @@ function mountViewer(root, page, embedded = false) {
 
   // ---- what is shown ----------------------------------------------------------------------------------------------
 
-  const views = [new View($("view-0")), new View($("view-1"))];
+  let views;
+  try {
+    views = [new View($("view-0")), new View($("view-1"))];
+  } catch (error) {
+    root.replaceChildren(`Showers in 3-D need WebGL, which this browser does not offer: ${error.message}`);
+    return null;
+  }
   const now = { gallery: 0, shower: 0, grid: [], least: 0, layer: -1 }; // grid: position on each of its axes
 
   function follow(view) { // one camera for both

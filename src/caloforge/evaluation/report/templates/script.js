@@ -40,3 +40,13 @@ for (const section of document.querySelectorAll("section.table")) {
 for (const image of document.querySelectorAll(".scroll.paper img")) {
   image.addEventListener("click", () => image.parentNode.classList.toggle("zoom"));
 }
+// A frame that scrolls can be reached by the keyboard, and only such a one.
+const frames = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    const scrolls = target.scrollWidth > target.clientWidth + 1 || target.scrollHeight > target.clientHeight + 1;
+    if (scrolls) target.tabIndex = 0; else target.removeAttribute("tabindex");
+  }
+});
+for (const frame of document.querySelectorAll(".scroll")) frames.observe(frame);
+// Nothing stays folded on paper.
+window.addEventListener("beforeprint", () => { for (const details of document.querySelectorAll("details")) details.open = true; });
