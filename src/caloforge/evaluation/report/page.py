@@ -210,7 +210,7 @@ def _content(records: Records, first: list[PageFigure], drawn: Mapping[str, list
         "more": found.points[FIRST:],
         "key": key_table(records),
         "parts": parts,
-        "widget": next((p.widget for part in parts for p in part["figures"] if p.widget is not None), None),
+        "widget": next((each.widget for shown in drawn.values() for each in shown if each.widget is not None), None),
     }
 
 
