@@ -5,7 +5,7 @@ TORCH  ?= torch==2.13.0
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: start demo test test-slow torture benchmark docs docs-links lint format sample clean help
+.PHONY: start demo test test-slow torture benchmark docs docs-links stale lint format sample clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -54,6 +54,9 @@ $(VENV)/.docs: $(VENV)/.ready
 
 docs: $(VENV)/.docs ## the documentation site, into docs/_build/html: tutorials executed, warnings are errors, no network
 	$(BIN)/python -m sphinx --builder html --fail-on-warning --keep-going --jobs 2 docs docs/_build/html
+
+stale: $(VENV)/.ready ## tables and figures of docs/ whose sources have changed since they were made
+	$(BIN)/python docs/provenance.py
 
 docs-links: docs ## check the links inside the built site, and that it loads nothing from elsewhere
 	$(BIN)/python docs/check_links.py docs/_build/html
