@@ -93,7 +93,11 @@ def _code(text: str) -> str:
     for node in ast.walk(ast.parse(text)):
         body = getattr(node, "body", None)
         for each in body if isinstance(body, list) else ():
-            if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant) and isinstance(each.value.value, str):
+            if (
+                isinstance(each, ast.Expr)
+                and isinstance(each.value, ast.Constant)
+                and isinstance(each.value.value, str)
+            ):
                 for row in range(each.lineno - 1, each.end_lineno or each.lineno):
                     lines[row] = ""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -123,7 +127,9 @@ class Registry:
 
     def sources(self, at: str) -> list[str]:
         """Files that an entry depends on."""
-        return list(dict.fromkeys(file for name in self.entries[at]["sources"] for file in self.groups.get(name, [name])))
+        return list(
+            dict.fromkeys(file for name in self.entries[at]["sources"] for file in self.groups.get(name, [name]))
+        )
 
     def now(self, at: str) -> str:
         """Digests of the sources as they are."""
