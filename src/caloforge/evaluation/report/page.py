@@ -181,7 +181,7 @@ def _widget(records: Records, name: str) -> Widget | None:
     whole = found[0]
     geometry = Geometry.from_dict(whole["geometry"], f"chart {name}")
     generated, reference = (showers_of(whole[key], geometry) for key in ("generated", "reference"))
-    gallery = Gallery3D("generated", generated, reference, "nearest reference shower of this energy")
+    gallery = Gallery3D("generated", generated, reference, "nearest reference shower")
     return widget([gallery], str(whole["detector"]), heading="h4", embedded=True)
 
 

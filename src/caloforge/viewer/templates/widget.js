@@ -364,7 +364,7 @@ function mountViewer(root, page, embedded = false) {
     $("second").hidden = !gallery.beside;
     const all = shown.map(([, sample]) => hitsOf(sample, row));
     shown.forEach(([name, sample], k) => {
-      caption($(`caption-${k}`), k || gallery.grid.length ? name : `${name}, shower ${row}`, sample, row, all[k]);
+      caption($(`caption-${k}`), k || gallery.grid.length || embedded ? name : `${name}, shower ${row}`, sample, row, all[k]);
       views[k].show(chosen(all[k]));
     });
     const per = perPoint();
