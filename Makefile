@@ -4,8 +4,10 @@ PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 VENV   := .venv
 BIN    := $(VENV)/bin
+# What a user may add to the installation (pyproject.toml).
+EXTRAS := cluster,geant4,notebook,onnx,tensorboard
 
-.PHONY: start demo test test-slow torture benchmark docs docs-links stale lint format sample clean help
+.PHONY: start demo test test-slow torture benchmark docs docs-links stale lint format sample wheel minimums pythons extras release clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -62,14 +64,14 @@ docs-links: docs ## check the links inside the built site, and that it loads not
 	$(BIN)/python docs/check_links.py docs/_build/html
 
 lint: $(VENV)/.ready ## ruff and mypy, as CI runs them
-	$(BIN)/ruff check src tests benchmarks docs examples
-	$(BIN)/ruff format --check src tests benchmarks docs examples
+	$(BIN)/ruff check src tests benchmarks docs examples packaging
+	$(BIN)/ruff format --check src tests benchmarks docs examples packaging
 	$(BIN)/mypy
 	$(BIN)/python tests/documented_examples.py
 
 format: $(VENV)/.ready ## let ruff rewrite the sources
-	$(BIN)/ruff check --fix src tests benchmarks docs examples
-	$(BIN)/ruff format src tests benchmarks docs examples
+	$(BIN)/ruff check --fix src tests benchmarks docs examples packaging
+	$(BIN)/ruff format src tests benchmarks docs examples packaging
 
 sample: $(VENV)/.ready ## make the embedded sample anew with Geant4 (GEANT4_DATA=folder of its tables; half an hour)
 	for part in "train -n 8000 --seed 101" "test -n 4000 --seed 202"; do set -- $$part; \
@@ -77,6 +79,29 @@ sample: $(VENV)/.ready ## make the embedded sample anew with Geant4 (GEANT4_DATA
 	    --energies list:256,512,1024,2048,4096,8192,16384 $${GEANT4_DATA:+--geant4-data $$GEANT4_DATA} \
 	    $$2 $$3 $$4 $$5 -o build/sample/photons-$$1.h5 || exit; done
 	$(BIN)/python -m caloforge.sources.sample.pack build/sample
+
+$(VENV)/.release: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet -e ".[release]"
+	touch $@
+
+wheel: $(VENV)/.release ## sdist and wheel, into dist/
+	$(BIN)/python -m build --outdir dist
+
+minimums: ## the default suite with the lowest versions that pyproject.toml allows, on TORCH (MINIMUM_TESTS=a part of it)
+	$(PYTHON) -m venv --clear build/minimums
+	build/minimums/bin/python -m pip install --quiet uv "$(TORCH)"
+	{ $(PYTHON) packaging/bounds.py torch; echo "$(TORCH)"; } > build/minimums/constraints.txt
+	build/minimums/bin/uv pip install --quiet --python build/minimums/bin/python --constraint build/minimums/constraints.txt ".[$(EXTRAS),test]"
+	build/minimums/bin/python -m pytest -n 2 -W default $(MINIMUM_TESTS)
+
+pythons: wheel ## the wheel in a clean environment under each Python from 3.11 to 3.14 that is found (TORCH)
+	TORCH="$(TORCH)" bash packaging/pythons.sh "$$(ls -t dist/*.whl | head -n 1)"
+
+extras: wheel ## each extra of the wheel alone, in a clean environment
+	TORCH="$(TORCH)" PYTHON=$(PYTHON) bash packaging/extras.sh "$$(ls -t dist/*.whl | head -n 1)"
+
+release: $(VENV)/.release ## check versions, changelog and tag; build and try sdist and wheel; publish nothing
+	$(BIN)/python packaging/release.py --torch "$(TORCH)"
 
 clean: ## remove the virtual environment and what the demo wrote
 	rm -rf $(VENV) demo docs/_build .pytest_cache .mypy_cache .ruff_cache

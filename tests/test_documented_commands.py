@@ -45,7 +45,7 @@ def fault(found: list[str]) -> str:
             return ""
         path, rest = (*path, rest[0]), rest[1:]
     if path in GROUPS:
-        unknown = [word for word in rest if word not in ("--help", "-h", "--version", "…")]
+        unknown = [word for word in rest if word not in ("--help", "-h", "--version", "--install-completion", "…")]
         return f"{' '.join(path)} has no {unknown}" if unknown else ""
     if path not in COMMANDS:
         return f"no command {' '.join(path)}"

@@ -285,7 +285,7 @@ def parse_where(text: str, adapt: Adapt | None = None) -> Where:
         CaloforgeError: it has another form; the YAML file does not describe a cluster; Dask is not installed; `adapt`
             is given for a scheduler whose workers others start.
     """
-    for package in ("distributed", "dask_jobqueue"):
+    for package in ("distributed", "dask_jobqueue", "cryptography"):
         if find_spec(package) is None:
             raise missing_extra(package, "cluster", option("cluster"))
     if match := re.fullmatch(r"local:(\d{1,4})", text, re.ASCII):
