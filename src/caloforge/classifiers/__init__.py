@@ -10,7 +10,7 @@ at, `architectures`, `fitting` and `scores` the rest; `run_multiclass` asks whic
 Geant4, `learning_curve` gives AUC against the number of showers.
 """
 
-from caloforge.classifiers import strong, suite, trees
+from caloforge.classifiers import rings, strong, suite, trees
 from caloforge.classifiers.base import (
     MIN_SHOWERS,
     TESTS,
@@ -46,6 +46,7 @@ __all__ = [
     "get_test",
     "learning_curve",
     "register",
+    "rings",
     "run_multiclass",
     "run_test",
     "strong",

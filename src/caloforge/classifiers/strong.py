@@ -1,7 +1,7 @@
-"""`strong`: the better of boosted trees on observables and a network on observables and voxels.
+"""`strong`: the best of three: boosted trees on observables, on these and all rings, and a network on voxels too.
 
-A generator may be given away by either. Both are trained; the one that is right more often on the second part of the
-showers is used, so that the AUC, from the third part, is not the larger of two fluctuations.
+A generator may be given away by any of them. All are trained; the one that is right more often on the second part of
+the showers is used, so that the AUC, from the third part, is not the largest of several fluctuations.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class StrongestTest(ClassifierTest):
 register(
     StrongestTest(
         "strong",
-        "the stronger of two",
-        "observables, log voxels; the better of trees and everything, by the second part (not published)",
-        ("trees", "everything"),
+        "the strongest of three",
+        "observables, rings, log voxels; the best of trees, rings and everything, by the second part (not published)",
+        ("trees", "rings", "everything"),
     )
 )

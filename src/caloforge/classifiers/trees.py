@@ -32,6 +32,7 @@ from caloforge.classifiers.base import (
 from caloforge.classifiers.fitting import part_sizes, split
 from caloforge.classifiers.scores import Scores, auc
 from caloforge.conditions import Columns
+from caloforge.geometry import Geometry
 from caloforge.observables.high_level import ENERGY
 from caloforge.showers import Showers
 
@@ -45,6 +46,10 @@ PAIRED = 6
 """The most important observables, of which all pairs are permuted."""
 
 
+FeatureTable = dict[str, tuple[str, np.ndarray]]
+"""Name of a feature → its label and (N,) values."""
+
+
 @dataclass(frozen=True)
 class TreeTest(ClassifierTest):
     """A test whose classifier is boosted trees.
@@ -53,10 +58,14 @@ class TreeTest(ClassifierTest):
         name, title, summary: see `ClassifierTest`.
         max_iter: trees, at most.
         learning_rate: weight of each tree.
+        observables: names of the observables that it sees, in a geometry.
+        further: what else it sees of showers.
     """
 
     max_iter: int = 400
     learning_rate: float = 0.06
+    observables: Callable[[Geometry], list[str]] = observables.challenge_names
+    further: Callable[[Showers], FeatureTable] | None = None
 
     def run(
         self,
@@ -72,8 +81,9 @@ class TreeTest(ClassifierTest):
         start = time.perf_counter()
         cut = equally_many(self, [generated, reference], seed)
         conditions = _shared_conditions(cut)
-        names, features = _features(cut, conditions)
-        n, geometry = len(cut[0]), cut[0].geometry
+        labels_of, features = self._features(cut, conditions)
+        names, words = list(labels_of), list(labels_of.values())
+        n = len(cut[0])
         labels = np.repeat([0, 1], n)
         found: list[ClassifierTraining] = []
         fitted: list[Any] = []
@@ -96,8 +106,6 @@ class TreeTest(ClassifierTest):
         def explain() -> tuple[Importance, ...]:
             used = {int(i) for (tree,) in fitted[0]._predictors for i in tree.nodes["feature_idx"]}
             drops = [permuted.loss(column) if column in used else (0.0, 0.0) for column in range(len(names))]
-            words = ["incident energy", *(kind.what or kind.name for kind in conditions.kinds)]
-            words += [observables.find(geometry, name).label for name in names[len(words) :]]
             columns = zip(names, words, drops, strict=True)
             return tuple(Importance(name, label, *drop) for name, label, drop in columns)
 
@@ -128,6 +136,20 @@ class TreeTest(ClassifierTest):
             conditions=conditions,
         )
 
+    def _features(self, samples: list[Showers], conditions: Columns) -> tuple[dict[str, str], np.ndarray]:
+        """Name → label of the features (F), and their values (K n, F)."""
+        names = self.observables(samples[0].geometry)
+        tables: list[FeatureTable] = []
+        for showers in samples:
+            table: FeatureTable = {ENERGY: ("incident energy", np.log10(showers.energies))}
+            for kind in conditions.kinds:
+                table[kind.name] = kind.what or kind.name, kind.turned(showers.conditions[kind.name])
+            for name, values in observables.compute(showers, names).items():
+                table[name] = observables.find(showers.geometry, name).label, values
+            tables.append(table | (self.further(showers) if self.further is not None else {}))
+        rows = [np.stack([values for _, values in table.values()], axis=1, dtype=np.float32) for table in tables]
+        return {name: label for name, (label, _) in tables[0].items()}, np.concatenate(rows)
+
     def _fitted(self, features: np.ndarray, labels: np.ndarray, seed: int) -> Any:
         from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -142,20 +164,6 @@ def _shared_conditions(samples: list[Showers]) -> Columns:
     first = samples[0].conditions
     shared = [name for name in first if all(name in each.conditions for each in samples)]
     return Columns.joined([each.conditions.only(shared) for each in samples])
-
-
-def _features(samples: list[Showers], conditions: Columns) -> tuple[list[str], np.ndarray]:
-    """(F,) names and (K n, F) values of the features."""
-    names = observables.challenge_names(samples[0].geometry)
-    tables = []
-    for showers in samples:
-        values = observables.compute(showers, names)
-        tables.append(np.stack([np.log10(showers.energies), *(values[name] for name in names)], axis=1))
-    table = np.concatenate(tables)
-    if conditions:
-        turned = [kind.turned(conditions[kind.name]) for kind in conditions.kinds]
-        table = np.concatenate([table[:, :1], np.stack(turned, axis=1), table[:, 1:]], axis=1)
-    return [ENERGY, *conditions, *names], table.astype(np.float32)
 
 
 class Permuted:

@@ -1,9 +1,9 @@
 """Observables of single showers, by name.
 
 `e_tot_over_e_inc`, `e_layer_<id>` (MeV), `ec_eta_<id>`, `ec_phi_<id>`, `ec_r_<id>`, `width_eta_<id>`, … (mm) and
-`sparsity_<id>` are those of the CaloChallenge (`challenge`); `deposits`, `centres` and `shapes` contain others, and
-users can add their own with `@observable`. Voxels below the readout threshold are set to zero first. `voxel_energy` is
-an observable of voxels, of which samples keep only the histogram.
+`sparsity_<id>` are those of the CaloChallenge (`challenge`); `deposits`, `centres`, `shapes` and `neighbours` contain
+others, and users can add their own with `@observable`. Voxels below the readout threshold are set to zero first.
+`voxel_energy` is an observable of voxels, of which samples keep only the histogram.
 
 >>> from caloforge import sample
 >>> values = compute(sample("test", stop=10), ["ec_eta_1", "n_hits"])
@@ -21,7 +21,7 @@ from hist import Hist
 
 from caloforge.errors import CaloforgeError, option
 from caloforge.geometry import Geometry
-from caloforge.observables import centres, deposits, shapes
+from caloforge.observables import centres, deposits, neighbours, shapes
 from caloforge.observables.base import (
     GROUPS,
     REGISTRY,
@@ -56,6 +56,7 @@ __all__ = [
     "find",
     "histogram",
     "names_of",
+    "neighbours",
     "observable",
     "select",
     "shapes",

@@ -30,6 +30,7 @@ GROUPS = {
     "shower": "Whole shower",
     "fractions": "Layer fractions",
     "brightest": "Brightest voxels",
+    "neighbours": "Neighbouring hits",
     "further": "Further observables",
 }
 """Figures of histograms: key of `Observable.group` → title. Any other key creates another figure."""
