@@ -38,7 +38,10 @@ def _tensors(showers: Showers) -> tuple[torch.Tensor, torch.Tensor]:
 MULTIPOLES: dict[str, Any] = {"hits": True, "multipoles": {**LEVEL, "network": "sectors"}, "order": 1}
 
 
-@pytest.fixture(params=[{}, {"hits": True}, MULTIPOLES], ids=["", "hits", "multipoles"])
+COPULA: dict[str, Any] = {**MULTIPOLES, "copula": True}
+
+
+@pytest.fixture(params=[{}, {"hits": True}, MULTIPOLES, COPULA], ids=["", "hits", "multipoles", "copula"])
 def fitted(small_geometry: Geometry, small_showers: Showers, request: pytest.FixtureRequest) -> Cascade:
     """Its tables are those of 500 of the small showers; the networks have hardly learnt anything."""
     model = _small(small_geometry, **request.param)

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from caloforge.division.copula import GaussianCopula
 from caloforge.division.hierarchy import CountedSplit, Hierarchy, Split
 from caloforge.division.multipoles import SHIFT, Multipoles
 from caloforge.division.scaling import ConditionScaling
@@ -34,6 +35,9 @@ from caloforge.models.stages import Stage
 
 HITS_KEPT = 0.999
 """Fraction of the voxels with energy that are not taken for empty where no threshold is given."""
+
+COPULA_MOST = 2000
+"""Numbers z of a level with a copula: its weights are as many, squared."""
 
 
 class Cascade(LatentModel):
@@ -61,6 +65,8 @@ class Cascade(LatentModel):
             alpha bins, such as a Cartesian one, has no moments.
         order: highest order of the moments.
         corrections: how many times the voxels' numbers z are shifted towards the moments drawn.
+        copula: whether numbers z that a training shower leaves open, such as those of empty voxels, are drawn given the
+            others (`caloforge.division.copula`), at levels of `COPULA_MOST` numbers or fewer; else independently.
 
     Example:
         >>> from caloforge.geometry import load_geometry
@@ -87,6 +93,7 @@ class Cascade(LatentModel):
         multipoles: dict[str, Any] | None = None,
         order: int = 2,
         corrections: int = 2,
+        copula: bool = False,
     ) -> None:
         super().__init__()
         if features != geometry.n_voxels or conditions < 1:
@@ -113,8 +120,8 @@ class Cascade(LatentModel):
         splits = [*self.hierarchy]
         self._sizes = {s.name: s.size + t.n_counted for s, t in pairwise(splits)}
         self._sizes[splits[-1].name] = splits[-1].size
-        self.models = nn.ModuleDict()
-        self.scalings = nn.ModuleDict()
+        self.models, self.scalings, self.copulas = nn.ModuleDict(), nn.ModuleDict(), nn.ModuleDict()
+        self.copula = copula
         self.further = conditions - 1
         angle = 2 * math.pi * torch.arange(self.hierarchy.sectors) / self.hierarchy.sectors
         self.register_buffer("directions", torch.stack([angle.cos(), angle.sin()], dim=1), persistent=False)
@@ -149,6 +156,9 @@ class Cascade(LatentModel):
             )
             self.scalings[MOMENTS] = ConditionScaling(1 + split.n_wholes, least)
             own += self.moments.n_conditions
+        if self.copula and self._sizes[name] <= COPULA_MOST:
+            directions = self.directions.numel() if self.further and split.sectors > 1 else 0
+            self.copulas[name] = GaussianCopula(self._sizes[name], conditions + directions)
         settings = {"sectors": split.sectors, "sector_conditions": own}
         if split.name != [*self.hierarchy][-1].name:
             settings |= self._layers_of(split)
@@ -195,10 +205,9 @@ class Cascade(LatentModel):
         )
 
     def training_only(self) -> frozenset[str]:
-        """Those of each level's model."""
-        return frozenset(
-            f"models.{name}.{path}" for name, model in self.level_models() for path in model.training_only()
-        )
+        """Those of each level's model, and the copulas."""
+        of_models = (f"models.{name}.{path}" for name, model in self.level_models() for path in model.training_only())
+        return frozenset(of_models).union(f"copulas.{name}" for name in self.copulas)
 
     # ---- training ----------------------------------------------------------------------------------------------
 

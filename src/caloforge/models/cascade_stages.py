@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from caloforge.division.copula import GaussianCopula
 from caloforge.division.hierarchy import CountedSplit, Hierarchy, Split
 from caloforge.division.marginals import drawn
 from caloforge.division.multipoles import Multipoles
@@ -16,6 +17,9 @@ from caloforge.models.stages import Losses, Stage, StageSettings, TrainingBatch
 
 MOMENTS = "multipoles"
 """Name of the level of the moments."""
+
+COPULA_ROWS = 20_000
+"""At most so many showers tell a level's copula its constants."""
 
 FIT_ROWS = 10_000
 """About so many showers tell a level's model its own constants; its numbers z are nearly N(0, 1) anyway."""
@@ -26,6 +30,7 @@ class Levels(Protocol):
 
     hierarchy: Hierarchy
     moments: Multipoles | None
+    copulas: nn.ModuleDict
 
     def fit_tables(self, data: ShowerDataset, number: int) -> None: ...
 
@@ -56,10 +61,16 @@ class LevelStage(Stage):
         super().__init__(f"{split.name}_{inner.name}", inner.loss, inner.parameters)
         self.cascade, self.number, self.split, self.inner, self.first = cascade, number, split, inner, first
         self.moments = cascade.moments if number == len([*cascade.hierarchy]) - 1 else None
+        copula = cascade.copulas[split.name] if split.name in cascade.copulas else None
+        assert copula is None or isinstance(copula, GaussianCopula)
+        self.copula = copula
 
     def fit(self, data: ShowerDataset) -> None:
         if self.first:
             self.cascade.fit_tables(data, self.number)
+            if self.copula is not None:
+                intervals, given = data.subset(COPULA_ROWS).map(self._intervals).sample()
+                self.copula.fit(intervals.transpose(0, 1), given[:, : self._n_given(given)])
         self.inner.fit(self._numbers(data.subset(FIT_ROWS)))  # from the whole file, whatever its order
 
     def prepare(self, data: ShowerDataset) -> ShowerDataset:
@@ -85,11 +96,16 @@ class LevelStage(Stage):
 
     def _draw(self, intervals: Tensor, c: Tensor) -> Pair:
         """(B, 2, parts) → (B, parts) numbers z, and moments blurred."""
-        z = drawn(intervals.transpose(0, 1))
+        c, packed = c.tensor_split([self._n_given(c)], dim=1)
+        intervals = intervals.transpose(0, 1)
+        z = drawn(intervals) if self.copula is None else self.copula(intervals, c)
         if self.moments is not None:
-            c, packed = c[:, : -self.moments.n_packed], c[:, -self.moments.n_packed :]
             c = self.cascade.with_moments(c, self.moments.conditions(*self.moments.drawn(packed)))
         return z, c
+
+    def _n_given(self, c: Tensor) -> int:
+        """How many columns of c, from `_intervals`, are not moments."""
+        return c.shape[1] - (0 if self.moments is None else self.moments.n_packed)
 
     def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
         return self.inner.optimizers(settings)

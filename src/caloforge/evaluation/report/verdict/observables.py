@@ -25,6 +25,9 @@ KINDS = {
     "fraction": "Layer energies",
     "sparsity": "Numbers of hit voxels",
     "occupancy": "Numbers of hit voxels",
+    "pairs": "Neighbouring hits",
+    "isolated": "Neighbouring hits",
+    "clusters": "Neighbouring hits",
 }
 """First part of a family's name → what it is about; of each kind a layer's finding names the worst one."""
 

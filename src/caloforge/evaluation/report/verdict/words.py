@@ -38,6 +38,10 @@ WORDS = {
     "sparsity": ("too many voxels hit", "too few voxels hit"),
     "occupancy": ("too few voxels hit", "too many voxels hit"),
     "n_hits": ("too few hits", "too many hits"),
+    "pairs_around": ("too few neighbouring hits around the axis", "too many neighbouring hits around the axis"),
+    "pairs_outwards": ("too few neighbouring hits in r", "too many neighbouring hits in r"),
+    "isolated": ("too few isolated hits", "too many isolated hits"),
+    "clusters": ("too few clusters of hits", "too many clusters of hits"),
     "sigma_s_d": ("too short along the depth", "too long along the depth"),
     "voxel_energy": ("too low voxel energies", "too high voxel energies"),
 }
