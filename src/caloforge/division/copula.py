@@ -22,7 +22,7 @@ from caloforge.division.marginals import TINY, drawn
 ROUNDS = 10
 """Of estimating the covariance."""
 
-SWEEPS = 3
+SWEEPS = 2
 """Times that every number is drawn anew, from independent numbers."""
 
 PARTS = 4
