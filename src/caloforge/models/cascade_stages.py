@@ -61,7 +61,7 @@ class LevelStage(Stage):
         super().__init__(f"{split.name}_{inner.name}", inner.loss, inner.parameters)
         self.cascade, self.number, self.split, self.inner, self.first = cascade, number, split, inner, first
         self.moments = cascade.moments if number == len([*cascade.hierarchy]) - 1 else None
-        copula = cascade.copulas[split.name] if split.name in cascade.copulas else None
+        copula = dict(cascade.copulas.items()).get(split.name)
         assert copula is None or isinstance(copula, GaussianCopula)
         self.copula = copula
 
