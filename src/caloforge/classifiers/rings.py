@@ -1,7 +1,7 @@
 """`rings`: boosted trees that also see every ring, and how hits lie together.
 
 To the challenge's observables it adds pairs of neighbouring hits, isolated hits and clusters of each layer
-(`caloforge.observables.neighbours`), and of each ring (a row, in a Cartesian layer) with more than one voxel its
+(`caloforge.observables.clusters`), and of each ring (a row, in a Cartesian layer) with more than one voxel its
 energy, its number of hits and its brightest voxel over its energy. A generator that gets the observables of layers
 right one by one may still put hits where Geant4 does not.
 """
@@ -15,7 +15,7 @@ from caloforge.classifiers.base import register
 from caloforge.classifiers.features import thresholded
 from caloforge.classifiers.trees import FeatureTable, TreeTest
 from caloforge.geometry import Geometry
-from caloforge.observables.neighbours import clusters, isolated, pairs_around, pairs_outwards
+from caloforge.observables.clusters import clusters, isolated, pairs_around, pairs_outwards
 from caloforge.showers import Showers
 
 NEIGHBOURS = (pairs_around, pairs_outwards, isolated, clusters)

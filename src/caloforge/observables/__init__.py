@@ -1,7 +1,7 @@
 """Observables of single showers, by name.
 
 `e_tot_over_e_inc`, `e_layer_<id>` (MeV), `ec_eta_<id>`, `ec_phi_<id>`, `ec_r_<id>`, `width_eta_<id>`, … (mm) and
-`sparsity_<id>` are those of the CaloChallenge (`challenge`); `deposits`, `centres`, `shapes` and `neighbours` contain
+`sparsity_<id>` are those of the CaloChallenge (`challenge`); `deposits`, `centres`, `shapes` and `clusters` contain
 others, and users can add their own with `@observable`. Voxels below the readout threshold are set to zero first.
 `voxel_energy` is an observable of voxels, of which samples keep only the histogram.
 
@@ -21,7 +21,7 @@ from hist import Hist
 
 from caloforge.errors import CaloforgeError, option
 from caloforge.geometry import Geometry
-from caloforge.observables import centres, deposits, neighbours, shapes
+from caloforge.observables import centres, clusters, deposits, shapes
 from caloforge.observables.base import (
     GROUPS,
     REGISTRY,
@@ -50,13 +50,13 @@ __all__ = [
     "centres",
     "challenge",
     "challenge_names",
+    "clusters",
     "compute",
     "default",
     "deposits",
     "find",
     "histogram",
     "names_of",
-    "neighbours",
     "observable",
     "select",
     "shapes",
