@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 _PACKAGE = Path(__file__).parent
@@ -25,3 +26,13 @@ def is_run(folder: Path) -> bool:
     False
     """
     return (folder / DESCRIPTION).is_file()
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The runs directly inside a folder, such as those of several seeds, in the order of their numbers.
+
+    >>> runs_in(Path("no such folder"))
+    []
+    """
+    found = [path for path in folder.iterdir() if is_run(path)] if folder.is_dir() else []
+    return sorted(found, key=lambda path: [int(w) if w.isdecimal() else w for w in re.split(r"(\d+)", path.name)])

@@ -5,11 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from caloforge.cli.completion import recipes, runs
+
+if TYPE_CHECKING:
+    from caloforge.simulator import Simulator
+    from caloforge.training.distributed import Processes
 
 
 def train(
@@ -42,6 +48,9 @@ def train(
         autocompletion=runs,
         help="Start from the weights of this run where they fit: same kind of model, any detector.",
     ),
+    seeds: int | None = typer.Option(
+        None, "--seeds", min=1, metavar="N", help="Train N times, with seeds that follow each other: RUN/seed-1 …"
+    ),
     resume: bool = typer.Option(False, "--resume", help="Continue an interrupted run in the same folder."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier run in the folder."),
     tensorboard: bool = typer.Option(
@@ -63,6 +72,12 @@ def train(
     showers (docs/conditions.md); training.carried_rate is the factor on their learning
     rate, for all stages or for some, and 0 keeps them.
 
+    With --seeds 5, five trainings follow each other into RUN/seed-1 … RUN/seed-5 (from
+    the recipe's training.seed on). Each has other weights at the start and another
+    order of batches, and sets aside other showers for validation unless --valid is
+    given. --resume keeps those that are finished. What they differ by is the
+    generator's uncertainty: see caloforge compare.
+
     With torchrun, or srun with several tasks, the processes train together and each
     takes a part of every batch; the result is that of one process (docs/cluster.md).
 
@@ -70,34 +85,74 @@ def train(
     """
     import shlex
 
-    from caloforge.cli.console import stdout
+    from caloforge.cli.console import stderr, stdout
     from caloforge.cli.watching import TensorBoard, TrainingBars
     from caloforge.errors import CaloforgeError
     from caloforge.training import Callback, load_recipe
     from caloforge.training import train as run_training
+    from caloforge.training.distributed import restarted
+    from caloforge.training.seeds import SeedRun, seed_runs
     from caloforge.units import parse_energy
 
     if resume and overwrite:
         raise CaloforgeError("--resume and --overwrite are mutually exclusive")
-    with _speaking_once(out) as first:
+    place = _Place(out)
+    with _speaking_once(place) as team:
         checked = load_recipe(recipe, overrides)
-        bars = TrainingBars()
-        callbacks: list[Callback] = [bars, TensorBoard(out / "tensorboard")] if tensorboard else [bars]
-        with bars:
-            simulator = run_training(
-                checked,
-                train_files,
-                out,
-                validation=valid or None,
-                exclude_energies=[parse_energy(word) for word in (exclude_energies or "").split(",") if word],
-                callbacks=callbacks,
-                initial=initial,
-                resume=resume,
-                overwrite=overwrite,
-                command=shlex.join(["caloforge", *sys.argv[1:]]),
+        plan = [SeedRun(checked.training.seed, out, resume)]
+        if seeds is not None:
+            again = team.total([float(restarted())])[0] > 0 and out.exists()
+            plan = team.from_first(
+                lambda: seed_runs(
+                    checked,
+                    train_files,
+                    out,
+                    seeds,
+                    initial=initial,
+                    resume=resume or again,
+                    overwrite=overwrite and not again,
+                )
             )
-    if not first:
+        for number, run in enumerate(plan, 1):
+            if team.first and seeds is not None:
+                state = "finished earlier" if run.finished else "continued" if run.begun else "training"
+                stderr.print(f"seed {run.seed} ({number} of {seeds}): {state}, {run.folder}", markup=False)
+            place.done |= run.finished
+            if run.finished:
+                continue
+            place.folder = run.folder
+            bars = TrainingBars()
+            callbacks: list[Callback] = [bars, TensorBoard(run.folder / "tensorboard")] if tensorboard else [bars]
+            with bars:
+                simulator = run_training(
+                    checked if seeds is None else run.of(checked),
+                    train_files,
+                    run.folder,
+                    validation=valid or None,
+                    exclude_energies=[parse_energy(word) for word in (exclude_energies or "").split(",") if word],
+                    callbacks=callbacks,
+                    initial=initial,
+                    resume=run.begun,
+                    overwrite=overwrite,
+                    command=shlex.join(["caloforge", *sys.argv[1:]]),
+                )
+            place.done = seeds is not None
+            if team.first:
+                _tell(simulator, run.folder)
+    if not team.first:
         return
+    if seeds is not None:
+        stdout.print(f"runs: {', '.join(str(run.folder) for run in plan)}", markup=False)
+    following = ["caloforge", "generate", str(plan[0].folder)]
+    following += ["--energies", f"like:{train_files[0]}", "-o", "generated.h5"]
+    for own in dict.fromkeys(checked.trusted):
+        following += ["--trust", own]
+    stdout.print(f"next: {shlex.join(following)}", markup=False)
+
+
+def _tell(simulator: Simulator, folder: Path) -> None:
+    from caloforge.cli.console import stdout
+
     facts = simulator.provenance
     seconds = ", ".join(f"{stage} {s:.0f} s" for stage, s in facts["training_seconds"].items())
     stdout.print(
@@ -110,19 +165,20 @@ def train(
     if known.superfluous:
         names = ", ".join(known.superfluous)
         stdout.print(f"left out: {names}, on which showers do not depend where the mesh turns with the particle")
-    stdout.print(f"run: {out}", markup=False)
-    following = ["caloforge", "generate", str(out), "--energies", f"like:{train_files[0]}", "-o", "generated.h5"]
-    for own in dict.fromkeys(checked.trusted):
-        following += ["--trust", own]
-    stdout.print(f"next: {shlex.join(following)}", markup=False)
+    stdout.print(f"run: {folder}", markup=False)
+
+
+@dataclass
+class _Place:
+    """Where a training is when it is interrupted: the folder of the run, and whether others are finished."""
+
+    folder: Path
+    done: bool = False
 
 
 @contextmanager
-def _speaking_once(out: Path) -> Iterator[bool]:
-    """Join the processes of the training; what several of them would say is said once.
-
-    Yields whether this is the first process.
-    """
+def _speaking_once(place: _Place) -> Iterator[Processes]:
+    """Join the processes of the training; what several of them would say is said once."""
     from caloforge.cli.stopping import INTERRUPTED
     from caloforge.errors import CaloforgeError
     from caloforge.training.distributed import noticing_loss, processes
@@ -130,7 +186,7 @@ def _speaking_once(out: Path) -> Iterator[bool]:
     with processes() as team:
         try:
             with noticing_loss():
-                yield team.first
+                yield team
         except CaloforgeError as error:
             if not team.tells(error):
                 raise SystemExit(2) from None
@@ -138,19 +194,21 @@ def _speaking_once(out: Path) -> Iterator[bool]:
         except KeyboardInterrupt as stop:
             if not team.first:
                 raise SystemExit(INTERRUPTED) from None
-            _say_how_to_go_on(out, stop)
+            _say_how_to_go_on(place, stop)
             raise
 
 
-def _say_how_to_go_on(out: Path, stop: KeyboardInterrupt) -> None:
+def _say_how_to_go_on(place: _Place, stop: KeyboardInterrupt) -> None:
     from caloforge.cli.console import stderr
     from caloforge.training.store import scratch_folder
 
     if notes := getattr(stop, "__notes__", None):
         stderr.print(*notes)
-    elif (out / "recipe.yaml").exists():
-        scratch = scratch_folder(out)
-        kept = f"the run is in {out}" + (f", its scratch files in {scratch}" if scratch.exists() else "")
+    elif (place.folder / "recipe.yaml").exists():
+        scratch = scratch_folder(place.folder)
+        kept = f"the run is in {place.folder}" + (f", its scratch files in {scratch}" if scratch.exists() else "")
         stderr.print(f"stopped; to continue, repeat the command with --resume ({kept})", markup=False)
+    elif place.done:
+        stderr.print("stopped; to continue, repeat the command with --resume (what is finished is kept)")
     else:
         stderr.print("stopped before the run was set up; run the same command again to start over", markup=False)

@@ -22,8 +22,9 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from caloforge.configured import UnknownSetting
 from caloforge.documents import parse_json, read_text
 from caloforge.errors import CaloforgeError, either
+from caloforge.formatting import listed
 from caloforge.geometry import Geometry
-from caloforge.locations import DESCRIPTION
+from caloforge.locations import DESCRIPTION, runs_in
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
 
@@ -99,6 +100,9 @@ def read_description(folder: Path) -> dict[str, Any]:
         hint = f"the training is not finished, continue it with {_resuming()}"
         if not (folder / "checkpoint.pt").exists():
             hint = "give the folder of a finished training"
+        if runs := runs_in(folder):
+            names = listed([run.name for run in runs])
+            raise CaloforgeError(f"{folder} holds several trainings, {names}: give one of them, such as {runs[0]}")
         raise CaloforgeError(f"{folder} contains no trained simulator ({DESCRIPTION} is missing): {hint}")
     description = parse_json(read_text(path, "simulator"), str(path))
     if not isinstance(description, dict) or description.get("format") != FORMAT:

@@ -133,8 +133,7 @@ def train(
         if transforms is not None:
             changes["transforms"] = _specification(transforms)
         checked = load_recipe(recipe, changes={key: value for key, value in changes.items() if value})
-    if checked.geometry == FROM_FILE:
-        checked = checked.with_geometry(_geometry_of(source))
+    checked = _with_geometry(checked, source)
     held_out = None if validation is None else _source(validation)
     files = [file for entry in (source, held_out) if isinstance(entry, list) for file in entry]
     start = None if initial is None else InitialRun.of(initial)
@@ -158,6 +157,20 @@ def _source(showers: ShowerInput) -> Source:
             f"showers must be `Showers`, a file or a list of files, not of type {type(showers).__name__}"
         )
     return matching_files([showers] if isinstance(showers, str | os.PathLike) else showers)
+
+
+def in_detail(recipe: Recipe, showers: ShowerInput) -> tuple[Source, Recipe]:
+    """The training files one by one (or the showers), and the recipe with the geometry that a run of it has.
+
+    Raises:
+        CaloforgeError: there are no such files, or they do not name their geometry while the recipe needs it.
+    """
+    source = _source(showers)
+    return source, _with_geometry(recipe, source)
+
+
+def _with_geometry(recipe: Recipe, source: Source) -> Recipe:
+    return recipe.with_geometry(_geometry_of(source)) if recipe.geometry == FROM_FILE else recipe
 
 
 def _geometry_of(source: Source) -> str | dict[str, Any]:
