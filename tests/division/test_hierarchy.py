@@ -212,3 +212,17 @@ def test_parts_hit_have_the_energies_of_their_tables(counted: tuple[Hierarchy, l
     assert (~hit & (draws.u > draws.p_zero)).any()
     assert (place[hit] >= 0).all()
     assert scipy.stats.kstest(place[hit].numpy(), "uniform").pvalue > 1e-3
+
+
+def test_the_brightest_voxel_of_a_ring_keeps_its_energy(counted: tuple[Hierarchy, list[torch.Tensor]]) -> None:
+    voxels = [*counted[0]][-1]
+    ring = int(voxels.whole_of_drawn.index[0])
+    of_ring = torch.nonzero(voxels.whole_of_drawn.index == ring)[:, 0]
+    e = torch.zeros(3, voxels.size)
+    e[:, of_ring[:3]] = voxels.least + torch.tensor([6.0, 2.0, 1.0])
+    wholes = torch.zeros(3, voxels.n_wholes)
+    # The others are scaled by 4/3; by less than λ/2 = 1/3, and more than 2 λ = 10, they are not.
+    wholes[:, ring] = 3 * voxels.least + torch.tensor([10.0, 6.0, 45.0])
+    found = voxels._conserved(e, (e > 0).float(), wholes)[:, of_ring[:3]] - voxels.least
+    expected = torch.tensor([[6.0, 8 / 3, 4 / 3], [5.0, 2 / 3, 1 / 3], [15.0, 20.0, 10.0]])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

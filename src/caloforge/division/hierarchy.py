@@ -9,7 +9,8 @@ per whole,
     e_i → e₀ + λ (e_i − e₀),    λ = (W − n e₀) / Σ (e_i − e₀),
 
 n being the number of parts that get something. So neither the number of voxels with energy nor any threshold is
-touched by it. A whole with energy always has a part with energy.
+touched by it. A whole with energy always has a part with energy. Where the number of hits of a ring is known, its
+brightest voxel keeps its energy and only the others are scaled, as far as their factor then is between λ/2 and 2 λ.
 
 The voxels of a split come sector by sector, a sector being one of the equal parts of the circle that all layers with
 alpha bins divide into: networks that treat the sectors alike need no more than a reshape.
@@ -44,6 +45,7 @@ class Split(nn.Module):
         order: (P,) the order in which the parts' numbers z stand; by default as they come.
         sectors: equal parts in which the numbers z divide.
         limited: whether a whole has no more parts than it can give e₀ each.
+        brightest_kept: whether the brightest part of a whole keeps its energy, and the others alone are scaled.
     """
 
     def __init__(
@@ -58,9 +60,11 @@ class Split(nn.Module):
         order: Tensor | None = None,
         sectors: int = 1,
         limited: bool = False,
+        brightest_kept: bool = False,
     ) -> None:
         super().__init__()
         self.name, self.least, self.exact, self.sectors, self.limited = name, least, exact, sectors, limited
+        self.brightest_kept = brightest_kept
         n_parts = torch.bincount(whole_of_part)
         order = torch.arange(len(whole_of_part)) if order is None else order
         drawn = order[n_parts[whole_of_part[order]] > 1] if exact else order
@@ -131,10 +135,26 @@ class Split(nn.Module):
         # A little more than nothing: parts that all have the least energy share alike what is over.
         excess = something * (e - self.least + 1e-6 * self.least)
         number = self._per_whole(something, 0.0).sum(dim=2)
-        factor = (wholes - self.least * number) / self._per_whole(excess, 0.0).sum(dim=2).clamp_min(1e-12)
+        left = wholes - self.least * number
         # Where the whole is too small for so many parts, they share alike.
-        least = torch.where(factor < 0, wholes / number.clamp_min(1), self.least)
-        return something * self.whole_of_drawn(least) + excess * self.whole_of_drawn(factor.clamp_min(0))
+        least = torch.where(left < 0, wholes / number.clamp_min(1), self.least)
+        scaled = self._scaled_around_brightest if self.brightest_kept else self._scaled_alike
+        return something * self.whole_of_drawn(least) + scaled(excess, left.clamp_min(0))
+
+    def _scaled_alike(self, excess: Tensor, left: Tensor) -> Tensor:
+        """excess (N, size), its sums left (N, W) in MeV → (N, size), by one factor per whole."""
+        return excess * self.whole_of_drawn(left / self._per_whole(excess, 0.0).sum(dim=2).clamp_min(1e-12))
+
+    def _scaled_around_brightest(self, excess: Tensor, left: Tensor) -> Tensor:
+        """The same, by one factor for all parts but the brightest."""
+        parts = self._per_whole(excess, 0.0)
+        total, (brightest, at) = parts.sum(dim=2).clamp_min(1e-12), parts.max(dim=2)
+        alike, others = left / total, (left - brightest) / (total - brightest).clamp_min(1e-9)
+        factor = torch.minimum(torch.maximum(others, alike / FACTOR_OF_OTHERS), alike * FACTOR_OF_OTHERS)
+        is_brightest = at[:, :, None] == torch.arange(self.most, device=at.device)
+        parts = parts * factor[:, :, None] * (~is_brightest).to(parts.dtype)
+        parts = parts + is_brightest.to(parts.dtype) * (left - parts.sum(dim=2))[:, :, None]
+        return self.position_of_drawn(parts.flatten(1)) * (excess > 0).to(excess.dtype)
 
     def _before(self, place: Tensor) -> Tensor:
         """(N, size) → (N, size): how many parts of the same whole are surer of getting something."""
@@ -147,6 +167,9 @@ class Split(nn.Module):
         padded = functional.pad(x, (0, 1), value=nothing)
         return self.members(padded).view(-1, self.n_wholes, self.most)
 
+
+FACTOR_OF_OTHERS = 2.0
+"""How far the factor of all parts but the brightest may be from that of all."""
 
 SURE = 60.0
 """More than any log odds(u)/odds(p₀)."""
@@ -299,6 +322,7 @@ class Hierarchy(nn.Module):
                     knots,
                     order=_by_sector(geometry, self.sectors),
                     sectors=self.sectors,
+                    brightest_kept=hits,
                 ),
             ]
         )
