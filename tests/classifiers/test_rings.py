@@ -50,3 +50,15 @@ def test_rings_turned_against_each_other_are_found() -> None:
     assert found.explain is not None
     best = sorted(found.explain(), key=lambda importance: -importance.value)[:3]
     assert any("neighbouring" in importance.label or "clusters" in importance.label for importance in best)
+
+
+def test_a_report_explains_the_strongest_of_several_tests_by_trees() -> None:
+    train, test = cf.sample("train", stop=1000), cf.sample("test", stop=1000)
+    turned = train.voxels.copy()
+    part, layer = train.geometry.slices[2], train.geometry.layers[2]
+    image = turned[:, part].reshape(-1, *layer.shape)
+    image[:, :, ::2] = np.roll(image[:, :, ::2], 5, axis=1)
+    report = cf.evaluate(Showers(train.energies, turned, train.geometry), test, classifiers=("trees", "rings"))
+    aucs = {metric.name: metric.estimate.value for metric in report.section("auc") if not metric.at}
+    explained = {metric.extra["test"] for metric in report.section("importance")}
+    assert explained == {max(aucs, key=aucs.__getitem__)}

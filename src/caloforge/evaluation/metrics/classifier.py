@@ -7,7 +7,7 @@ observables and an AUC at each incident energy.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,7 @@ JSD = Section(
 IMPORTANCE = Section(
     "importance",
     "What the trees look at",
-    "Loss of AUC when an observable is permuted over the showers.",
+    "Loss of AUC when an observable is permuted over the showers; of several tests by trees, the strongest.",
     direction="nearer",
     extra={"test": "test"},
     page="classifiers",
@@ -109,8 +109,15 @@ def classifiers(
     shift = 0 if samples.independent is None else samples.plan.n_reference
     other = "reference" if samples.independent is None else "baseline"
     baseline = samples.load("reference", first), samples.load(other, second - shift)
+    explained: list[tuple[ClassifierResult, ClassifierResult | None]] = []
     for test in tests:
-        yield from _test(_Request(samples, test, rows, showers, baseline, repeats), curve)
+        found = yield from _test(_Request(samples, test, rows, showers, baseline, repeats), curve)
+        if found is not None and found[0].importances:
+            explained.append(found)
+    if explained:
+        strongest, level = max(explained, key=lambda each: each[0].auc)
+        yield from _explanations(strongest)
+        yield from weight_tails.weights(samples, strongest, level, rows)
 
 
 def _rows(samples: SamplePair, tests: Sequence[ClassifierTest]) -> tuple[np.ndarray, np.ndarray]:
@@ -123,7 +130,10 @@ def _rows(samples: SamplePair, tests: Sequence[ClassifierTest]) -> tuple[np.ndar
     return generated, reference
 
 
-def _test(request: _Request, curve: bool) -> Iterator[Found]:
+def _test(
+    request: _Request, curve: bool
+) -> Generator[Found, None, tuple[ClassifierResult, ClassifierResult | None] | None]:
+    """Numbers and figures of a test; returns its result and that of the baseline."""
     from caloforge.classifiers import run_test
 
     test, seed, repeats = request.test, request.samples.seed, request.repeats
@@ -131,7 +141,7 @@ def _test(request: _Request, curve: bool) -> Iterator[Found]:
         found = run_test(test, *request.showers, repeats=repeats, seed=seed, progress=_epochs(request, ""))
     except CaloforgeError as error:
         yield Metric(AUC.name, test.name, test.title, None, reason=str(error))
-        return
+        return None
     baseline, reason = None, ""
     try:
         tell = _epochs(request, " (baseline)")
@@ -141,10 +151,9 @@ def _test(request: _Request, curve: bool) -> Iterator[Found]:
     yield from _numbers(found, baseline, reason)
     yield from _at_energies(request.samples, found, baseline)
     yield from _charts(found)
-    if found.importances:
-        yield from weight_tails.weights(request.samples, found, baseline, request.rows)
     if curve:
         yield _learning_curve(request, found)
+    return found, baseline
 
 
 def _numbers(found: ClassifierResult, baseline: ClassifierResult | None, reason: str) -> Iterator[Metric]:
@@ -165,6 +174,10 @@ def _numbers(found: ClassifierResult, baseline: ClassifierResult | None, reason:
     if baseline is not None:
         divergence = replace(divergence, baseline=baseline.jsd, baseline_error=baseline.jsd_std, n=baseline.n)
     yield Metric(JSD.name, found.test, found.title, divergence, unit="bits")
+
+
+def _explanations(found: ClassifierResult) -> Iterator[Metric]:
+    """What a test looks at."""
     for each in found.importances:
         yield Metric(
             IMPORTANCE.name, each.feature, each.label, Estimate(each.value, each.error), extra={"test": found.test}
