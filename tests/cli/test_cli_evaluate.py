@@ -52,7 +52,7 @@ def test_help_lists_every_classifier_test_and_what_it_is(
     listed = {
         name
         for name in lines
-        if name.startswith(("calo", "challenge_", "quick", "trees", "everything", "strong")) and name in TESTS
+        if name.startswith(("calo", "challenge_", "quick", "trees", "rings", "everything", "strong")) and name in TESTS
     }
     assert listed == set(TESTS)
 

@@ -106,6 +106,7 @@ def evaluate(
 
       caloman                  voxels/E_inc, standardised; MLP 3 x 512 (CaloMan)
       trees                    E_inc, observables; gradient-boosted trees (ours)
+      rings                    the same, all rings; gradient-boosted trees (ours)
       challenge_low            voxels/E_inc; MLP 3 x 2048 (CaloChallenge)
       challenge_low_normalised voxels/E_layer, E_layer; MLP 3 x 2048 (same)
       challenge_high           observables; MLP 3 x 2048 (CaloChallenge)
@@ -118,7 +119,7 @@ def evaluate(
       caloflow_logit_cnn       logit(images/E_layer); CNN (CaloFlow)
       quick                    log voxels; MLP 2 x 128, half a minute (ours)
       everything               observables, log voxels; MLP 3 x 512 (ours)
-      strong                   the same; the better of trees and everything (ours)
+      strong                   the best of trees, rings and everything (ours)
 
     Example: caloforge evaluate generated.h5 --reference geant4.h5 -o report
     --classifiers caloman,trees,challenge_high
