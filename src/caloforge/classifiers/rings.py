@@ -54,7 +54,7 @@ register(
         "rings",
         "boosted trees, rings",
         "log10 E_inc, the challenge's observables, neighbouring hits and every ring; gradient-boosted trees",
-        observables=names,
+        names=names,
         further=of_rings,
     )
 )

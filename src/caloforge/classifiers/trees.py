@@ -45,7 +45,6 @@ PERMUTATIONS = 3
 PAIRED = 6
 """The most important observables, of which all pairs are permuted."""
 
-
 FeatureTable = dict[str, tuple[str, np.ndarray]]
 """Name of a feature → its label and (N,) values."""
 
@@ -58,13 +57,13 @@ class TreeTest(ClassifierTest):
         name, title, summary: see `ClassifierTest`.
         max_iter: trees, at most.
         learning_rate: weight of each tree.
-        observables: names of the observables that it sees, in a geometry.
+        names: of the observables that it sees, in a geometry.
         further: what else it sees of showers.
     """
 
     max_iter: int = 400
     learning_rate: float = 0.06
-    observables: Callable[[Geometry], list[str]] = observables.challenge_names
+    names: Callable[[Geometry], list[str]] = observables.challenge_names
     further: Callable[[Showers], FeatureTable] | None = None
 
     def run(
@@ -138,7 +137,7 @@ class TreeTest(ClassifierTest):
 
     def _features(self, samples: list[Showers], conditions: Columns) -> tuple[dict[str, str], np.ndarray]:
         """Name → label of the features (F), and their values (K n, F)."""
-        names = self.observables(samples[0].geometry)
+        names = self.names(samples[0].geometry)
         tables: list[FeatureTable] = []
         for showers in samples:
             table: FeatureTable = {ENERGY: ("incident energy", np.log10(showers.energies))}

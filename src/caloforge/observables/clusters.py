@@ -5,7 +5,7 @@ other in alpha, around the circle, and those of one alpha bin in neighbouring ri
 each other in a row or a column. A hit is a voxel with energy, an isolated one has no hit among its neighbours, and a
 cluster is a set of hits connected through neighbours.
 
-The number of hits and the widths do not fix these: hits put at random into the right rings have the same ones.
+Numbers of hits and radial widths do not fix these: with the voxels of each ring in another order, both stay the same.
 """
 
 from __future__ import annotations
