@@ -14,7 +14,7 @@ from caloforge.inference.devices import choose_device
 from caloforge.models.base import ShowerModel
 from caloforge.models.caloman import CaloMan
 from caloforge.models.dataset import Pair
-from caloforge.training import Callback, Metric, Trainer, TrainingSettings, derived_seed, fit, loop
+from caloforge.training import Callback, Metric, Trainer, TrainingSettings, derived_seed, fit, stage_run
 from own_model import GaussianPerFeature
 
 
@@ -61,7 +61,7 @@ class _Interrupt(Callback):
 def test_resumed_equals_uninterrupted(
     stopped_in: int, ema: float | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(stage_run, "CHECKPOINT_SECONDS", 0.0)
     data, settings = _data(), _settings(ema=ema)
     whole = _caloman()
     log = fit(whole, *data, settings)

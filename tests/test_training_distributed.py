@@ -147,10 +147,10 @@ def test_a_part_is_split_where_the_batch_is(total: int, row: int) -> None:
 KILLED = """
 import os, signal, sys
 from caloforge.cli import main
-from caloforge.training import loop
+from caloforge.training import stage_run
 
 rank, call, name, *command = sys.argv[1:]
-loop.CHECKPOINT_SECONDS, before, calls = 0.0, loop.named, []
+stage_run.CHECKPOINT_SECONDS, before, calls = 0.0, stage_run.named, []
 
 
 def named(*arguments):  # once per step
@@ -160,7 +160,7 @@ def named(*arguments):  # once per step
     return before(*arguments)
 
 
-loop.named = named
+stage_run.named = named
 sys.argv = ["caloforge", *command]
 main()
 """

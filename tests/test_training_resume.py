@@ -19,7 +19,7 @@ from caloforge.models.cascade import Cascade
 from caloforge.models.dataset import Pair
 from caloforge.models.flow_matching import FlowMatching
 from caloforge.showers import Showers
-from caloforge.training import Callback, Trainer, TrainingSettings, fit, loop
+from caloforge.training import Callback, Trainer, TrainingSettings, fit, stage_run
 
 EPOCHS = 3
 SETTINGS = TrainingSettings(epochs=EPOCHS, batch_size=50, learning_rate=1e-2, schedule="cosine", device="cpu", ema=0.9)
@@ -86,7 +86,7 @@ def _resumed_equals_uninterrupted(
 
 @pytest.fixture(autouse=True)
 def _checkpoint_after_each_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(stage_run, "CHECKPOINT_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize("epochs", [0, 2])

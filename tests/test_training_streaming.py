@@ -200,8 +200,8 @@ def test_files_that_disagree_are_refused(
 
 SCRIPT = """
 import sys
-from caloforge.training import Callback, load_recipe, loop, train
-loop.CHECKPOINT_SECONDS = 0.0
+from caloforge.training import Callback, load_recipe, stage_run, train
+stage_run.CHECKPOINT_SECONDS = 0.0
 
 class Kill(Callback):
     def batch_done(self, trainer):

@@ -243,7 +243,7 @@ def test_other_features_than_the_voxels() -> None:
 
 def test_resumed_equals_uninterrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped in each of the three stages."""
-    monkeypatch.setattr("caloforge.training.loop.CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr("caloforge.training.stage_run.CHECKPOINT_SECONDS", 0.0)
     x, c = 40 * torch.rand(32, 3), torch.full((32, 1), 100.0)
     chosen = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-3, "device": "cpu", "select": "validation_loss"}
     settings = TrainingSettings(**chosen)  # type: ignore[arg-type]

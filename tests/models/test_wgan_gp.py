@@ -14,7 +14,7 @@ from caloforge.geometry import Geometry, load_geometry
 from caloforge.models.stages import StageSettings, TrainingBatch
 from caloforge.models.wgan_gp import WGANGP
 from caloforge.networks.unet import UNet
-from caloforge.training import Callback, Trainer, TrainingSettings, fit, loop
+from caloforge.training import Callback, Trainer, TrainingSettings, fit, stage_run
 
 SMALL: dict[str, Any] = {"channels": [4, 8], "pooling": [[4]], "kernel": 3, "embedding": 8, "noise_numbers": 4}
 
@@ -107,7 +107,7 @@ def test_resumed_equals_uninterrupted(
     small_geometry: Geometry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in the middle of a round of critic steps."""
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(stage_run, "CHECKPOINT_SECONDS", 0.0)
     x, c = _data(80)
     settings = TrainingSettings(epochs=4, batch_size=16, learning_rate=1e-3, device="cpu")
     whole, first, second = (_model(small_geometry, critic_steps=3) for _ in range(3))

@@ -38,7 +38,7 @@ from caloforge.evaluation.evaluate import evaluate
 from caloforge.evaluation.report.report import Report
 from caloforge.plots.style import StyledFigure
 from caloforge.showers import ShowerFile, Showers
-from caloforge.training import loop
+from caloforge.training import stage_run
 from record_server import CONTENT, TRAIN, publishing
 
 TABLES = Path(os.environ.get("CALOFORGE_GEANT4_DATA", str(Path(__file__).parents[3] / "shared" / "geant4-data")))
@@ -206,7 +206,7 @@ def start(words: list[str]) -> int:
         for stream in (0, 1, 2):
             os.dup2(quiet, stream)
         files._cleaned.clear()
-        loop.CHECKPOINT_SECONDS = 0.0
+        stage_run.CHECKPOINT_SECONDS = 0.0
         StyledFigure.savefig = copied  # type: ignore[method-assign,assignment]
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             main()

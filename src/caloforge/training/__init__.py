@@ -1,8 +1,9 @@
 """Training: from a recipe and showers to a simulator.
 
-`run` has `train`, the whole of it; `recipe` reads recipes, `reading` reads showers, `folder` keeps the
-run's folder; `loop` has `fit`, one loop for anything with stages, with its `settings`, `weights` (optimisers, moving
-average, best epoch), `callbacks` and `machine` (seeds); `distributed` is what several processes share.
+`run` has `train`, the whole of it; `recipe` reads recipes, `reading` reads showers, `folder` keeps the run's folder;
+`loop` has `fit`, one loop for anything with stages, and `stage_run` a stage of it, with `settings`, `weights`
+(optimisers, moving average, best epoch), `callbacks` and `machine` (seeds); `distributed` is what several processes
+share.
 """
 
 from caloforge.locations import list_recipes
