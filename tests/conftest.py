@@ -13,7 +13,7 @@ import torch
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, Layer
 from caloforge.showers import Showers
-from caloforge.sources.geant4.simulation import binding_version
+from caloforge.sources.geant4.request import binding_version
 
 os.environ["COLUMNS"] = "120"  # tables as wide as this wherever the tests run; read when a console is made
 

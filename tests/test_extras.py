@@ -16,7 +16,7 @@ from caloforge.cluster.where import parse_where
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.report.report import Report
 from caloforge.export.tracing import require_onnx
-from caloforge.sources.geant4.simulation import binding_version
+from caloforge.sources.geant4.request import binding_version
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]

@@ -25,7 +25,7 @@ from caloforge.sources.geant4.datasets import find_data
 from caloforge.sources.geant4.detector import Detector, detector_from_plain
 from caloforge.sources.geant4.incidence import FRAMES
 from caloforge.sources.geant4.journal import encode
-from caloforge.sources.geant4.simulation import SimulationRequest
+from caloforge.sources.geant4.request import SimulationRequest
 from caloforge.sources.geant4.workers import Block, Finished, Setup
 from caloforge.timing import EnergyTiming, Geant4Timing, GeneratorTiming, Spread, against_geant4, time_simulator
 from caloforge.timing import geant4_comparison as benchmark

@@ -18,7 +18,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.sources.geant4 import datasets
 from caloforge.sources.geant4.datasets import DATA_SETS, FoundData, Geant4DataSet, find_data, physics_list_for
 from caloforge.sources.geant4.fetch_data import download
-from caloforge.sources.geant4.simulation import binding_version
+from caloforge.sources.geant4.request import binding_version
 
 
 def fill(folder: Path) -> Path:

@@ -16,7 +16,8 @@ from caloforge.showers import ShowerFile, Showers
 from caloforge.sources.geant4.datasets import FoundData
 from caloforge.sources.geant4.detector import Detector, detector_from_plain, load_detector
 from caloforge.sources.geant4.incidence import Incidence, drawn, incidences, incident_law
-from caloforge.sources.geant4.simulation import SimulationRequest, simulate
+from caloforge.sources.geant4.request import SimulationRequest
+from caloforge.sources.geant4.simulation import simulate
 from caloforge.sources.geant4.voxels import fill_along
 
 

@@ -17,7 +17,8 @@ from caloforge.showers import ShowerFile, Showers
 from caloforge.sources.geant4 import simulation
 from caloforge.sources.geant4.datasets import FoundData
 from caloforge.sources.geant4.detector import Detector, detector_from_plain, load_detector
-from caloforge.sources.geant4.simulation import CPU_COLUMN, SimulationRequest, partial_path, simulate
+from caloforge.sources.geant4.request import SimulationRequest
+from caloforge.sources.geant4.simulation import CPU_COLUMN, partial_path, simulate
 
 
 def toy(**changes: Any) -> Detector:

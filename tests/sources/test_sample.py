@@ -12,7 +12,8 @@ import pytest
 from caloforge.showers import ShowerFile, Showers
 from caloforge.sources.geant4.datasets import FoundData
 from caloforge.sources.geant4.detector import load_detector
-from caloforge.sources.geant4.simulation import SimulationRequest, simulate
+from caloforge.sources.geant4.request import SimulationRequest
+from caloforge.sources.geant4.simulation import simulate
 from caloforge.sources.sample import FILES, sample_path
 from caloforge.sources.sample.pack import pack, rounded
 

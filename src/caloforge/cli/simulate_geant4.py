@@ -15,7 +15,8 @@ from caloforge.cli.conditions import ANGLES, CONDITIONS
 
 if TYPE_CHECKING:
     from caloforge.showers.shard import Shard
-    from caloforge.sources.geant4.simulation import SimulationRequest, SimulationSummary
+    from caloforge.sources.geant4.request import SimulationRequest
+    from caloforge.sources.geant4.simulation import SimulationSummary
 
 
 def geant4(
@@ -110,7 +111,7 @@ def geant4(
     from caloforge.showers.shard import Shard
     from caloforge.sources.geant4.datasets import find_data
     from caloforge.sources.geant4.detector import load_detector
-    from caloforge.sources.geant4.simulation import SimulationRequest, binding_version
+    from caloforge.sources.geant4.request import SimulationRequest, binding_version
 
     if resume and overwrite:
         raise CaloforgeError("--resume and --overwrite are mutually exclusive")

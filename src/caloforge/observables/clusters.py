@@ -10,6 +10,8 @@ Numbers of hits and radial widths do not fix these: with the voxels of each ring
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
@@ -23,6 +25,11 @@ from caloforge.observables.view import View
 def with_neighbours(layer: AnyLayer) -> bool:
     """Whether voxels of the layer have neighbours in both directions of its image."""
     return min(layer.shape) > 1
+
+
+_of_neighbours = partial(
+    observable, per="layer", group="neighbours", log=False, where=with_neighbours, most_layers=FEW_LAYERS
+)
 
 
 def _image(view: View, position: int) -> np.ndarray:
@@ -44,43 +51,19 @@ def _pairs(view: View, position: int) -> tuple[np.ndarray, np.ndarray]:
     return first, hit[:, :, :-1] & hit[:, :, 1:]
 
 
-@observable(
-    "pairs_around",
-    per="layer",
-    label="neighbouring hits around the axis",
-    group="neighbours",
-    log=False,
-    where=with_neighbours,
-    most_layers=FEW_LAYERS,
-)
+@_of_neighbours("pairs_around", label="neighbouring hits around the axis")
 def pairs_around(view: View, position: int) -> np.ndarray:
     """(N,) pairs of hits next to each other in alpha (Cartesian: in a column)."""
     return np.asarray(_pairs(view, position)[0].sum(axis=(1, 2)))
 
 
-@observable(
-    "pairs_outwards",
-    per="layer",
-    label="neighbouring hits in r",
-    group="neighbours",
-    log=False,
-    where=with_neighbours,
-    most_layers=FEW_LAYERS,
-)
+@_of_neighbours("pairs_outwards", label="neighbouring hits in r")
 def pairs_outwards(view: View, position: int) -> np.ndarray:
     """(N,) pairs of hits next to each other in r (Cartesian: in a row)."""
     return np.asarray(_pairs(view, position)[1].sum(axis=(1, 2)))
 
 
-@observable(
-    "isolated",
-    per="layer",
-    label="isolated hits",
-    group="neighbours",
-    log=False,
-    where=with_neighbours,
-    most_layers=FEW_LAYERS,
-)
+@_of_neighbours("isolated", label="isolated hits")
 def isolated(view: View, position: int) -> np.ndarray:
     """(N,) hits without a hit next to them."""
     first, second = _pairs(view, position)
@@ -90,15 +73,7 @@ def isolated(view: View, position: int) -> np.ndarray:
     return np.asarray((_image(view, position) & ~near).sum(axis=(1, 2)))
 
 
-@observable(
-    "clusters",
-    per="layer",
-    label="clusters of hits",
-    group="neighbours",
-    log=False,
-    where=with_neighbours,
-    most_layers=FEW_LAYERS,
-)
+@_of_neighbours("clusters", label="clusters of hits")
 def clusters(view: View, position: int) -> np.ndarray:
     """(N,) clusters of hits."""
     hit, (first, second) = _image(view, position), _pairs(view, position)

@@ -14,7 +14,7 @@ from caloforge.simulator import Simulator
 from caloforge.sources.geant4.datasets import find_data
 from caloforge.sources.geant4.detector import load_detector, shipped_detectors
 from caloforge.sources.geant4.incidence import Frame
-from caloforge.sources.geant4.simulation import SimulationRequest, binding_version
+from caloforge.sources.geant4.request import SimulationRequest, binding_version
 
 N_ENERGIES = 7
 """Number of energies timed by default, in equal logarithmic steps over the training range."""

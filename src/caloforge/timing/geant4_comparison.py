@@ -22,13 +22,8 @@ from caloforge.errors import CaloforgeError
 from caloforge.simulator import Simulator
 from caloforge.sources.geant4.incidence import NAMES
 from caloforge.sources.geant4.journal import decode
-from caloforge.sources.geant4.simulation import (
-    BLOCK_ENERGY,
-    BLOCK_EVENTS,
-    SimulationRequest,
-    binding_version,
-    worker_setup,
-)
+from caloforge.sources.geant4.request import SimulationRequest, binding_version
+from caloforge.sources.geant4.simulation import BLOCK_ENERGY, BLOCK_EVENTS, worker_setup
 from caloforge.sources.geant4.workers import Block, geant4_version, run_blocks
 from caloforge.timing.generator import GeneratorTiming, time_simulator
 

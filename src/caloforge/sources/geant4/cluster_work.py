@@ -14,7 +14,8 @@ from caloforge.cluster.parts import Maker, Told, Work
 from caloforge.errors import CaloforgeError
 from caloforge.showers.shard import Shard
 from caloforge.sources.geant4.datasets import find_data
-from caloforge.sources.geant4.simulation import Events, binding_version, worker_setup, write_events
+from caloforge.sources.geant4.request import binding_version
+from caloforge.sources.geant4.simulation import Events, worker_setup, write_events
 from caloforge.sources.geant4.workers import Geant4Process, Setup
 
 

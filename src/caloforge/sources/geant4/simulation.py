@@ -6,11 +6,7 @@ the arrays do not depend on the number of workers or on interruptions.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import importlib.util
 import json
-import math
 import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -24,14 +20,12 @@ import numpy as np
 
 from caloforge.documents import parse_json
 from caloforge.energies import Incident
-from caloforge.errors import CaloforgeError, missing_extra, option
+from caloforge.errors import CaloforgeError, option
 from caloforge.files import prepare_parent
 from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.showers.shard import Shard, is_made
-from caloforge.sources.geant4.datasets import FoundData, physics_list_for
-from caloforge.sources.geant4.detector import Detector
-from caloforge.sources.geant4.incidence import FRAMES, Frame, drawn, incident_law
 from caloforge.sources.geant4.journal import Journal, check_same, encode
+from caloforge.sources.geant4.request import SimulationRequest, binding_version, provenance
 from caloforge.sources.geant4.workers import Block, Finished, Setup, geant4_version, run_blocks
 
 BLOCK_ENERGY = 40e3
@@ -44,104 +38,6 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class SimulationRequest:
-    """What to simulate.
-
-    Args:
-        detector: from `load_detector`.
-        particle: Geant4's name: e-, e+, gamma, or a hadron.
-        energies: an incident-energy spectrum (`caloforge.energies`).
-        n: number of events; None if the spectrum has a natural number.
-        seed: random seed for energies and events, at least 0.
-        data: from `find_data`.
-        cut: production cut in mm.
-        angle: angle of incidence from the shower axis towards +x, in rad, in [0, pi/2).
-        position: (x, y) of the impact point on the front face, mm.
-        conditions: laws of theta, phi, x and y, `NAME=LAW` each (`caloforge.conditions.laws`); they are drawn event by
-            event and stored. Azimuths are uniform unless they have a law.
-        frame: what the mesh is aligned with (`caloforge.sources.geant4.incidence`).
-
-    Raises:
-        CaloforgeError: a value is out of range, the particle is unknown, or a data set is missing.
-    """
-
-    detector: Detector
-    particle: str
-    energies: str
-    n: int | None
-    seed: int
-    data: FoundData
-    cut: float = 0.7
-    angle: float = 0.0
-    position: tuple[float, float] = (0.0, 0.0)
-    conditions: tuple[str, ...] = ()
-    frame: Frame = "detector"
-
-    def __post_init__(self) -> None:
-        if self.frame not in FRAMES:
-            raise CaloforgeError(f"the frame must be {' or '.join(FRAMES)}, not '{self.frame}'")
-        drawn_names = [text.partition("=")[0].strip() for text in self.conditions]
-        if (self.angle and "theta" in drawn_names) or (any(self.position) and {"x", "y"} & set(drawn_names)):
-            raise CaloforgeError("an angle or a position is given twice, once for all events and once by a law")
-        if self.frame == "particle" and (self.angle or any(self.position)):
-            raise CaloforgeError("a mesh that follows the particle needs its angle and position as conditions")
-        if self.seed < 0:
-            raise CaloforgeError(f"the seed must be at least 0, not {self.seed}")
-        if not (math.isfinite(self.cut) and self.cut > 0):
-            raise CaloforgeError(f"the production cut must be above 0 mm, not {self.cut}")
-        if not 0 <= self.angle < math.pi / 2:
-            raise CaloforgeError(f"the angle of incidence must be from 0 to below pi/2 rad, not {self.angle}")
-        if not all(abs(v) < self.detector.half_width for v in self.position):
-            raise CaloforgeError(f"the position {self.position} mm is not on the detector's front face")
-        self.data.require(self.physics_list)
-
-    @property
-    def physics_list(self) -> str:
-        return physics_list_for(self.particle)
-
-    def beam(self) -> dict[str, Any]:
-        """The arguments of `application.Beam`."""
-        return {
-            "particle": self.particle,
-            "physics_list": self.physics_list,
-            "cut": self.cut,
-            "angle": self.angle,
-            "position": self.position,
-            **({} if self.frame == "detector" else {"frame": self.frame}),
-        }
-
-    def draw(self) -> np.ndarray:
-        """(n,) incident energies in MeV."""
-        return self.draw_incident().energies
-
-    def draw_incident(self) -> Incident:
-        """Energies and conditions of the n events."""
-        law = incident_law(self.energies, self.conditions)
-        return drawn(law, self.n, self.seed, self.detector.half_width)
-
-    def config(self, incident: Incident, version: str) -> dict[str, Any]:
-        """All settings that the events depend on."""
-        energies, columns = incident.energies, incident.conditions
-        found = {
-            "n": len(energies),
-            "energies": self.energies,
-            "seed": self.seed,
-            **self.beam(),
-            "position": list(self.position),
-            "detector": self.detector.source,
-            "geometry": self.detector.geometry.to_dict(),
-            "geant4": version,
-            "geant4_pybind": binding_version(),
-            "data_sets": self.data.describe(),
-            "energies_sha256": hashlib.sha256(energies.tobytes()).hexdigest(),
-        }
-        if columns:
-            found["conditions"] = incident_law(self.energies, self.conditions).text
-            found["conditions_sha256"] = hashlib.sha256(columns.table.tobytes()).hexdigest()
-        return found
-
-
-@dataclass(frozen=True)
 class SimulationSummary:
     """Events and CPU seconds of the file; events simulated and wall-clock seconds of this call."""
 
@@ -150,17 +46,6 @@ class SimulationSummary:
     cpu_ms_per_gev: float
     simulated: int
     wall_seconds: float
-
-
-def binding_version() -> str:
-    """Version of geant4-pybind, without importing it.
-
-    Raises:
-        CaloforgeError: it is not installed.
-    """
-    if importlib.util.find_spec("geant4_pybind") is None:
-        raise missing_extra("geant4-pybind", "geant4", "simulating with Geant4")
-    return importlib.metadata.version("geant4-pybind")
 
 
 def partial_path(output: Path) -> Path:
@@ -309,7 +194,7 @@ def write_events(
                 if progress is not None:
                     progress(int(journal.done.sum()), len(energies))
         wall = time.perf_counter() - clock
-        facts = {**_provenance(events.request, events.config), **events.facts(), **(attributes or {})}
+        facts = {**provenance(events.request, events.config), **events.facts(), **(attributes or {})}
         cpu = _write(output, events.request, incident, journal, facts)
         journal.remove()
     return SimulationSummary(len(energies), cpu, 1e6 * cpu / float(energies.sum()), len(energies) - before, wall)
@@ -365,33 +250,6 @@ def _take_over(output: Path, config: dict[str, Any], incident: Incident, journal
             stop = start + len(chunk)
             journal.append(start, len(chunk), encode(chunk.voxels, cpu[start:stop]))
             start = stop
-
-
-def _provenance(request: SimulationRequest, config: dict[str, Any]) -> dict[str, Any]:
-    version = config["geant4"]
-    source = f"Geant4 {version} via geant4-pybind {config['geant4_pybind']}, {request.physics_list}"
-    return {
-        "source": f"{source}, production cuts {request.cut:g} mm",
-        "geant4_version": version,
-        "physics_list": request.physics_list,
-        "production_cut_mm": request.cut,
-        "data_sets": request.data.describe(),
-        "detector": request.detector.name,
-        "detector_file": json.dumps(request.detector.source),
-        "particle": request.particle,
-        "energies": request.energies,
-        "seed": request.seed,
-        **_incidence(request),
-    }
-
-
-def _incidence(request: SimulationRequest) -> dict[str, Any]:
-    """Attributes that say how particles enter, as far as it is the same for all, and how the mesh lies."""
-    law = incident_law(request.energies, request.conditions)
-    names = {each.kind.name for each in law.laws} | set(law.spectrum.conditions or ())
-    if not names and request.frame == "detector":
-        return {"angle_rad": request.angle, "position_mm": list(request.position)}
-    return {"frame": FRAMES[request.frame], **({"condition_laws": law.text} if law.laws else {})}
 
 
 def _write(
