@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from caloforge.cli import main
+from caloforge.cli import SPINS, main
 from caloforge.cli.console import stdout
 from caloforge.errors import CaloforgeWarning
 from caloforge.showers import Showers
@@ -253,3 +253,16 @@ def test_a_virtual_file_without_its_sources_is_not_merged(tmp_path: Path, small_
         file.create_virtual_dataset("showers", layout)
         assert not np.any(file["showers"][...])  # HDF5 itself reads zeros
     one_line(run("merge", path, "-o", tmp_path / "m.h5"), "gone.h5")
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, SPINS), ("7", "7")])
+def test_waiting_threads_soon_sleep_unless_the_user_says_otherwise(
+    given: str | None, used: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOMP_SPINCOUNT", given or "")
+    if given is None:
+        monkeypatch.delenv("GOMP_SPINCOUNT")
+    monkeypatch.setattr(sys, "argv", ["caloforge", "--version"])
+    with pytest.raises(SystemExit):
+        main()
+    assert os.environ["GOMP_SPINCOUNT"] == used

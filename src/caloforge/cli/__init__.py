@@ -44,6 +44,12 @@ from caloforge.files import FULL
 NARROWEST = 20
 """Columns; a smaller COLUMNS is not a valid width of a terminal."""
 
+SPINS = "5000"
+"""How often a thread of GNU OpenMP, which PyTorch uses on Linux, looks for work before it sleeps: 300 000 by default.
+
+Where another process has one of the cores, threads that spin keep the one that they wait for from running.
+"""
+
 TRACEBACK = "CALOFORGE_TRACEBACK"
 """Environment variable: show tracebacks of errors in the user's own code."""
 
@@ -99,6 +105,7 @@ UsageProblem = cast("type[Exception]", typer.BadParameter.__mro__[2])
 
 def main() -> None:
     """Run the command line: a user-correctable error is one line on stderr and status 2, Ctrl-C is status 130."""
+    os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     atexit.register(gc.freeze)  # at its end Python would look through all of PyTorch's objects: half a second
     make_streams_patient()
     _find_width()
