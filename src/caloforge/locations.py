@@ -34,5 +34,13 @@ def runs_in(folder: Path) -> list[Path]:
     >>> runs_in(Path("no such folder"))
     []
     """
-    found = [path for path in folder.iterdir() if is_run(path)] if folder.is_dir() else []
-    return sorted(found, key=lambda path: [int(w) if w.isdecimal() else w for w in re.split(r"(\d+)", path.name)])
+    return sorted(filter(is_run, folder.iterdir()), key=by_number) if folder.is_dir() else []
+
+
+def by_number(path: Path) -> list[str | int]:
+    """A key that sorts names by the numbers in them.
+
+    >>> [path.name for path in sorted([Path("seed-10"), Path("seed-9")], key=by_number)]
+    ['seed-9', 'seed-10']
+    """
+    return [int(word) if word.isdecimal() else word for word in re.split(r"(\d+)", path.name)]

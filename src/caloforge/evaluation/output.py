@@ -13,7 +13,7 @@ from caloforge.files import real
 REPORT = frozenset({"report.json", "charts.json", "report.html", "tables", "figures"})
 """What an evaluation writes into its folder."""
 
-COMPARISON = frozenset({"compare.json", "compare.html", "tables"})
+COMPARISON = frozenset({"compare.json", "compare.html", "tables", "figures"})
 """What a comparison writes into its folder."""
 
 

@@ -40,7 +40,7 @@ def _import_matplotlib() -> None:
 if "matplotlib" not in sys.modules:
     _import_matplotlib()
 
-from caloforge.plots import bars, classifiers, heatmaps, matrices, nulls, profiles, response  # noqa: E402, F401
+from caloforge.plots import bars, classifiers, heatmaps, matrices, nulls, profiles, pulls, response  # noqa: E402, F401
 from caloforge.plots.charts import DRAW, chart, draw  # noqa: E402
 from caloforge.plots.histograms import histogram, histogram_grid  # noqa: E402
 from caloforge.plots.showers import shower  # noqa: E402

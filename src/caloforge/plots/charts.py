@@ -36,6 +36,8 @@ energies in MeV; a missing number is nan or None.
 `nulls`: statistics of tests beside their null distributions.
     rows        list of {"name", "value", "low", "high" (ends of 95 % of the null distribution), "text"}
     label       of the axis
+`pulls`: pulls over N(0, 1).
+    edges       (B+1);  values, optional others (B counts)
 `roc`: label, fpr, tpr, optional auc.
 `weights`: label, edges (B+1) of log10 w, generated, reference (B counts).
 `learning_curve`: label, n (showers per sample), auc, error.

@@ -1,7 +1,7 @@
 """Several trainings of one recipe that differ in their seed alone: `RUN/seed-1`, `RUN/seed-2`, …
 
 Everything random follows the seed: the weights at the start, the order of the batches, and which showers are set aside
-for validation. How the results scatter is an uncertainty of the generator.
+for validation. How the results scatter is an uncertainty of the generator (`caloforge.evaluation.report.trainings`).
 """
 
 from __future__ import annotations

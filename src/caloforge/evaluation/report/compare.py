@@ -4,25 +4,39 @@ Of each report the value, the baseline and the pull, all with as many showers pe
 a perfect generator, with those that are no farther from it within twice the errors of both. A perfect generator gives
 the baseline: distances below it are as good as at it, while a precision or recall above it tells of showers that are
 too alike or too scattered, and is as far off as one below.
+
+A folder of reports is one generator that was trained several times (`trainings`): an entry with the mean of each number
+and its spread over the trainings.
 """
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from caloforge import formatting
 from caloforge.errors import CaloforgeError
-from caloforge.evaluation.metrics.base import Metric, Section
-from caloforge.evaluation.report.page import SHORT, environment
+from caloforge.evaluation.metrics.base import Chart, Metric, Section
+from caloforge.evaluation.report.page import SHORT, PageFigure, environment, inlined
 from caloforge.evaluation.report.records import Records, level_of
 from caloforge.evaluation.report.report import Report
 from caloforge.evaluation.report.saving import FORMAT, metric_to_plain
 from caloforge.evaluation.report.tables import BASELINE, PULL, Cell, Column, Table, baseline_cell, label_of, write_csv
+from caloforge.evaluation.report.trainings import (
+    Ensemble,
+    check_alike,
+    ensemble,
+    remark_on_seeds,
+    reports_in,
+    spread_in_words,
+    spread_table,
+    together,
+)
 from caloforge.evaluation.report.verdict import verdict
 from caloforge.files import atomic_folder, printable, real, write_json, write_text
 
@@ -31,7 +45,8 @@ NOTE = (
     "report nearest to a perfect generator, which gives the baseline: of precision, recall, density and coverage too, "
     "the value nearest to the baseline is best, not the highest. Several are named where they agree within twice the "
     "errors of both, none where all do. "
-    "Numbers in brackets are errors in units of the last digits."
+    "Numbers in brackets are errors in units of the last digits; of a generator that was trained several times, the "
+    "value is the mean over the trainings and the error their standard deviation."
 )
 
 Key = tuple[str, str, str]
@@ -39,10 +54,11 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class ComparedReport:
-    """A report to compare, and the name of its columns."""
+    """A report to compare, and the name of its columns; of several trainings their mean, and the report of each."""
 
     name: str
     records: Records
+    trainings: tuple[Records, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,14 +84,25 @@ class Joined:
 def load_reports(paths: Sequence[str | os.PathLike[str]]) -> list[ComparedReport]:
     """Read reports of any format, given as folders or as `report.json` files; each gets a name of its own.
 
+    A folder that holds reports, without being one, is one entry: several trainings of a generator.
+
     Raises:
-        CaloforgeError: a path is not a report, or none was given.
+        CaloforgeError: a path is not a report, none was given, or reports in one folder do not belong together.
     """
     if not paths:
         raise CaloforgeError("give at least one report: the folder of one, or its report.json")
-    reports = [Report.load(path) for path in paths]
     folders = [Path(path) if Path(path).is_dir() else Path(path).parent for path in paths]
-    return [ComparedReport(name, report) for name, report in zip(_names(folders), reports, strict=True)]
+    return [_entry(name, path) for name, path in zip(_names(folders), paths, strict=True)]
+
+
+def _entry(name: str, path: str | os.PathLike[str]) -> ComparedReport:
+    folder = Path(path)
+    inside = [] if (folder / "report.json").exists() else reports_in(folder)
+    if not inside:
+        return ComparedReport(name, Report.load(path))
+    trainings = [Report.load(each) for each in inside]
+    check_alike(folder, [each.name for each in inside], trainings)
+    return ComparedReport(name, together(name, trainings), tuple(trainings))
 
 
 def _names(folders: Sequence[Path]) -> list[str]:
@@ -90,7 +117,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 def remarks(entries: Sequence[ComparedReport]) -> list[str]:
     """Why the columns may not be comparable, one line each."""
-    found = []
+    found = [text for entry in entries if (text := remark_on_seeds(entry.name, entry.trainings))]
     abouts = [entry.records.about for entry in entries]
     thresholds = [f"{about.threshold_mev:g} MeV" for about in abouts]
     differ = {"geometries": [about.geometry_name for about in abouts], "readout thresholds": thresholds}
@@ -162,14 +189,39 @@ def comparison_tables(entries: Sequence[ComparedReport]) -> list[Table]:
         by_section.setdefault(each.key[0], []).append(each)
     short: list[Joined] = []
     tables = []
+    key_sections = sections_of_key_numbers(entries)
     for name, section in sections.items():
         whole = [each for each in by_section.get(name, []) if not each.key[2]]
-        if len(whole) <= SHORT and section.page != "further":
+        if name in key_sections:
             short += whole
         elif whole:
             tables.append(_table(entries, whole, section))
     key = Section("key_numbers", "Key numbers", NOTE)
     return [*([_table(entries, short, key, sections)] if short else []), *tables]
+
+
+def sections_of_key_numbers(entries: Sequence[ComparedReport]) -> set[str]:
+    """The sections whose numbers make up the table of key numbers."""
+    sections = sections_of(entries)
+    sizes = Counter(each.key[0] for each in join(entries) if not each.key[2])
+    return {name for name, section in sections.items() if sizes[name] <= SHORT and section.page != "further"}
+
+
+def spread_tables(entries: Sequence[ComparedReport], sections: Collection[str] | None = None) -> list[Table]:
+    """For each generator that was trained several times, its spread (see `trainings.spread_table`)."""
+    return [spread_table(entry.name, entry.records, sections) for entry in entries if entry.trainings]
+
+
+def ensembles(entries: Sequence[ComparedReport]) -> list[Ensemble]:
+    """Pulls against Geant4 of the generators that were trained several times; none where reports lack histograms."""
+    found = [ensemble(entry.name, entry.trainings) for entry in entries if entry.trainings]
+    return [each for each in found if each is not None]
+
+
+def findings(entries: Sequence[ComparedReport], pulls: Sequence[Ensemble]) -> list[str]:
+    """What the trainings of each generator say, a line each."""
+    lines = [spread_in_words(entry.name, entry.records) for entry in entries if entry.trainings]
+    return [line for line in [*lines, *map(str, pulls)] if line]
 
 
 def _table(
@@ -218,35 +270,51 @@ def _data(entries: Sequence[ComparedReport], each: Joined) -> list[dict[str, Any
     for k, (entry, metric) in enumerate(zip(entries, each.metrics, strict=True)):
         if metric is not None:
             plain = metric_to_plain(metric)
-            plain.pop("extra", None)
-            rows.append({"report": entry.name, **plain, "best": k in each.best})
+            extra = plain.pop("extra", {})
+            rows.append({"report": entry.name, **plain, "best": k in each.best} | (extra if entry.trainings else {}))
     return rows
 
 
 def write_comparison(entries: Sequence[ComparedReport], published: Table | None, folder: Path) -> Path:
-    """Write `compare.html`, `compare.json` and CSV tables into `folder`, replacing it as a whole.
+    """Write `compare.html`, `compare.json`, CSV tables and, of several trainings, figures of their pulls.
+
+    `folder` is replaced as a whole.
 
     Returns:
         the page's path.
     """
     from caloforge import __version__
 
-    tables = comparison_tables(entries)
+    pulls = ensembles(entries)
+    tables = [*comparison_tables(entries), *spread_tables(entries), *(each.table() for each in pulls)]
     metrics = [row for each in join(entries) for row in _data(entries, each)]
     content = {
         "names": [entry.name for entry in entries],
         "verdicts": [(entry.name, verdict(entry.records)) for entry in entries],
+        "findings": findings(entries, pulls),
         "remarks": remarks(entries),
         "tables": tables,
         "published": published,
         "version": __version__,
     }
-    text = environment().get_template("compare.html.j2").render(**content)
-    document = {"format": FORMAT, "caloforge_version": __version__, "remarks": content["remarks"], "metrics": metrics}
+    words = {key: content[key] for key in ("findings", "remarks")}
+    document = {"format": FORMAT, "caloforge_version": __version__, **words, "metrics": metrics}
     with atomic_folder(folder) as partial:
         (partial / "tables").mkdir()
+        figures = _figures([each.chart() for each in pulls], partial / "figures")
+        text = environment().get_template("compare.html.j2").render(**content, figures=figures)
         for table in [*tables, *([published] if published else [])]:
             write_csv(table.data, partial / "tables" / f"{table.name}.csv")
         write_json(partial / "compare.json", document)
         write_text(partial / "compare.html", text)
     return folder / "compare.html"
+
+
+def _figures(charts: Sequence[Chart], folder: Path) -> list[PageFigure]:
+    """Charts for the page, and as files in `folder`, which is created if there are any."""
+    if not charts:
+        return []
+    from caloforge import plots
+
+    folder.mkdir()
+    return [inlined(plots.draw(c.kind, c.data), c.name, c.title, c.caption, folder) for c in charts]

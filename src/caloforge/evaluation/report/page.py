@@ -90,7 +90,7 @@ def render(records: Records, folder: Path) -> Path:
 
     ours = os.stat(folder)
     first = [
-        _inlined(plots.histogram(records.hists[name]), f"observable_{name}", words)
+        inlined(plots.histogram(records.hists[name]), f"observable_{name}", words)
         for name, words in telling(records).items()
     ]
     drawn: dict[str, list[PageFigure]] = {}
@@ -98,7 +98,7 @@ def render(records: Records, folder: Path) -> Path:
     try:
         with atomic_folder(folder / "figures") as into:
             for each in figures(records):
-                shown = _inlined(each.draw(), each.name, each.title, each.caption, into)
+                shown = inlined(each.draw(), each.name, each.title, each.caption, into)
                 drawn.setdefault(each.page, []).append(replace(shown, widget=_widget(records, each.name)))
             _check_ours(folder, ours)
         text = environment().get_template("report.html.j2").render(**_content(records, first, drawn))
@@ -157,7 +157,7 @@ def notebook(records: Records) -> str:
     return environment().get_template("notebook.html.j2").render(**content)
 
 
-def _inlined(drawn: Axes, name: str, title: str, caption: str = "", folder: Path | None = None) -> PageFigure:
+def inlined(drawn: Axes, name: str, title: str, caption: str = "", folder: Path | None = None) -> PageFigure:
     """A figure for the page, from its axes; with a folder also as PNG and PDF files there."""
     from caloforge.plots.style import figure_of
 
