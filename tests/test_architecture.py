@@ -33,6 +33,7 @@ ORDER = [
     "plots",
     "conditions",
     "showers",
+    "points",
     "observables",
     "energies",
     "sources",

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from caloforge.geometry import load_geometry as load_geometry
     from caloforge.models.base import ShowerModel as ShowerModel
     from caloforge.observables import observable as observable
+    from caloforge.points import PointClouds as PointClouds
     from caloforge.showers import ShowerFile as ShowerFile
     from caloforge.showers import Showers as Showers
     from caloforge.showers.inputs import read as read
@@ -59,6 +60,7 @@ _HOME = {
     "Geometry": "geometry",
     "Layer": "geometry",
     "Metric": "evaluation.metrics.base",
+    "PointClouds": "points",
     "Recipe": "training",
     "Report": "evaluation.report.report",
     "Section": "evaluation.metrics.base",

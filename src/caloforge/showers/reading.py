@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -21,6 +21,7 @@ from caloforge.showers.geometries import GivenGeometry, file_geometry
 from caloforge.showers.hdf5 import dataset, has, open_hdf5, reading
 from caloforge.showers.incident_columns import IncidentColumns
 from caloforge.showers.layouts import layout_of
+from caloforge.showers.selecting import Rows, selected_rows
 from caloforge.showers.writing import ShowerWriter
 from caloforge.units import count, format_energy
 
@@ -126,32 +127,16 @@ class Showers:
     def __len__(self) -> int:
         return len(self.energies)
 
-    def __getitem__(self, rows: int | slice | Sequence[int] | np.ndarray) -> Showers:
+    def __getitem__(self, rows: Rows) -> Showers:
         """The showers at `rows`: one number, a slice, or a list or array of numbers or of a boolean for each shower.
 
         Raises:
             IndexError: there is no such shower.
             CaloforgeError: `rows` is something else.
         """
-        if isinstance(rows, int | np.integer) and not isinstance(rows, bool):
-            number = int(rows)
-            if not -len(self) <= number < len(self):
-                raise IndexError(f"there is no shower {number}; there are {len(self)}")
-            rows = slice(number, number + 1 or None)
-        elif not isinstance(rows, slice):
-            several = isinstance(rows, tuple)  # as in showers[0, 3]
-            rows = np.asarray(rows) if len(np.atleast_1d(np.asarray(rows))) else np.empty(0, dtype=int)
-            if several or rows.ndim != 1 or rows.dtype.kind not in "iub":
-                raise CaloforgeError(
-                    "showers are chosen by a number, a slice, a list of numbers or a mask of one boolean per shower; "
-                    "for single voxels, index showers.voxels"
-                )
-            if rows.dtype.kind == "b" and len(rows) != len(self):
-                raise IndexError(f"the mask has {len(rows):,} values, but there are {count(len(self), 'shower')}")
-            if rows.dtype.kind != "b" and len(out := rows[(rows < -len(self)) | (rows >= len(self))]):
-                raise IndexError(f"there is no shower {out[0]}; there are {len(self)}")
-        energies, voxels = (np.ascontiguousarray(part[rows]) for part in (self.energies, self.voxels))
-        return Showers.unchecked(energies, voxels, self.geometry, self.attributes, self.conditions.take(rows))
+        chosen = selected_rows(rows, len(self), "for single voxels, index showers.voxels")
+        energies, voxels = (np.ascontiguousarray(part[chosen]) for part in (self.energies, self.voxels))
+        return Showers.unchecked(energies, voxels, self.geometry, self.attributes, self.conditions.take(chosen))
 
     def __iter__(self) -> Iterator[Showers]:
         return (self[row] for row in range(len(self)))
