@@ -68,6 +68,17 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in anchors(target), link
 
 
+def test_links_of_a_page_that_the_site_includes_begin_as_the_directive_says() -> None:
+    """`relative-docs` names one beginning; Sphinx looks for any other link next to the page that includes."""
+    for page in SITE:
+        for block in blocks(page):
+            if block.info.startswith("{include}") and ":relative-docs:" in block.text:
+                included = (page.parent / block.info.split()[1]).resolve()
+                beginning = re.findall(r":relative-docs: (\S+)", block.text)[0]
+                links = re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", re.sub(r"`[^`]*`", "", prose(included)))
+                assert links and all(link.startswith(beginning) for link in links)
+
+
 @pytest.mark.parametrize("page", NOTEBOOKS, ids=name)
 def test_notebooks_can_be_opened_and_their_cells_are_python(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
