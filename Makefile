@@ -5,7 +5,7 @@ TORCH  ?= torch==2.13.0
 VENV   := .venv
 BIN    := $(VENV)/bin
 # What a user may add to the installation (pyproject.toml).
-EXTRAS := cluster,geant4,notebook,onnx,tensorboard
+EXTRAS := cluster,geant4,notebook,onnx,root,tensorboard
 
 .PHONY: start demo test test-slow torture benchmark docs docs-links stale lint format sample wheel minimums pythons extras release clean help
 .DEFAULT_GOAL := help

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,16 +17,26 @@ from caloforge.cluster.where import parse_where
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.report.report import Report
 from caloforge.export.tracing import require_onnx
+from caloforge.points import read_points
 from caloforge.sources.geant4.request import binding_version
 
 ROOT = Path(__file__).parents[1]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 FOR_DEVELOPERS = {"dev", "docs", "release", "test"}
+
+
+def _root_file() -> Path:
+    path = Path(tempfile.mkdtemp()) / "events.root"
+    path.write_bytes(b"root")
+    return path
+
+
 FEATURES: dict[str, Callable[[], Any]] = {
     "cluster": lambda: parse_where("local:2"),
     "geant4": binding_version,
     "notebook": lambda: Report.to_frame(SimpleNamespace(to_dicts=lambda section: [])),  # type: ignore[arg-type]
     "onnx": require_onnx,
+    "root": lambda: read_points(_root_file()),
     "tensorboard": lambda: TensorBoard(Path("logs")),
 }
 """Extra → something that needs it."""

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from caloforge.models.base import ShowerModel as ShowerModel
     from caloforge.observables import observable as observable
     from caloforge.points import PointClouds as PointClouds
+    from caloforge.points import read_points as read_points
+    from caloforge.points import write_points as write_points
     from caloforge.showers import ShowerFile as ShowerFile
     from caloforge.showers import Showers as Showers
     from caloforge.showers.inputs import read as read
@@ -80,8 +82,10 @@ _HOME = {
     "metric": "evaluation.metrics.base",
     "observable": "observables",
     "read": "showers.inputs",
+    "read_points": "points",
     "sample": "sources.sample",
     "train": "training",
+    "write_points": "points",
 }
 """Public name → module of the package that it comes from."""
 

@@ -13,8 +13,9 @@ import yaml
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import CartesianLayer, Layer, load_geometry
+from caloforge.geometry.bins import voxel_index
 from caloforge.sources.geant4.detector import detector_from_plain, load_detector, shipped_detectors
-from caloforge.sources.geant4.voxels import fill, voxel_index
+from caloforge.sources.geant4.voxels import fill
 
 PLAIN: dict[str, Any] = {
     "name": "toy",

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
+import numpy as np
 
 ENDS = 1 << 24
 """Bytes at each end of a file that are searched for heaps: attributes are written first or last."""
@@ -29,7 +30,8 @@ MOST_ENTRIES = 1 << 16
 def has_damaged_texts(path: Path) -> bool:
     """Whether the library would never return from a global heap of this file, or take memory for more than there is."""
     with path.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        return any(_is_endless(content, heap) or _is_claimed_too_long(content, heap) for heap in _heaps(content))
+        heaps = list(_heaps(content))
+        return any(_is_endless(content, heap) for heap in heaps) or _is_claimed_too_long(content, heaps)
 
 
 def _heaps(content: mmap.mmap) -> Iterator[int]:
@@ -59,23 +61,33 @@ def _is_endless(content: mmap.mmap, heap: int) -> bool:
     return False
 
 
-def _is_claimed_too_long(content: mmap.mmap, heap: int) -> bool:
-    """Whether there is a reference to a text in this heap, whose length is more than that of the file.
+def _is_claimed_too_long(content: mmap.mmap, heaps: list[int]) -> bool:
+    """Whether there is a reference to a text in one of the heaps, whose length is more than that of the file.
 
     A reference is the length (4 bytes), the address of the heap (8) and the number of the entry (4); that of a virtual
     dataset's sources has no length.
     """
-    address = heap.to_bytes(8, "little")
+    if not heaps:
+        return False
     for start, stop in _ends(len(content)):
-        position = content.find(address, start, stop)
-        while position >= 4:
-            length = int.from_bytes(content[position - 4 : position], "little")
-            entry = int.from_bytes(content[position + 8 : position + 12], "little")
-            virtual = content[position - 2 : position] == VIRTUAL
+        part = content[start:stop]
+        for position in _addresses(part, np.array(heaps, dtype=np.uint64)):
+            if position < 4:
+                continue
+            length = int.from_bytes(part[position - 4 : position], "little")
+            entry = int.from_bytes(part[position + 8 : position + 12], "little")
+            virtual = part[position - 2 : position] == VIRTUAL
             if length > len(content) and 0 < entry < MOST_ENTRIES and not virtual:
                 return True
-            position = content.find(address, position + 1, stop)
     return False
+
+
+def _addresses(part: bytes, heaps: np.ndarray) -> Iterator[int]:
+    """Positions of 8 bytes that are one of the addresses `heaps`; files of ragged rows have thousands of heaps."""
+    for shift in range(min(8, len(part))):
+        numbers = np.frombuffer(part, dtype="<u8", count=(len(part) - shift) // 8, offset=shift)
+        low = np.flatnonzero((numbers >= heaps.min()) & (numbers <= heaps.max()))
+        yield from (8 * low[np.isin(numbers[low], heaps)] + shift).tolist()
 
 
 def has_short_chunk(dataset: h5py.Dataset) -> bool:

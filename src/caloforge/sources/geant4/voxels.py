@@ -1,36 +1,17 @@
-"""Voxel of a point in a layer, and voxel energies from the energy deposits of an event.
+"""Voxel energies from the energy deposits of an event.
 
-Polar layers: r = hypot(x, y), alpha = atan2(y, x), equal alpha bins from -pi. Cartesian layers: phi = x,
-eta = y. A bin includes its lower edge but not its upper one; alpha = pi belongs to the last bin. Deposits outside
-the edges are lost, as outside the readout window of a real calorimeter.
+Deposits outside the edges are lost, as outside the readout window of a real calorimeter.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from caloforge.geometry import AnyLayer, Layer
+from caloforge.geometry.bins import bin_index, voxel_index
 from caloforge.sources.geant4.detector import Detector
 from caloforge.sources.geant4.incidence import Incidence
-
-
-def voxel_index(layer: AnyLayer, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """(n,) index of the voxel of each point within the layer, -1 outside; x, y (n,) in mm."""
-    if isinstance(layer, Layer):
-        turns = (np.arctan2(y, x) + math.pi) / (2 * math.pi)
-        row = np.minimum((turns * layer.n_alpha).astype(np.int64), layer.n_alpha - 1)
-        column = _bin(layer.r_edges, np.hypot(x, y))
-    else:
-        row, column = _bin(layer.phi_edges, x), _bin(layer.eta_edges, y)
-    return np.where((row >= 0) & (column >= 0), row * layer.shape[1] + column, -1)
-
-
-def _bin(edges: tuple[float, ...], values: np.ndarray) -> np.ndarray:
-    index = np.searchsorted(edges, values, side="right") - 1
-    return np.where(index < len(edges) - 1, index, -1)
 
 
 def fill(detector: Detector, position: int, deposits: np.ndarray) -> np.ndarray:
@@ -62,7 +43,7 @@ def fill_along(detector: Detector, deposits: Sequence[np.ndarray], incidence: In
     shares = zip(deposits, detector.sampling_fraction, strict=True)
     energies = np.concatenate([part[:, 0] / fraction for part, fraction in shares])
     points = incidence.in_frame(np.concatenate([part[:, 1:] for part in deposits]) / 2)
-    layer_of = _bin(tuple(detector.layer_edges), points[:, 2])
+    layer_of = bin_index(tuple(detector.layer_edges), points[:, 2])
     for position, (layer, part) in enumerate(zip(geometry.layers, geometry.slices, strict=True)):
         here = layer_of == position
         index = voxel_index(layer, points[here, 0], points[here, 1])
