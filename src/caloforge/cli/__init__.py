@@ -21,6 +21,7 @@ from caloforge.cli import (
     benchmark_geant4,
     check,
     compare,
+    convert,
     data,
     demo,
     dimension,
@@ -90,6 +91,7 @@ app.add_typer(models.app, name="models")
 app.command("train", cls=SeveralFiles)(train.train)
 app.command("generate")(generate.generate)
 app.command("merge")(merge.merge)
+app.command("convert")(convert.convert)
 app.command("export")(export.export)
 app.command("view")(view.view)
 app.command("evaluate")(evaluate.evaluate)

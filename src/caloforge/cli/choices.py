@@ -51,6 +51,17 @@ class FormatChoice(StrEnum):
     DDML_HDF5 = "ddml-hdf5"
 
 
+class PointFormatChoice(StrEnum):
+    """Format of points or voxels, as in `caloforge.points.conversion.FORMATS`."""
+
+    POINTS = "points"
+    SHOWERDATA = "showerdata"
+    CALOCLOUDS = "caloclouds"
+    STEP2POINT = "step2point"
+    JETNET = "jetnet"
+    VOXELS = "voxels"
+
+
 class ExporterChoice(StrEnum):
     """PyTorch's ONNX exporters."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -186,7 +186,13 @@ class PointClouds:
     def __len__(self) -> int:
         return len(self.energies)
 
-    def __getitem__(self, rows: Rows | str) -> Any:
+    @overload
+    def __getitem__(self, rows: str) -> np.ndarray: ...
+
+    @overload
+    def __getitem__(self, rows: Rows) -> PointClouds: ...
+
+    def __getitem__(self, rows: Rows | str) -> np.ndarray | PointClouds:
         """The showers at `rows` as `PointClouds`, or with a name the column (P,) of all points.
 
         Raises:
@@ -312,6 +318,25 @@ class PointClouds:
         offsets = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])[self.offsets]
         return PointClouds.unchecked(
             self.energies, self.points[kept], offsets, self.names, self.attributes, self.conditions
+        )
+
+    def with_column(self, name: str, values: np.ndarray) -> PointClouds:
+        """The same with a column (P,) more, or in place of one of its name; not checked."""
+        rest = [k for k, other in enumerate(self.names) if other != name]
+        points = np.column_stack([self.points[:, rest], np.asarray(values, dtype=np.float32)])
+        names = (*(self.names[k] for k in rest), name)
+        return PointClouds.unchecked(self.energies, points, self.offsets, names, self.attributes, self.conditions)
+
+    def without(self, names: Sequence[str]) -> PointClouds:
+        """The same without these columns of the points, those that there are."""
+        kept = [k for k, name in enumerate(self.names) if name not in names]
+        return PointClouds.unchecked(
+            self.energies,
+            np.ascontiguousarray(self.points[:, kept]),
+            self.offsets,
+            tuple(self.names[k] for k in kept),
+            self.attributes,
+            self.conditions,
         )
 
 

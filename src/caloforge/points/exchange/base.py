@@ -105,11 +105,11 @@ class PointOutput(ABC):
 
     @classmethod
     def losses(cls, names: Sequence[str], kinds: Sequence[Condition]) -> list[str]:
-        """What of such points the format cannot hold, in words."""
+        """What of such points the format cannot hold, a sentence each."""
         columns = [name for name in names if name not in (*cls.required, *cls.optional)]
         conditions = [kind.name for kind in kinds if kind.name not in cls.held]
-        found = [f"the column {name} of the points" for name in columns]
-        return found + [f"the condition {name}" for name in conditions]
+        given = ((f"columns of points that {cls.name} cannot hold", columns), ("conditions", conditions))
+        return [f"{what} are lost: {', '.join(lost)}" for what, lost in given if lost]
 
     def create(
         self, name: str, width: tuple[int, ...], dtype: str, rows: int = ROWS, gzip: bool = False

@@ -1,0 +1,95 @@
+"""Summary of a file of points, with probable mistakes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from caloforge.points import PointFile
+from caloforge.showers.checks import LOW_ENERGY
+from caloforge.units import count, format_energy
+
+PLAUSIBLE_SUMS = {"shower": (0.002, 3.0), "jet": (0.3, 1.5)}
+"""Range of the mean E_dep / E_inc (hits may be of the active material alone), and of the mean sum of ptrel of jets."""
+
+
+@dataclass
+class PointContents:
+    """Summary of the point clouds in a file.
+
+    Args:
+        noun: what each is, a shower or a jet.
+        energies: (N,) incident energies in MeV.
+        counts: (N,) numbers of points.
+        deposited: (N,) sums of the energies of points in MeV, or of ptrel.
+        ranges: column → least and largest value.
+        zeros: points without energy.
+        layers: numbers of layers with points, if there is such a column.
+    """
+
+    noun: str
+    energies: np.ndarray
+    counts: np.ndarray
+    deposited: np.ndarray
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    zeros: int = 0
+    layers: np.ndarray | None = None
+
+    @property
+    def response(self) -> np.ndarray:
+        """(N,) E_dep / E_inc, or of jets the sum of ptrel."""
+        return self.deposited if self.noun == "jet" else np.asarray(self.deposited / self.energies)
+
+    @property
+    def doubts(self) -> list[str]:
+        """Probable mistakes in a readable file, one sentence each."""
+        n, empty = len(self.counts), int(np.count_nonzero(self.counts == 0))
+        if empty == n:
+            return [f"no {self.noun} has any points"]
+        found = [f"{empty} of {count(n, self.noun)} have no points"] if empty else []
+        if self.zeros:
+            found.append(f"{count(self.zeros, 'point')} have no energy")
+        typical = float(np.median(self.energies))
+        if typical < LOW_ENERGY:
+            found.append(
+                f"half of the incident energies are below {format_energy(typical)}: is the unit right? Energies must "
+                "be in MeV, or their unit be given"
+            )
+        low, high = PLAUSIBLE_SUMS[self.noun]
+        mean = float(self.response.mean())
+        if not low <= mean <= high:
+            what = "sum of ptrel" if self.noun == "jet" else "E_dep / E_inc"
+            found.append(f"the mean {what} is {mean:.3g}: are points and incident energies in the same unit?")
+        return found
+
+
+def point_contents(file: PointFile) -> PointContents:
+    """Read a file once, chunk by chunk, check all values, and summarise it.
+
+    Raises:
+        CaloforgeError: the file cannot be read, or a value is invalid.
+    """
+    energies, counts, deposited = [], [], []
+    ends: dict[str, list[float]] = {name: [] for name in file.names}
+    zeros, layers, noun = 0, np.empty(0, dtype=np.int64), "shower"
+    for chunk in file.chunks():
+        noun = chunk.noun
+        energies.append(chunk.energies)
+        counts.append(chunk.counts)
+        deposited.append(chunk.deposited)
+        zeros += int(np.count_nonzero(chunk.weights == 0))
+        for name in file.names if len(chunk.points) else ():
+            values = chunk[name]
+            ends[name] += [float(values.min()), float(values.max())]
+        if "layer" in file.names:
+            layers = np.union1d(layers, chunk["layer"].astype(np.int64))
+    return PointContents(
+        noun,
+        np.concatenate(energies),
+        np.concatenate(counts),
+        np.concatenate(deposited),
+        {name: (min(values), max(values)) for name, values in ends.items() if values},
+        zeros,
+        layers if "layer" in file.names else None,
+    )
