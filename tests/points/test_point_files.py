@@ -174,6 +174,12 @@ def test_the_unit_is_asked_for_where_it_is_not_stored(tmp_path: Path) -> None:
     mixed = read_points(tmp_path / "p.h5", "MeV,GeV")
     np.testing.assert_allclose(mixed["energy"], clouds["energy"] / 1e3, rtol=3e-7)
     np.testing.assert_allclose(mixed.energies, clouds.energies, rtol=3e-7)
+    written("points", tmp_path / "q.h5", [3, 2])
+    with pytest.raises(CaloforgeError, match="energies are in MeV: leave out unit='GeV'"):
+        read_points(tmp_path / "q.h5", "GeV")
+    np.testing.assert_array_equal(read_points(tmp_path / "q.h5", "MeV").points, clouds.points)
+    with PointFile(tmp_path / "q.h5", "GeV", if_needed=True) as file:
+        np.testing.assert_array_equal(file.read().points, clouds.points)
     with pytest.raises(CaloforgeError, match="'joule' is not a unit of energy"):
         read_points(tmp_path / "p.h5", "joule")
 

@@ -85,6 +85,13 @@ def evaluate(
     ignore_conditions: list[str] = typer.Option(
         [], "--ignore-conditions", metavar="NAME", help="A condition that need not agree. May be repeated."
     ),
+    unit: str | None = typer.Option(
+        None,
+        "--unit",
+        metavar="UNIT",
+        help="For points: unit of energies in files that do not say, as GeV, or MeV,GeV for points and incident "
+        "energies.",
+    ),
     seed: int = typer.Option(1, "--seed", min=0, max=MOST_SEED, help="Random seed."),
     overwrite: bool = typer.Option(
         False, "--overwrite", help="Replace everything in the folder, even if it is not an earlier report."
@@ -101,6 +108,10 @@ def evaluate(
     A sample may be in several files, such as shards: a folder of them, or a glob
     pattern ('shards/*.h5'), for GENERATED also one name after another. They are
     read by chunks, like one file.
+
+    Files of points (see `caloforge convert`) are evaluated as such: 1-Wasserstein
+    distances of their observables, the table over ten samples, for jets JetNet's
+    W1M, W1P and W1EFP, and the classifier trees on the observables.
 
     Classifier tests: input; classifier (origin of the test)
 
@@ -128,9 +139,11 @@ def evaluate(
 
     from caloforge.cli.console import progress_bar, stderr, stdout
     from caloforge.errors import CaloforgeError
+    from caloforge.evaluation.clouds_of_points import TABLES, is_of_points
     from caloforge.evaluation.evaluate import evaluate as run_evaluation
     from caloforge.evaluation.output import check_target
     from caloforge.evaluation.report.page import key_table
+    from caloforge.evaluation.report.tables import section_tables
     from caloforge.evaluation.report.terminal import rich_table, verdict_lines
     from caloforge.registry import import_file
     from caloforge.showers import matching_files
@@ -150,7 +163,10 @@ def evaluate(
     if learning_curve and not tests:
         raise CaloforgeError("--learning-curve needs a classifier: give one with --classifiers")
     choice = parse_energies(only_energies) if only_energies is not None else None
-    for line in expected_times(tests, generated, reference, baseline, geometry, repeats, learning_curve):
+    points = is_of_points(reference) or is_of_points(generated)
+    for line in (
+        [] if points else expected_times(tests, generated, reference, baseline, geometry, repeats, learning_curve)
+    ):
         stderr.print(line, markup=False)
     with progress_bar() if stderr.is_terminal else nullcontext() as bar:
         tell = Sections(bar) if bar is not None else Lines()
@@ -169,6 +185,7 @@ def evaluate(
             per_energy=per_energy,
             by=by,
             ignore_conditions=ignore_conditions,
+            unit=unit,
             seed=seed,
             command=command_line(sys.argv),
             progress=tell,
@@ -180,6 +197,10 @@ def evaluate(
         stderr.print(f"note: {report.about.remark}", markup=False)
     stdout.print(rich_table(key_table(report), stdout.width))
     stdout.print()
+    for name in TABLES if points else ():
+        for table in section_tables(report, report.sections[name]) if name in report.sections else ():
+            stdout.print(rich_table(table, stdout.width))
+            stdout.print()
     for point in verdict_lines(report.verdict):
         stdout.print(point)
     stdout.print(f"report: {target / 'report.html'}", markup=False)
@@ -190,8 +211,9 @@ def registered() -> int:
     from caloforge import observables
     from caloforge.classifiers import TESTS
     from caloforge.evaluation.metrics.base import REGISTRY
+    from caloforge.observables.of_clouds import CLOUD_OBSERVABLES
 
-    return len(observables.REGISTRY) + len(REGISTRY) + len(TESTS)
+    return len(observables.REGISTRY) + len(CLOUD_OBSERVABLES) + len(REGISTRY) + len(TESTS)
 
 
 class Lines:

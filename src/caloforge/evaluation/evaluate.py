@@ -13,6 +13,8 @@ from hist import Hist
 
 from caloforge.energies.agreement import EnergyChoice
 from caloforge.errors import CaloforgeError, option
+from caloforge.evaluation.clouds_of_points import evaluate_clouds, is_of_points
+from caloforge.evaluation.clouds_of_points.evaluate_clouds import check_kinds, refuse_others, wants_trees
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics import (
     by_condition,
@@ -43,6 +45,7 @@ from caloforge.evaluation.samples.summary import Summary
 from caloforge.files import printable
 from caloforge.formatting import Plain
 from caloforge.observables import Observable
+from caloforge.points import PointClouds
 from caloforge.showers.geometries import GivenGeometry
 from caloforge.showers.inputs import AnySource
 
@@ -69,10 +72,10 @@ BUILTIN = (
 
 
 def evaluate(
-    generated: AnySource,
-    reference: AnySource,
+    generated: AnySource | PointClouds,
+    reference: AnySource | PointClouds,
     *,
-    baseline: AnySource | None = None,
+    baseline: AnySource | PointClouds | None = None,
     train: AnySource | None = None,
     observables: Sequence[str | Observable] | None = None,
     classifiers: Sequence[str | ClassifierTest] = (),
@@ -85,11 +88,12 @@ def evaluate(
     per_energy: bool = False,
     by: Sequence[str] = (),
     ignore_conditions: Sequence[str] = (),
+    unit: str | None = None,
     seed: int = 1,
     command: str = "",
     progress: Progress | None = None,
 ) -> Report:
-    """Compare generated showers with a reference.
+    """Compare generated showers with a reference; as voxels, or as points (`PointClouds` or files of them).
 
     >>> from caloforge import sample
     >>> report = evaluate(sample("test", stop=200), sample("train", stop=200), quick=True)
@@ -114,6 +118,7 @@ def evaluate(
         per_energy: also numbers at each incident energy.
         by: names of further conditions, such as theta: also numbers in bins of each, and in cells of it and the energy.
         ignore_conditions: names of conditions that need not agree, and are not compared by.
+        unit: of points, the unit of energies in files that do not store it, as `GeV`.
         seed: of everything random.
         command: how it was called, for the report.
         progress: told (section, done, total).
@@ -133,6 +138,38 @@ def evaluate(
         raise CaloforgeError(
             f"{option('learning_curve', True)} needs a classifier: give one with {option('classifiers')}"
         )
+    if is_of_points(generated) or is_of_points(reference) or is_of_points(baseline):
+        check_kinds({"generated": generated, "reference": reference, "baseline": baseline})
+        refuse_others(
+            {
+                "train": train,
+                "observables": observables,
+                "learning_curve": learning_curve,
+                "geometry": geometry,
+                "only_energies": only_energies,
+                "match_energies": match_energies,
+                "per_energy": per_energy,
+                "by": by,
+                "ignore_conditions": ignore_conditions,
+            }
+        )
+        return evaluate_clouds(
+            generated,
+            reference,
+            baseline=baseline,
+            trees=wants_trees(classifiers),
+            repeats=repeats,
+            quick=quick,
+            unit=unit,
+            seed=seed,
+            command=command,
+            progress=progress,
+        )
+    assert not isinstance(generated, PointClouds)
+    assert not isinstance(reference, PointClouds)
+    assert not isinstance(baseline, PointClouds)
+    if unit is not None:
+        raise CaloforgeError(f"{option('unit', unit)} is for files of points, and these hold voxels: leave it out")
     tests = _tests(classifiers)
     timing: dict[str, float] = {}
     request = Request(

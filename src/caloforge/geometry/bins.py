@@ -25,7 +25,7 @@ def voxel_index(layer: AnyLayer, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.where((row >= 0) & (column >= 0), row * layer.shape[1] + column, -1)
 
 
-def bin_index(edges: Sequence[float], values: np.ndarray) -> np.ndarray:
+def bin_index(edges: Sequence[float] | np.ndarray, values: np.ndarray) -> np.ndarray:
     """(n,) index of the bin between `edges` of each value, -1 outside."""
     index = np.searchsorted(edges, values, side="right") - 1
     return np.where(index < len(edges) - 1, index, -1)

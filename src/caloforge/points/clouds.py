@@ -278,7 +278,7 @@ class PointClouds:
 
     def sums(self, values: np.ndarray) -> np.ndarray:
         """(N,) sums per shower of values (P,) of the points, in float64; 0 for a shower without points."""
-        return np.bincount(self.rows, weights=values, minlength=len(self))
+        return np.bincount(self.rows, weights=values, minlength=len(self)).astype(np.float64)  # of nothing, int64
 
     @property
     def deposited(self) -> np.ndarray:

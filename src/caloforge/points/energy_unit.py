@@ -41,6 +41,10 @@ def parse_unit(text: str, what: str = "unit") -> Unit:
     return Unit(MEV[words[0]], MEV[words[-1]])
 
 
+GEV = Unit(1000.0, 1000.0)
+"""Of formats whose energies are all in GeV."""
+
+
 def unit_text(unit: Unit) -> str:
     """As `parse_unit` reads it."""
     words = [next(SPELLINGS[word] for word, factor in MEV.items() if factor == each) for each in unit]

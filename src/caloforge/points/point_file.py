@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from caloforge.conditions import Columns, Condition
+from caloforge.errors import option
 from caloforge.files import as_path
 from caloforge.points.clouds import PointClouds
-from caloforge.points.energy_unit import Unit, parse_unit
+from caloforge.points.energy_unit import GEV, Unit, parse_unit, unit_text
 from caloforge.points.exchange import LAYOUTS
 from caloforge.points.exchange.base import PointLayout
 from caloforge.points.exchange.edm4hep import Edm4hepLayout, is_root
@@ -34,15 +35,16 @@ class PointFile(AbstractContextManager["PointFile"]):
     Args:
         path: of the file: caloforge's own format, showerdata's, CaloClouds', step2point's, JetNet's, or EDM4hep (ROOT).
         unit: of its energies, where it does not store it: `GeV`, or `MeV,GeV` for points and incident energies.
+        if_needed: whether a file that states another unit is read in its own, instead of an error.
 
     Raises:
         CaloforgeError: the file is absent, unreadable, truncated, lacks a dataset, has one of another shape, or falling
-            offsets, no showers, or needs a unit; on reading, also a value that is not finite or out of range, with its
-            shower.
+            offsets, no showers, needs a unit, or states another; on reading, also a value that is not finite or out of
+            range, with its shower.
     """
 
-    def __init__(self, path: str | os.PathLike[str], unit: str | None = None) -> None:
-        self.path = as_path(path, "file of points")
+    def __init__(self, path: str | os.PathLike[str], unit: str | None = None, *, if_needed: bool = False) -> None:
+        self.path, self._if_needed = as_path(path, "file of points"), if_needed
         given = parse_unit(unit) if unit is not None else None
         with ExitStack() as stack:
             self._file: Any = None
@@ -54,15 +56,25 @@ class PointFile(AbstractContextManager["PointFile"]):
 
     def _open(self, stack: ExitStack, unit: Unit | None) -> PointLayout | Edm4hepLayout:
         if is_root(self.path):
-            return Edm4hepLayout(self.path, unit, stack)
+            self._agreed(GEV, unit)
+            return Edm4hepLayout(self.path, stack)
         self._file = stack.enter_context(open_hdf5(self.path))
         self.attributes = read_attributes(self._file, self.path)
         with reading(self.path):
             for layout in LAYOUTS:
                 if layout.is_of(self._file, self.path):
-                    return layout(self._file, self.path, self.attributes, unit)
+                    agreed = self._agreed(layout.stated_unit(self.attributes), unit)
+                    return layout(self._file, self.path, self.attributes, agreed)
             found = ", ".join(sorted(map(str, self._file))) or "nothing"
         raise reject(self.path, f"is not in a format of points that is known (it has: {found})")
+
+    def _agreed(self, stated: Unit | None, given: Unit | None) -> Unit | None:
+        """The unit that the file states, else the one that is given."""
+        if stated is not None and given not in (None, stated) and not self._if_needed:
+            assert given is not None
+            words = unit_text(stated), option("unit", unit_text(given))
+            raise reject(self.path, f"its energies are in {words[0]}: leave out {words[1]}")
+        return stated or given
 
     def __len__(self) -> int:
         return len(self._layout)

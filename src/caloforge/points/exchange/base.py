@@ -29,7 +29,7 @@ class PointLayout(ABC):
     Args:
         file: open HDF5 file. path: of it, for errors.
         attributes: of the file, as plain data.
-        unit: of the energies, as the user said; None where they said nothing.
+        unit: of the energies, as the file states or the user says; None where neither does.
 
     Raises:
         CaloforgeError: something is missing or has another shape; or the unit has to be given.
@@ -46,6 +46,11 @@ class PointLayout(ABC):
 
     @abstractmethod
     def __init__(self, file: h5py.File, path: Path, attributes: Mapping[str, Any], unit: Unit | None) -> None: ...
+
+    @classmethod
+    def stated_unit(cls, attributes: Mapping[str, Any]) -> Unit | None:
+        """The unit of energies that the format has, or the file states; None where it has to be given."""
+        return None
 
     @classmethod
     @abstractmethod

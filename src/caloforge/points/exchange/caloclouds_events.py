@@ -16,7 +16,7 @@ import numpy as np
 
 from caloforge.conditions import Condition
 from caloforge.points.clouds import HITS, PointClouds, offsets_of
-from caloforge.points.energy_unit import Unit
+from caloforge.points.energy_unit import GEV, Unit
 from caloforge.points.exchange.base import (
     PointLayout,
     PointOutput,
@@ -27,8 +27,6 @@ from caloforge.points.exchange.base import (
     rows_of,
 )
 from caloforge.showers.hdf5 import dataset, has, reject
-
-GEV = Unit(1000.0, 1000.0)
 
 ORDER = [0, 2, 1, 3]
 """x, layer, z, energy ↔ x, y, layer, energy."""

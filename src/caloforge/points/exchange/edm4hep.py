@@ -16,13 +16,11 @@ import numpy as np
 from caloforge.conditions import KNOWN, Condition
 from caloforge.errors import missing_extra
 from caloforge.points.clouds import PointClouds, offsets_of
-from caloforge.points.energy_unit import Unit
+from caloforge.points.energy_unit import GEV
 from caloforge.points.exchange.base import angles_of, known_columns
 from caloforge.showers.hdf5 import reading, reject
 
 CONTRIBUTIONS = "Contributions"
-
-GEV = Unit(1000.0, 1000.0)
 
 
 def is_root(path: Path) -> bool:
@@ -39,7 +37,6 @@ class Edm4hepLayout:
 
     Args:
         path: of the file.
-        unit: of the energies, if other than GeV.
         stack: that closes the file.
 
     Raises:
@@ -51,12 +48,12 @@ class Edm4hepLayout:
     names = ("x", "y", "z", "energy", "time")
     kinds: tuple[Condition, ...] = tuple(KNOWN[name] for name in ("theta", "phi", "x", "y", "pdg"))
 
-    def __init__(self, path: Path, unit: Unit | None, stack: ExitStack) -> None:
+    def __init__(self, path: Path, stack: ExitStack) -> None:
         try:
             import uproot
         except ImportError:
             raise missing_extra("uproot", "root", "reading ROOT files") from None
-        self._path, self._unit = path, unit or GEV
+        self._path = path
         with reading(path):
             file = stack.enter_context(uproot.open(path))
             if "events" not in {key.split(";")[0] for key in file}:
@@ -111,7 +108,7 @@ class Edm4hepLayout:
                     f"all steps of {name} lie at the origin: the simulation did not keep their positions (in ddsim, "
                     "SIM.enableDetailedShowerMode = True)",
                 )
-            parts.append(np.column_stack([position, flat["energy"] * self._unit.points, flat["time"]]))
+            parts.append(np.column_stack([position, flat["energy"] * GEV.points, flat["time"]]))
             owners.append(np.repeat(np.arange(stop - start), sizes))
             counts += sizes
         order = np.argsort(np.concatenate(owners), kind="stable")
@@ -137,5 +134,5 @@ class Edm4hepLayout:
             return np.array([row[k] for row, k in zip(rows, first, strict=True)])
 
         momentum = np.column_stack([value(f"momentum.{c}") for c in "xyz"])
-        energies = np.hypot(np.linalg.norm(momentum, axis=1), value("mass")) * self._unit.incident
+        energies = np.hypot(np.linalg.norm(momentum, axis=1), value("mass")) * GEV.incident
         return energies, {**angles_of(momentum), "x": value("vertex.x"), "y": value("vertex.y"), "pdg": value("PDG")}

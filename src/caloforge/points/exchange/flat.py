@@ -16,7 +16,7 @@ import numpy as np
 
 from caloforge.conditions import Condition
 from caloforge.points.clouds import JET, UNITS, PointClouds, checked_names
-from caloforge.points.energy_unit import Unit
+from caloforge.points.energy_unit import Unit, of_attribute
 from caloforge.points.exchange.base import (
     STORED_POINTS,
     PointLayout,
@@ -29,7 +29,6 @@ from caloforge.points.exchange.base import (
 from caloforge.points.validity import check_offsets
 from caloforge.showers.hdf5 import dataset, has, reading, reject
 from caloforge.showers.incident_columns import PREFIX, IncidentColumns, write_kind
-from caloforge.units import MEV
 
 COLUMNS = ("x", "y", "z", "layer", "energy", "time", *JET)
 """Datasets that are read as columns of points where the attribute `columns` names none."""
@@ -63,8 +62,11 @@ class FlatLayout(PointLayout):
         self._offsets = check_offsets(offsets, len(self._columns[0]), len(offsets) - 1, path)
         self._conditions = IncidentColumns(file, path, len(self), attributes)
         self.kinds = self._conditions.kinds
-        own = MEV.get(str(attributes.get("energy_unit", "MeV")).lower(), 1.0)
-        self._unit = unit or Unit(own, own)
+        self._unit = unit or Unit(1.0, 1.0)
+
+    @classmethod
+    def stated_unit(cls, attributes: Mapping[str, Any]) -> Unit | None:
+        return of_attribute(attributes) or Unit(1.0, 1.0)
 
     @classmethod
     def is_of(cls, file: h5py.File, path: Path) -> bool:

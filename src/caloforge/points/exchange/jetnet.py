@@ -17,11 +17,9 @@ import numpy as np
 from caloforge.conditions import Columns, Condition
 from caloforge.conditions.kinds import condition
 from caloforge.points.clouds import JET, PointClouds, offsets_of
-from caloforge.points.energy_unit import Unit
+from caloforge.points.energy_unit import GEV, Unit
 from caloforge.points.exchange.base import PointLayout, PointOutput, extend, needed, rows_of
 from caloforge.showers.hdf5 import dataset, has, reject
-
-GEV = 1000.0
 
 KINDS = (condition("jet_eta"), condition("jet_mass", "MeV"))
 """Conditions that jets have."""
@@ -46,6 +44,10 @@ class JetnetLayout(PointLayout):
         self.kinds = KINDS
 
     @classmethod
+    def stated_unit(cls, attributes: Mapping[str, Any]) -> Unit | None:
+        return GEV
+
+    @classmethod
     def is_of(cls, file: h5py.File, path: Path) -> bool:
         return has(file, "particle_features", path)
 
@@ -59,11 +61,11 @@ class JetnetLayout(PointLayout):
         padded = rows_of(self._particles, start, stop, self._path).astype(np.float32, copy=False)
         jets = rows_of(self._jets, start, stop, self._path).astype(np.float64)
         real = ~(padded[:, :, 3] <= 0.5)
-        table = np.column_stack([jets[:, 1], jets[:, 2] * GEV])
+        table = np.column_stack([jets[:, 1], jets[:, 2] * GEV.incident])
         for k, kind in enumerate(KINDS):
             kind.check(table[:, k], f"{self._path}: ", start)
         return PointClouds.unchecked(
-            jets[:, 0] * GEV,
+            jets[:, 0] * GEV.incident,
             padded[real][:, :3],
             offsets_of(real.sum(axis=1)),
             self.names,
@@ -107,7 +109,7 @@ class JetnetOutput(PointOutput):
         given = clouds.conditions
         eta = given.get("jet_eta", np.zeros(len(clouds)))
         mass = given["jet_mass"] if "jet_mass" in given else relative_mass(clouds) * clouds.energies
-        extend(self._jets, np.column_stack([clouds.energies / GEV, eta, mass / GEV, clouds.counts]))
+        extend(self._jets, np.column_stack([clouds.energies / GEV.incident, eta, mass / GEV.incident, clouds.counts]))
 
 
 def relative_mass(jets: PointClouds) -> np.ndarray:

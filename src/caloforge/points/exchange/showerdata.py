@@ -66,7 +66,11 @@ class ShowerdataLayout(PointLayout):
         self._most = max(0, shape[1])
         kinds = [KNOWN["theta"], KNOWN["phi"]] if self._directions is not None else []
         self.kinds = (*kinds, *([KNOWN["pdg"]] if self._pdg is not None else []))
-        self._unit = unit or of_attribute(attributes) or unit_needed(path, self.name)
+        self._unit = unit or unit_needed(path, self.name)
+
+    @classmethod
+    def stated_unit(cls, attributes: Mapping[str, Any]) -> Unit | None:
+        return of_attribute(attributes)
 
     @classmethod
     def is_of(cls, file: h5py.File, path: Path) -> bool:

@@ -17,7 +17,7 @@ import numpy as np
 
 from caloforge.conditions import KNOWN, Condition
 from caloforge.points.clouds import PointClouds, offsets_of
-from caloforge.points.energy_unit import Unit
+from caloforge.points.energy_unit import GEV, Unit
 from caloforge.points.exchange.base import (
     STORED_POINTS,
     PointLayout,
@@ -31,8 +31,6 @@ from caloforge.points.exchange.base import (
     rows_of,
 )
 from caloforge.showers.hdf5 import dataset, has, reading, reject
-
-GEV = Unit(1000.0, 1000.0)
 
 CHUNK = 8_000_000
 """Numbers of events that are read at once."""
@@ -92,6 +90,10 @@ class Step2pointLayout(PointLayout):
             counts += np.bincount(row, minlength=len(ids))
             last = part[-1]
         return offsets_of(counts)
+
+    @classmethod
+    def stated_unit(cls, attributes: Mapping[str, Any]) -> Unit | None:
+        return GEV
 
     @classmethod
     def is_of(cls, file: h5py.File, path: Path) -> bool:

@@ -1,0 +1,254 @@
+"""`evaluate_clouds`: compare generated point clouds with a reference, and return every number as a `Report`."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from hist import Hist
+
+from caloforge.energies import agreement
+from caloforge.errors import CaloforgeError, either, option
+from caloforge.evaluation.clouds_of_points.cloud_distances import distances, over_ten_samples
+from caloforge.evaluation.clouds_of_points.cloud_samples import (
+    AnyClouds,
+    CloudPair,
+    CloudSource,
+    CloudSummary,
+    shape_of,
+    summarise_clouds,
+)
+from caloforge.evaluation.clouds_of_points.jet_distances import JETNET, jet_distances
+from caloforge.evaluation.metrics.base import Chart, Metric, Section
+from caloforge.evaluation.metrics.classifier import AUC, IMPORTANCE, JSD
+from caloforge.evaluation.metrics.w1_subsamples import SUBSAMPLES
+from caloforge.evaluation.metrics.wasserstein import DISTANCES
+from caloforge.evaluation.report.about import SPLIT, About, BaselineSample, Sample, Spectrum
+from caloforge.evaluation.report.report import Report
+from caloforge.evaluation.samples.pair import Progress
+from caloforge.evaluation.samples.plan import make_plan
+from caloforge.files import printable
+from caloforge.points import PointClouds, is_point_file
+from caloforge.showers.attributes import plain_attribute
+from caloforge.units import count
+
+SECTIONS: tuple[Section, ...] = (DISTANCES, SUBSAMPLES, JETNET, AUC, JSD, IMPORTANCE)
+
+TABLES = (SUBSAMPLES.name, JETNET.name)
+"""Sections that the command prints."""
+
+GEOMETRY = "point clouds"
+"""Stands for the geometry in a report of points."""
+
+
+def is_of_points(source: object) -> bool:
+    """Whether something to evaluate is point clouds, or a file of them."""
+    if isinstance(source, PointClouds):
+        return True
+    if isinstance(source, list | tuple) and len(source) == 1:
+        return is_of_points(source[0])
+    return isinstance(source, str | os.PathLike) and os.path.isfile(source) and is_point_file(source)
+
+
+def check_kinds(samples: Mapping[str, object]) -> None:
+    """Require all samples that are given to be of points.
+
+    Raises:
+        CaloforgeError: one holds voxels.
+    """
+    given = {key: sample for key, sample in samples.items() if sample is not None}
+    points = [key for key, sample in given.items() if is_of_points(sample)]
+    for key in given.keys() - set(points):
+        raise CaloforgeError(
+            f"the {points[0]} sample holds points, the {key} sample does not: convert one of them ("
+            + either("caloforge convert", "caloforge.points.conversion.convert")
+            + "), or give one file of points for each"
+        )
+
+
+def refuse_others(given: Mapping[str, object]) -> None:
+    """Refuse arguments of `evaluate` that are for voxels.
+
+    Raises:
+        CaloforgeError: one is given.
+    """
+    for name, value in given.items():
+        if value is not None and value is not False and value != () and value != []:
+            raise CaloforgeError(f"{option(name)} is for voxels, and these samples are of points: leave it out")
+
+
+def wants_trees(classifiers: Sequence[object]) -> bool:
+    """Whether a classifier is wanted.
+
+    Raises:
+        CaloforgeError: one that needs voxels.
+    """
+    for test in classifiers:
+        if test not in ("trees", "quick"):
+            name = getattr(test, "name", test)
+            raise CaloforgeError(f"the classifier test '{name}' needs voxels; of points there is trees")
+    return bool(classifiers)
+
+
+def evaluate_clouds(
+    generated: object,
+    reference: object,
+    *,
+    baseline: object = None,
+    trees: bool = True,
+    repeats: int = 1,
+    quick: bool = False,
+    unit: str | None = None,
+    seed: int = 1,
+    command: str = "",
+    progress: Progress | None = None,
+) -> Report:
+    """Compare generated point clouds with a reference.
+
+    Args:
+        generated, reference: files of points, or clouds in memory, of showers or of jets.
+        baseline: an independent reference sample; without it the reference is split in two for the baselines.
+        trees: whether to train a classifier on the observables.
+        repeats: trainings of it.
+        quick: distances of single observables and the classifier only.
+        unit: of energies in files that do not store it.
+        seed: of everything random.
+        command: how it was called, for the report.
+        progress: told (section, done, total).
+
+    Raises:
+        CaloforgeError: a file is bad, or of another kind than the others; energies differ; too few showers.
+    """
+    timing: dict[str, float] = {}
+    start = time.perf_counter()
+    given = {"generated": generated, "reference": reference, **({} if baseline is None else {"baseline": baseline})}
+    sources = {key: CloudSource(_single(each, key), unit) for key, each in given.items()}
+    _check_alike(sources)
+    for key, source in sources.items():
+        fewest = 4 if key == "reference" and baseline is None else 2
+        if source.n < fewest:
+            raise CaloforgeError(
+                f"{source.path} has {count(source.n, source.noun)} to compare; at least {fewest} are needed"
+            )
+    tell = progress or (lambda section, done, total: None)
+    shape = shape_of(sources["reference"])
+    summaries = {
+        key: summarise_clouds(
+            source,
+            shape,
+            lambda done, total, key=key: tell(f"reading the {key} {shape.noun}s", done, total),  # type: ignore[misc]
+        )
+        for key, source in sources.items()
+    }
+    energies = {key: each.energies for key, each in summaries.items()}
+    agree = _distance if shape.noun == "jet" else agreement.check_same
+    spectra = {
+        key: agree(energies[key], energies["reference"], sources[key].path, sources["reference"].path)
+        for key in energies
+        if key != "reference"
+    }
+    plan = make_plan(
+        energies["generated"], energies["reference"], energies.get("baseline"), np.random.default_rng([seed, 2])
+    )
+    pair = CloudPair(
+        summaries["generated"], summaries["reference"], summaries.get("baseline"), shape, plan, seed, progress
+    )
+    timing["reading"] = round(time.perf_counter() - start, 3)
+    metrics: list[Metric] = []
+    charts: list[Chart] = []
+    hists: dict[str, Hist[Any]] = {}
+    parts: dict[str, Callable[[], Iterator[Metric | Chart | Hist[Any]]]] = {"wasserstein": lambda: distances(pair)}
+    if shape.noun == "jet":
+        parts["jetnet"] = lambda: jet_distances(pair)
+    elif not quick:
+        parts["w1_subsamples"] = lambda: over_ten_samples(pair)
+    if trees:
+        parts["classifiers"] = lambda: tree_test(pair, repeats)
+    for name, work in parts.items():
+        start = time.perf_counter()
+        for found in work():
+            if isinstance(found, Metric):
+                metrics.append(found)
+            elif isinstance(found, Chart):
+                charts.append(found)
+            else:
+                hists[str(found.name)] = found
+        timing[name] = round(time.perf_counter() - start, 3)
+    present = {metric.section for metric in metrics}
+    sections = {section.name: section for section in SECTIONS if section.name in present}
+    about = _about(pair, spectra["generated"], timing, command)
+    return Report(about, metrics, hists, charts, sections)
+
+
+def _distance(first: np.ndarray, second: np.ndarray, name: str, other: str) -> tuple[float, float]:
+    """Of the p_T of jets, which may differ: what is compared is relative to it."""
+    return agreement.distance(first, second)
+
+
+def tree_test(pair: CloudPair, repeats: int) -> Iterator[Metric | Chart]:
+    """See `cloud_trees`, which imports torch: a second that evaluations without a classifier save."""
+    from caloforge.evaluation.clouds_of_points.cloud_trees import tree_test as run
+
+    return run(pair, repeats)
+
+
+def _single(given: Any, key: str) -> AnyClouds:
+    """The one file, or the clouds."""
+    if isinstance(given, list | tuple):
+        if len(given) != 1:
+            raise CaloforgeError(f"{key}: point clouds are read from one file, not from {len(given)}")
+        given = given[0]
+    found: AnyClouds = given
+    return found
+
+
+def _check_alike(sources: Mapping[str, CloudSource]) -> None:
+    """Require all samples to be showers, or jets, with the columns of the reference.
+
+    Raises:
+        CaloforgeError: one is something else.
+    """
+    reference = sources["reference"]
+    for source in sources.values():
+        if source.noun != reference.noun:
+            raise CaloforgeError(
+                f"{source.path} holds {source.noun}s, {reference.path} {reference.noun}s: give files of one kind"
+            )
+        if source.noun == "shower":
+            needed = ("x", "y", "layer" if "layer" in reference.names else "z", "energy")
+            for name in needed:
+                if name not in source.names:
+                    raise CaloforgeError(
+                        f"{source.path} has no column {name} of its points (it has {', '.join(source.names)}): convert "
+                        f"it first with {option('layer_pitch')}"
+                    )
+
+
+def _about(pair: CloudPair, spectrum: tuple[float, float], timing: Mapping[str, float], command: str) -> About:
+    from caloforge import __version__
+
+    def sample(summary: CloudSummary) -> Sample:
+        attributes = {key: plain_attribute(value) for key, value in summary.attributes.items()}
+        kept = {key: value for key, value in attributes.items() if not isinstance(value, list)}
+        return Sample(summary.path, summary.n, summary.empty, kept)
+
+    return About(
+        generated=sample(pair.generated),
+        reference=sample(pair.reference),
+        geometry=None,
+        geometry_name=GEOMETRY,
+        threshold_mev=0.0,
+        baseline=BaselineSample(
+            SPLIT if pair.independent is None else pair.independent.path, pair.plan.n, pair.plan.stratified
+        ),
+        spectrum=Spectrum(False, *spectrum, {}),
+        seed=pair.seed,
+        command=printable(command),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        caloforge_version=__version__,
+        timing=timing,
+    )
