@@ -323,3 +323,10 @@ def test_rows_are_taken_from_the_chunks_that_hold_them(
         assert len(opened.take(np.array([], dtype=int))) == 0
     with ShowerFiles([path, path], small_showers.geometry) as twice:
         assert twice.take(np.append(rows, 600 + rows)).voxels.tobytes() == 2 * small_showers[rows].voxels.tobytes()
+
+
+def test_points_in_place_of_voxels_are_named(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "p.h5", "w") as file:
+        file["offsets"] = np.zeros(2)
+    with pytest.raises(CaloforgeError, match=r"p\.h5: holds points, not voxels"):
+        ShowerFile(tmp_path / "p.h5")

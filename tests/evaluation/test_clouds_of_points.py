@@ -73,6 +73,28 @@ def test_distances_are_those_of_the_observables() -> None:
         assert report["wasserstein", name].estimate.value == pytest.approx(0, abs=1e-5)  # type: ignore[union-attr]
 
 
+def test_all_observables_together() -> None:
+    same = cf.evaluate(showers(2000, 1), showers(2000, 2))
+    for name in ("fpd", "kpd", "sliced"):
+        assert abs(same["together", name].pull or 0) < 5
+    moved = cf.evaluate(showers(2000, 1, shift=2.0), showers(2000, 2))
+    for name in ("fpd", "kpd", "sliced"):
+        assert (moved["together", name].pull or 0) > 5
+
+
+def test_profiles_are_means_per_shower() -> None:
+    clouds = PointClouds(
+        np.full(60, 100.0), np.tile([[0, 0, 1, 2], [0, 0, 3, 4]], (60, 1)).astype(float), 2 * np.arange(61)
+    )
+    report = cf.evaluate(clouds, clouds[:50])
+    data = next(chart.data for chart in report.charts if chart.name == "profiles")
+    assert data["layers"] == [1, 2, 3]
+    assert data["generated"] == [2, 0, 4]
+    assert data["others"][0]["reference"] == [1, 0, 1]
+    assert sum(data["others"][1]["generated"]) == pytest.approx(6)
+    assert sum(data["others"][2]["generated"]) == pytest.approx(2)
+
+
 def test_an_independent_baseline_and_a_round_trip_of_the_report(tmp_path: Path, no_page: None) -> None:
     report = cf.evaluate(showers(300, 1), showers(300, 2), baseline=showers(300, 3), classifiers=["trees"])
     assert report.about.baseline.n == 300
@@ -176,5 +198,5 @@ def test_the_command_prints_the_table(tmp_path: Path, no_page: None) -> None:
 
 
 def test_real_photons_agree_with_photons_of_another_seed(real: Callable[[str], Path]) -> None:
-    report = cf.evaluate(real("photons-w-si-points/train.h5"), real("photons-w-si-points/test.h5"))
+    report = cf.evaluate(real("photons-w-si-points/train.h5"), real("photons-w-si-points/test.h5"), quick=True)
     assert report.verdict.level == "good"

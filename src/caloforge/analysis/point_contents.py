@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from caloforge.conditions import Columns
 from caloforge.points import PointFile
 from caloforge.showers.checks import LOW_ENERGY
 from caloforge.units import count, format_energy
@@ -26,6 +27,7 @@ class PointContents:
         ranges: column → least and largest value.
         zeros: points without energy.
         layers: numbers of layers with points, if there is such a column.
+        conditions: of all showers.
     """
 
     noun: str
@@ -35,6 +37,7 @@ class PointContents:
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     zeros: int = 0
     layers: np.ndarray | None = None
+    conditions: Columns = field(default_factory=lambda: Columns.none(0))
 
     @property
     def response(self) -> np.ndarray:
@@ -70,13 +73,14 @@ def point_contents(file: PointFile) -> PointContents:
     Raises:
         CaloforgeError: the file cannot be read, or a value is invalid.
     """
-    energies, counts, deposited = [], [], []
+    energies, counts, deposited, conditions = [], [], [], []
     ends: dict[str, list[float]] = {name: [] for name in file.names}
     zeros, layers, noun = 0, np.empty(0, dtype=np.int64), "shower"
     for chunk in file.chunks():
         noun = chunk.noun
         energies.append(chunk.energies)
         counts.append(chunk.counts)
+        conditions.append(chunk.conditions)
         deposited.append(chunk.deposited)
         zeros += int(np.count_nonzero(chunk.weights == 0))
         for name in file.names if len(chunk.points) else ():
@@ -92,4 +96,5 @@ def point_contents(file: PointFile) -> PointContents:
         {name: (min(values), max(values)) for name, values in ends.items() if values},
         zeros,
         layers if "layer" in file.names else None,
+        Columns.joined(conditions),
     )

@@ -92,9 +92,8 @@ def _point_rows(file: PointFile, found: PointContents) -> Iterator[tuple[str, st
     yield f"{found.noun}s", f"{len(file)}"
     what = "transverse momentum" if found.noun == "jet" else "incident energy"
     yield what, _spectrum(found.energies)
-    columns = file.conditions()
-    for kind in file.kinds:
-        yield kind.name, columns.kind(kind.name).span(columns[kind.name]) + (f"  ({kind.what})" if kind.what else "")
+    for kind in found.conditions.kinds:
+        yield kind.name, kind.span(found.conditions[kind.name]) + (f"  ({kind.what})" if kind.what else "")
     counts, response = found.counts, found.response
     per = f"{counts.min():,} … {counts.max():,} per {found.noun}, mean {counts.mean():.4g}"
     yield "points", f"{counts.sum():,} of {', '.join(file.names)}; {per}"

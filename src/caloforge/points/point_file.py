@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from caloforge.conditions import Columns, Condition
+from caloforge.conditions import Condition
 from caloforge.errors import option
 from caloforge.files import as_path
 from caloforge.points.clouds import PointClouds
@@ -140,10 +140,6 @@ class PointFile(AbstractContextManager["PointFile"]):
             stop = max(start + 1, int(np.searchsorted(ends, before + points, side="right")))
             yield self.read(start, stop)
             start = stop
-
-    def conditions(self) -> Columns:
-        """All conditions beyond the energy, checked."""
-        return Columns.joined([chunk.conditions for chunk in self.chunks()])
 
 
 def read_points(

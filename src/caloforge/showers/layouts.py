@@ -15,6 +15,7 @@ from typing import ClassVar
 import h5py
 import numpy as np
 
+from caloforge.errors import either
 from caloforge.showers.hdf5 import dataset, has, reject
 
 
@@ -127,6 +128,9 @@ class CaloganLayout:
         return np.concatenate([part.reshape(len(part), -1) for part in parts], axis=1)
 
 
+OF_POINTS = ("offsets", "events", "steps", "particle_features")
+"""Datasets and groups of files of points (`caloforge.points.exchange`)."""
+
 AnyLayout = ChallengeLayout | LemursLayout | CaloganLayout
 
 
@@ -137,6 +141,9 @@ def layout_of(file: h5py.File, path: Path) -> AnyLayout:
         CaloforgeError: it lacks a dataset, or has one of another type or shape.
     """
     showers = has(file, "showers", path)
+    if any(has(file, name, path) for name in OF_POINTS) or "showerdata_version" in file.attrs:
+        remedy = either("caloforge convert", "caloforge.points.conversion.convert")
+        raise reject(path, f"holds points, not voxels: {remedy} makes voxels of them")
     if has(file, "layer_0", path) and not showers:
         return CaloganLayout(file, path)
     if showers and has(file, "incident_energy", path) and not has(file, "incident_energies", path):

@@ -39,6 +39,7 @@ class Shape:
 
     Args:
         noun: shower or jet.
+        is_layered: whether points have a layer, not only a depth.
         depths: (L,) depths of the longitudinal profile; layers beyond the reference's are counted in the last.
         first: depth at which the first begins. width: of each.
         radii: (R + 1,) edges of the radial profile in mm; energy beyond is counted in the last.
@@ -46,6 +47,7 @@ class Shape:
     """
 
     noun: str
+    is_layered: bool = False
     depths: np.ndarray = field(default_factory=lambda: np.empty(0))
     first: float = 0.0
     width: float = 1.0
@@ -175,9 +177,9 @@ def shape_of(source: CloudSource) -> Shape:
     radii = np.linspace(0.0, far, RADIAL_BINS + 1)
     if "layer" in source.names:
         depths = np.arange(int(low), int(high) + 1)
-        return Shape("shower", depths.astype(float), float(depths[0]), 1.0, radii, pitch)
+        return Shape("shower", True, depths.astype(float), float(depths[0]), 1.0, radii, pitch)
     width = max((high - low) / RADIAL_BINS, 1e-6)
-    return Shape("shower", low + width * (np.arange(RADIAL_BINS) + 0.5), low, width, radii, pitch)
+    return Shape("shower", False, low + width * (np.arange(RADIAL_BINS) + 0.5), low, width, radii, pitch)
 
 
 def summarise_clouds(source: CloudSource, shape: Shape, tell: Callable[[int, int], None]) -> CloudSummary:
@@ -200,7 +202,7 @@ def summarise_clouds(source: CloudSource, shape: Shape, tell: Callable[[int, int
         tell(done, source.n)
     joined = {name: np.concatenate(parts) for name, parts in profiles.items()}
     observables = {name: np.concatenate(parts) for name, parts in values.items()}
-    if shape.noun == "shower" and "layer" in source.names:
+    if shape.is_layered:
         for k, layer in enumerate(shape.depths.astype(int)):
             observables[f"hits_layer_{layer}"] = joined["hits by depth"][:, k].astype(np.float64)
             observables[f"e_layer_{layer}"] = joined["energy by depth"][:, k].astype(np.float64)

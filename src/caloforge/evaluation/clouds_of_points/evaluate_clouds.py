@@ -13,7 +13,9 @@ from hist import Hist
 
 from caloforge.energies import agreement
 from caloforge.errors import CaloforgeError, either, option
+from caloforge.evaluation.clouds_of_points.all_observables import TOGETHER, together
 from caloforge.evaluation.clouds_of_points.cloud_distances import distances, over_ten_samples
+from caloforge.evaluation.clouds_of_points.cloud_profiles import profile_chart
 from caloforge.evaluation.clouds_of_points.cloud_samples import (
     AnyClouds,
     CloudPair,
@@ -36,7 +38,7 @@ from caloforge.points import PointClouds, is_point_file
 from caloforge.showers.attributes import plain_attribute
 from caloforge.units import count
 
-SECTIONS: tuple[Section, ...] = (DISTANCES, SUBSAMPLES, JETNET, AUC, JSD, IMPORTANCE)
+SECTIONS: tuple[Section, ...] = (DISTANCES, SUBSAMPLES, JETNET, TOGETHER, AUC, JSD, IMPORTANCE)
 
 TABLES = (SUBSAMPLES.name, JETNET.name)
 """Sections that the command prints."""
@@ -114,7 +116,7 @@ def evaluate_clouds(
         baseline: an independent reference sample; without it the reference is split in two for the baselines.
         trees: whether to train a classifier on the observables.
         repeats: trainings of it.
-        quick: distances of single observables and the classifier only.
+        quick: leave out the distances of all observables together.
         unit: of energies in files that do not store it.
         seed: of everything random.
         command: how it was called, for the report.
@@ -164,8 +166,11 @@ def evaluate_clouds(
     parts: dict[str, Callable[[], Iterator[Metric | Chart | Hist[Any]]]] = {"wasserstein": lambda: distances(pair)}
     if shape.noun == "jet":
         parts["jetnet"] = lambda: jet_distances(pair)
-    elif not quick:
+    else:
         parts["w1_subsamples"] = lambda: over_ten_samples(pair)
+        parts["profiles"] = lambda: profile_chart(pair)
+    if not quick:
+        parts["together"] = lambda: together(pair)
     if trees:
         parts["classifiers"] = lambda: tree_test(pair, repeats)
     for name, work in parts.items():
