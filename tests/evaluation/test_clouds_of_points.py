@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import caloforge as cf
 from caloforge.cli import app
 from caloforge.errors import CaloforgeError
+from caloforge.evaluation.clouds_of_points.deep_sets_test import InvariantClassifier, deep_sets_test
 from caloforge.evaluation.clouds_of_points.jet_distances import w1_of_batches
 from caloforge.evaluation.report.report import Report
 from caloforge.points import JET, PointClouds, write_points
@@ -164,7 +167,10 @@ def test_w1m_is_the_distance_of_masses() -> None:
         ({"reference": cf.sample("test", stop=50)}, "the generated sample holds points, the reference sample does not"),
         ({"per_energy": True}, "per_energy=… is for voxels"),
         ({"observables": ["n_hits"]}, "observables=… is for voxels"),
-        ({"classifiers": ["challenge_low"]}, "'challenge_low' needs voxels; of points there is trees"),
+        (
+            {"classifiers": ["challenge_low"]},
+            "no classifier test 'challenge_low' of points; there are trees, deep_sets",
+        ),
         ({"reference": showers(100, 2)[:0]}, "memory has 0 showers to compare; at least 4"),
         ({"unit": "erg", "generated": "file"}, "'erg' is not a unit"),
     ],
@@ -198,5 +204,34 @@ def test_the_command_prints_the_table(tmp_path: Path, no_page: None) -> None:
 
 
 def test_real_photons_agree_with_photons_of_another_seed(real: Callable[[str], Path]) -> None:
-    report = cf.evaluate(real("photons-w-si-points/train.h5"), real("photons-w-si-points/test.h5"), quick=True)
-    assert report.verdict.level == "good"
+    train, test = (cf.read_points(real(f"photons-w-si-points/{part}.h5"), stop=800) for part in ("train", "test"))
+    assert cf.evaluate(train, test, quick=True).verdict.level == "good"
+
+
+def test_deep_sets_do_not_depend_on_the_order_of_points() -> None:
+    clouds = showers(40, 1)
+    order = np.lexsort((np.random.default_rng(3).random(len(clouds.points)), clouds.rows))
+    mixed = PointClouds(clouds.energies, clouds.points[order], clouds.offsets)
+    test = deep_sets_test(clouds, int(clouds.counts.max()))
+    rows = [torch.from_numpy(test.features(SimpleNamespace(clouds=each))) for each in (clouds, mixed)]  # type: ignore[arg-type]
+    network = InvariantClassifier(1, 4, 1).double()
+    first, second = (network(each.double()) for each in rows)
+    assert not torch.equal(rows[0], rows[1])
+    torch.testing.assert_close(first, second)
+
+
+def test_deep_sets_see_what_observables_of_layers_do_not() -> None:
+    """Hits of one sample lie on a diagonal in each layer; those of the other at independent x and y."""
+
+    def turned(seed: int, share: float) -> PointClouds:
+        rng = np.random.default_rng(seed)
+        x, z = rng.normal(0, 10, (2, 250 * 20))
+        y = share * x + np.sqrt(1 - share**2) * z
+        points = np.column_stack([x, y, np.tile(np.arange(4), 1250), np.ones(5000)])
+        return PointClouds(np.full(250, 1e3), points, 20 * np.arange(251))
+
+    report = cf.evaluate(turned(1, 0.95), turned(2, 0.0), classifiers=["deep_sets"], quick=True)
+    area = report["auc", "deep_sets"].estimate
+    assert area is not None
+    assert area.value > 0.9
+    assert abs((area.baseline or 0) - 0.5) < 0.2

@@ -111,7 +111,8 @@ def evaluate(
 
     Files of points (see `caloforge convert`) are evaluated as such: 1-Wasserstein
     distances of their observables, the table over ten samples, for jets JetNet's
-    W1M, W1P and W1EFP, and the classifier trees on the observables.
+    W1M, W1P and W1EFP, and the classifiers trees (on the observables) and
+    deep_sets (on the points themselves, which then stay in memory).
 
     Classifier tests: input; classifier (origin of the test)
 

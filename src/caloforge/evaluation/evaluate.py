@@ -14,7 +14,7 @@ from hist import Hist
 from caloforge.energies.agreement import EnergyChoice
 from caloforge.errors import CaloforgeError, option
 from caloforge.evaluation.clouds_of_points import evaluate_clouds, is_of_points
-from caloforge.evaluation.clouds_of_points.evaluate_clouds import check_kinds, refuse_others, wants_trees
+from caloforge.evaluation.clouds_of_points.evaluate_clouds import check_kinds, cloud_tests, refuse_others
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics import (
     by_condition,
@@ -157,7 +157,7 @@ def evaluate(
             generated,
             reference,
             baseline=baseline,
-            trees=wants_trees(classifiers),
+            classifiers=cloud_tests(classifiers),
             repeats=repeats,
             quick=quick,
             unit=unit,

@@ -36,7 +36,8 @@ LABELS = {
 def features(summary: CloudSummary) -> np.ndarray:
     """(N, F) observables of whole showers, or of jets and their energy-flow polynomials."""
     columns = [values for name, values in summary.observables.items() if name in CLOUD_OBSERVABLES]
-    flow = [] if summary.clouds is None else [energy_flow(summary.clouds)]
+    is_jet = summary.clouds is not None and summary.clouds.noun == "jet"
+    flow = [energy_flow(summary.clouds)] if is_jet and summary.clouds is not None else []
     return np.column_stack([*columns, *flow])
 
 

@@ -1,7 +1,7 @@
 """`CloudSummary`: what one pass over a sample of point clouds leaves in memory; `CloudPair`: what is compared.
 
-Of each shower its observables are kept, and three histograms: of the energies of its hits, of its energy over layers,
-and over the distance from its axis. Of jets the clouds themselves are kept, which are small.
+Of each shower its observables are kept, and histograms: of the energies of its hits, of its energy and hits over
+layers, and of its energy over the distance from its axis. Of jets the clouds themselves are kept, which are small.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class CloudSummary:
         energies: (N,) incident energies in MeV.
         observables: name → (N,) values.
         profiles: name → (N, B) weights of each shower in the bins of a histogram.
-        clouds: of jets, the particles.
+        clouds: the points; of showers only where a classifier sees them.
     """
 
     path: str
@@ -82,7 +82,8 @@ class CloudSummary:
     @property
     def empty(self) -> int:
         """Number of showers without points."""
-        return int(np.count_nonzero(self.observables["n_particles" if self.clouds is not None else "n_hits"] == 0))
+        name = "n_hits" if "n_hits" in self.observables else "n_particles"
+        return int(np.count_nonzero(self.observables[name] == 0))
 
 
 @dataclass(frozen=True)
@@ -182,8 +183,10 @@ def shape_of(source: CloudSource) -> Shape:
     return Shape("shower", False, low + width * (np.arange(RADIAL_BINS) + 0.5), low, width, radii, pitch)
 
 
-def summarise_clouds(source: CloudSource, shape: Shape, tell: Callable[[int, int], None]) -> CloudSummary:
-    """Read a sample once, chunk by chunk."""
+def summarise_clouds(
+    source: CloudSource, shape: Shape, tell: Callable[[int, int], None], keep: bool = False
+) -> CloudSummary:
+    """Read a sample once, chunk by chunk; with `keep`, its points stay in memory."""
     energies, kept = [], []
     values: dict[str, list[np.ndarray]] = {}
     profiles: dict[str, list[np.ndarray]] = {}
@@ -193,9 +196,9 @@ def summarise_clouds(source: CloudSource, shape: Shape, tell: Callable[[int, int
         energies.append(chunk.energies)
         for each in observables_of(chunk):
             values.setdefault(each.name, []).append(each(chunk))
-        if shape.noun == "jet":
+        if keep or shape.noun == "jet":
             kept.append(chunk)
-        else:
+        if shape.noun == "shower":
             for name, found in _profiles(chunk, shape).items():
                 profiles.setdefault(name, []).append(found)
         done += len(chunk)

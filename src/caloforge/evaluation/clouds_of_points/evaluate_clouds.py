@@ -40,6 +40,9 @@ from caloforge.units import count
 
 SECTIONS: tuple[Section, ...] = (DISTANCES, SUBSAMPLES, JETNET, TOGETHER, AUC, JSD, IMPORTANCE)
 
+CLOUD_TESTS = ("trees", "deep_sets")
+"""Classifier tests of points."""
+
 TABLES = (SUBSAMPLES.name, JETNET.name)
 """Sections that the command prints."""
 
@@ -83,17 +86,19 @@ def refuse_others(given: Mapping[str, object]) -> None:
             raise CaloforgeError(f"{option(name)} is for voxels, and these samples are of points: leave it out")
 
 
-def wants_trees(classifiers: Sequence[object]) -> bool:
-    """Whether a classifier is wanted.
+def cloud_tests(classifiers: Sequence[object]) -> list[str]:
+    """Names of the classifier tests that are wanted; `quick` is `trees`.
 
     Raises:
-        CaloforgeError: one that needs voxels.
+        CaloforgeError: one needs voxels, or is unknown.
     """
+    names = []
     for test in classifiers:
-        if test not in ("trees", "quick"):
-            name = getattr(test, "name", test)
-            raise CaloforgeError(f"the classifier test '{name}' needs voxels; of points there is trees")
-    return bool(classifiers)
+        name = getattr(test, "name", test)
+        if name not in (*CLOUD_TESTS, "quick"):
+            raise CaloforgeError(f"there is no classifier test '{name}' of points; there are {', '.join(CLOUD_TESTS)}")
+        names.append("trees" if name == "quick" else str(name))
+    return list(dict.fromkeys(names))
 
 
 def evaluate_clouds(
@@ -101,7 +106,7 @@ def evaluate_clouds(
     reference: object,
     *,
     baseline: object = None,
-    trees: bool = True,
+    classifiers: Sequence[str] = ("trees",),
     repeats: int = 1,
     quick: bool = False,
     unit: str | None = None,
@@ -114,8 +119,8 @@ def evaluate_clouds(
     Args:
         generated, reference: files of points, or clouds in memory, of showers or of jets.
         baseline: an independent reference sample; without it the reference is split in two for the baselines.
-        trees: whether to train a classifier on the observables.
-        repeats: trainings of it.
+        classifiers: tests to train (`CLOUD_TESTS`); for deep_sets, points stay in memory.
+        repeats: trainings of each.
         quick: leave out the distances of all observables together.
         unit: of energies in files that do not store it.
         seed: of everything random.
@@ -138,11 +143,13 @@ def evaluate_clouds(
             )
     tell = progress or (lambda section, done, total: None)
     shape = shape_of(sources["reference"])
+    keep = "deep_sets" in classifiers
     summaries = {
         key: summarise_clouds(
             source,
             shape,
             lambda done, total, key=key: tell(f"reading the {key} {shape.noun}s", done, total),  # type: ignore[misc]
+            keep,
         )
         for key, source in sources.items()
     }
@@ -171,8 +178,8 @@ def evaluate_clouds(
         parts["profiles"] = lambda: profile_chart(pair)
     if not quick:
         parts["together"] = lambda: together(pair)
-    if trees:
-        parts["classifiers"] = lambda: tree_test(pair, repeats)
+    if classifiers:
+        parts["classifiers"] = lambda: _classifiers(pair, classifiers, repeats)
     for name, work in parts.items():
         start = time.perf_counter()
         for found in work():
@@ -194,11 +201,11 @@ def _distance(first: np.ndarray, second: np.ndarray, name: str, other: str) -> t
     return agreement.distance(first, second)
 
 
-def tree_test(pair: CloudPair, repeats: int) -> Iterator[Metric | Chart]:
-    """See `cloud_trees`, which imports torch: a second that evaluations without a classifier save."""
-    from caloforge.evaluation.clouds_of_points.cloud_trees import tree_test as run
+def _classifiers(pair: CloudPair, wanted: Sequence[str], repeats: int) -> Iterator[Metric | Chart]:
+    """See `cloud_classifiers`, which imports torch: a second that evaluations without a classifier save."""
+    from caloforge.evaluation.clouds_of_points.cloud_classifiers import classifier_tests
 
-    return run(pair, repeats)
+    return classifier_tests(pair, wanted, repeats)
 
 
 def _single(given: Any, key: str) -> AnyClouds:

@@ -1,40 +1,53 @@
-"""A classifier of boosted trees on the observables of point clouds: AUC and divergence, each with its baseline."""
+"""Classifier tests of point clouds: AUC and divergence, each with its baseline.
+
+`trees` sees the observables, `deep_sets` the points themselves.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 
-from caloforge.classifiers import ClassifierResult, run_test
+from caloforge.classifiers import ClassifierResult, ClassifierTest, Epoch, run_test
 from caloforge.classifiers.trees import TreeTest
 from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.clouds_of_points.cloud_samples import CloudPair, CloudSummary
+from caloforge.evaluation.clouds_of_points.deep_sets_test import deep_sets_test
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Chart, Metric
 from caloforge.evaluation.metrics.classifier import AUC, IMPORTANCE, JSD
-from caloforge.geometry import Geometry
+from caloforge.geometry import Geometry, Layer
+from caloforge.points import PointClouds
 from caloforge.showers import Showers
+
+NO_VOXELS = Geometry("point clouds", (Layer(0, (0.0, 1.0)),))
+"""Stands for the geometry that all samples of a test have in common."""
 
 
 @dataclass(frozen=True)
 class _Table:
-    """Observables of N showers, which the trees take in place of `Showers`: only these members are used of them."""
+    """Observables of N showers, which tests take in place of `Showers`: only these members are used of them.
+
+    `clouds` are their points, where a test sees them.
+    """
 
     energies: np.ndarray
     values: np.ndarray
     names: tuple[str, ...]
     labels: tuple[str, ...]
-    geometry: None = None
+    clouds: PointClouds | None = None
+    geometry: Geometry = NO_VOXELS
 
     def __len__(self) -> int:
         return len(self.energies)
 
     def __getitem__(self, rows: np.ndarray) -> _Table:
-        return _Table(self.energies[rows], self.values[rows], self.names, self.labels)
+        clouds = None if self.clouds is None else self.clouds[rows]
+        return _Table(self.energies[rows], self.values[rows], self.names, self.labels, clouds)
 
     @property
     def conditions(self) -> Columns:
@@ -59,11 +72,21 @@ TREES = CloudTrees(
 )
 
 
-def tree_test(pair: CloudPair, repeats: int) -> Iterator[Metric | Chart]:
-    """AUC, divergence, ROC curve, and what the trees look at."""
-    if pair.unavailable:
-        yield Metric(AUC.name, TREES.name, TREES.title, None, reason=pair.unavailable)
-        return
+def classifier_tests(pair: CloudPair, wanted: Sequence[str], repeats: int) -> Iterator[Metric | Chart]:
+    """Numbers and figures of the tests of these names: trees, deep_sets."""
+    tables = _tables(pair)
+    for name in wanted:
+        test: ClassifierTest = TREES
+        if name == "deep_sets":
+            clouds = [table.clouds for table in tables.values()]
+            assert clouds[1] is not None
+            most = max(int(each.counts.max(initial=0)) for each in clouds if each is not None)
+            test = deep_sets_test(clouds[1][: pair.plan.n_reference], most)
+        yield from _test(pair, tables, test, repeats)
+
+
+def _tables(pair: CloudPair) -> dict[str, _Table]:
+    """The generated sample, and the pool of both reference samples."""
     names = tuple(pair.reference.observables)
     labels = tuple(pair.label(name)[0] for name in names)
     is_shower = pair.shape.noun == "shower"  # a jet's observables are relative to its p_T
@@ -76,30 +99,43 @@ def tree_test(pair: CloudPair, repeats: int) -> Iterator[Metric | Chart]:
         return summary.energies
 
     words = (("e_inc", *names), ("incident energy", *labels)) if is_shower else (names, labels)
-    tables = {
-        "generated": _Table(energies(pair.generated), values(pair.generated), *words),
-        "pool": _Table(pair.pool(energies), pair.pool(values), *words),
+    clouds = [each.clouds for each in (pair.reference, pair.independent) if each is not None]
+    pool = PointClouds.joined([each for each in clouds if each is not None]) if clouds[0] is not None else None
+    return {
+        "generated": _Table(energies(pair.generated), values(pair.generated), *words, pair.generated.clouds),
+        "pool": _Table(pair.pool(energies), pair.pool(values), *words, pool),
     }
-    first, second = pair.plan.baseline[0]
-    reference = np.arange(pair.plan.n_reference)
-    pair.tell("classifier trees", 0, 2)
-    try:
-        found = _run(tables["generated"], tables["pool"][reference], repeats, pair.seed)
-    except CaloforgeError as error:
-        yield Metric(AUC.name, TREES.name, TREES.title, None, reason=str(error))
+
+
+def _test(pair: CloudPair, tables: dict[str, _Table], test: ClassifierTest, repeats: int) -> Iterator[Metric | Chart]:
+    """AUC, divergence, ROC curve, and of trees what they look at."""
+    if pair.unavailable:
+        yield Metric(AUC.name, test.name, test.title, None, reason=pair.unavailable)
         return
-    pair.tell("classifier trees", 1, 2)
-    baseline, reason = None, ""
-    try:
-        baseline = _run(tables["pool"][first], tables["pool"][second], repeats, pair.seed)
-    except CaloforgeError as error:
-        reason = str(error)
-    pair.tell("classifier trees", 2, 2)
-    yield from _numbers(found, baseline, reason)
+    first, second = pair.plan.baseline[0]
+    samples = {
+        "": (tables["generated"], tables["pool"][np.arange(pair.plan.n_reference)]),
+        " (baseline)": (tables["pool"][first], tables["pool"][second]),
+    }
+    results: list[ClassifierResult] = []
+    reason = ""
+    for what, (one, other) in samples.items():
+        section, total = f"classifier {test.name}{what}", test.epochs * repeats
+        pair.tell(section, 0, total)
 
+        def told(epoch: Epoch, section: str = section, total: int = total) -> None:
+            pair.tell(section, (epoch.repeat - 1) * epoch.epochs + epoch.epoch, total)
 
-def _run(first: _Table, second: _Table, repeats: int, seed: int) -> ClassifierResult:
-    return run_test(TREES, cast(Showers, first), cast(Showers, second), repeats=repeats, seed=seed)
+        try:
+            showers = cast(Showers, one), cast(Showers, other)
+            results.append(run_test(test, *showers, repeats=repeats, seed=pair.seed, progress=told))
+        except CaloforgeError as error:
+            reason = str(error)
+            break
+    if not results:
+        yield Metric(AUC.name, test.name, test.title, None, reason=reason)
+        return
+    yield from _numbers(results[0], results[1] if len(results) > 1 else None, reason)
 
 
 def _numbers(found: ClassifierResult, baseline: ClassifierResult | None, reason: str) -> Iterator[Metric | Chart]:
