@@ -130,6 +130,19 @@ def test_energy_flow_is_the_sum_over_all_quadruples() -> None:
             assert found[row, column] == pytest.approx(total, rel=1e-6)
 
 
+def test_energy_flow_is_that_of_the_package() -> None:
+    """Numbers of energyflow 1.4.0 with the settings in the module's docstring, in the order of `GRAPHS`."""
+    particles = [[0.10, -0.20, 0.40], [-0.15, 0.05, 0.30], [0.00, 0.30, 0.20], [0.25, 0.10, 0.06], [-0.05, -0.35, 0.04]]
+    expected = [
+        0.008443862029535482,
+        0.008563225791164355,
+        0.008930507644003672,
+        0.006560304384356916,
+        0.004687274950506644,
+    ]
+    assert energy_flow(PointClouds([1e6], particles, [0, 5], JET))[0] == pytest.approx(expected, rel=1e-6)
+
+
 def test_energy_flow_goes_round_the_circle() -> None:
     here = PointClouds([1], [[0, 3.1, 0.5], [0.1, -3.1, 0.5]], [0, 2], JET)
     there = PointClouds([1], [[0, 0, 0.5], [0.1, 2 * np.pi - 6.2, 0.5]], [0, 2], JET)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -149,6 +150,19 @@ def test_files_through_every_format_of_hits(tmp_path: Path) -> None:
     assert back.attributes["particle"] == "gamma"
 
 
+def test_points_get_a_layer_from_their_depth_and_back(tmp_path: Path) -> None:
+    clouds = PointClouds([1], [[6, 0, 5, 2], [6, 0, 15, 3], [6, 0, -1, 9]], [0, 3], ("x", "y", "z", "energy"))
+    write_points(clouds, tmp_path / "z.h5")
+    assert run(tmp_path / "z.h5", tmp_path / "same.h5", "--to", "points")[0] == 0
+    assert read_points(tmp_path / "same.h5") == clouds
+    _, _, said = run(tmp_path / "z.h5", tmp_path / "l.h5", "--to", "points", "--layer-pitch", "10")
+    assert "the layer of a point follows from its z" in said
+    assert "points in no layer are left out: 1" in said
+    found = read_points(tmp_path / "l.h5")
+    assert found["layer"].tolist() == [0, 1]
+    assert found["z"].tolist() == [5, 15]
+
+
 def test_losses_are_said(tmp_path: Path) -> None:
     clouds = cloud()
     clouds = PointClouds(
@@ -166,6 +180,10 @@ def test_losses_are_said(tmp_path: Path) -> None:
     found = convert(tmp_path / "v.h5", tmp_path / "q.h5", Wanted("points"), progress=lambda *two: steps.append(two))
     assert steps[0] == (0, 20)
     assert steps[-1] == (20, 20)
+    bare = tmp_path / "bare.h5"
+    with h5py.File(bare, "w") as file:
+        file["showers"], file["incident_energies"] = np.ones((2, 368)), np.ones((2, 1))
+    assert convert(bare, tmp_path / "b.h5", Wanted("points", "ds1-photons")).n == 2
     assert any("a random position in its voxel (seed 1)" in loss for loss in found.losses)
     assert read_points(tmp_path / "q.h5").deposited == pytest.approx(Showers.read(tmp_path / "v.h5").deposited)
 

@@ -20,7 +20,7 @@ def convert(
         "-g",
         autocompletion=geometries,
         help="Voxels to fill with points (built-in geometry or geometry file); or the voxels of IN, where it does not "
-        "say; or, with z_edges, where layers lie.",
+        "say; or, with z_edges, where layers lie (with --to points, a layer is added to a z, or a z to a layer).",
     ),
     unit: str | None = typer.Option(
         None,

@@ -56,7 +56,8 @@ class Wanted:
 
     Args:
         to: name of the format (`FORMATS`).
-        geometry: voxels to fill; or where layers lie, for formats with a depth.
+        geometry: voxels to fill; or where layers lie, for formats with a depth. Where points are written as points,
+            it (or the pitch) asks for a layer from a z, or a z from a layer, in addition.
         unit: of energies in the input, where it does not say. out_unit: in the output, likewise.
         sampling_fraction: energies of points are divided by it on the way to voxels.
         layer_pitch: depth of a layer in mm, where neither geometry nor file say.
@@ -138,8 +139,10 @@ def _write_points(
     geometry = stream.geometry if wanted.geometry is None else _geometry(wanted.geometry)
     pitch = stored_pitch(stream.attributes, wanted.layer_pitch)
     names = stream.names
+    given = wanted.layer_pitch is not None or (wanted.geometry is not None and stream.geometry is None)
+    asked = wanted.to == "points" and given
     for name, other in (("layer", "z"), ("z", "layer")):
-        if name in needed and name not in names and other in names:
+        if (name in needed or asked) and name not in names and other in names:
             names = (*names, name)
             losses = [f"the {name} of a point follows from its {other}", *losses]
     names = tuple(name for name in names if name in (*needed, *form.optional) or wanted.to == "points")
@@ -160,7 +163,7 @@ def _write_points(
             done += n
             tell(done, stream.n)
     if dropped:
-        losses.append(f"{dropped:,} points lie in no layer and are left out")
+        losses.append(f"points in no layer are left out: {dropped:,}")
     return Conversion(stream.n, losses)
 
 

@@ -130,7 +130,8 @@ class CloudPair:
         """Label and unit of an observable."""
         known = CLOUD_OBSERVABLES.get(name)
         if known is not None:
-            return known.label, known.unit
+            is_deep = known.unit == "layers" and not self.shape.is_layered
+            return known.label, "mm" if is_deep else known.unit
         family, _, layer = name.rpartition("_")
         return f"{PER_LAYER[family][0]}, layer {layer}", PER_LAYER[family][1]
 
