@@ -98,6 +98,20 @@ def test_profiles_are_means_per_shower() -> None:
     assert sum(data["others"][2]["generated"]) == pytest.approx(2)
 
 
+@pytest.mark.parametrize("make", [showers, jets])
+def test_the_nearest_of_the_same_sample_is_the_shower_itself(make: Callable[[int, int], PointClouds]) -> None:
+    clouds = make(100, 1)
+    report = cf.evaluate(clouds, clouds, quick=True)
+    data = next(chart.data for chart in report.charts if chart.name == "single_clouds")
+    assert len(data["pairs"]) == 3
+    for pair in data["pairs"]:
+        assert pair["generated"] == pair["reference"]
+        assert len(pair["generated"]["points"]) == len(pair["generated"]["weights"]) > 5
+    other = cf.evaluate(clouds, make(100, 2), quick=True)
+    pairs = next(chart.data for chart in other.charts if chart.name == "single_clouds")["pairs"]
+    assert all(pair["generated"] != pair["reference"] for pair in pairs)
+
+
 def test_an_independent_baseline_and_a_round_trip_of_the_report(tmp_path: Path, no_page: None) -> None:
     report = cf.evaluate(showers(300, 1), showers(300, 2), baseline=showers(300, 3), classifiers=["trees"])
     assert report.about.baseline.n == 300

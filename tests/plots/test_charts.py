@@ -27,6 +27,17 @@ PROFILE = {
 }
 SAMPLE = {"counts": [[1, 2], [0, 3]], "mean": [0.9, 1.0], "error": [0.1, 0.1], "width": [0.2, None]}
 EXAMPLES = {
+    "clouds": {
+        "axes": ["layer", "x [mm]", "y [mm]"],
+        "pairs": [
+            {
+                "generated": {"points": [[0, 1, 2], [3, 4, 5]], "weights": [1.0, 2.0]},
+                "reference": {"points": [], "weights": []},
+                "generated_title": "generated",
+                "reference_title": "reference",
+            }
+        ],
+    },
     "showers": {
         "geometry": {"name": "g", "layers": [{"id": 1, "r_edges": [0, 1, 2]}]},
         "rows": [{"title": "a", "voxels": [1.0, 0.0]}],

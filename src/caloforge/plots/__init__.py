@@ -40,7 +40,17 @@ def _import_matplotlib() -> None:
 if "matplotlib" not in sys.modules:
     _import_matplotlib()
 
-from caloforge.plots import bars, classifiers, heatmaps, matrices, nulls, profiles, pulls, response  # noqa: E402, F401
+from caloforge.plots import (  # noqa: E402
+    bars,  # noqa: F401
+    classifiers,  # noqa: F401
+    clouds_in_space,  # noqa: F401
+    heatmaps,  # noqa: F401
+    matrices,  # noqa: F401
+    nulls,  # noqa: F401
+    profiles,  # noqa: F401
+    pulls,  # noqa: F401
+    response,  # noqa: F401
+)
 from caloforge.plots.charts import DRAW, chart, draw  # noqa: E402
 from caloforge.plots.histograms import histogram, histogram_grid  # noqa: E402
 from caloforge.plots.showers import shower  # noqa: E402

@@ -42,6 +42,10 @@ energies in MeV; a missing number is nan or None.
 `weights`: label, edges (B+1) of log10 w, generated, reference (B counts).
 `learning_curve`: label, n (showers per sample), auc, error.
 `bars`: names, values, optional errors; label (of the axis).
+`clouds`: single point clouds, each above its nearest in the reference.
+    axes        labels of two or three axes
+    pairs       list of {"generated", "reference", each {"points" (P × axes), "weights" (P)}, "generated_title",
+                "reference_title"}
 
 Charts of kind `roc`, `weights` and `learning_curve` contain one classifier each; the report page draws them together. A
 chart of kind `profile` is shown as a table there.

@@ -162,6 +162,13 @@ class CloudSource:
         with self._open() as file:
             yield from file.chunks()
 
+    def one(self, row: int) -> PointClouds:
+        """One of the showers."""
+        if isinstance(self._given, PointClouds):
+            return self._given[row]
+        with self._open() as file:
+            return file.read(row, row + 1)
+
 
 def shape_of(source: CloudSource) -> Shape:
     """Histograms over the range of the reference."""

@@ -25,6 +25,7 @@ from caloforge.evaluation.clouds_of_points.cloud_samples import (
     summarise_clouds,
 )
 from caloforge.evaluation.clouds_of_points.jet_distances import JETNET, jet_distances
+from caloforge.evaluation.clouds_of_points.single_clouds import single_clouds
 from caloforge.evaluation.metrics.base import Chart, Metric, Section
 from caloforge.evaluation.metrics.classifier import AUC, IMPORTANCE, JSD
 from caloforge.evaluation.metrics.w1_subsamples import SUBSAMPLES
@@ -176,6 +177,7 @@ def evaluate_clouds(
     else:
         parts["w1_subsamples"] = lambda: over_ten_samples(pair)
         parts["profiles"] = lambda: profile_chart(pair)
+    parts["single"] = lambda: single_clouds(pair, sources["generated"], sources["reference"])
     if not quick:
         parts["together"] = lambda: together(pair)
     if classifiers:
