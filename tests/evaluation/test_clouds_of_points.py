@@ -207,6 +207,26 @@ def test_few_or_empty_showers_give_reasons() -> None:
     assert "no shower of the reference has any points" in {metric.reason for metric in report.metrics}
 
 
+def test_several_files_are_one_sample(tmp_path: Path) -> None:
+    whole, other = showers(200, 1), showers(200, 2)
+    for k, layout in enumerate(("points", "showerdata", "points")):
+        part = whole[[0, 90, 150, 200][k] : [0, 90, 150, 200][k + 1]]
+        (tmp_path / "parts").mkdir(exist_ok=True)
+        write_points(part, tmp_path / "parts" / f"{k}.h5", layout=layout)
+    found = cf.evaluate(tmp_path / "parts", other, quick=True)
+    expected = cf.evaluate(whole, other, quick=True)
+    for metric in expected.metrics:
+        same = found[metric.key].estimate
+        assert (same is None) == (metric.estimate is None)
+        if same is not None and metric.estimate is not None:
+            assert same.value == pytest.approx(metric.estimate.value, rel=1e-4, abs=1e-6), metric
+    write_points(whole.without(["layer"]).with_column("z", np.zeros(len(whole.points))), tmp_path / "parts" / "9.h5")
+    with pytest.raises(
+        CaloforgeError, match=r"9\.h5 has points with the columns x, y, energy, z, not x, y, layer, energy"
+    ):
+        cf.evaluate(tmp_path / "parts", other)
+
+
 def test_the_command_prints_the_table(tmp_path: Path, no_page: None) -> None:
     for name, seed in (("a", 1), ("b", 2)):
         write_points(showers(300, seed), tmp_path / f"{name}.h5", layout="showerdata", unit="GeV")

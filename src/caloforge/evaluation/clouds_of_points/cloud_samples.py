@@ -7,19 +7,21 @@ layers, and of its energy over the distance from its axis. Of jets the clouds th
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from caloforge.errors import CaloforgeError
 from caloforge.evaluation.estimates import FEWEST, Plan
 from caloforge.evaluation.samples.pair import Progress
 from caloforge.geometry.bins import bin_index
 from caloforge.observables.of_clouds import CLOUD_OBSERVABLES, observables_of
 from caloforge.observables.of_clouds.moments_of_showers import depth, distance_from_axis
 from caloforge.points import JET, PointClouds, PointFile
+from caloforge.showers import matching_files
 
 HIT_EDGES = np.geomspace(1e-4, 1e5, 181)
 """MeV; edges of the histogram of hit energies, 20 to a decade."""
@@ -29,8 +31,8 @@ RADIAL_BINS = 100
 PER_LAYER = {"hits_layer": ("number of hits", ""), "e_layer": ("energy", "MeV")}
 """Observables of each layer: first part of the name → label and unit."""
 
-AnyClouds = str | os.PathLike[str] | PointClouds
-"""A file of points, or clouds in memory."""
+AnyClouds = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | PointClouds
+"""Clouds in memory, a file of points, or several files of one sample: a folder, a glob pattern, or a list of these."""
 
 
 @dataclass(frozen=True)
@@ -137,37 +139,58 @@ class CloudPair:
 
 
 class CloudSource:
-    """A sample, read by chunks from a file or from memory."""
+    """A sample, read by chunks from files (such as shards) or from memory.
+
+    Args:
+        given: a file, a folder, a glob pattern or a list of them; or clouds in memory.
+        unit: of energies in files that do not state it; files may come in different formats.
+
+    Raises:
+        CaloforgeError: a file cannot be read, or has other columns than the first.
+    """
 
     def __init__(self, given: AnyClouds, unit: str | None) -> None:
-        self._given, self._unit = given, unit
+        self._unit = unit
+        self._clouds = given if isinstance(given, PointClouds) else None
+        self._files: list[Path] = []
         if isinstance(given, PointClouds):
             self.path, self.n, self.names = "memory", len(given), given.names
             self.attributes = dict(given.attributes)
         else:
-            self.path = str(Path(os.fsdecode(given)))
-            with self._open() as file:
-                self.n, self.names, self.attributes = len(file), file.names, file.attributes
+            self._files = matching_files([given] if isinstance(given, str | os.PathLike) else given)
+            self._sizes: list[int] = []
+            for path in self._files:
+                with self._open(path) as file:
+                    if not self._sizes:
+                        self.path, self.names, self.attributes = str(path), file.names, file.attributes
+                    if file.names != self.names:
+                        columns = f"{', '.join(file.names)}, not {', '.join(self.names)} as {self.path}"
+                        raise CaloforgeError(f"{path} has points with the columns {columns}")
+                    self._sizes.append(len(file))
+            self.n = sum(self._sizes)
+            self.path = self.path if len(self._files) == 1 else f"{self._files[0].parent} ({len(self._files)} files)"
         self.noun = "jet" if set(JET) <= set(self.names) else "shower"
 
-    def _open(self) -> PointFile:
-        assert not isinstance(self._given, PointClouds)
-        return PointFile(self._given, self._unit, if_needed=True)  # samples may come in different formats
+    def _open(self, path: Path) -> PointFile:
+        return PointFile(path, self._unit, if_needed=True)
 
     def chunks(self) -> Iterator[PointClouds]:
         """All clouds, in order."""
-        if isinstance(self._given, PointClouds):
-            yield self._given
-            return
-        with self._open() as file:
-            yield from file.chunks()
+        if self._clouds is not None:
+            yield self._clouds
+        for path in self._files:
+            with self._open(path) as file:
+                yield from file.chunks()
 
     def one(self, row: int) -> PointClouds:
         """One of the showers."""
-        if isinstance(self._given, PointClouds):
-            return self._given[row]
-        with self._open() as file:
-            return file.read(row, row + 1)
+        if self._clouds is not None:
+            return self._clouds[row]
+        ends = np.cumsum(self._sizes)
+        k = int(np.searchsorted(ends, row, side="right"))
+        first = int(ends[k]) - self._sizes[k]
+        with self._open(self._files[k]) as file:
+            return file.read(row - first, row - first + 1)
 
 
 def shape_of(source: CloudSource) -> Shape:
@@ -222,12 +245,9 @@ def summarise_clouds(
 
 
 def _with_pitch(clouds: PointClouds, pitch: float | None) -> PointClouds:
-    """The same with the reference's depth of a layer, so that both samples have the same axes."""
-    attributes = {key: value for key, value in clouds.attributes.items() if key != "layer_pitch_mm"}
-    attributes |= {} if pitch is None else {"layer_pitch_mm": pitch}
-    return PointClouds.unchecked(
-        clouds.energies, clouds.points, clouds.offsets, clouds.names, attributes, clouds.conditions
-    )
+    """The same with the reference's depth of a layer, so that both samples have the same axes; without conditions."""
+    attributes = {} if pitch is None else {"layer_pitch_mm": pitch}
+    return PointClouds.unchecked(clouds.energies, clouds.points, clouds.offsets, clouds.names, attributes)
 
 
 def _profiles(clouds: PointClouds, shape: Shape) -> dict[str, np.ndarray]:

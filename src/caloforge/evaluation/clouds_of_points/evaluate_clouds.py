@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from hist import Hist
@@ -36,6 +36,7 @@ from caloforge.evaluation.samples.pair import Progress
 from caloforge.evaluation.samples.plan import make_plan
 from caloforge.files import printable
 from caloforge.points import PointClouds, is_point_file
+from caloforge.showers import matching_files
 from caloforge.showers.attributes import plain_attribute
 from caloforge.units import count
 
@@ -52,12 +53,14 @@ GEOMETRY = "point clouds"
 
 
 def is_of_points(source: object) -> bool:
-    """Whether something to evaluate is point clouds, or a file of them."""
+    """Whether something to evaluate is point clouds, or files of them, by the first."""
     if isinstance(source, PointClouds):
         return True
-    if isinstance(source, list | tuple) and len(source) == 1:
-        return is_of_points(source[0])
-    return isinstance(source, str | os.PathLike) and os.path.isfile(source) and is_point_file(source)
+    given: list[Any] = list(source) if isinstance(source, list | tuple) else [source]
+    if not given or not all(isinstance(each, str | os.PathLike) for each in given):
+        return False
+    first = matching_files(given)[0]
+    return first.is_file() and is_point_file(first)
 
 
 def check_kinds(samples: Mapping[str, object]) -> None:
@@ -72,7 +75,7 @@ def check_kinds(samples: Mapping[str, object]) -> None:
         raise CaloforgeError(
             f"the {points[0]} sample holds points, the {key} sample does not: convert one of them ("
             + either("caloforge convert", "caloforge.points.conversion.convert")
-            + "), or give one file of points for each"
+            + ")"
         )
 
 
@@ -118,7 +121,7 @@ def evaluate_clouds(
     """Compare generated point clouds with a reference.
 
     Args:
-        generated, reference: files of points, or clouds in memory, of showers or of jets.
+        generated, reference: files of points (several of one sample, too), or clouds in memory, of showers or of jets.
         baseline: an independent reference sample; without it the reference is split in two for the baselines.
         classifiers: tests to train (`CLOUD_TESTS`); for deep_sets, points stay in memory.
         repeats: trainings of each.
@@ -134,7 +137,7 @@ def evaluate_clouds(
     timing: dict[str, float] = {}
     start = time.perf_counter()
     given = {"generated": generated, "reference": reference, **({} if baseline is None else {"baseline": baseline})}
-    sources = {key: CloudSource(_single(each, key), unit) for key, each in given.items()}
+    sources = {key: CloudSource(cast(AnyClouds, each), unit) for key, each in given.items()}
     _check_alike(sources)
     for key, source in sources.items():
         fewest = 4 if key == "reference" and baseline is None else 2
@@ -208,16 +211,6 @@ def _classifiers(pair: CloudPair, wanted: Sequence[str], repeats: int) -> Iterat
     from caloforge.evaluation.clouds_of_points.cloud_classifiers import classifier_tests
 
     return classifier_tests(pair, wanted, repeats)
-
-
-def _single(given: Any, key: str) -> AnyClouds:
-    """The one file, or the clouds."""
-    if isinstance(given, list | tuple):
-        if len(given) != 1:
-            raise CaloforgeError(f"{key}: point clouds are read from one file, not from {len(given)}")
-        given = given[0]
-    found: AnyClouds = given
-    return found
 
 
 def _check_alike(sources: Mapping[str, CloudSource]) -> None:
