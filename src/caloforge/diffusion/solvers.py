@@ -68,6 +68,14 @@ def solve(v: Field, x: Tensor, steps: int, solver: str = "heun", start: float = 
     return x
 
 
+def trajectory(v: Field, x: Tensor, strides: int, steps: int, solver: str = "heun") -> list[Tensor]:
+    """x (B, F) at t = 0, 1/strides … 1, from x at t = 0, with so many steps of one of `SOLVERS` for each stride."""
+    states = [x]
+    for k in range(strides):
+        states.append(solve(v, states[-1], steps, solver, k / strides, (k + 1) / strides))
+    return states
+
+
 def solve_on_grid(v: Field, x: Tensor, grid: Tensor, solver: str = "heun") -> Tensor:
     """x (B, F) at grid[-1], from x at grid[0], with one step of one of `SOLVERS` between values of grid (n,)."""
     step = SOLVERS[solver]

@@ -8,6 +8,7 @@ from caloforge.geometry.builtin import BUILTIN, geometry_in_file, geometry_of_vo
 from caloforge.geometry.description import Geometry
 from caloforge.geometry.layers import AnyLayer, CartesianLayer, Layer
 from caloforge.geometry.loading import read_geometry
+from caloforge.geometry.point_geometry import PointGeometry
 
 __all__ = [
     "BUILTIN",
@@ -15,6 +16,7 @@ __all__ = [
     "CartesianLayer",
     "Geometry",
     "Layer",
+    "PointGeometry",
     "geometry_in_file",
     "geometry_of_voxel_count",
     "load_geometry",

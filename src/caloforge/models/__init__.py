@@ -12,6 +12,7 @@ MODELS: ConfiguredRegistry[ShowerModel] = ConfiguredRegistry(
         "caloflow": "caloforge.models.caloflow.CaloFlow",
         "caloman": "caloforge.models.caloman.CaloMan",
         "cascade": "caloforge.models.cascade.Cascade",
+        "epic_flow": "caloforge.models.epic_flow.EPiCFlow",
         "flow_matching": "caloforge.models.flow_matching.FlowMatching",
         "caloscore": "caloforge.models.caloscore.CaloScore",
         "calogan": "caloforge.models.calogan.CaloGAN",

@@ -26,7 +26,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from caloforge.diffusion.solvers import Field, solve
+from caloforge.diffusion.solvers import Field, solve, trajectory
 from caloforge.diffusion.transport import between, optimally_paired, solve_with_divergence
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import LatentModel
@@ -192,10 +192,7 @@ class FlowMatching(LatentModel):
         trajectories = []
         per_stride = math.ceil(self.steps / self.strides)
         for _ in range(self.pairs):
-            states = [torch.randn_like(x)]
-            for k in range(self.strides):
-                ends = k / self.strides, (k + 1) / self.strides
-                states.append(solve(self._field(c), states[-1], per_stride, self.solver, *ends))
+            states = trajectory(self._field(c), torch.randn_like(x), self.strides, per_stride, self.solver)
             trajectories.append(torch.stack(states, dim=1))
         return torch.stack(trajectories, dim=1), c
 
