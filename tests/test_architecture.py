@@ -26,6 +26,7 @@ ORDER = [
     "configured",
     "registry",
     "sharing",
+    "packed",
     "cluster",
     "neighbours",
     "distances",

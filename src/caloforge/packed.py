@@ -40,7 +40,9 @@ class Packed:
     @classmethod
     def of(cls, points: Tensor, counts: Tensor, others: Tensor | None = None) -> Packed:
         """From points (P, F), one cloud after another, and counts (B,)."""
-        cloud = torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts, output_size=len(points))
+        cloud = torch.repeat_interleave(
+            torch.arange(len(counts), device=counts.device), counts, output_size=len(points)
+        )
         return cls(points, cloud, counts, points.new_zeros(len(counts), 0) if others is None else others)
 
     @classmethod

@@ -1,4 +1,7 @@
-"""What every registered model must do, whatever it is: shapes, gradients, seeds, saving, and its optional methods."""
+"""What every registered model of voxels must do: shapes, gradients, seeds, saving, and its optional methods.
+
+For models of point clouds see `test_point_contract.py`.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,7 @@ ON_VOXELS = {"caloflow", "calogan", "cascade"}
 """Models whose features are the voxels in MeV, one per voxel of the geometry."""
 
 
-@pytest.fixture(params=list(MODELS))
+@pytest.fixture(params=[kind for kind in MODELS if not MODELS.resolve(kind).takes_clouds])
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param
 

@@ -76,5 +76,5 @@ class PointGeometry:
         columns, most = plain.get(COLUMNS), plain.get(MOST)
         good = isinstance(columns, list) and all(isinstance(name, str) for name in columns)
         if not good or not isinstance(most, int) or isinstance(most, bool) or set(plain) != {COLUMNS, MOST}:
-            raise CaloforgeError(f"{origin}: of points it has the keys {COLUMNS}, a list of names, and {MOST}, a number")
+            raise CaloforgeError(f"{origin}: points have the keys {COLUMNS}, a list of names, and {MOST}, a number")
         return cls(tuple(columns or ()), most)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,10 @@ class ShowerModel(Configured, nn.Module, ABC):
     """
 
     sizes = ("features", "conditions")
+
+    takes_clouds: ClassVar[bool] = False
+    """Whether features are rows of point clouds (`caloforge.packed`) rather than of voxels; the argument `geometry` is
+    then a `PointGeometry`."""
 
     export_obstacle: str | None = None
     """Why the model cannot be exported as a graph, if so."""

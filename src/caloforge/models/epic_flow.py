@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from caloforge.diffusion.solvers import Field, solve, trajectory
 from caloforge.diffusion.transport import between
@@ -60,6 +60,9 @@ class EPiCFlow(ShowerModel):
         >>> model.sample(torch.zeros(2, 1)).shape
         torch.Size([2, 13])
     """
+
+    takes_clouds = True
+    export_obstacle = "the number of its outputs differs from shower to shower"
 
     def __init__(
         self,
@@ -111,7 +114,10 @@ class EPiCFlow(ShowerModel):
 
     def stages(self) -> Sequence[Stage]:
         """Those of the numbers, `velocity`, and `student` where there is one."""
-        stages = [*self.numbers.stages(), Stage("velocity", self._velocity_loss, self.velocity.parameters(), fit=self._fit)]
+        stages = [
+            *self.numbers.stages(),
+            Stage("velocity", self._velocity_loss, self.velocity.parameters(), fit=self._fit),
+        ]
         if self.student is not None:
             stages.append(
                 Stage(

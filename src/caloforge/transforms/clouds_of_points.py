@@ -135,7 +135,9 @@ class PointDeposit(PointTransform):
         wanted = (deposited - self.least * clouds.counts).clamp_min(0)
         factor = wanted / clouds.sums(above[:, None])[:, 0].clamp_min(1e-12)
         energy = self.least + above * clouds.spread(factor)
-        return _with_column(Packed(clouds.points, clouds.cloud, clouds.counts, clouds.others[:, :-1]), self.number, energy)
+        return _with_column(
+            Packed(clouds.points, clouds.cloud, clouds.counts, clouds.others[:, :-1]), self.number, energy
+        )
 
 
 def _with_column(clouds: Packed, number: int, values: Tensor) -> Packed:

@@ -1,0 +1,63 @@
+"""Transforms of point clouds: round trips, sums and thresholds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from caloforge.geometry import PointGeometry
+from caloforge.packed import Packed
+from caloforge.transforms import build_transforms
+
+GEOMETRY = PointGeometry(("x", "y", "layer", "energy"), 4)
+LEAST = 0.02
+
+
+def _clouds() -> Packed:
+    points = torch.tensor(
+        [[0.0, 5, 0, 0.5], [-5, 5, 1, LEAST], [10, -15, 44, 3], [0, 0, 3, 0.1], [0, 0, 4, 0.1], [5, 0, 3, 1]]
+    )
+    return Packed.of(points, torch.tensor([3, 0, 2, 1]))
+
+
+ENERGIES = torch.tensor([[100.0], [200], [300], [400]])
+
+
+def test_all_together_invert_each_other() -> None:
+    chain = [
+        {"kind": "point_deposit", "least": LEAST},
+        {"kind": "point_cells", "pitch": 5.0, "layers": 45},
+        {"kind": "point_log", "column": "energy", "least": LEAST},
+    ]
+    transforms = build_transforms(chain, GEOMETRY)
+    rows = _clouds().rows(4)
+    x, c = transforms(rows, ENERGIES)
+    assert x.shape == (4, 1 + 1 + 16)
+    assert torch.isfinite(x).all()
+    back, _ = transforms.inverse(x, c)
+    found, wanted = (Packed.of_rows(r, 4, 4) for r in (back, rows))
+    assert found.counts.tolist() == wanted.counts.tolist()
+    for k in range(4):  # the order of the points is free
+        a, b = (p.points[p.cloud == k] for p in (found, wanted))
+        torch.testing.assert_close(a[a[:, 2].argsort()], b[b[:, 2].argsort()], rtol=1e-4, atol=1e-5)
+
+
+def test_points_in_one_cell_become_one() -> None:
+    (cells,) = build_transforms([{"kind": "point_cells", "pitch": 5.0, "layers": 45}], GEOMETRY)
+    points = torch.tensor([[0.3, 1.2, 2.4, 1.0], [-0.3, 0.9, 1.6, 2.0], [0.3, 1.2, 2.4, 4.0], [0, 0, -1, 8.0]])
+    rows = Packed.of(points, torch.tensor([2, 2])).rows(4)
+    found = Packed.of_rows(cells.inverse(rows, ENERGIES[:2])[0], 4, 4)
+    assert found.counts.tolist() == [1, 2]
+    assert found.points[0].tolist() == [0, 5, 2, 3]
+    assert found.points[1:].tolist() == [[0, 0, 0, 8], [0, 5, 2, 4]]
+
+
+def test_the_deposited_energy_is_exact_and_points_stay_above_the_threshold() -> None:
+    (deposit,) = build_transforms([{"kind": "point_deposit", "least": LEAST}], GEOMETRY)
+    clouds = _clouds()
+    x, _ = deposit(clouds.rows(4), ENERGIES)
+    x[:, 1] += torch.tensor([0.3, 0.0, -0.2, 0.1])
+    found = Packed.of_rows(deposit.inverse(x, ENERGIES)[0], 4, 4)
+    wanted = clouds.sums(clouds.points[:, 3:])[:, 0] * torch.exp(torch.tensor([0.3, 0.0, -0.2, 0.1]))
+    torch.testing.assert_close(found.sums(found.points[:, 3:])[:, 0], wanted)
+    assert found.points[:, 3].min().item() == pytest.approx(LEAST)
