@@ -19,9 +19,9 @@ TRANSFORMS: ConfiguredRegistry[Transform] = ConfiguredRegistry(
         "incident_energy_fraction": "caloforge.transforms.incident_energy.IncidentEnergyFraction",
         "linear_condition": "caloforge.transforms.incident_energy.LinearCondition",
         "logit": "caloforge.transforms.logit.Logit",
-        "point_cells": "caloforge.transforms.clouds_of_points.PointCells",
-        "point_deposit": "caloforge.transforms.clouds_of_points.PointDeposit",
-        "point_log": "caloforge.transforms.clouds_of_points.PointLog",
+        "point_cells": "caloforge.transforms.point_transforms.PointCells",
+        "point_deposit": "caloforge.transforms.point_transforms.PointDeposit",
+        "point_log": "caloforge.transforms.point_transforms.PointLog",
         "readout_threshold": "caloforge.transforms.readout_threshold.ReadoutThreshold",
     },
 )
