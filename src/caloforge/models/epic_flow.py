@@ -29,7 +29,7 @@ from caloforge.models.base import ShowerModel
 from caloforge.models.dataset import Pair, ShowerDataset
 from caloforge.models.numbers_of_points import NumbersOfPoints
 from caloforge.models.stages import Stage
-from caloforge.networks.points import EPiCVelocity
+from caloforge.networks.point_networks import EPiCVelocity
 from caloforge.networks.standardise import Standardise
 from caloforge.packed import Packed, taken
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from caloforge.networks.points import DeepSet, EPiCVelocity
+from caloforge.networks.point_networks import DeepSet, EPiCVelocity
 from caloforge.packed import Packed
 
 FEATURES, CONDITIONS = 3, 2
