@@ -11,7 +11,10 @@ import pytest
 
 import caloforge
 
-SKIPPED = ("caloforge.__main__", "caloforge.sources.geant4.application", "caloforge.sources.geant4.scoring")
+SKIPPED = (
+    "caloforge.__main__",
+    *(f"caloforge.sources.geant4.{name}" for name in ("application", "catching", "scoring")),
+)
 """Modules that run a program, or need Geant4 to be imported."""
 
 MODULES = [m.name for m in pkgutil.walk_packages(caloforge.__path__, "caloforge.") if m.name not in SKIPPED]

@@ -16,6 +16,15 @@ def data(geant4_tables: Path) -> FoundData:
 
 
 @pytest.fixture
+def hadronic_data(geant4_tables: Path) -> FoundData:
+    """The reduced tables that carry hadrons, found; skips the test without them."""
+    folder = geant4_tables.with_name("geant4-hadronic-data")
+    if not folder.is_dir():
+        pytest.skip(f"Geant4's tables with hadrons are not at {folder}")
+    return find_data(folder)
+
+
+@pytest.fixture
 def waits(monkeypatch):
     """The pauses between tries, in seconds, which a test does not sit through."""
     recorded = []

@@ -15,7 +15,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.geometry import CartesianLayer, Layer, load_geometry
 from caloforge.geometry.bins import voxel_index
 from caloforge.sources.geant4.detector import detector_from_plain, load_detector, shipped_detectors
-from caloforge.sources.geant4.voxels import fill
+from caloforge.sources.geant4.voxels import fill, read_out
 
 PLAIN: dict[str, Any] = {
     "name": "toy",
@@ -111,7 +111,7 @@ def test_what_a_detector_file_may_not_say(path: str, value: Any, facts: list[str
 def test_missing_key_and_missing_file(tmp_path: Path) -> None:
     with pytest.raises(CaloforgeError, match="toy: missing key 'slabs'"):
         detector_from_plain({k: v for k, v in PLAIN.items() if k != "slabs"}, "toy")
-    with pytest.raises(CaloforgeError, match=r"'atlas'.*atlas-like, calogan, w-si"):
+    with pytest.raises(CaloforgeError, match=r"'atlas'.*atlas-like, atlas-like-hadronic, calogan, w-si"):
         load_detector("atlas")
     (tmp_path / "broken.yaml").write_text("slabs: [")
     for name in ("mine.yaml", "broken.yaml"):
@@ -127,7 +127,7 @@ def test_a_file_of_ones_own_with_a_geometry_beside_it(tmp_path: Path) -> None:
 
 
 def test_the_shipped_detectors_are_as_described() -> None:
-    assert shipped_detectors() == ("atlas-like", "calogan", "w-si")
+    assert shipped_detectors() == ("atlas-like", "atlas-like-hadronic", "calogan", "w-si")
     atlas, w_si, calogan = (load_detector(name) for name in ("atlas-like", "w-si", "calogan"))
     assert atlas.geometry == load_geometry("ds1-photons")
     assert w_si.geometry == load_geometry("ds2")
@@ -176,5 +176,7 @@ def test_energies_are_summed_calibrated_and_cut_at_the_threshold() -> None:
     detector = detector_from_plain(PLAIN, "toy")
     # (energy, x + x', y + y'): twice the step's middle. Two deposits in voxel 4, one too small in 0, one outside.
     deposits = np.array([[1.0, 10, 10], [2.0, 8, 8], [0.4, -10, -10], [9.0, 100, 0]])
-    assert fill(detector, 0, deposits).tolist() == [0, 0, 0, 0, 6, 0, 0, 0]
+    first = fill(detector, 0, deposits)
+    assert first.tolist() == [0.8, 0, 0, 0, 6, 0, 0, 0]
+    assert read_out(detector, first).tolist() == [0, 0, 0, 0, 6, 0, 0, 0]
     assert fill(detector, 1, deposits).tolist() == [34]

@@ -10,7 +10,7 @@ import typer
 
 from caloforge.cli.choices import MOST_SEED, MOST_SHARDS, FrameChoice
 from caloforge.cli.cluster import ADAPT, CLUSTER, COLLECT, RETRIES, ClusterOptions, cluster_options
-from caloforge.cli.completion import detectors
+from caloforge.cli.completion import detectors, runs
 from caloforge.cli.conditions import ANGLES, CONDITIONS
 
 if TYPE_CHECKING:
@@ -25,13 +25,19 @@ def geant4(
         "--detector",
         "-d",
         autocompletion=detectors,
-        help="atlas-like, w-si, calogan, or a .yaml file of slabs (docs/geant4.md).",
+        help="atlas-like, atlas-like-hadronic, w-si, calogan, or a .yaml file of slabs (docs/geant4.md).",
     ),
     particle: str = typer.Option(
-        ..., "--particle", "-p", help="e-, e+ or gamma; hadrons such as pi+ need additional data sets."
+        "", "--particle", "-p", help="e-, e+ or gamma; hadrons such as pi+ need additional data sets."
     ),
     energies: str = typer.Option(
-        ..., "--energies", "-e", metavar="SPECTRUM", help="Incident-energy spectrum, e.g. loguniform:1GeV:16GeV."
+        "", "--energies", "-e", metavar="SPECTRUM", help="Incident-energy spectrum, e.g. loguniform:1GeV:16GeV."
+    ),
+    gun: str = typer.Option(
+        "",
+        "--gun",
+        metavar="PARTICLES",
+        help="Events of several particles, in place of -p and -e, e.g. '2 gamma 1GeV:10GeV, 1 pi+ 5GeV'.",
     ),
     output: Path = typer.Option(
         ..., "--output", "-o", metavar="FILE", help="HDF5 file to write; a folder with --shards."
@@ -64,6 +70,23 @@ def geant4(
     download_geant4_data: bool = typer.Option(
         False, "--download-geant4-data", help="Download missing data sets (hundreds of MB), then run."
     ),
+    fast: Path | None = typer.Option(
+        None,
+        "--fast",
+        metavar="RUN",
+        autocompletion=runs,
+        help="Trained run or model that makes the showers of the particles that it was trained on; Geant4 tracks the "
+        "others.",
+    ),
+    fast_above: str | None = typer.Option(
+        None,
+        "--fast-above",
+        metavar="E",
+        help="Least energy of particles whose showers RUN makes; by default the lowest of its training.",
+    ),
+    trust: list[str] = typer.Option(
+        [], "--trust", metavar="CLASS", help="Dotted path of a class of yours that the run may import. May be repeated."
+    ),
     shard: str | None = typer.Option(
         None, "--shard", metavar="i/N", help="Simulate only part i (0 … N-1) of N, for batch farms."
     ),
@@ -94,6 +117,9 @@ def geant4(
     The shards of a sample contain the same showers as one file of it, wherever
     they are simulated; caloforge merge concatenates them.
 
+    With --fast RUN, particles that the run was trained on are taken out of Geant4
+    where they enter the detector, and the run makes their showers.
+
     Needs the extra caloforge\\[geant4] and Geant4's data sets; docs/geant4.md
     says where to get them.
 
@@ -102,6 +128,12 @@ def geant4(
     Example: caloforge simulate geant4 -d w-si -p e- -e loguniform:1GeV:16GeV --angles uniform:0:60deg --frame particle
     -n 4000 -o angles.h5
 
+    Example: caloforge simulate geant4 -d atlas-like-hadronic --gun "2 gamma 1GeV:10GeV, 1 pi+ 5GeV"
+    --condition x=uniform:-50:50mm -n 200 -o events.h5
+
+    Example: caloforge simulate geant4 -d atlas-like --gun "3 gamma 1GeV:16GeV" --condition x=uniform:-50:50mm -n 200
+    --fast flagship-atlas-like -o fast.h5
+
     Example: caloforge simulate geant4 -d w-si -p e- -e list:4GeV -n 100000 --shards 200 --cluster slurm.yaml -o shards
     """
     import shlex
@@ -109,8 +141,9 @@ def geant4(
     from caloforge.errors import CaloforgeError
     from caloforge.files import prepare_parent, printable, real, refuse_existing
     from caloforge.showers.shard import Shard
-    from caloforge.sources.geant4.datasets import find_data
+    from caloforge.sources.geant4.datasets import find_data, physics_list_for
     from caloforge.sources.geant4.detector import load_detector
+    from caloforge.sources.geant4.gun import parse_gun, physics_list_of
     from caloforge.sources.geant4.request import SimulationRequest, binding_version
 
     if resume and overwrite:
@@ -126,7 +159,7 @@ def geant4(
     binding_version()
     loaded = load_detector(detector)
     if download_geant4_data:
-        _download(particle, geant4_data)
+        _download(physics_list_of(parse_gun(gun)) if gun else physics_list_for(particle), geant4_data)
     request = SimulationRequest(
         detector=loaded,
         particle=particle,
@@ -139,9 +172,17 @@ def geant4(
         position=_position(position),
         conditions=tuple(laws),
         frame="particle" if frame is FrameChoice.PARTICLE else "detector",
+        gun=gun,
     )
-    words = ["caloforge", "simulate", "geant4", "-d", detector, "-p", particle, "-e", energies]
+    if fast is not None:
+        request = _with_run(request, fast, fast_above, trust)
+    elif fast_above is not None or trust:
+        raise CaloforgeError("--fast-above and --trust are for a run: give it by --fast RUN")
+    words = ["caloforge", "simulate", "geant4", "-d", detector]
+    words += ["--gun", gun] if gun else ["-p", particle, "-e", energies]
     words += [] if n is None else ["-n", str(n)]
+    words += [] if fast is None else ["--fast", fast.name]
+    words += [] if fast_above is None else ["--fast-above", fast_above]
     words += [word for law in laws for word in ("--condition", law)]
     words += [] if frame is FrameChoice.DETECTOR else ["--frame", frame.value]
     words += ["--seed", str(seed), "--angle", angle, "--position", position, "--cut", f"{cut:g}", "-o", output.name]
@@ -164,6 +205,24 @@ def geant4(
     else:
         data = None if geant4_data is None else real(geant4_data)
         _on_cluster(request, options, shards, output, data, resume, overwrite, attributes)
+
+
+def _with_run(request: SimulationRequest, run: Path, above: str | None, trust: list[str]) -> SimulationRequest:
+    """The same, with a run that makes showers; says on stderr what is approximated."""
+    from dataclasses import replace
+
+    from caloforge.cli.console import stderr
+    from caloforge.cli.runs import folder_of
+    from caloforge.simulator.within_geant4 import within_geant4
+    from caloforge.units import format_energy, parse_energy
+
+    found = within_geant4(folder_of(run).absolute(), request, None if above is None else parse_energy(above), trust)
+    stderr.print(
+        f"{found.folder.name} makes the showers of particles of {format_energy(found.above)} and more", markup=False
+    )
+    for note in found.approximations:
+        stderr.print(f"approximated: {note}", markup=False)
+    return replace(request, fast=found)
 
 
 def _simulate(
@@ -193,11 +252,11 @@ def _simulate(
         if partial_path(output).exists():
             stderr.print(f"finished events are in {partial_path(output)}; run the same command again to continue")
         raise
-    rate = summary.simulated / summary.wall_seconds
+    rate, noun = summary.simulated / summary.wall_seconds, "event" if request.gun else "shower"
     stdout.print(
-        f"{output}: {count(summary.n, 'shower')} of {request.particle} in {request.detector.name}; "
-        f"{summary.cpu_ms_per_gev:.1f} ms of CPU per GeV, {1e3 * summary.cpu_seconds / summary.n:.1f} ms per shower; "
-        f"{summary.simulated} simulated in this run at {rate:.3g} showers/s with {count(workers, 'worker')}",
+        f"{output}: {count(summary.n, noun)} of {request.particles} in {request.detector.name}; "
+        f"{summary.cpu_ms_per_gev:.1f} ms of CPU per GeV, {1e3 * summary.cpu_seconds / summary.n:.1f} ms per {noun}; "
+        f"{summary.simulated} simulated in this run at {rate:.3g} {noun}s/s with {count(workers, 'worker')}",
         markup=False,
     )
 
@@ -250,17 +309,17 @@ def _with_bar(run: Callable[[Callable[[int, int], None]], SimulationSummary], na
         return run(advance)
 
 
-def _download(particle: str, folder: Path | None) -> None:
-    """Download the data sets that `particle` needs and that are missing from `folder` (or Geant4's search path)."""
+def _download(physics_list: str, folder: Path | None) -> None:
+    """Download the data sets that a physics list needs and that are missing from `folder` (or Geant4's search path)."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
     from caloforge.cli.console import stderr
-    from caloforge.sources.geant4.datasets import USUAL_FOLDER, find_data, physics_list_for
+    from caloforge.sources.geant4.datasets import USUAL_FOLDER, find_data
     from caloforge.sources.geant4.fetch_data import download
 
     target = USUAL_FOLDER.expanduser() if folder is None else folder
     found = find_data(folder if folder is None or folder.is_dir() else None)
-    missing = found.missing(physics_list_for(particle))
+    missing = found.missing(physics_list)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, console=stderr) as bar:
         tasks = {d.archive: bar.add_task(d.archive, total=None) for d in missing}

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import geant4_pybind as g4
@@ -22,10 +23,14 @@ import numpy as np
 
 from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError
+from caloforge.sources.geant4.catching import Catcher
 from caloforge.sources.geant4.detector import Detector, Slab
-from caloforge.sources.geant4.incidence import Frame, Incidence, incidences
+from caloforge.sources.geant4.fast import ShowerMaker, fast_seed, place
+from caloforge.sources.geant4.gun import Primary, primaries
+from caloforge.sources.geant4.incidence import Frame, Incidence
+from caloforge.sources.geant4.light import Light
 from caloforge.sources.geant4.scoring import Deposits, layer_scorer
-from caloforge.sources.geant4.voxels import fill, fill_along
+from caloforge.sources.geant4.voxels import fill, fill_along, read_out
 
 BEFORE = 0.01
 """mm before the front face where a particle starts."""
@@ -33,10 +38,10 @@ BEFORE = 0.01
 
 @dataclass(frozen=True)
 class Beam:
-    """The beam: particle, physics list, production cut, angle and position.
+    """The beam: particles, physics list, production cut, angle and position.
 
     Args:
-        particle: its Geant4 name.
+        particle: its Geant4 name; of several, the names with commas between.
         physics_list: `G4EmStandardPhysics` or `FTFP_BERT`.
         cut: production cut in mm.
         angle: angle of incidence from the shower axis, in rad, in the x-z plane, 0 … pi/2.
@@ -60,16 +65,16 @@ def event_seeds(seed: int, event: int) -> list[int]:
 
 
 class _Construction(g4.G4VUserDetectorConstruction):
-    """The slabs, with one logical volume per kind and one sensitive detector per layer."""
+    """The slabs, with one logical volume per kind, and one sensitive detector per layer and light."""
 
     def __init__(self, detector: Detector, beam: Beam, deposits: list[Deposits]) -> None:
         super().__init__()
-        self.detector, self.deposits, self.depth = detector, deposits, beam.frame == "particle"
+        self.detector, self._deposits, self.depth = detector, deposits, beam.frame == "particle"
         # Without hadrons, photons are the only neutral particles.
         electromagnetic = beam.physics_list == "G4EmStandardPhysics"
         self.photons_below = detector.score_photons_below if electromagnetic else math.inf
         self._keep: list[Any] = []
-        self._volumes: dict[tuple[str, float, int | None], Any] = {}
+        self._volumes: dict[tuple[str, float, int | None, Light], Any] = {}
 
     def Construct(self) -> Any:
         half, depth = self.detector.half_width, self.detector.depth
@@ -85,9 +90,9 @@ class _Construction(g4.G4VUserDetectorConstruction):
         return world
 
     def _volume(self, slab: Slab) -> Any:
-        key = slab.material, slab.thickness, slab.layer
+        key = slab.material, slab.thickness, slab.layer, Light(slab.birks, slab.time_gate)
         if key not in self._volumes:
-            name = f"{slab.material}-{slab.thickness}-{slab.layer}"
+            name = f"{slab.material}-{slab.thickness}-{slab.layer}-{len(self._volumes)}"
             half = self.detector.half_width
             box = g4.G4Box(name, half, half, slab.thickness / 2)
             material = g4.G4NistManager.Instance().FindOrBuildMaterial(slab.material)
@@ -96,35 +101,44 @@ class _Construction(g4.G4VUserDetectorConstruction):
         return self._volumes[key]
 
     def ConstructSDandField(self) -> None:
-        for position, layer in enumerate(self.detector.geometry.layer_ids):
-            scorer, parts = layer_scorer(layer, self.deposits[position], self.photons_below, self.depth)
-            self._keep += [scorer, *parts]
-            g4.G4SDManager.GetSDMpointer().AddNewDetector(scorer)
-            for (_, _, counted), volume in self._volumes.items():
-                if counted == layer:
-                    self.SetSensitiveDetector(volume, scorer)
+        scorers: dict[tuple[int, Light], Any] = {}
+        for (_, _, layer, light), volume in self._volumes.items():
+            if layer is None:
+                continue
+            if (layer, light) not in scorers:
+                deposits = self._deposits[self.detector.geometry.layer_ids.index(layer)]
+                name = f"layer{layer}-{len(scorers)}"
+                scorer, parts = layer_scorer(name, deposits, self.photons_below, self.depth, light)
+                self._keep += [scorer, *parts]
+                g4.G4SDManager.GetSDMpointer().AddNewDetector(scorer)
+                scorers[layer, light] = scorer
+            self.SetSensitiveDetector(volume, scorers[layer, light])
 
 
 class _Gun(g4.G4VUserPrimaryGeneratorAction):
-    """One primary per event; `begin` is called before any random number is drawn."""
+    """The particles of an event; `begin` is called before any random number is drawn."""
 
-    def __init__(self, beam: Beam, begin: Callable[[], tuple[float, Incidence | None]]) -> None:
+    def __init__(self, beam: Beam, begin: Callable[[], Sequence[Primary]]) -> None:
         super().__init__()
         self._begin = begin
         self._gun = g4.G4ParticleGun(1)
-        self._gun.SetParticleDefinition(g4.G4ParticleTable.GetParticleTable().FindParticle(beam.particle))
+        table = g4.G4ParticleTable.GetParticleTable()
+        self._definitions = {name: table.FindParticle(name) for name in beam.particle.split(",")}
         x, y = beam.position
-        self._gun.SetParticlePosition(g4.G4ThreeVector(x, y, -BEFORE))
-        direction = g4.G4ThreeVector(math.sin(beam.angle), 0.0, math.cos(beam.angle))
-        self._gun.SetParticleMomentumDirection(direction)
+        self._start = g4.G4ThreeVector(x, y, -BEFORE)
+        self._direction = g4.G4ThreeVector(math.sin(beam.angle), 0.0, math.cos(beam.angle))
 
     def GeneratePrimaries(self, event: Any) -> None:
-        energy, incidence = self._begin()
-        self._gun.SetParticleEnergy(energy)
-        if incidence is not None:
-            self._gun.SetParticlePosition(g4.G4ThreeVector(*incidence.start(BEFORE)))
-            self._gun.SetParticleMomentumDirection(g4.G4ThreeVector(*incidence.direction))
-        self._gun.GeneratePrimaryVertex(event)
+        for primary in self._begin():
+            start, direction = self._start, self._direction
+            if primary.incidence is not None:
+                start = g4.G4ThreeVector(*primary.incidence.start(BEFORE))
+                direction = g4.G4ThreeVector(*primary.incidence.direction)
+            self._gun.SetParticleDefinition(self._definitions[primary.particle])
+            self._gun.SetParticleEnergy(primary.energy)
+            self._gun.SetParticlePosition(start)
+            self._gun.SetParticleMomentumDirection(direction)
+            self._gun.GeneratePrimaryVertex(event)
 
 
 class _EventEnd(g4.G4UserEventAction):
@@ -138,10 +152,15 @@ class _EventEnd(g4.G4UserEventAction):
 
 class _Actions(g4.G4VUserActionInitialization):
     def __init__(
-        self, beam: Beam, begin: Callable[[], tuple[float, Incidence | None]], finish: Callable[[], None]
+        self,
+        beam: Beam,
+        begin: Callable[[], Sequence[Primary]],
+        finish: Callable[[], None],
+        more: Sequence[Callable[[], Any]],
     ) -> None:
         super().__init__()
-        self._make = lambda: (_Gun(beam, begin), _EventEnd(finish))
+        # Geant4 wants its actions made after the physics list.
+        self._make = lambda: (_Gun(beam, begin), _EventEnd(finish), *(make() for make in more))
 
     def Build(self) -> None:
         self._keep = self._make()
@@ -164,16 +183,24 @@ class Application:
         beam: the beam.
         commands: Geant4 UI commands, sent before initialisation.
         elements: atomic numbers with physics tables; empty if unknown.
+        fast: makes the showers of some particles; None if Geant4 tracks all.
 
     Raises:
         CaloforgeError: a material is not in Geant4's table, or contains an element without physics tables.
     """
 
-    def __init__(self, detector: Detector, beam: Beam, commands: tuple[str, ...], elements: frozenset[int]) -> None:
-        self.detector, self._frame = detector, beam.frame
+    def __init__(
+        self,
+        detector: Detector,
+        beam: Beam,
+        commands: tuple[str, ...],
+        elements: frozenset[int],
+        fast: ShowerMaker | None = None,
+    ) -> None:
+        self.detector, self._beam = detector, beam
         self._deposits: list[Deposits] = [[] for _ in detector.geometry.layers]
-        self._block: tuple[int, int, np.ndarray] = (0, 0, np.empty(0))
-        self._incidences: list[Incidence] = []
+        self._block = (0, 0)
+        self._primaries: list[tuple[Primary, ...]] = []
         self._rows = np.empty((0, detector.geometry.n_voxels), dtype=np.float32)
         self._cpu = np.empty(0)
         self._event = 0
@@ -182,7 +209,10 @@ class Application:
         construction = _Construction(detector, beam, self._deposits)
         physics = _Electromagnetic() if beam.physics_list == "G4EmStandardPhysics" else g4.FTFP_BERT()
         physics.SetDefaultCutValue(beam.cut)
-        actions = _Actions(beam, self._begin, self._finish)
+        self._maker = fast
+        self._caught: list[Primary] = []
+        more = [] if fast is None else [partial(Catcher, self._caught, fast.accepts, detector.half_width)]
+        actions = _Actions(beam, self._begin, self._finish, more)
         for part in (construction, physics, actions):
             manager.SetUserInitialization(part)
         interface = g4.G4UImanager.GetUIpointer()
@@ -201,35 +231,54 @@ class Application:
         Args:
             seed: seed of the whole run.
             start: number of the first event.
-            energies: (n,) incident energies in MeV.
-            conditions: directions and entry points of the particles; None for those of the beam.
+            energies: (n,) incident energies in MeV; of several particles, their sum.
+            conditions: directions and entry points of the particles, None for those of the beam; the energies of
+                several particles (`caloforge.sources.geant4.gun`).
         """
         n = len(energies)
-        self._incidences = [] if conditions is None else incidences(conditions, n)
-        self._block = (seed, start, energies)
+        self._primaries = primaries(self._beam.particle.split(","), energies, conditions)
+        self._block = (seed, start)
         self._rows, self._cpu, self._event = np.zeros((n, self._rows.shape[1]), np.float32), np.zeros(n), 0
         self._keep[0].BeamOn(n)
         return self._rows, self._cpu
 
-    def _begin(self) -> tuple[float, Incidence | None]:
+    def _begin(self) -> tuple[Primary, ...]:
         self._clock = time.process_time()
-        seed, start, energies = self._block
+        seed, start = self._block
         g4.HepRandom.setTheSeeds(event_seeds(seed, start + self._event))
-        return float(energies[self._event]), self._incidences[self._event] if self._incidences else None
+        return self._primaries[self._event]
 
     def _finish(self) -> None:
-        geometry, row = self.detector.geometry, self._rows[self._event]
-        if self._frame == "particle":
-            incidence = self._incidences[self._event] if self._incidences else Incidence()
-            row[:] = fill_along(self.detector, [np.array(d).reshape(-1, 4) for d in self._deposits], incidence)
-            for deposits in self._deposits:
-                deposits.clear()
-        for position, (deposits, part) in enumerate(zip(self._deposits, geometry.slices, strict=True)):
-            if deposits:
-                row[part] = fill(self.detector, position, np.array(deposits).reshape(-1, 3))
-                deposits.clear()
+        energies = self._tracked()
+        if self._maker is not None and self._caught:
+            energies += self._made(self._maker)
+            self._caught.clear()
+        self._rows[self._event] = read_out(self.detector, energies)
         self._cpu[self._event] = time.process_time() - self._clock
         self._event += 1
+
+    def _tracked(self) -> np.ndarray:
+        """(V,) what Geant4 deposited in this event, MeV; forgets the deposits."""
+        geometry, found = self.detector.geometry, np.zeros(self.detector.geometry.n_voxels)
+        if self._beam.frame == "particle":
+            incidence = self._primaries[self._event][0].incidence or Incidence()
+            found = fill_along(self.detector, [np.array(d).reshape(-1, 4) for d in self._deposits], incidence)
+        else:
+            for position, (deposits, part) in enumerate(zip(self._deposits, geometry.slices, strict=True)):
+                if deposits:
+                    found[part] = fill(self.detector, position, np.array(deposits).reshape(-1, 3))
+        for deposits in self._deposits:
+            deposits.clear()
+        return found
+
+    def _made(self, maker: ShowerMaker) -> np.ndarray:
+        """(V,) showers of the particles that were taken out of this event, MeV."""
+        seed, start = self._block
+        own = fast_seed(seed, start + self._event)
+        rng, found = np.random.default_rng(own), np.zeros(self.detector.geometry.n_voxels)
+        for primary, shower in zip(self._caught, maker.make(self._caught, own), strict=True):
+            found += place(self.detector, shower.astype(np.float64), maker.mesh(primary), rng)
+        return found
 
 
 def _check_materials(detector: Detector, elements: frozenset[int]) -> None:

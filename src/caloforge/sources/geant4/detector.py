@@ -8,6 +8,8 @@ The file is YAML (lengths in mm, energies in MeV); the slabs are stacked from z 
     threshold: 0                  # voxels below it (after this division) are set to zero; optional
     half_width: 10000             # half extent of the slabs in x and y; optional
     score_photons_below: .inf     # direct energy deposits by photons above it are not scored; optional
+    birks: {G4_lAr: 0.0348}       # Birks' kB in mm/MeV, of active materials; optional
+    time_gate: 150                # ns; later deposits are lost; one number, or {material: number}; optional
     slabs:
       - {material: G4_Al, thickness: 20}              # passive: no layer
       - repeat: 45                                    # a repeated group; groups may be nested
@@ -17,6 +19,7 @@ The file is YAML (lengths in mm, energies in MeV); the slabs are stacked from z 
           - {material: G4_W, thickness: 1.4}
           - {material: G4_Si, thickness: 0.3, active: true}
       - {material: G4_lAr, thickness: 11, layer: 45, z: 900}   # a slab with a layer is active; z leaves a gap
+      - {material: G4_lAr, thickness: 11, layer: 45, birks: 0, time_gate: 50}   # in place of the material's
 
 Materials are named as in Geant4's NIST table (https://geant4.web.cern.ch, Book for Application Developers).
 """
@@ -45,12 +48,18 @@ SHIPPED = Path(__file__).parent / "detectors"
 
 @dataclass(frozen=True)
 class Slab:
-    """One slab: `material` from `z` to `z + thickness` (mm); active if it belongs to a `layer` (its id)."""
+    """One slab: `material` from `z` to `z + thickness` (mm); active if it belongs to a `layer` (its id).
+
+    In an active slab, a charged particle's deposit counts as dE / (1 + `birks` dE/dx) (mm/MeV), and one that ends later
+    than `time_gate` (ns after the start of the event) does not count.
+    """
 
     material: str
     z: float
     thickness: float
     layer: int | None = None
+    birks: float = 0.0
+    time_gate: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,10 @@ def _of_the_table(material: str) -> str:
     return material
 
 
+Kb = Annotated[Number, Field(ge=0, allow_inf_nan=False)]
+Gate = Annotated[Number, Field(gt=0)]
+
+
 class SlabEntry(Entry):
     """A slab in a detector file."""
 
@@ -137,6 +150,8 @@ class SlabEntry(Entry):
     layer: Annotated[StrictInt, Field(ge=0)] | None = None
     active: StrictBool | None = None
     z: Annotated[Number, Field(ge=0, allow_inf_nan=False)] | None = None
+    birks: Kb | None = None
+    time_gate: Gate | None = None
 
 
 class GroupEntry(Entry):
@@ -157,6 +172,8 @@ class DetectorEntry(Entry):
     threshold: Annotated[Number, Field(ge=0, allow_inf_nan=False)] = 0.0
     half_width: Annotated[Number, Field(gt=0, allow_inf_nan=False)] = 1e4
     score_photons_below: Annotated[Number, Field(ge=0)] = math.inf
+    birks: dict[str, Kb] = Field(default_factory=dict)
+    time_gate: Gate | dict[str, Gate] = math.inf
     slabs: Annotated[list[Any], Field(min_length=1)]
 
 
@@ -170,7 +187,15 @@ def detector_from_plain(plain: Any, origin: str, folder: Path = Path()) -> Detec
     """
     entry = checked_entry(DetectorEntry, plain, origin)
     geometry = geometry_in_file(entry.geometry, folder, f"{origin}: geometry")
-    slabs = tuple(_placed(_expand(entry.slabs, None, f"{origin}: slabs")))
+    slabs = tuple(_placed(_expand(entry.slabs, None, f"{origin}: slabs"), entry))
+    active = {slab.material for slab in slabs if slab.layer is not None}
+    gates = entry.time_gate if isinstance(entry.time_gate, dict) else {}
+    for key, materials in (("birks", entry.birks), ("time_gate", gates)):
+        for material in materials:
+            if material not in active:
+                raise CaloforgeError(
+                    f"{origin}: {key}: no active slab is of {material}; those there are of {', '.join(sorted(active))}"
+                )
     counted = {slab.layer for slab in slabs} - {None}
     for layer in counted:
         if layer not in geometry.layer_ids:
@@ -226,15 +251,23 @@ def _expand(entries: list[Any], layer: int | None, where: str) -> Iterator[tuple
         active = slab.layer is not None if slab.active is None else slab.active
         if active and counts_to is None:
             raise CaloforgeError(f"{here}: an active slab needs a 'layer', its own or that of its group")
+        for key, value in (("birks", slab.birks), ("time_gate", slab.time_gate)):
+            if value is not None and not active:
+                raise CaloforgeError(f"{here}: '{key}' is for active slabs; give this one a 'layer', or leave it out")
         yield slab, counts_to if active else None, here
 
 
-def _placed(entries: Iterator[tuple[SlabEntry, int | None, str]]) -> Iterator[Slab]:
-    back = 0.0
+def _placed(entries: Iterator[tuple[SlabEntry, int | None, str]], of: DetectorEntry) -> Iterator[Slab]:
+    gates, back = of.time_gate, 0.0
     for entry, layer, where in entries:
         z = back if entry.z is None else entry.z
         # Positions are sums of thicknesses: tolerate rounding errors.
         if z < back - 1e-9:
             raise CaloforgeError(f"{where}: starts at z = {z:g} mm and overlaps the slab that ends at {back:g} mm")
-        yield Slab(entry.material, z, entry.thickness, layer)
+        birks, gate = entry.birks, entry.time_gate
+        if layer is not None:
+            of_material = gates.get(entry.material, math.inf) if isinstance(gates, dict) else gates
+            birks = of.birks.get(entry.material, 0.0) if birks is None else birks
+            gate = of_material if gate is None else gate
+        yield Slab(entry.material, z, entry.thickness, layer, birks or 0.0, math.inf if gate is None else gate)
         back = z + entry.thickness

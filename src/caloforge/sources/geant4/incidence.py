@@ -109,6 +109,15 @@ class Incidence:
         c, s = math.cos(self.theta), math.sin(self.theta)
         return np.stack([c * inward - s * dz, along * dy - across * dx, s * inward + c * dz], axis=1)
 
+    def from_frame(self, points: np.ndarray) -> np.ndarray:
+        """points (n, 3) in mm, in the frame of the particle → (n, 3) of the detector: the inverse of `in_frame`."""
+        u, v, w = points[:, 0], points[:, 1], points[:, 2]
+        along, across = math.cos(self.phi), math.sin(self.phi)
+        c, s = math.cos(self.theta), math.sin(self.theta)
+        inward = c * u + s * w
+        x, y = along * inward - across * v, across * inward + along * v
+        return np.stack([x + self.x, y + self.y, c * w - s * u], axis=1)
+
 
 def incidences(columns: Columns | None, n: int) -> list[Incidence]:
     """How n particles with these conditions enter."""

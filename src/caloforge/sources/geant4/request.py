@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from caloforge.energies import Incident
-from caloforge.errors import CaloforgeError, missing_extra
-from caloforge.sources.geant4.datasets import FoundData, physics_list_for
+from caloforge.energies import Incident, IncidentLaw
+from caloforge.errors import CaloforgeError, missing_extra, option
+from caloforge.sources.geant4.datasets import FoundData
 from caloforge.sources.geant4.detector import Detector
+from caloforge.sources.geant4.fast import FastShowers
+from caloforge.sources.geant4.gun import GunEntry, draw_primaries, parse_gun, physics_list_of
 from caloforge.sources.geant4.incidence import FRAMES, Frame, drawn, incident_law
 
 
@@ -25,8 +27,8 @@ class SimulationRequest:
 
     Args:
         detector: from `load_detector`.
-        particle: Geant4's name: e-, e+, gamma, or a hadron.
-        energies: an incident-energy spectrum (`caloforge.energies`).
+        particle: Geant4's name: e-, e+, gamma, or a hadron; empty if there is a gun.
+        energies: an incident-energy spectrum (`caloforge.energies`); empty if there is a gun.
         n: number of events; None if the spectrum has a natural number.
         seed: random seed for energies and events, at least 0.
         data: from `find_data`.
@@ -36,6 +38,8 @@ class SimulationRequest:
         conditions: laws of theta, phi, x and y, `NAME=LAW` each (`caloforge.conditions.laws`); they are drawn event by
             event and stored. Azimuths are uniform unless they have a law.
         frame: what the mesh is aligned with (`caloforge.sources.geant4.incidence`).
+        gun: events of several particles, in words (`caloforge.sources.geant4.gun`).
+        fast: makes the showers of some particles (`caloforge.sources.geant4.fast`); None if Geant4 tracks all.
 
     Raises:
         CaloforgeError: a value is out of range, the particle is unknown, or a data set is missing.
@@ -52,8 +56,15 @@ class SimulationRequest:
     position: tuple[float, float] = (0.0, 0.0)
     conditions: tuple[str, ...] = ()
     frame: Frame = "detector"
+    gun: str = ""
+    fast: FastShowers | None = None
 
     def __post_init__(self) -> None:
+        if bool(self.gun) == bool(self.particle) or bool(self.gun) == bool(self.energies):
+            either_or = f"{option('particle')} and {option('energies')}, or {option('gun')}"
+            raise CaloforgeError(f"what to shoot is said either by {either_or}: give one of the two")
+        if self.gun and self.frame == "particle":
+            raise CaloforgeError("the mesh can follow one particle only, not those of a gun")
         if self.frame not in FRAMES:
             raise CaloforgeError(f"the frame must be {' or '.join(FRAMES)}, not '{self.frame}'")
         drawn_names = [text.partition("=")[0].strip() for text in self.conditions]
@@ -72,13 +83,28 @@ class SimulationRequest:
         self.data.require(self.physics_list)
 
     @property
+    def entries(self) -> tuple[GunEntry, ...]:
+        """The particles of every event."""
+        return parse_gun(self.gun) if self.gun else (GunEntry(self.particle, self.energies),)
+
+    @property
+    def particles(self) -> str:
+        """Their names in one word, as in `gamma,gamma,pi+`."""
+        return ",".join(entry.particle for entry in self.entries)
+
+    @property
     def physics_list(self) -> str:
-        return physics_list_for(self.particle)
+        return physics_list_of(self.entries)
+
+    @property
+    def law(self) -> IncidentLaw:
+        """How the energies and conditions of the first particle are drawn."""
+        return incident_law(self.entries[0].spectrum, self.conditions)
 
     def beam(self) -> dict[str, Any]:
         """The arguments of `application.Beam`."""
         return {
-            "particle": self.particle,
+            "particle": self.particles,
             "physics_list": self.physics_list,
             "cut": self.cut,
             "angle": self.angle,
@@ -92,15 +118,16 @@ class SimulationRequest:
 
     def draw_incident(self) -> Incident:
         """Energies and conditions of the n events."""
-        law = incident_law(self.energies, self.conditions)
-        return drawn(law, self.n, self.seed, self.detector.half_width)
+        if self.gun:
+            return draw_primaries(self.entries, self.conditions, self.n, self.seed, self.detector.half_width)
+        return drawn(self.law, self.n, self.seed, self.detector.half_width)
 
     def config(self, incident: Incident, version: str) -> dict[str, Any]:
         """All settings that the events depend on."""
         energies, columns = incident.energies, incident.conditions
         found = {
             "n": len(energies),
-            "energies": self.energies,
+            "energies": self.gun or self.energies,
             "seed": self.seed,
             **self.beam(),
             "position": list(self.position),
@@ -111,8 +138,10 @@ class SimulationRequest:
             "data_sets": self.data.describe(),
             "energies_sha256": hashlib.sha256(energies.tobytes()).hexdigest(),
         }
+        if self.fast is not None:
+            found["fast"] = self.fast.config()
         if columns:
-            found["conditions"] = incident_law(self.energies, self.conditions).text
+            found["conditions"] = self.law.text
             found["conditions_sha256"] = hashlib.sha256(columns.table.tobytes()).hexdigest()
         return found
 
@@ -140,16 +169,17 @@ def provenance(request: SimulationRequest, config: dict[str, Any]) -> dict[str, 
         "data_sets": request.data.describe(),
         "detector": request.detector.name,
         "detector_file": json.dumps(request.detector.source),
-        "particle": request.particle,
-        "energies": request.energies,
+        "particle": request.particles,
+        **({"gun": request.gun} if request.gun else {"energies": request.energies}),
         "seed": request.seed,
         **_incidence(request),
+        **({} if request.fast is None else request.fast.facts()),
     }
 
 
 def _incidence(request: SimulationRequest) -> dict[str, Any]:
     """Attributes that say how particles enter, as far as it is the same for all, and how the mesh lies."""
-    law = incident_law(request.energies, request.conditions)
+    law = request.law
     names = {each.kind.name for each in law.laws} | set(law.spectrum.conditions or ())
     if not names and request.frame == "detector":
         return {"angle_rad": request.angle, "position_mm": list(request.position)}

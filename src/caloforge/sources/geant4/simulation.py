@@ -211,6 +211,7 @@ def worker_setup(request: SimulationRequest, scratch: Path) -> Setup:
         environment=data.environment(str(empty)),
         commands=data.em_commands(),
         elements=data.elements,
+        fast=request.fast,
     )
 
 

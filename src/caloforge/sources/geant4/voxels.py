@@ -15,10 +15,10 @@ from caloforge.sources.geant4.incidence import Incidence
 
 
 def fill(detector: Detector, position: int, deposits: np.ndarray) -> np.ndarray:
-    """(n_voxels of the layer,) energies of one layer in MeV, calibrated and with the threshold applied.
+    """(n_voxels of the layer,) energies of one layer in MeV, calibrated.
 
     Args:
-        detector: whose sampling fraction and threshold apply.
+        detector: whose sampling fraction applies.
         position: index of the layer in the geometry, 0 … n_layers - 1.
         deposits: (n, 3) energy (MeV) and *twice* the x and y of the middle of the step (mm): the sum of its two ends.
     """
@@ -26,16 +26,14 @@ def fill(detector: Detector, position: int, deposits: np.ndarray) -> np.ndarray:
     index = voxel_index(layer, deposits[:, 1] / 2, deposits[:, 2] / 2)
     inside = index >= 0
     sums = np.bincount(index[inside], weights=deposits[inside, 0], minlength=layer.n_voxels)
-    energies = sums / detector.sampling_fraction[position]
-    energies[energies < detector.threshold] = 0.0
-    return energies
+    return sums / detector.sampling_fraction[position]
 
 
 def fill_along(detector: Detector, deposits: Sequence[np.ndarray], incidence: Incidence) -> np.ndarray:
-    """(V,) energies of all voxels in MeV in the frame of the particle, calibrated and with the threshold applied.
+    """(V,) energies of all voxels in MeV in the frame of the particle, calibrated.
 
     Args:
-        detector: of the layers, threshold and sampling fractions; a deposit is divided by that of its slab.
+        detector: of the layers and sampling fractions; a deposit is divided by that of its slab.
         deposits: for each layer of slabs (n, 4): energy (MeV) and *twice* the x, y and z of the middle of the step.
         incidence: of the particle.
     """
@@ -49,5 +47,9 @@ def fill_along(detector: Detector, deposits: Sequence[np.ndarray], incidence: In
         index = voxel_index(layer, points[here, 0], points[here, 1])
         inside = index >= 0
         found[part] = np.bincount(index[inside], weights=energies[here][inside], minlength=layer.n_voxels)
-    found[found < detector.threshold] = 0.0
     return found
+
+
+def read_out(detector: Detector, energies: np.ndarray) -> np.ndarray:
+    """(V,) energies in MeV with those below the detector's threshold set to zero."""
+    return np.where(energies < detector.threshold, 0.0, energies)

@@ -25,6 +25,7 @@ import numpy as np
 from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError
 from caloforge.sources.geant4.detector import Detector
+from caloforge.sources.geant4.fast import FastShowers
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Setup:
     environment: dict[str, str]
     commands: tuple[str, ...]
     elements: frozenset[int]
+    fast: FastShowers | None = None
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,8 @@ def _serve(connection: Connection, setup: Setup, log: str, announced: bool = Fal
     from caloforge.sources.geant4.journal import encode
 
     try:
-        application = Application(setup.detector, Beam(**setup.beam), setup.commands, setup.elements)
+        fast = None if setup.fast is None else setup.fast.start()
+        application = Application(setup.detector, Beam(**setup.beam), setup.commands, setup.elements, fast)
     except CaloforgeError as error:
         connection.send(error)
         return
