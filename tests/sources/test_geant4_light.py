@@ -142,7 +142,7 @@ def test_protons_are_quenched_and_late_deposits_lost(hadronic_data: FoundData, t
 
 
 @pytest.mark.slow
-def test_pions_agree_with_the_sample_at_hand(hadronic_data: FoundData, tmp_path: Path, real: Any) -> None:
+def test_pions_agree_with_the_given_sample(hadronic_data: FoundData, tmp_path: Path, real: Any) -> None:
     path, detector = tmp_path / "pi.h5", load_detector("atlas-like-hadronic")
     wanted = {"particle": "pi+", "energies": "list:1024", "n": 300, "seed": 4}
     simulate(SimulationRequest(detector=detector, data=hadronic_data, **wanted), path, workers=2)
