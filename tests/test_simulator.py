@@ -17,6 +17,8 @@ from caloforge.models.caloman import CaloMan
 from caloforge.showers import Showers
 from caloforge.simulator import Simulator, generate
 from caloforge.transforms import build_transforms
+from caloforge.zoo.model_card import Card
+from caloforge.zoo.model_packing import pack
 from own_model import GaussianPerFeature
 
 
@@ -207,6 +209,30 @@ def test_a_class_from_outside_is_imported_only_when_named(small_geometry: Geomet
         Simulator.load(tmp_path / "run")
     loaded = Simulator.load(tmp_path / "run", trusted=["own_model.GaussianPerFeature"])
     assert type(loaded.model) is GaussianPerFeature
+
+
+def test_a_class_from_outside_is_packed_and_described_when_named(small_geometry: Geometry, tmp_path: Path) -> None:
+    _save_own(tmp_path / "run", small_geometry)
+    trusted = ["own_model.GaussianPerFeature"]
+    loaded = Simulator.load(tmp_path / "run", trusted)
+    loaded.energy_range = (100.0, 400.0)
+    torch.nn.init.zeros_(loaded.model.get_submodule("log_std").weight)  # untrained, it overflows
+    with pytest.raises(CaloforgeError, match="not part of caloforge"):
+        pack(loaded, tmp_path / "not-named.zip", name="own")
+    card = pack(loaded, tmp_path / "own.zip", name="own", trusted=trusted)
+    assert Card.read(tmp_path / "run", trusted).parameters == card.parameters == loaded.n_parameters
+    with pytest.raises(CaloforgeError, match="not part of caloforge"):
+        Card.read(tmp_path / "run")
+
+
+def test_a_file_is_not_a_run(simulator: Simulator, tmp_path: Path) -> None:
+    (tmp_path / "a.h5").touch()
+    with pytest.raises(CaloforgeError, match=r"a\.h5 is a file: give the folder of a run"):
+        Simulator.load(tmp_path / "a.h5")
+    with pytest.raises(CaloforgeError, match=r"generate takes a run, as caloforge\.load"):
+        generate("flagship-w-si", [1000.0], tmp_path / "b.h5")  # type: ignore[arg-type]
+    with pytest.raises(CaloforgeError, match=r"b\.root: the format is not root; name the file b\.h5"):
+        generate(simulator, [200.0], tmp_path / "b.root")
 
 
 def test_a_strangers_module_is_never_imported(simulator: Simulator, tmp_path: Path) -> None:

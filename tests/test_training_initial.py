@@ -199,7 +199,7 @@ def test_a_run_without_a_start_is_not_resumed_with_one(
     [
         ("--from nowhere", "no such run: nowhere"),
         ("--from empty", "empty contains no trained simulator"),
-        ("--from file.txt", "no such run: file.txt"),
+        ("--from file.txt", "file.txt is a file: give the folder of a run"),
         ("--from damaged", "damaged: weights.safetensors is not the file saved with it"),
         ("--from other", "other has a model of kind caloman, but the recipe's is cascade"),
         (

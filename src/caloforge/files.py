@@ -84,6 +84,40 @@ def prepare_parent(target: Path) -> None:
         raise CaloforgeError(f"cannot write to {folder}: permission denied")
 
 
+KNOWN = {
+    ".csv",
+    ".h5",
+    ".hdf5",
+    ".html",
+    ".json",
+    ".npy",
+    ".npz",
+    ".onnx",
+    ".pdf",
+    ".png",
+    ".root",
+    ".txt",
+    ".yaml",
+    ".zip",
+}
+"""Suffixes that tell people what is in a file."""
+
+
+def check_suffix(path: Path, *right: str) -> None:
+    """Refuse a name that says something else than what is written; a suffix that says nothing is accepted.
+
+    Args:
+        path: file to write.
+        right: its suffixes, the one to suggest first.
+
+    Raises:
+        CaloforgeError: the suffix is that of another format.
+    """
+    suffix = path.suffix.lower()
+    if suffix in KNOWN and suffix not in right:
+        raise CaloforgeError(f"{path}: the format is not {suffix[1:]}; name the file {path.with_suffix(right[0]).name}")
+
+
 def written_elsewhere() -> str:
     """The remedy where an output exists."""
     return f"{either('give another -o', 'give another path')} or {option('overwrite', True)}"
@@ -138,6 +172,8 @@ def atomic_folder(target: str | os.PathLike[str]) -> Iterator[Path]:
         CaloforgeError: `target` is a file, or no folder can be created next to it; the disk is full.
     """
     target = Path(target)
+    if not target.name:  # ".", "/"
+        raise CaloforgeError(f"{target} would be replaced as a whole: name a folder in it")
     if target.exists() and not target.is_dir():
         raise CaloforgeError(f"{target} is a file; give a folder to write into")
     remove_leftovers(target.parent)

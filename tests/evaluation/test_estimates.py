@@ -28,6 +28,11 @@ def test_jackknife_error_of_a_mean_is_the_textbooks() -> None:
     assert plan.n == 750
 
 
+def test_what_the_baseline_is_compared_with_is_said() -> None:
+    full = Estimate(0.04, 0.0025, baseline=0.067, baseline_error=0.0031, value_at_n=0.0686, n=1000)
+    assert str(full).startswith("0.0400 ± 0.0025 (with 1,000 showers per sample 0.0686, baseline 0.0670 ± 0.0031, +0.4")
+
+
 def test_baseline_file_gives_all_of_its_showers() -> None:
     rng = np.random.default_rng(2)
     x, r, f = rng.normal(0, 1, 500), rng.normal(0, 1, 400), rng.normal(5, 1, 300)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from caloforge.cli.choices import MOST_SEED, ReferenceChoice
-from caloforge.cli.runs import RUN, folder_of
+from caloforge.cli.runs import RUN, TRUST, folder_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,9 +51,7 @@ def benchmark(
     seed: int = typer.Option(1, "--seed", min=0, max=MOST_SEED, help="Random seed for the showers."),
     out: Path | None = typer.Option(None, "--out", "-o", metavar="FILE", help="JSON file with all results."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace existing files."),
-    trust: list[str] = typer.Option(
-        [], "--trust", metavar="CLASS", help="Dotted path of a class of yours that the run may import. May be repeated."
-    ),
+    trust: list[str] = TRUST,
 ) -> None:
     """Measure the time per shower of a trained run.
 

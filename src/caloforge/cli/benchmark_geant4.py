@@ -10,7 +10,7 @@ import typer
 
 from caloforge.cli.choices import MOST_SEED
 from caloforge.cli.completion import detectors
-from caloforge.cli.runs import RUN, folder_of
+from caloforge.cli.runs import RUN, TRUST, folder_of
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -48,9 +48,7 @@ def benchmark_geant4(
     seed: int = typer.Option(1, "--seed", min=0, max=MOST_SEED, help="Random seed, for Geant4 and the generator."),
     out: Path | None = typer.Option(None, "--out", "-o", metavar="FILE", help="JSON file with all results."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing file."),
-    trust: list[str] = typer.Option(
-        [], "--trust", metavar="CLASS", help="Dotted path of a class of yours that the run may import. May be repeated."
-    ),
+    trust: list[str] = TRUST,
 ) -> None:
     """Compare the time per shower of a trained run with that of Geant4.
 

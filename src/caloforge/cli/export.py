@@ -8,7 +8,7 @@ import typer
 
 from caloforge.cli.choices import MOST_SEED, ExporterChoice, FormatChoice, GraphPrecisionChoice
 from caloforge.cli.conditions import fixed_values
-from caloforge.cli.runs import RUN, folder_of, remark_on
+from caloforge.cli.runs import RUN, TRUST, folder_of, remark_on
 
 
 def export(
@@ -52,9 +52,7 @@ def export(
         None, "--opset", help="ONNX operator set; by default 16 (onnxruntime 1.11), with the dynamo exporter 20 (1.18)."
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace existing files."),
-    trust: list[str] = typer.Option(
-        [], "--trust", metavar="CLASS", help="Dotted path of a class of yours that the run may import. May be repeated."
-    ),
+    trust: list[str] = TRUST,
 ) -> None:
     """Export a run as one verified file, with a JSON card that describes it.
 

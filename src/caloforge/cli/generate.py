@@ -13,7 +13,7 @@ import typer
 from caloforge.cli.choices import MOST_SEED, MOST_SHARDS, EngineChoice, PrecisionChoice
 from caloforge.cli.cluster import ADAPT, CLUSTER, COLLECT, RETRIES, ClusterOptions, cluster_options
 from caloforge.cli.conditions import ANGLES, CONDITIONS
-from caloforge.cli.runs import RUN, folder_of, remark_on
+from caloforge.cli.runs import RUN, TRUST, folder_of, remark_on
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -84,9 +84,7 @@ def generate(
     collect: bool = COLLECT,
     resume: bool = typer.Option(False, "--resume", help="Keep the files that this command has already finished."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace existing files."),
-    trust: list[str] = typer.Option(
-        [], "--trust", metavar="CLASS", help="Dotted path of a class of yours that the run may import. May be repeated."
-    ),
+    trust: list[str] = TRUST,
 ) -> None:
     """Generate showers and write them to HDF5 files in the CaloChallenge layout.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from caloforge.cli.runs import RUN, folder_of
+from caloforge.cli.runs import RUN, TRUST, folder_of
 
 app = typer.Typer(
     name="models",
@@ -46,7 +46,9 @@ def list_models() -> None:
 
 @app.command("show")
 def show_model(
-    run: Path = RUN, as_json: bool = typer.Option(False, "--json", help="Print the card as JSON instead.")
+    run: Path = RUN,
+    as_json: bool = typer.Option(False, "--json", help="Print the card as JSON instead."),
+    trust: list[str] = TRUST,
 ) -> None:
     """Show the card of a model, or what a run of yours tells.
 
@@ -60,10 +62,12 @@ def show_model(
 
     from caloforge.cli.console import stderr, stdout
     from caloforge.evaluation.report.terminal import empty_table
+    from caloforge.registry import importable
     from caloforge.units import format_energy
     from caloforge.zoo.model_card import Card
 
-    card = Card.read(folder_of(run))
+    with importable(Path.cwd()):
+        card = Card.read(folder_of(run), trust)
     if as_json:
         stdout.print(card.model_dump_json(indent=2))
         return
@@ -156,9 +160,7 @@ def pack_model(
         None, "--report", metavar="DIR", help="Report of `caloforge evaluate` on showers of this run, for its numbers."
     ),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing model."),
-    trust: list[str] = typer.Option(
-        [], "--trust", metavar="CLASS", help="Dotted path of a class of yours that the run may import. May be repeated."
-    ),
+    trust: list[str] = TRUST,
 ) -> None:
     """Pack a run to share it: weights that generate showers and a card, in one archive.
 
@@ -189,16 +191,17 @@ def pack_model(
         refuse_existing(out, overwrite)
     with importable(Path.cwd()):
         simulator = load(run, trust)
-    card = pack(
-        simulator,
-        out,
-        name=name or (out.stem if out.suffix == SUFFIX else out.name),
-        description=description,
-        licence=licence,
-        citation=citation,
-        trained_with=trained_with,
-        report=None if report is None else Report.load(report),
-    )
+        card = pack(
+            simulator,
+            out,
+            name=name or (out.stem if out.suffix == SUFFIX else out.name),
+            description=description,
+            licence=licence,
+            citation=citation,
+            trained_with=trained_with,
+            report=None if report is None else Report.load(report),
+            trusted=trust,
+        )
     size = out.stat().st_size if out.is_file() else sum(path.stat().st_size for path in out.iterdir())
     stdout.print(f"{card.parameters:,} of {simulator.n_parameters:,} parameters, {size / 1e6:.1f} MB, {card.weights}")
     stdout.print(f"wrote {out}")

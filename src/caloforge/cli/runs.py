@@ -21,6 +21,10 @@ RUN = typer.Argument(
     autocompletion=runs,
 )
 
+TRUST = typer.Option(
+    [], "--trust", metavar="CLASS", help="Dotted path of a class of yours that the run may import. May be repeated."
+)
+
 
 def folder_of(run: Path) -> Path:
     """The folder of a run, given that folder or the name of a model."""

@@ -11,7 +11,7 @@ import typer
 from caloforge.cli.choices import MOST_SEED
 from caloforge.cli.completion import geometries, runs
 from caloforge.cli.conditions import fixed_values
-from caloforge.cli.runs import folder_of, remark_on
+from caloforge.cli.runs import TRUST, folder_of, remark_on
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,9 +56,7 @@ def view(
     n: int = typer.Option(50, "-n", min=1, help="Number of showers of FILE, from its beginning."),
     seed: int = typer.Option(1, "--seed", min=0, max=MOST_SEED, help="Random seed for the showers of the run."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing page."),
-    trust: list[str] = typer.Option(
-        [], "--trust", metavar="CLASS", help="Dotted path of a class of yours that the run may import. May be repeated."
-    ),
+    trust: list[str] = TRUST,
 ) -> None:
     """Show showers in 3-D: one HTML page that works offline, on a desktop and a phone.
 
@@ -77,7 +75,7 @@ def view(
     """
     from caloforge.cli.console import stdout
     from caloforge.errors import CaloforgeError
-    from caloforge.files import prepare_parent, refuse_existing, write_text
+    from caloforge.files import check_suffix, prepare_parent, refuse_existing, write_text
     from caloforge.showers import ShowerFile, Showers
     from caloforge.viewer import render_view
 
@@ -85,6 +83,7 @@ def view(
         raise CaloforgeError("give a file of showers, or --run RUN")
     if conditions and run is None:
         raise CaloforgeError("--condition is of the showers of a run: give --run RUN too")
+    check_suffix(out, ".html", ".htm")
     prepare_parent(out)
     refuse_existing(out, overwrite)
     galleries: list[Gallery3D] = []

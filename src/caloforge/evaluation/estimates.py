@@ -74,6 +74,9 @@ class Estimate:
             target = f"expected {number(self.expected)}"
         remarks = [text for text in (target, pull(self.pull)) if text]
         value = with_error(self.value, self.error)
+        if self.value_at_n is not None and target is not None:
+            size = "" if self.n is None else f"with {self.n:,} showers per sample "
+            remarks.insert(0, f"{size}{number(self.value_at_n)}")
         return f"{value} ({', '.join(remarks)})" if remarks else value
 
     @property

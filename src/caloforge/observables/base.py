@@ -242,6 +242,8 @@ def select(geometry: Geometry, wanted: Iterable[str | Observable]) -> list[Bound
     Raises:
         CaloforgeError: an observable is unknown, or not defined in this geometry.
     """
+    if isinstance(wanted, str):
+        raise CaloforgeError(f"give a list of observables, as ['{wanted}']")
     found: dict[str, BoundObservable] = {}
     names = available(geometry)
     for entry in wanted:

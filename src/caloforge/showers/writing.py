@@ -15,7 +15,7 @@ import numpy as np
 
 from caloforge.conditions import Condition
 from caloforge.errors import CaloforgeError
-from caloforge.files import atomic_path
+from caloforge.files import atomic_path, check_suffix
 from caloforge.geometry import BUILTIN, Geometry
 from caloforge.showers.attributes import write_attributes
 from caloforge.showers.hdf5 import created
@@ -49,6 +49,7 @@ class ShowerWriter(AbstractContextManager["ShowerWriter"]):
         from caloforge import __version__
 
         self.path = Path(path)
+        check_suffix(self.path, ".h5", ".hdf5")
         self.geometry = geometry
         if not 0 <= compression <= 9:
             raise CaloforgeError(f"the gzip level must be 0 … 9, not {compression}")

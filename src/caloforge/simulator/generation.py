@@ -100,6 +100,8 @@ def generate(
         CaloforgeError: an argument is out of range, an energy is out of the engine's range, or the model generated a
             negative or non-finite voxel.
     """
+    if not isinstance(simulator, Simulator):
+        raise CaloforgeError(f"generate takes a run, as caloforge.load(…) returns it, not {simulator!r}")
     if workers < 1:
         raise CaloforgeError(f"the number of workers must be at least 1, not {workers}")
     engine = TorchEngine(simulator) if engine is None else engine

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,12 @@ def _may_be_half(value: Tensor, is_parameter: bool) -> bool:
 
 
 def save_packed(
-    simulator: Simulator, folder: str | os.PathLike[str], *, half: bool = True, facts: dict[str, Any] | None = None
+    simulator: Simulator,
+    folder: str | os.PathLike[str],
+    *,
+    half: bool = True,
+    facts: dict[str, Any] | None = None,
+    trusted: Collection[str] = (),
 ) -> Simulator:
     """Write a run into `folder`, packed.
 
@@ -61,6 +67,7 @@ def save_packed(
         folder: created if needed.
         half: whether to round weights and tables to float16.
         facts: provenance to add.
+        trusted: dotted paths of classes from outside the package that the run imports.
 
     Returns:
         The run as it is loaded from the folder.
@@ -74,4 +81,4 @@ def save_packed(
     made.provenance.pop("weights_sha256", None)
     weights = rounded(made) if half else made.weights()
     made.write(Path(folder), PACKED_WEIGHTS, compressed(weights))
-    return Simulator.load(folder)
+    return Simulator.load(folder, trusted)

@@ -94,6 +94,8 @@ def read_description(folder: Path) -> dict[str, Any]:
         CaloforgeError: there is no such run, its training has not finished, or the file cannot be read.
     """
     path = folder / DESCRIPTION
+    if folder.is_file():
+        raise CaloforgeError(f"{folder} is a file: give the folder of a run")
     if not folder.is_dir():
         raise CaloforgeError(f"no such run: {folder}")
     if not path.exists():

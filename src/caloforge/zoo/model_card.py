@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,15 +159,15 @@ class Card(BaseModel):
         return cls(**{**own, **facts})
 
     @classmethod
-    def read(cls, folder: Path) -> Card:
-        """The card of a packed run, or one made from a run that has none.
+    def read(cls, folder: Path, trusted: Collection[str] = ()) -> Card:
+        """The card of a packed run, or one made from a run that has none, which may import the classes `trusted`.
 
         Raises:
             CaloforgeError: it is damaged, or there is no run.
         """
         path = folder / CARD
         if not path.exists():
-            return cls.of(Simulator.load(folder))
+            return cls.of(Simulator.load(folder, trusted))
         return checked_entry(cls, parse_json(read_text(path, "card"), str(path)), str(path))
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ def pack(
     citation: str = "",
     trained_with: str = "",
     report: Report | None = None,
+    trusted: Collection[str] = (),
 ) -> Card:
     """Write a model: what generates showers, and a card that describes it.
 
@@ -50,6 +52,7 @@ def pack(
         citation: what users should cite.
         trained_with: command that made the run, if the run does not know it.
         report: an evaluation of its showers.
+        trusted: dotted paths of classes from outside the package that the run imports.
 
     Raises:
         CaloforgeError: the name is invalid, the run does not know its energies, the report is that of other showers,
@@ -69,10 +72,10 @@ def pack(
     with tempfile.TemporaryDirectory(prefix="caloforge-pack-") as scratch:
         folder = Path(scratch) / "packed" if target.suffix == SUFFIX else target
         with atomic_folder(folder) as partial:
-            packed = save_packed(run, partial, facts=facts)
+            packed = save_packed(run, partial, facts=facts, trusted=trusted)
             weights, difference = "float16", difference_of(run, packed)
             if not difference <= TOLERANCE:
-                packed = save_packed(run, partial, half=False, facts=facts)
+                packed = save_packed(run, partial, half=False, facts=facts, trusted=trusted)
                 weights, difference = "float32", difference_of(run, packed)
             card = Card.of(
                 packed,

@@ -65,6 +65,8 @@ class Records:
         Raises:
             KeyError: there is none; the message names similar ones.
         """
+        if isinstance(key, str) or len(key) not in (2, 3):
+            raise KeyError(f"give (section, name) or (section, name, at), not {key!r}")
         section, name, at = (*key, "")[:3]
         wanted = (section, name, at)
         for metric in self.metrics:

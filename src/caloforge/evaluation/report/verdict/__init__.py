@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from caloforge.evaluation.report.records import Records, level_of
+from caloforge.evaluation.report.records import Judged, Records, level_of
 from caloforge.evaluation.report.verdict import samples
 from caloforge.evaluation.report.verdict.observables import against_baseline, deviations, in_words, observables, outside
 from caloforge.evaluation.report.verdict.point import LEVELS, Point
@@ -112,18 +112,27 @@ def _headline(records: Records, level: str) -> str:
         "note": "Close to the reference, with small deviations",
         "good": "Indistinguishable from the reference within errors",
     }
-    numbers = _key_numbers(records)
-    return f"{words[level]}{f': {listed(numbers)}' if numbers else ''}."
+    keys = _key_metrics(records)
+    if not keys:
+        return f"{words[level]}."
+    numbers = listed([_in_words(each) for each in keys])
+    if level != "good" and all(each.level == "good" for each in keys):  # what differs is elsewhere
+        return f"{words[level]}, but not by {numbers}."
+    return f"{words[level]}: {numbers}."
 
 
-def _key_numbers(records: Records) -> list[str]:
-    """The highest AUC and the mean separation power, with their baselines."""
-    found = []
-    for each in sorted(records.judged("auc"), key=lambda each: -each.estimate.value)[:1]:
-        value, _, rest = against_baseline(each.metric).partition(" (")
-        found.append(f"AUC {value} ({each.metric.label}; {rest}")
-    means = [each.metric for each in records.judged("mean_separation_power") if each.metric.name == "all"]
-    return found + [f"mean separation power {against_baseline(metric)}" for metric in means]
+def _key_metrics(records: Records) -> list[Judged]:
+    """The highest AUC and the mean separation power."""
+    highest = sorted(records.judged("auc"), key=lambda each: -each.estimate.value)[:1]
+    return highest + [each for each in records.judged("mean_separation_power") if each.metric.name == "all"]
+
+
+def _in_words(key: Judged) -> str:
+    """With its baseline."""
+    if key.metric.section != "auc":
+        return f"mean separation power {against_baseline(key.metric)}"
+    value, _, rest = against_baseline(key.metric).partition(" (")
+    return f"AUC {value} ({key.metric.label}; {rest}"
 
 
 def _where(records: Records, faults: list[Point]) -> str:
