@@ -73,10 +73,10 @@ format: $(VENV)/.ready ## let ruff rewrite the sources
 	$(BIN)/ruff check --fix src tests benchmarks docs examples packaging
 	$(BIN)/ruff format src tests benchmarks docs examples packaging
 
-sample: $(VENV)/.ready ## make the embedded sample anew with Geant4 (GEANT4_DATA=folder of its tables; half an hour)
+sample: $(VENV)/.ready ## make the embedded sample anew with Geant4 (GEANT4_DATA_DIR=folder of its tables; half an hour)
 	for part in "train -n 8000 --seed 101" "test -n 4000 --seed 202"; do set -- $$part; \
 	  $(BIN)/caloforge simulate geant4 --detector atlas-like --particle gamma --workers 2 \
-	    --energies list:256,512,1024,2048,4096,8192,16384 $${GEANT4_DATA:+--geant4-data $$GEANT4_DATA} \
+	    --energies list:256,512,1024,2048,4096,8192,16384 \
 	    $$2 $$3 $$4 $$5 -o build/sample/photons-$$1.h5 || exit; done
 	$(BIN)/python -m caloforge.sources.sample.pack build/sample
 

@@ -80,6 +80,7 @@ def test_showers_for_playback(run: Path, tmp_path: Path) -> None:
         (["-f", "ddml-hdf5", "--energies", "list:200", "--set", "unit=GeV"], "grid=bibae, grid=own and layers=NUMBER"),
         (["--set", "limits=low"], "--set limits: not a setting of the format onnx"),
         (["--set", "limits"], "--set takes"),
+        (["-f", "atlas"], "accept it (--set uncovered=true)"),
         (["--scale", "-1"], "--scale -1: give a number above 0"),
         (["-f", "ddml-hdf5", "--energies", "uniform:1:2"], "needs the number of showers: add -n N"),
     ],

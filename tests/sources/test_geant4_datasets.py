@@ -97,7 +97,7 @@ def test_variables_come_before_folders(tmp_path: Path) -> None:
 def test_what_is_missing_is_named_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(CaloforgeError, match=r"data sets G4EMLOW8\.8 \(G4LEDATA\), G4ENSDFSTATE3\.0") as caught:
         find_data(None, {}).require("G4EmStandardPhysics")
-    assert "give their folder to find_data" in str(caught.value)
+    assert "give their folder to find_data or in the environment variable GEANT4_DATA_DIR" in str(caught.value)
     assert "\n" not in str(caught.value)
     emlow(tmp_path / "d")
     fill(tmp_path / "d" / "G4ENSDFSTATE3.0")

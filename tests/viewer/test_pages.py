@@ -117,6 +117,47 @@ def test_sliders_choose_a_point_of_the_grid(view_page: str, tmp_path: Path) -> N
     assert found["most"] == "1"
 
 
+FRAMED = """
+const framed = () => viewer.views.map((view) => { // fraction of the energy in voxels that lie in the view, corners included
+  const corner = view.mesh.geometry.attributes.position, seen = new THREE.Vector3();
+  let start = 0, total = 0, within = 0;
+  view.voxels.forEach((voxel, k) => {
+    let inside = true;
+    for (let i = 3 * start; i < 3 * view.faces[k]; i++) {
+      seen.fromBufferAttribute(corner, i).project(view.camera);
+      inside = inside && Math.abs(seen.x) < 1 && Math.abs(seen.y) < 1;
+    }
+    start = view.faces[k];
+    total += voxel.energy;
+    within += inside ? voxel.energy : 0;
+  });
+  return within / total;
+});
+const far = () => viewer.views[0].camera.position.length(), { canvas } = viewer.views[0];
+const { $ } = viewer, said = ["shower-name", "caption-0", "least-value"].map((part) => $(part).textContent);
+const found = { first: framed(), narrow: null, kept: null, said };
+document.querySelector(".showers-3d").style.width = "180px";
+setTimeout(() => {
+  found.narrow = framed();
+  canvas.dispatchEvent(new KeyboardEvent("keydown", { key: "+" }));
+  const before = far();
+  document.querySelector(".showers-3d").style.width = "";
+  setTimeout(() => { found.kept = far() / before; report(found); }, 300);
+}, 300);"""
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_the_first_view_holds_the_whole_shower(view_page: str, width: int, tmp_path: Path) -> None:
+    """Also after the page has changed its size, unless the reader has moved the camera. Showers are counted alike."""
+    found = run_in_browser(view_page, FRAMED, tmp_path, width=width)
+    assert min(*found["first"], *found["narrow"]) > 0.98
+    assert found["kept"] == pytest.approx(1)
+    count, caption, least = found["said"]
+    assert count == "shower 1 of 8"
+    assert caption.startswith("a file, shower 1 (row 0 of the file)")
+    assert re.fullmatch(r"[\d.]+ [kM]eV", least)  # the lowest energy of a voxel
+
+
 def test_sizes_of_type_are_of_one_scale() -> None:
     assert len(STYLES) >= 3
     for path in STYLES:

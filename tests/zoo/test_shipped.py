@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import caloforge as cf
+from caloforge.export.card import incidence_of
 from caloforge.simulator.packing import PACKED_FROM
 from caloforge.zoo.model_card import Card
 from caloforge.zoo.shelf import SHIPPED
@@ -40,6 +41,7 @@ def test_the_card_is_that_of_the_weights(folder: Path) -> None:
 def test_showers_are_sane(folder: Path) -> None:
     run = cf.load(folder.name)
     assert PACKED_FROM in run.provenance
+    assert incidence_of(run) == "0 rad from the shower axis"  # normal, as docs/zoo.md says
     assert run.energy_range is not None
     energies = np.geomspace(*run.energy_range, 40)
     showers = run.generate(energies, seed=1)

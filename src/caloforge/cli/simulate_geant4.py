@@ -65,7 +65,7 @@ def geant4(
         None,
         "--geant4-data",
         metavar="DIR",
-        help="Folder of the Geant4 data sets; by default from Geant4's environment variables.",
+        help="Folder of the Geant4 data sets; by default from Geant4's environment variables or GEANT4_DATA_DIR.",
     ),
     download_geant4_data: bool = typer.Option(
         False, "--download-geant4-data", help="Download missing data sets (hundreds of MB), then run."

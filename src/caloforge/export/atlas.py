@@ -58,10 +58,11 @@ class Atlas(GraphFormat):
         self.limits = _limits(limits or _nearer(target), target)
         low, high = self.limits
         if not uncovered and (low * COVERED < target.low or high > COVERED * target.high):
+            accepted = either("--set uncovered=true", "uncovered=True")
             raise CaloforgeError(
                 f"FastCaloSim asks for {low:g} to {high:g} MeV, but the run was trained on {target.low:g} to "
                 f"{target.high:g} MeV: train on that range, give the consumer's limits ("
-                f"{either('--set ', '')}limits=trained or limits=[LOW,HIGH]), or accept it (uncovered=true)"
+                f"{either('--set ', '')}limits=trained or limits=[LOW,HIGH]), or accept it ({accepted})"
             )
 
     def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:

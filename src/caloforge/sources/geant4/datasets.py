@@ -67,6 +67,9 @@ _NEEDED = {
 USUAL_FOLDER = Path("~/.geant4_pybind")
 """Where geant4-pybind keeps its data sets."""
 
+FOLDER_VARIABLE = "GEANT4_DATA_DIR"
+"""Environment variable with the folder that holds all data sets."""
+
 
 def physics_list_for(particle: str) -> str:
     """`G4EmStandardPhysics` for e-, e+ and gamma, `FTFP_BERT` for hadrons.
@@ -144,8 +147,10 @@ class FoundData:
 
 def _remedy() -> str:
     return either(
-        "give their folder with --geant4-data DIR or add --download-geant4-data",
-        "give their folder to find_data, or fetch them with fetch_data.download",
+        f"give their folder with --geant4-data DIR or in the environment variable {FOLDER_VARIABLE}, or add "
+        "--download-geant4-data",
+        f"give their folder to find_data or in the environment variable {FOLDER_VARIABLE}, or fetch them with "
+        "fetch_data.download",
     )
 
 
@@ -166,7 +171,7 @@ def find_data(folder: Path | None = None, environment: Mapping[str, str] | None 
             raise CaloforgeError(f"{folder} is not a directory")
         return FoundData(_search(folder), str(folder))
     home = USUAL_FOLDER.expanduser()
-    roots = [Path(environment["GEANT4_DATA_DIR"])] if environment.get("GEANT4_DATA_DIR") else []
+    roots = [Path(environment[FOLDER_VARIABLE])] if environment.get(FOLDER_VARIABLE) else []
     folders: dict[str, str] = {}
     for place in [home, *reversed(roots)]:
         folders |= _search(place)

@@ -134,6 +134,8 @@ function mountViewer(root, page, embedded = false) {
   }
 
   const STEP = Math.PI / 24; // of a turn by an arrow key
+  const MARGIN = 0.94; // of the view that the shower may fill at first
+  let turned = false; // whether the reader has moved the camera, which then stays when the page changes its size
 
   // ---- one 3-D view -----------------------------------------------------------------------------------------------
 
@@ -146,6 +148,7 @@ function mountViewer(root, page, embedded = false) {
       this.camera = new THREE.PerspectiveCamera(35, 1, 0.1, 1e6);
       this.controls = new THREE.OrbitControls(this.camera, canvas);
       this.controls.addEventListener("change", () => follow(this));
+      this.controls.addEventListener("start", () => { turned = true; });
       if (embedded) {
         canvas.style.touchAction = "pan-y";
         this.controls.enableZoom = false;
@@ -217,6 +220,7 @@ function mountViewer(root, page, embedded = false) {
       const turn = turns[event.key];
       if (!turn || event.ctrlKey || event.metaKey || event.altKey) return;
       event.preventDefault();
+      turned = true;
       const { x, y, z } = this.camera.position.clone().sub(this.controls.target), r = Math.hypot(x, y, z);
       const around = Math.atan2(x, z) + turn[0] * STEP, down = Math.min(Math.max(Math.acos(y / r) + turn[1] * STEP, STEP), Math.PI - STEP);
       const at = [Math.sin(down) * Math.sin(around), Math.cos(down), Math.sin(down) * Math.cos(around)].map((part) => part * r * turn[2]);
@@ -308,21 +312,33 @@ function mountViewer(root, page, embedded = false) {
     }
   }
 
+  // The camera looks at the middle of the shower, from above, in front and aside, at the least distance from which a
+  // cylinder about the axis, from the first layer to the last and of the radius of `core`, is seen whole.
   function resetView() {
-    const [front, back] = [layers[0].z[0], layers.at(-1).z[1]], radius = core();
-    const size = Math.max(back - front, 2 * radius), target = [(front + back) / 2, 0, 0];
-    const shape = views[0].canvas.clientWidth / views[0].canvas.clientHeight, far = size * Math.max(1, 1.4 / Math.max(shape, 0.6));
+    const [front, back] = [layers[0].z[0], layers.at(-1).z[1]], radius = core(), middle = (front + back) / 2;
+    const size = Math.max(back - front, 2 * radius), { clientWidth: width, clientHeight: height } = views[0].canvas;
+    const towards = new THREE.Vector3(-0.7, 0.6, 1.3).normalize(), upwards = new THREE.Vector3(0, 1, 0);
+    const right = upwards.clone().cross(towards).normalize(), up = towards.clone().cross(right);
+    const tangent = MARGIN * Math.tan((views[0].camera.fov * Math.PI) / 360), aspect = width && height ? width / height : 1;
+    let far = 0;
+    for (const z of [front, back]) {
+      for (let k = 0; k < 24; k++) {
+        const point = new THREE.Vector3(z - middle, radius * Math.sin((k * Math.PI) / 12), radius * Math.cos((k * Math.PI) / 12));
+        far = Math.max(far, point.dot(towards) + Math.max(Math.abs(point.dot(right)) / aspect, Math.abs(point.dot(up))) / tangent);
+      }
+    }
     for (const view of views) {
-      view.controls.target.set(...target);
-      view.camera.position.set(target[0] - 0.7 * far, 0.6 * far, 1.3 * far);
+      view.controls.target.set(middle, 0, 0);
+      view.camera.position.set(middle, 0, 0).addScaledVector(towards, far);
       view.camera.near = size / 1000;
       view.camera.far = size * 100;
-      view.camera.lookAt(...target);
+      view.camera.lookAt(middle, 0, 0);
       view.controls.update();
     }
+    turned = false;
   }
 
-  function core() { // radius of the hits that hold 99 % of the energy of the first showers
+  function core() { // radius of the hits that hold 99.5 % of the energy of the first showers
     const sample = page.galleries[0].showers, found = [];
     let total = 0;
     for (let k = 0; k < Math.min(sample.start.at(-1), 20000); k++) {
@@ -330,7 +346,7 @@ function mountViewer(root, page, embedded = false) {
       found.push([own.r ? own.r[fast + 1] : Math.hypot(own.x[slow], own.y[fast]), sample.energy[k]]);
       total += sample.energy[k];
     }
-    let left = 0.01 * total;
+    let left = 0.005 * total;
     found.sort((a, b) => b[0] - a[0]);
     for (const [r, energy] of found) if ((left -= energy) < 0) return r;
     return found.at(-1)[0];
@@ -364,7 +380,7 @@ function mountViewer(root, page, embedded = false) {
     $("second").hidden = !gallery.beside;
     const all = shown.map(([, sample]) => hitsOf(sample, row));
     shown.forEach(([name, sample], k) => {
-      caption($(`caption-${k}`), k || gallery.grid.length || embedded ? name : `${name}, shower ${row}`, sample, row, all[k]);
+      caption($(`caption-${k}`), k || gallery.grid.length || embedded ? name : `${name}, shower ${row + 1} (row ${row} of the file)`, sample, row, all[k]);
       views[k].show(chosen(all[k]));
     });
     const per = perPoint();
@@ -372,7 +388,7 @@ function mountViewer(root, page, embedded = false) {
     $("shower").value = now.shower;
     $("shower-name").textContent = `shower ${now.shower + 1} of ${per}`;
     $("shower").setAttribute("aria-valuetext", `${now.shower + 1} of ${per}`);
-    $("least-value").textContent = now.least > page.range[0] ? inUnits(now.least) : "nothing";
+    $("least-value").textContent = inUnits(Math.max(now.least, page.range[0]));
     $("least").setAttribute("aria-valuetext", $("least-value").textContent);
     $("slices").querySelectorAll("button").forEach((button, k) => {
       button.setAttribute("aria-pressed", String(k === now.layer));
@@ -440,7 +456,10 @@ function mountViewer(root, page, embedded = false) {
   resetView();
   paint();
   dark.addEventListener("change", paint);
-  new ResizeObserver(() => views.forEach((view) => view.draw())).observe($("views"));
+  new ResizeObserver(() => {
+    if (!turned) resetView();
+    views.forEach((view) => view.draw());
+  }).observe($("views"));
 
   return { page, views, hitsOf, now, show, $ };
 }
