@@ -118,7 +118,7 @@ def test_sliders_choose_a_point_of_the_grid(view_page: str, tmp_path: Path) -> N
 
 
 FRAMED = """
-const framed = () => viewer.views.map((view) => { // fraction of the energy in voxels that lie in the view, corners included
+const framed = () => viewer.views.map((view) => { // energy in voxels wholly within the view, as a fraction
   const corner = view.mesh.geometry.attributes.position, seen = new THREE.Vector3();
   let start = 0, total = 0, within = 0;
   view.voxels.forEach((voxel, k) => {
