@@ -16,7 +16,7 @@ from caloforge.geometry import Geometry, Layer
 from caloforge.models.caloscore import CaloScore
 from caloforge.registry import trusting
 from caloforge.simulator import Simulator
-from caloforge.simulator.core import CHANGED
+from caloforge.simulator.trained import CHANGED
 from caloforge.training import TrainingSettings, fit
 from caloforge.transforms import build_transforms
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from caloforge.geometry import PointGeometry
+from caloforge.errors import CaloforgeError
+from caloforge.geometry import PointGeometry, load_geometry
 from caloforge.packed import Packed
 from caloforge.transforms import build_transforms
 
@@ -61,3 +62,8 @@ def test_the_deposited_energy_is_exact_and_points_stay_above_the_threshold() -> 
     wanted = clouds.sums(clouds.points[:, 3:])[:, 0] * torch.exp(torch.tensor([0.3, 0.0, -0.2, 0.1]))
     torch.testing.assert_close(found.sums(found.points[:, 3:])[:, 0], wanted)
     assert found.points[:, 3].min().item() == pytest.approx(LEAST)
+
+
+def test_voxels_are_refused() -> None:
+    with pytest.raises(CaloforgeError, match="PointLog is for point clouds"):
+        build_transforms([{"kind": "point_log", "column": "energy"}], load_geometry("ds1-photons"))

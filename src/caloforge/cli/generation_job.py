@@ -21,8 +21,8 @@ from caloforge.locations import DESCRIPTION
 from caloforge.registry import IDENTITY, importable
 from caloforge.showers.shard import Shard, is_made
 from caloforge.simulator import Generation, Simulator, generate
-from caloforge.simulator.core import CHANGED
 from caloforge.simulator.stored import PACKED_WEIGHTS, WEIGHTS
+from caloforge.simulator.trained import CHANGED
 
 SANE = (0.01, 3.0)
 """A mean E_dep / E_inc outside this range indicates an error."""

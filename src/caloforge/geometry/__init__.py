@@ -8,10 +8,11 @@ from caloforge.geometry.builtin import BUILTIN, geometry_in_file, geometry_of_vo
 from caloforge.geometry.description import Geometry
 from caloforge.geometry.layers import AnyLayer, CartesianLayer, Layer
 from caloforge.geometry.loading import read_geometry
-from caloforge.geometry.point_geometry import PointGeometry
+from caloforge.geometry.point_geometry import AnyGeometry, PointGeometry
 
 __all__ = [
     "BUILTIN",
+    "AnyGeometry",
     "AnyLayer",
     "CartesianLayer",
     "Geometry",

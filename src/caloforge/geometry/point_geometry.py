@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from caloforge.errors import CaloforgeError
+from caloforge.geometry.description import Geometry
 
 COLUMNS, MOST = "columns", "most_points"
 """Keys of a point geometry as plain data; no geometry of voxels has them."""
@@ -78,3 +79,7 @@ class PointGeometry:
         if not good or not isinstance(most, int) or isinstance(most, bool) or set(plain) != {COLUMNS, MOST}:
             raise CaloforgeError(f"{origin}: points have the keys {COLUMNS}, a list of names, and {MOST}, a number")
         return cls(tuple(columns or ()), most)
+
+
+AnyGeometry = Geometry | PointGeometry
+"""What a generator may generate: voxels or points."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from caloforge.simulator.core import Simulator
 from caloforge.simulator.generation import Generation, generate
+from caloforge.simulator.point_simulator import PointSimulator
 from caloforge.simulator.shower_stream import ShowerStream
 
-__all__ = ["Generation", "ShowerStream", "Simulator", "generate"]
+__all__ = ["Generation", "PointSimulator", "ShowerStream", "Simulator", "generate"]

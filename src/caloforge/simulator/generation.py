@@ -24,8 +24,9 @@ from caloforge.errors import CaloforgeError, either
 from caloforge.inference import Batch, Engine, GeneratedBatch, TorchEngine
 from caloforge.models import MODELS
 from caloforge.showers import ShowerWriter
-from caloforge.simulator.core import CHANGED, Simulator, batches
+from caloforge.simulator.core import Simulator, batches
 from caloforge.simulator.incoming import Incoming
+from caloforge.simulator.trained import CHANGED
 from caloforge.units import format_energy
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def generate(
     asked = Incoming.of(simulator.conditions, energies, conditions, angles).draw(n, seed)
     columns = asked.conditions
     todo = batches(asked.energies, seed, batch_size, shard, simulator.conditions.values(columns))
-    facts = simulator.attributes(seed, batch_size, engine)
+    facts = simulator.attributes(seed, batch_size, engine.name)
     _check_range(asked.energies, engine)
     model = postprocessing = writing = deposited = 0.0
     begun = time.perf_counter()

@@ -18,7 +18,7 @@ from caloforge.errors import CaloforgeError, option
 from caloforge.geometry import Geometry
 from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.showers.checks import warn_of_doubts
-from caloforge.simulator.core import CHANGED
+from caloforge.simulator.trained import CHANGED
 
 SAME = ("weights_sha256", CHANGED, "recipe", "energies", "condition_laws", "seed", "batch_size", "engine", "shards")
 """Attributes that are equal in all shards of a sample."""

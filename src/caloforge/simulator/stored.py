@@ -23,7 +23,7 @@ from caloforge.configured import UnknownSetting
 from caloforge.documents import parse_json, read_text
 from caloforge.errors import CaloforgeError, either
 from caloforge.formatting import listed
-from caloforge.geometry import Geometry
+from caloforge.geometry import AnyGeometry
 from caloforge.locations import DESCRIPTION, runs_in
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
@@ -41,7 +41,7 @@ MOST_UNPACKED = 2**30
 
 
 def sampling_with(
-    model: ShowerModel, stored: Mapping[str, Any], settings: Mapping[str, Any], geometry: Geometry
+    model: ShowerModel, stored: Mapping[str, Any], settings: Mapping[str, Any], geometry: AnyGeometry
 ) -> ShowerModel:
     """`model`, rebuilt with other sampling settings.
 

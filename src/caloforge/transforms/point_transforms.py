@@ -11,6 +11,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
+from caloforge.errors import CaloforgeError
 from caloforge.geometry import PointGeometry
 from caloforge.packed import Packed
 from caloforge.transforms.base import Transform
@@ -28,6 +29,8 @@ class PointTransform(Transform):
 
     def __init__(self, geometry: PointGeometry) -> None:
         super().__init__()
+        if not isinstance(geometry, PointGeometry):
+            raise CaloforgeError(f"{type(self).__name__} is for point clouds, not for voxels: leave it out")
         self.geometry = geometry
 
     @abstractmethod

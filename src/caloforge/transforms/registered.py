@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from caloforge.geometry import Geometry
+from caloforge.geometry import AnyGeometry
 from caloforge.registry import ConfiguredRegistry
 from caloforge.transforms.base import Compose, Transform
 
@@ -29,7 +29,7 @@ TRANSFORMS: ConfiguredRegistry[Transform] = ConfiguredRegistry(
 
 def build_transforms(
     specification: Sequence[Mapping[str, Any]],
-    geometry: Geometry,
+    geometry: AnyGeometry,
     trusted: Collection[str] = (),
     origin: str = "transforms",
 ) -> Compose:
