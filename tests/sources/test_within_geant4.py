@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from caloforge.cli import app
 from caloforge.conditions import KNOWN
 from caloforge.conditions.kinds import TURNING_FRAME
 from caloforge.errors import CaloforgeError
@@ -112,6 +114,28 @@ def test_particles_angles_and_meshes() -> None:
     assert "theta 0 deg … 57.3 deg, not at 68.75 deg" in turning.reason(Primary("e-", 1000, Incidence(1.2)))
     assert turning.mesh(tilted) == Incidence(0.5, 1.0, 3.0, 4.0)
     assert RunMaker(slanted(), None, "particle").mesh(tilted) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--fast-above", "1GeV"], "--fast-above and --trust are for a run: give it by --fast RUN"),
+        (["--fast", "flagship-atlas"], "flagship-atlas"),
+        (["--fast", "flagship-w-si"], "'atlas-like' has the voxels of ds1-photons, the run those of ds2"),
+        (
+            ["--fast", "flagship-atlas-like", "--fast-above", "20GeV"],
+            r"--fast-above must be .* at most 16\.38 GeV",
+        ),
+        (["--fast", "flagship-atlas-like", "--fast-above", "far"], "'far' is not a valid energy"),
+    ],
+)
+def test_mistakes_on_the_command_line(geant4_tables: Path, tmp_path: Path, words: list[str], message: str) -> None:
+    start = ["simulate", "geant4", "-d", "atlas-like", "-o", str(tmp_path / "x.h5"), "--gun", "2 gamma 1GeV", "-n", "2"]
+    result = CliRunner().invoke(app, [*start, "--geant4-data", str(geant4_tables), *words])
+    assert isinstance(result.exception, CaloforgeError), result.output
+    with pytest.raises(CaloforgeError, match=message):
+        raise result.exception
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_events_within_geant4(geant4_tables: Path, tmp_path: Path) -> None:
