@@ -41,7 +41,7 @@ def train_all(**changes: Any) -> dict[str, tuple[list[dict[str, Any]], dict[str,
     settings = TrainingSettings(
         epochs=2, batch_size=32, learning_rate=1e-3, clip_norm=1.0, ema=0.9, select="validation_loss", device="cpu"
     ).model_copy(update=changes)
-    for name, chosen in {**{kind: {"kind": kind, **SMALL[kind]} for kind in MODELS}, **MORE}.items():
+    for name, chosen in {**{kind: {"kind": kind, **SMALL[kind]} for kind in SMALL}, **MORE}.items():
         own = dict(chosen)
         kind = own.pop("kind")
         torch.manual_seed(3)

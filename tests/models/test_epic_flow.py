@@ -38,22 +38,22 @@ def test_a_hierarchical_gaussian_is_recovered() -> None:
     Within 10 % in standard deviation and 0.1 in the mean, after a training of a second or two.
     """
     generator = torch.Generator().manual_seed(1)
-    n = 4000
+    n = 2400
     counts = torch.where(torch.rand(n, 1, generator=generator) < 0.25, 2, 5)
     c = torch.rand(n, 1, generator=generator)
     shared = c + torch.randn(n, 1, generator=generator)
     points = torch.stack([shared + 0.5 * torch.randn(n, 5, generator=generator), torch.randn(n, 5)], dim=2)
     x = torch.cat([counts, (points * (torch.arange(5) < counts)[:, :, None]).flatten(1)], dim=1)
-    model = _model(steps=6)
+    model = _model(steps=4)
     settings = TrainingSettings(
-        epochs=14, batch_size=128, learning_rate=1e-2, schedule="cosine", clip_norm=1, ema=0.95, device="cpu"
+        epochs=9, batch_size=128, learning_rate=1e-2, schedule="cosine", clip_norm=1, ema=0.95, device="cpu"
     )
-    fit(model, (x[:3600], c[:3600]), (x[3600:], c[3600:]), settings)
-    given = torch.full((4000, 1), 0.8)
+    fit(model, (x[:2200], c[:2200]), (x[2200:], c[2200:]), settings)
+    given = torch.full((3000, 1), 0.8)
     with torch.no_grad():
         clouds = Packed.of_rows(model.sample(given, torch.Generator().manual_seed(2)), 2, 5)
     assert set(clouds.counts.tolist()) == {2, 5}
-    assert (clouds.counts == 2).double().mean().item() == pytest.approx(0.25, abs=0.03)  # 4 standard errors
+    assert (clouds.counts == 2).double().mean().item() == pytest.approx(0.25, abs=0.035)  # 4 standard errors
     means = clouds.means(clouds.points)[:, 0]
     within = (clouds.points[:, 0] - clouds.spread(means)).square().sum() / (clouds.counts - 1).sum()
     five = means[clouds.counts == 5]
