@@ -77,7 +77,7 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], 
     return train_all(), torch.load(folder / "two.pt"), folder
 
 
-@pytest.mark.parametrize("name", [*MODELS, *MORE])
+@pytest.mark.parametrize("name", [*(kind for kind in MODELS if not MODELS.resolve(kind).takes_clouds), *MORE])
 def test_two_processes_train_like_one(name: str, together: tuple[dict[str, Any], dict[str, Any], Path]) -> None:
     """In double precision, where only the order of sums differs: losses, selection, constants and weights."""
     (history, state), (halved, other) = (found[name] for found in together[:2])
