@@ -38,6 +38,8 @@ def test_a_plus_where_it_is_wanted() -> None:
         (0.99760094, 5.6e-7, "0.99760094 ± 0.00000056", "0.99760094(56)"),
         (2.5e-7, 3e-8, "(2.50 ± 0.30)e-7", "2.50(30)e-7"),
         (0.00213, 0.00041, "0.00213 ± 0.00041", "0.00213(41)"),
+        (0.0, 2.8e-17, "0", "0"),  # of a divergence between equal histograms
+        (2e-13, 3e-14, "(2.00 ± 0.30)e-13", "2.00(30)e-13"),
     ],
 )
 def test_only_small_values_have_an_exponent(value: float, error: float, text: str, short: str) -> None:

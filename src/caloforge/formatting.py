@@ -11,6 +11,9 @@ Plain = bool | int | float | str | None
 ROUNDING = 1e-12
 """Errors and differences below this fraction of the values are rounding."""
 
+SMALLEST = 1e-15
+"""A value and an error below this are what rounding leaves of zero: sums of numbers near 1 have such remainders."""
+
 
 def number(value: Plain, digits: int = 4) -> str:
     """`value` with `digits` significant digits; whole numbers in full, nothing for None, other things as text."""
@@ -35,6 +38,8 @@ def with_error(value: float | None, error: float | None) -> str:
     """`value ± error`, both to the error's second digit, as in `0.00213 ± 0.00041`."""
     if value is None or error is None or not math.isfinite(value):
         return number(value)
+    if max(abs(value), error) < SMALLEST:
+        return "0"
     if not ROUNDING * abs(value) < error < math.inf:
         return number(value)
     decimals = 1 - math.floor(math.log10(error))

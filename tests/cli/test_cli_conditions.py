@@ -131,7 +131,7 @@ def test_conditions_that_a_run_does_not_know_are_named(files: Path) -> None:
         (("run", "--energies", "list:200", "--condition", "theta"), "'theta' is not of the form NAME=LAW"),
         (("run", "--energies", "list:200", "--angles", "5mm"), "'mm' in '5mm' is not a unit of theta"),
         (("run", "--energies", "like:plain.h5"), "give --condition theta=LAW"),
-        (("plain", "--energies", "list:200", "--angles", "0.5"), "it knows the energy alone"),
+        (("plain", "--energies", "list:200", "--angles", "0.5"), "it knows the energy alone: leave out --angles or"),
     ],
 )
 def test_what_a_run_does_not_take_is_one_line(

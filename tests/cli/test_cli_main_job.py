@@ -132,6 +132,11 @@ BAD = [
     ("generate {run} --energies like:{train} -o {train}", "is the file that the energies come from"),
     ("generate {run} --energies lots -o g.h5", "is not a valid energy spectrum"),
     ("generate {run} --energies uniform:1:2 -o g.h5", "add -n N"),
+    ("generate {run} --energies uniform:1:2 -n 1e3 -o g.h5", "for '-n': '1e3' is not an integer (write 1000); see"),
+    ("generate {run} --energies uniform:1:2 -n 1.5 -o g.h5", "for '-n': '1.5' is not an integer; see"),
+    ("generate {run} --energies uniform:1:2 -n 0 -o g.h5", "for '-n': it must be at least 1, not 0; see"),
+    ("export {run} --scale big -o g.onnx", "for '--scale': 'big' is not a number; see"),
+    ("view {train} --condition theta=0 -o g.html", "give --run RUN too, or leave it out"),
     ("generate {run} --energies list:512 -o occupied", "is a folder"),
     ("generate {run} --energies list:512 -o g.h5 --device cuda:9", "device 'cuda:9'"),
     ("generate {run} --energies list:512 -o g.h5 --precision half", "--precision"),
@@ -165,6 +170,9 @@ def test_bad_requests_are_one_line_and_status_2(
 def test_energies_outside_the_training_range_are_remarked_on(files: Path, tmp_path: Path) -> None:
     done = run("generate", files / "run", "--energies", "list:512,100GeV", "-o", tmp_path / "g.h5")
     assert "50.0 % of the incident energies lie outside the training range 256 MeV … 16.38 GeV" in done.stderr
+    assert "did you mean" not in done.stderr
+    done = run("generate", files / "run", "--energies", "uniform:1:16", "-n", "5", "-o", tmp_path / "slip.h5")
+    assert "numbers without a unit are in MeV: did you mean GeV, as in 1GeV?" in " ".join(done.stderr.split())
 
 
 def test_ctrl_c_stops_cleanly_and_resume_ends_with_the_same_weights(files: Path, tmp_path: Path) -> None:

@@ -34,12 +34,19 @@ def test_from_a_run_to_a_model_that_is_used_by_its_name(run: Path, tmp_path: Pat
     assert f"{tmp_path / 'models' / 'toy'}" in done("models", "get", archive)
     assert "toy\n" in done("models", "list")
     shown = done("models", "show", "toy")
+    assert "density ratio" not in shown  # of the weights, which a card without a report does not have
     for text in ("CC0-1.0", "100 MeV … 400 MeV", "small: 13 voxels in 3 layers", "loguniform:100MeV:400MeV"):
         assert text in shown
     assert Card(**json.loads(done("models", "show", "toy", "--json"))).name == "toy"
     done("generate", "toy", "--energies", "uniform:100:400", "-n", 20, "-o", tmp_path / "g.h5")
     assert Showers.read(tmp_path / "g.h5").attributes["model"] == "toy"
     done("benchmark", "toy", "--batches", "1")
+
+
+def test_a_card_explains_its_numbers() -> None:
+    shown = " ".join(done("models", "show", "flagship-atlas-like").split())
+    assert "28502 (without those held out for validation)" in shown
+    assert "w: density ratio, Geant4 over generated" in shown
 
 
 def test_unknown_models_list_the_known_ones(run: Path, tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_layer_is_named_with_the_worst_of_each_kind() -> None:
         distance("n_hits", 9.0, (120.0, 30.0, 100.0, 30.0), "number of hits"),
     )
     layer, whole = (point for point in verdict(found).points if point.topic == "observables")
-    assert layer.text == "Layer 13: 14 % too narrow in phi, and 1 more observable"
+    assert layer.text == "Layer 13: 14 % too narrow in phi, and 9 % too narrow in eta"
     assert whole.text == "Whole shower: 20 % too many hits"
     assert verdict(found).where == "Main deviations: Layer 13: 14 % too narrow in phi."
 

@@ -185,7 +185,7 @@ def test_command_line(geant4_tables: Path, tmp_path: Path) -> None:
         (["-p", "axion"], "unknown particle 'axion'"),
         (["-d", "cms"], "unknown detector 'cms'"),
         (["--angle", "steep"], "'steep' is not a valid angle"),
-        (["--angle", "95deg"], "must be from 0 to below pi/2"),
+        (["--angle", "95deg"], "must be from 0 to below 90 deg .* not 95 deg "),
         (["--position", "1"], "'1' is not a valid point"),
         (["--position", "1,20000"], "not on the detector's front face"),
         (["--cut", "0"], "production cut must be above 0"),

@@ -9,6 +9,7 @@ import os
 import re
 import sys
 import warnings
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any, NoReturn, cast
@@ -206,8 +207,7 @@ def _usage_problem(error: Any) -> str:
     command = "caloforge" if error.ctx is None else error.ctx.command_path
     message = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
     if hasattr(error.__cause__, "errors"):  # pydantic's, often without the value in typer's message
-        value = repr(error.__cause__.errors()[0]["input"])
-        message += "" if value in message else f", not {value}"
+        message = _of_a_value(message, error.__cause__.errors()[0])
     option = getattr(error, "option_name", None)
     remedy = instead_of(command, option) if isinstance(option, str) else None
     if remedy is not None:
@@ -215,6 +215,27 @@ def _usage_problem(error: Any) -> str:
     if message.startswith("No such command") and "Did you mean" not in message:
         message += f" (commands: {', '.join(error.ctx.command.list_commands(error.ctx))})"
     return f"{command}: {message}; see {command} --help"
+
+
+LIMITS = {"greater_than_equal": ("ge", "at least"), "less_than_equal": ("le", "at most")}
+"""Pydantic's types of errors: where the limit is, and what a value must be."""
+
+
+def _of_a_value(message: str, fault: Mapping[str, Any]) -> str:
+    """Message about a value of the wrong type or size: `Invalid value for '-n': '1.5' is not an integer`."""
+    value, kind = str(fault["input"]), fault["type"]
+    if kind in LIMITS:
+        limit, words = LIMITS[kind]
+        said = f"it must be {words} {fault['ctx'][limit]}, not {value}"
+    elif kind.startswith("int_"):
+        said = f"'{value}' is not an integer"
+        with suppress(ValueError):
+            said += f" (write {float(value):.0f})" if float(value).is_integer() else ""
+    elif kind == "float_parsing":
+        said = f"'{value}' is not a number"
+    else:
+        return message if repr(value) in message else f"{message}, not '{value}'"
+    return f"{message.partition(':')[0]}: {said}"
 
 
 def _own_code_fault(error: Exception) -> str | None:

@@ -25,7 +25,7 @@ class Published(StrEnum):
 def compare(
     reports: list[Path] = typer.Argument(
         ...,
-        metavar="REPORT...",
+        metavar="REPORT",
         help="Folders that `caloforge evaluate` wrote, or their report.json; or folders of such folders.",
     ),
     out: Path | None = typer.Option(None, "--out", "-o", help="Folder for compare.html, compare.json and CSV tables."),

@@ -16,7 +16,7 @@ app = typer.Typer(
 
 @app.command("list")
 def list_data(
-    names: list[str] = typer.Argument(None, metavar="[NAME_OR_FILE]...", help="Data sets to list; by default all."),
+    names: list[str] = typer.Argument(None, metavar="NAME_OR_FILE", help="Data sets to list; by default all."),
 ) -> None:
     """List public data sets: particle, voxels, energies, files and publication page.
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def dimension(
     files: list[Path] = typer.Argument(
         ...,
-        metavar="FILE...",
+        metavar="FILE",
         help="HDF5 file of showers (CaloChallenge or CaloGAN layout), or several files of one sample.",
     ),
     geometry: str | None = typer.Option(

@@ -23,7 +23,7 @@ LINE_EVERY = 60.0
 
 def evaluate(
     generated: list[Path] = typer.Argument(
-        ..., metavar="GENERATED...", help="HDF5 file of generated showers, or several of one sample."
+        ..., metavar="GENERATED", help="HDF5 file of generated showers, or several of one sample."
     ),
     reference: Path = typer.Option(..., "--reference", "-r", help="HDF5 file of reference showers (Geant4)."),
     out: Path | None = typer.Option(
@@ -38,7 +38,8 @@ def evaluate(
     train: Path | None = typer.Option(
         None,
         "--train",
-        help="Training file of the generator: are showers memorised? How many are gained?",
+        help="Training file of the generator: also tests whether generated showers are copies of its showers, and how "
+        "many Geant4 showers the generated ones are worth per training shower.",
     ),
     classifiers: str | None = typer.Option(
         None,

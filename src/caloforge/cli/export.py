@@ -13,9 +13,7 @@ from caloforge.cli.runs import RUN, TRUST, folder_of, remark_on
 
 def export(
     run: Path = RUN,
-    form: FormatChoice = typer.Option(
-        FormatChoice.ONNX, "--format", "-f", help="A graph, or a file of showers (ddml-hdf5)."
-    ),
+    form: FormatChoice = typer.Option(FormatChoice.ONNX, "--format", "-f", help="What to write, see above."),
     out: Path = typer.Option(..., "--out", "-o", help="File to write; the card is FILE.json."),
     energies: str | None = typer.Option(
         None, "--energies", metavar="SPECTRUM", help="For ddml-hdf5: incident energies, as in `caloforge generate`."
@@ -56,9 +54,16 @@ def export(
 ) -> None:
     """Export a run as one verified file, with a JSON card that describes it.
 
-    A graph maps noise and incident energy to voxel energies, with inverse
-    preprocessing and readout threshold inside. It is written only if onnxruntime
-    and PyTorch agree; the largest difference is printed.
+    A graph is the whole generator in one ONNX file: random numbers and incident
+    energy in, voxel energies out; inverse preprocessing and readout threshold are
+    inside. It is written only if onnxruntime and PyTorch agree; the largest
+    difference is printed. Formats (docs/export.md):
+
+      onnx       graph for programs of your own: noise, MeV to voxels in MeV
+      par04      graph for the VAE slot of the Geant4 example Par04
+      calodit2   graph for the newer model slot of Par04 (Geant4 11.4)
+      atlas      graph for the ATLAS fast simulation, FastCaloSim in Athena
+      ddml-hdf5  showers, no graph: to be played back by DDFastShowerML (DD4hep)
 
     With --precision int8, as many large matrix multiplications are int8-quantised
     as this agreement allows. This is faster when reading weights dominates, as in

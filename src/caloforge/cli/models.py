@@ -50,7 +50,7 @@ def show_model(
     as_json: bool = typer.Option(False, "--json", help="Print the card as JSON instead."),
     trust: list[str] = TRUST,
 ) -> None:
-    """Show the card of a model, or what a run of yours tells.
+    """Show the card of a model, or of a run that you trained.
 
     What it was trained on, the ranges it holds for, how far its showers are from
     Geant4 (with the baseline, Geant4 vs Geant4), licence, citation, hash of the
@@ -61,6 +61,7 @@ def show_model(
     from rich.table import Table
 
     from caloforge.cli.console import stderr, stdout
+    from caloforge.evaluation.metrics.weight_tails import WEIGHTS
     from caloforge.evaluation.report.terminal import empty_table
     from caloforge.registry import importable
     from caloforge.units import format_energy
@@ -85,6 +86,10 @@ def show_model(
         for row in found:
             table.add_row(*row)
         stdout.print(table, soft_wrap=False)
+        if any(label.startswith(WEIGHTS.title) for label, *_ in found):
+            stdout.print(
+                "C: the classifier's probability that a shower is from Geant4; w: density ratio, Geant4 over generated"
+            )
     if card.energy_range_mev is not None:
         low, high = (format_energy(energy).replace(" ", "") for energy in card.energy_range_mev)
         stderr.print(f"next: caloforge generate {run} --energies loguniform:{low}:{high} -n 1000 -o showers.h5")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def multiclass(
     generators: list[str] = typer.Argument(
-        ..., metavar="NAME=FILE...", help="Two or more HDF5 files of generated showers, each with a name."
+        ..., metavar="NAME=FILE", help="Two or more HDF5 files of generated showers, each with a name."
     ),
     reference: Path = typer.Option(..., "--reference", "-r", help="HDF5 file of reference showers (Geant4)."),
     classifier: str = typer.Option(

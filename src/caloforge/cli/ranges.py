@@ -21,8 +21,11 @@ def warn_outside(energies: np.ndarray, energy_range: tuple[float, float] | None,
     low, high = energy_range
     outside = float(np.mean(outside_range(energies, low, high)))
     if outside > 0:
+        # All of them a unit too low: uniform:1:16 for uniform:1GeV:16GeV.
+        slipped = energies.max() < low and not outside_range(1e3 * energies, low, high).any()
+        hint = "; numbers without a unit are in MeV: did you mean GeV, as in 1GeV?" if slipped else ""
         stderr.print(
             f"warning: {100 * outside:.1f} % of the incident energies lie outside the training range "
-            f"{format_energy(low)} … {format_energy(high)}; {what_happens}",
+            f"{format_energy(low)} … {format_energy(high)}; {what_happens}{hint}",
             markup=False,
         )

@@ -50,7 +50,10 @@ def geant4(
     ),
     workers: int = typer.Option(1, "--workers", "-w", help="Number of processes; the showers do not depend on it."),
     angle: str = typer.Option(
-        "0", "--angle", help="Angle of incidence from the shower axis towards +x, in rad or as in 15deg."
+        "0",
+        "--angle",
+        help="One angle for all showers, from the shower axis towards +x, in rad or as in 15deg. To train on angles, "
+        "give --angles instead.",
     ),
     angles: str | None = ANGLES,
     conditions: list[str] = CONDITIONS,

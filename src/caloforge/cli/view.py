@@ -82,7 +82,9 @@ def view(
     if file is None and run is None:
         raise CaloforgeError("give a file of showers, or --run RUN")
     if conditions and run is None:
-        raise CaloforgeError("--condition is of the showers of a run: give --run RUN too")
+        raise CaloforgeError(
+            "--condition fixes a condition of the showers that a run generates: give --run RUN too, or leave it out"
+        )
     check_suffix(out, ".html", ".htm")
     prepare_parent(out)
     refuse_existing(out, overwrite)

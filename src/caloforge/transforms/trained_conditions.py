@@ -22,7 +22,7 @@ from torch import Tensor
 
 from caloforge.conditions import Columns, Condition
 from caloforge.conditions.kinds import condition
-from caloforge.errors import CaloforgeError
+from caloforge.errors import CaloforgeError, either, option
 
 MARGIN = 0.02
 """By how much of its width a range may be exceeded: the showers drawn from a range do not reach its ends."""
@@ -184,7 +184,7 @@ class TrainedConditions:
         for name in given:
             if name not in (*self.names, *self.superfluous):
                 known = f"it knows {', '.join(self.names)}" if self.names else "it knows the energy alone"
-                raise CaloforgeError(f"the run does not know the condition {name}; {known}")
+                raise CaloforgeError(f"the run does not know the condition {name}; {known}: {_without(name)}")
         complete = given
         for entry in self.entries:
             name = entry.kind.name
@@ -228,3 +228,9 @@ class TrainedConditions:
     def to_list(self) -> list[dict[str, Any]]:
         """The entries as plain data."""
         return [entry.to_dict() for entry in self.entries]
+
+
+def _without(name: str) -> str:
+    """The remedy for a condition that a run does not know."""
+    words = [either(f"--condition {name}=…", f"conditions['{name}']")]
+    return f"leave out {' or '.join([option('angles'), *words] if name == 'theta' else words)}"

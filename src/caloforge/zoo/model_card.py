@@ -200,7 +200,9 @@ class Card(BaseModel):
         yield "geometry", f"{self.geometry}: {self.voxels} voxels in {self.layers} layers"
         yield "energies", self.energies
         yield from self.conditions.items()
-        yield from ((f"training {key}" if key != "recipe" else key, text) for key, text in self.training.items())
+        for key, text in self.training.items():
+            more = " (without those held out for validation)" if key == "showers" else ""
+            yield key if key == "recipe" else f"training {key}", text + more
         yield "parameters", f"{self.parameters:,}"
         yield "weights", f"{self.weights}, sha256 {self.weights_sha256}"
         yield "licence", self.licence or "not stated"

@@ -35,8 +35,9 @@ WEIGHTS = Section(
     "weights",
     "Weights w = C / (1 − C)",
     "Is the score C calibrated (calibration error: mean difference between C and the fraction that is Geant4's, beside "
-    "that of chance)? The effective sample size (Σw)² / Σw² is what reweighting leaves of the generated "
-    "showers. The tails are showers of a kind that is at least three times more frequent in their own sample.",
+    "that of chance)? The effective sample size (Σw)² / Σw² is the number of unweighted showers with the statistical "
+    "precision of the generated showers weighted by w. The tails are showers of a kind that is at least three times "
+    "more frequent in their own sample.",
     extra={"test": "test"},
     page="classifiers",
 )
@@ -75,8 +76,8 @@ SIDES = {"low": ("generated", "too frequent"), "high": ("reference", "too rare")
 LABELS = {
     "calibration": "expected calibration error",
     "ess": "effective sample size per generated shower",
-    "tail_low": "generated showers of a kind that is three times too frequent",
-    "tail_high": "reference showers of a kind that is three times too rare",
+    "tail_low": "fraction of generated showers with w ≤ 1/3: of a kind generated three times too often",
+    "tail_high": "fraction of reference showers with w ≥ 3: of a kind generated three times too rarely",
 }
 
 

@@ -77,7 +77,8 @@ class SimulationRequest:
         if not (math.isfinite(self.cut) and self.cut > 0):
             raise CaloforgeError(f"the production cut must be above 0 mm, not {self.cut}")
         if not 0 <= self.angle < math.pi / 2:
-            raise CaloforgeError(f"the angle of incidence must be from 0 to below pi/2 rad, not {self.angle}")
+            given = f"{math.degrees(self.angle):.6g} deg ({self.angle:.6g} rad)"
+            raise CaloforgeError(f"the angle of incidence must be from 0 to below 90 deg (pi/2 rad), not {given}")
         if not all(abs(v) < self.detector.half_width for v in self.position):
             raise CaloforgeError(f"the position {self.position} mm is not on the detector's front face")
         self.data.require(self.physics_list)

@@ -97,8 +97,8 @@ def outside(records: Records) -> Iterator[Point]:
             found.append((generated - reference, text))
     found.sort(key=lambda each: -each[0])
     if found:
-        more = [f"and {len(found) - 3} more"] if len(found) > 3 else []
-        words = (*(text for _, text in found[:3]), *more)
+        words = tuple(text for _, text in found)
+        words = words if len(words) <= 4 else (*words[:3], f"and {len(words) - 3} more")
         yield Point("note", "outside", "Outside the histogram's range", words, found[0][0])
 
 
@@ -125,8 +125,9 @@ def _point(records: Records, place: str, members: list[Deviation]) -> Point:
         kinds.setdefault(each.kind, each)
     chosen = list(kinds.values())[:3]
     findings = [in_words(records, each) for each in chosen]
-    if more := len(members) - len(chosen):
-        findings.append(f"and {more} more observable{'s' if more > 1 else ''}")
+    rest = [each for each in members if each not in chosen]
+    if rest:
+        findings.append(f"and {in_words(records, rest[0]) if len(rest) == 1 else f'{len(rest)} more observables'}")
     return Point(level_of(max(each.pull for each in members)), "observables", place, tuple(findings), members[0].effect)
 
 
