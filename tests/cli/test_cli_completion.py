@@ -36,7 +36,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (recipes, "caloman-d", ["caloman-demo", "caloman-ds1-photons", "caloman-ds2"]),
         (recipes, ".h", [".hidden.yaml"]),
         (geometries, "ds", ["ds1-photons", "ds1-pions", "ds2", "ds3", "ds9.xml"]),
-        (detectors, "", ["atlas-like", "calogan", "w-si", "flagship-mine.yaml"]),
+        (detectors, "", ["atlas-like", "atlas-like-hadronic", "calogan", "w-si", "flagship-mine.yaml"]),
         (runs, "fla", ["flagship-atlas-like", "flagship-w-si", "flagship-mine", "flat"]),
         (runs, "old/", ["old/flat"]),
         (runs, "nowhere/", []),
