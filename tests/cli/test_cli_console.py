@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 
+import caloforge
 from caloforge.cli import console
 
 
@@ -21,3 +26,11 @@ def test_log_files_get_lines_not_bars(capsys: pytest.CaptureFixture[str], monkey
     assert [line.split(",")[0] for line in lines] == ["shapes: 3 of 10", "shapes: 10 of 10"]
     assert lines[0].endswith("loss 3")
     assert lines[1].endswith("loss 2")
+
+
+def test_help_shows_the_names_of_extras() -> None:
+    """Rich takes `[root]` for markup, and prints nothing, unless it is escaped."""
+    for path in (Path(caloforge.__file__).parent / "cli").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                assert not re.search(r"caloforge\[", ast.get_docstring(node) or ""), f"{path.name}: {node.name}"

@@ -52,8 +52,8 @@ def convert(
 ) -> None:
     """Convert a file of points or voxels into another format.
 
-    What IN is, is recognised from what is inside. What OUT cannot hold is lost,
-    and a note says so. Files are read and written by chunks, so they may be
+    The format of IN is recognised from its content. What OUT cannot hold is lost,
+    and a note says so. Files are read and written in chunks, so they may be
     larger than memory.
 
       points      caloforge's own: any columns, flat and ragged
@@ -63,7 +63,7 @@ def convert(
       jetnet      jets of JetNet, padded
       voxels      CaloChallenge layout; points outside the voxels are counted
 
-    EDM4hep files (ROOT) are read, too: pip install 'caloforge[root]'.
+    EDM4hep files (ROOT) are read, too: pip install 'caloforge\\[root]'.
 
     Example: caloforge convert hits.h5 voxels.h5 --to voxels --geometry ds2
     --sampling-fraction 0.033
