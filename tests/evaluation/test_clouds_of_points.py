@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import caloforge as cf
 from caloforge.cli import app
 from caloforge.errors import CaloforgeError
-from caloforge.evaluation.clouds_of_points.deep_sets_test import InvariantClassifier, deep_sets_test
+from caloforge.evaluation.clouds_of_points.deep_sets_test import DeepSetsClassifier, deep_sets_test
 from caloforge.evaluation.clouds_of_points.jet_distances import w1_of_batches
 from caloforge.evaluation.report.report import Report
 from caloforge.points import JET, PointClouds, write_points
@@ -246,9 +246,10 @@ def test_deep_sets_do_not_depend_on_the_order_of_points() -> None:
     clouds = showers(40, 1)
     order = np.lexsort((np.random.default_rng(3).random(len(clouds.points)), clouds.rows))
     mixed = PointClouds(clouds.energies, clouds.points[order], clouds.offsets)
-    test = deep_sets_test(clouds, int(clouds.counts.max()))
+    most = int(clouds.counts.max())
+    test = deep_sets_test(clouds, most)
     rows = [torch.from_numpy(test.features(SimpleNamespace(clouds=each))) for each in (clouds, mixed)]  # type: ignore[arg-type]
-    network = InvariantClassifier(1, 4, 1).double()
+    network = DeepSetsClassifier(1, 4, 1, most).double()
     first, second = (network(each.double()) for each in rows)
     assert not torch.equal(rows[0], rows[1])
     torch.testing.assert_close(first, second)

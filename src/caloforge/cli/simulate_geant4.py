@@ -12,6 +12,7 @@ from caloforge.cli.choices import MOST_SEED, MOST_SHARDS, FrameChoice
 from caloforge.cli.cluster import ADAPT, CLUSTER, COLLECT, RETRIES, ClusterOptions, cluster_options
 from caloforge.cli.completion import detectors, runs
 from caloforge.cli.conditions import ANGLES, CONDITIONS
+from caloforge.cli.runs import TRUST
 
 if TYPE_CHECKING:
     from caloforge.showers.shard import Shard
@@ -87,9 +88,7 @@ def geant4(
         metavar="E",
         help="Least energy of particles whose showers RUN makes; by default the lowest of its training.",
     ),
-    trust: list[str] = typer.Option(
-        [], "--trust", metavar="CLASS", help="Dotted path of a class of yours that the run may import. May be repeated."
-    ),
+    trust: list[str] = TRUST,
     shard: str | None = typer.Option(
         None, "--shard", metavar="i/N", help="Simulate only part i (0 … N-1) of N, for batch farms."
     ),

@@ -1,4 +1,4 @@
-"""Voxel of a point in a layer.
+"""Voxel of a point in a layer, and points in a voxel.
 
 Polar layers: r = hypot(x, y), alpha = atan2(y, x), equal alpha bins from -pi. Cartesian layers: phi = x,
 eta = y. A bin includes its lower edge but not its upper one; alpha = pi belongs to the last bin.
@@ -23,6 +23,27 @@ def voxel_index(layer: AnyLayer, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     else:
         row, column = bin_index(layer.phi_edges, x), bin_index(layer.eta_edges, y)
     return np.where((row >= 0) & (column >= 0), row * layer.shape[1] + column, -1)
+
+
+def points_in(layer: AnyLayer, index: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """x and y (n,) in mm of points in voxels of a layer, each evenly over the voxel's area.
+
+    Args:
+        layer: of the voxels.
+        index: (n,) of the voxel within the layer.
+        u: (n, 2) uniform in [0, 1).
+    """
+    row, column = np.divmod(index, layer.shape[1])
+    if isinstance(layer, Layer):
+        squares = np.asarray(layer.r_edges) ** 2
+        r = np.sqrt(squares[column] + u[:, 0] * np.diff(squares)[column])
+        alpha = 2 * math.pi * (row + u[:, 1]) / layer.n_alpha - math.pi
+        return r * np.cos(alpha), r * np.sin(alpha)
+    x, y = (
+        np.asarray(edges)[k] + u[:, axis] * np.diff(edges)[k]
+        for axis, (edges, k) in enumerate(((layer.phi_edges, row), (layer.eta_edges, column)))
+    )
+    return x, y
 
 
 def bin_index(edges: Sequence[float] | np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ from caloforge.models.base import ShowerModel
 from caloforge.models.dataset import Pair, ShowerDataset
 from caloforge.models.numbers_of_points import NumbersOfPoints
 from caloforge.models.stages import Stage
+from caloforge.models.teacher_and_student import TeacherAndStudent
 from caloforge.networks.point_networks import EPiCVelocity
 from caloforge.networks.standardise import Standardise
 from caloforge.packed import Packed, taken
@@ -36,7 +37,7 @@ from caloforge.packed import Packed, taken
 Solver = Literal["euler", "midpoint", "heun", "rk4"]
 
 
-class EPiCFlow(ShowerModel):
+class EPiCFlow(TeacherAndStudent, ShowerModel):
     """Points carried from noise to data together, in a few steps of a solver or a few strides of a student.
 
     Args:
@@ -99,36 +100,11 @@ class EPiCFlow(ShowerModel):
         self.of_points = Standardise(self.columns, "each")
         self.of_given = Standardise(given, "each")
 
-    def sampling_settings(self) -> frozenset[str]:
-        """`sampler`, and the solver with its steps where it is the teacher that samples."""
-        own = {"sampler"} if self.student is not None else set()
-        return frozenset(own if self.by_student else own | {"solver", "steps"})
-
-    def training_only(self) -> frozenset[str]:
-        """Of teacher and student, the one that does not sample."""
-        if self.student is None:
-            return frozenset()
-        return frozenset({"velocity"} if self.by_student else {"student"})
-
     # ---- training ----------------------------------------------------------------------------------------------
 
     def stages(self) -> Sequence[Stage]:
         """Those of the numbers, `velocity`, and `student` where there is one."""
-        stages = [
-            *self.numbers.stages(),
-            Stage("velocity", self._velocity_loss, self.velocity.parameters(), fit=self._fit),
-        ]
-        if self.student is not None:
-            stages.append(
-                Stage(
-                    "student",
-                    self._student_loss,
-                    self.student.parameters(),
-                    fit=self._fit_student,
-                    prepare=lambda data: data.map(self._trajectories, "once"),
-                )
-            )
-        return stages
+        return [*self.numbers.stages(), *self.velocity_stages()]
 
     def absent_stages(self) -> frozenset[str]:
         return self.numbers.absent_stages() | {"student"}
@@ -170,10 +146,6 @@ class EPiCFlow(ShowerModel):
 
     def _seen(self, clouds: Packed, c: Tensor) -> Tensor:
         return self.of_given(_given(clouds, c))
-
-    def _fit_student(self, data: ShowerDataset) -> None:
-        assert self.student is not None
-        self.student.load_state_dict(self.velocity.state_dict())
 
     def _trajectories(self, x: Tensor, c: Tensor) -> Pair:
         """(B, pairs, strides + 1, features) rows on the teacher's trajectories, for as many points as x has."""

@@ -32,11 +32,12 @@ from caloforge.errors import CaloforgeError
 from caloforge.models.base import LatentModel
 from caloforge.models.dataset import Pair, ShowerDataset
 from caloforge.models.stages import Stage
+from caloforge.models.teacher_and_student import TeacherAndStudent
 from caloforge.networks.velocities import LayerVelocity, ResidualVelocity, SectorVelocity
 from caloforge.sharing import part_of
 
 
-class FlowMatching(LatentModel):
+class FlowMatching(TeacherAndStudent, LatentModel):
     """Noise carried to data by a learned velocity, in a few steps of a solver or a few strides of a student.
 
     Features are scaled to mean 0 and width 1 by constants of the training set.
@@ -132,33 +133,11 @@ class FlowMatching(LatentModel):
         self.register_buffer("shift", torch.zeros(features))
         self.register_buffer("scale", torch.ones(features))
 
-    def sampling_settings(self) -> frozenset[str]:
-        """`sampler`, and the solver with its steps where it is the teacher that samples."""
-        own = {"sampler"} if self.student is not None else set()
-        return frozenset(own if self.by_student else own | {"solver", "steps"})
-
-    def training_only(self) -> frozenset[str]:
-        """Of teacher and student, the one that does not sample."""
-        if self.student is None:
-            return frozenset()
-        return frozenset({"velocity"} if self.by_student else {"student"})
-
     # ---- training ----------------------------------------------------------------------------------------------
 
     def stages(self) -> Sequence[Stage]:
         """`velocity`, and `student` where there is one."""
-        stages = [Stage("velocity", self._velocity_loss, self.velocity.parameters(), fit=self._fit)]
-        if self.student is not None:
-            stages.append(
-                Stage(
-                    "student",
-                    self._student_loss,
-                    self.student.parameters(),
-                    fit=self._fit_student,
-                    prepare=lambda data: data.map(self._trajectories, "once"),
-                )
-            )
-        return stages
+        return self.velocity_stages()
 
     def _fit(self, data: ShowerDataset) -> None:
         x, _ = data.sample()
@@ -182,10 +161,6 @@ class FlowMatching(LatentModel):
         t = torch.rand(len(x), device=x.device, dtype=x.dtype)
         x_t, velocity = between(self.path, noise, x, t)
         return (self.velocity(x_t, t, c) - velocity).square().mean(dim=1)
-
-    def _fit_student(self, data: ShowerDataset) -> None:
-        assert self.student is not None
-        self.student.load_state_dict(self.velocity.state_dict())
 
     def _trajectories(self, x: Tensor, c: Tensor) -> Pair:
         """(B, pairs, n + 1, F): the teacher's trajectories from noise, for the conditions c; of x only the shape."""

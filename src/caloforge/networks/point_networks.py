@@ -42,11 +42,9 @@ class DeepSet(nn.Module):
 
     def __init__(self, features: int, conditions: int, width: int, outputs: int = 1) -> None:
         super().__init__()
-        self.of_points = nn.Sequential(
-            nn.Linear(features, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, width)
-        )
+        self.of_points = nn.Sequential(nn.Linear(features, width), nn.GELU(), nn.Linear(width, width), nn.GELU())
         self.of_clouds = nn.Sequential(
-            nn.Linear(2 * width + conditions, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+            nn.Linear(2 * width + conditions, width), nn.GELU(), nn.Linear(width, width), nn.GELU()
         )
         self.last = nn.Linear(width, outputs)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from caloforge.conditions import Condition
 from caloforge.errors import CaloforgeError
-from caloforge.files import atomic_path
+from caloforge.files import atomic_path, check_suffix
 from caloforge.points.clouds import HITS, PointClouds
 from caloforge.points.energy_unit import parse_unit
 from caloforge.points.exchange import OUTPUTS
@@ -51,6 +51,7 @@ class PointWriter(AbstractContextManager["PointWriter"]):
         if layout not in OUTPUTS:
             raise CaloforgeError(f"'{layout}' is not a format of points that is written; use {', '.join(OUTPUTS)}")
         self.path, self._n = Path(path), 0
+        check_suffix(self.path, ".h5", ".hdf5")
         facts = dict(attributes or {})
         self._stack = ExitStack()
         with ExitStack() as stack:

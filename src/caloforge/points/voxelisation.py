@@ -13,7 +13,7 @@ import numpy as np
 
 from caloforge.errors import CaloforgeError, option
 from caloforge.geometry import Geometry, Layer
-from caloforge.geometry.bins import voxel_index
+from caloforge.geometry.bins import points_in, voxel_index
 from caloforge.points.clouds import HITS, PointClouds, offsets_of
 from caloforge.points.layer_depths import layers_of, position_of
 from caloforge.showers import Showers
@@ -134,13 +134,5 @@ def _drawn(geometry: Geometry, voxel: np.ndarray, layer: np.ndarray, u: np.ndarr
     x, y = np.empty(len(voxel)), np.empty(len(voxel))
     for k, (each, part) in enumerate(zip(geometry.layers, geometry.slices, strict=True)):
         here = layer == k
-        first, second = np.divmod(voxel[here] - part.start, each.shape[1])
-        if isinstance(each, Layer):
-            squares = np.asarray(each.r_edges) ** 2
-            r = np.sqrt(squares[second] + u[here, 0] * np.diff(squares)[second])
-            alpha = -math.pi + (first + u[here, 1]) * (2 * math.pi / each.n_alpha)
-            x[here], y[here] = r * np.cos(alpha), r * np.sin(alpha)
-        else:
-            for axis, edges, index, column in ((x, each.phi_edges, first, 0), (y, each.eta_edges, second, 1)):
-                axis[here] = np.asarray(edges)[index] + u[here, column] * np.diff(edges)[index]
+        x[here], y[here] = points_in(each, voxel[here] - part.start, u[here])
     return x, y

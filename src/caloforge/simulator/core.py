@@ -1,6 +1,6 @@
 """`Simulator`: a trained generator with everything it needs to generate showers in MeV, saved and loaded as one unit.
 
-How it is saved and loaded, `caloforge.simulator.trained` says.
+`caloforge.simulator.trained` says how it is saved and loaded.
 """
 
 from __future__ import annotations

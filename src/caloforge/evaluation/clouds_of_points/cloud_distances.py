@@ -15,9 +15,9 @@ from hist import Hist
 
 from caloforge.distances.one_dimensional import wasserstein, wasserstein_weighted
 from caloforge.evaluation.clouds_of_points.cloud_samples import HIT_EDGES, PER_LAYER, CloudPair, CloudSummary
-from caloforge.evaluation.estimates import Estimate, estimate
+from caloforge.evaluation.estimates import estimate
 from caloforge.evaluation.metrics.base import Metric
-from caloforge.evaluation.metrics.w1_subsamples import FEWEST_PER_SAMPLE, SAMPLES, SUBSAMPLES
+from caloforge.evaluation.metrics.w1_subsamples import Parts, over_samples, spread_of_weights
 from caloforge.evaluation.metrics.wasserstein import DISTANCES, DRAWS, quantile_cells
 from caloforge.observables.binning import counts, histogram
 
@@ -89,38 +89,20 @@ def _of_observable(pair: CloudPair, name: str) -> Iterator[Metric | Hist[Any]]:
 
 
 def over_ten_samples(pair: CloudPair) -> Iterator[Metric]:
-    """One number per quantity: mean ± standard deviation over ten independent samples, with the baseline's."""
-    plan = pair.plan
-    smaller = min(plan.n_generated, plan.n_reference)
-    n = smaller // SAMPLES
-    reason = pair.unavailable
-    if n < FEWEST_PER_SAMPLE:
-        reason = reason or f"needs at least {SAMPLES * FEWEST_PER_SAMPLE} showers per sample, there are {smaller}"
-    if reason:
-        yield Metric(SUBSAMPLES.name, "all", "all quantities", None, reason=reason)
-        return
-    rng = np.random.default_rng([pair.seed, 11])
-    generated = np.array_split(rng.permutation(plan.n_generated)[: n * SAMPLES], SAMPLES)
-    reference = np.array_split(rng.permutation(plan.n_reference)[: n * SAMPLES], SAMPLES)
-    other, others = pair.reference, reference[1:] + reference[:1]
-    if pair.independent is not None:
-        other, m = pair.independent, min(n, pair.independent.n // SAMPLES)
-        others = np.array_split(rng.permutation(other.n)[: m * SAMPLES], SAMPLES)
-    found = _table(pair, pair.generated, generated, reference)
-    baseline = _table(pair, other, others, reference)
-    for quantity, values in found.items():
-        both = [(float(each.mean()), float(each.std(ddof=1))) for each in (values, baseline[quantity])]
-        if np.isfinite(both).all():
-            made = Estimate(*both[0], *both[1], n=n)
-            yield Metric(SUBSAMPLES.name, quantity, quantity, made, extra={"samples": SAMPLES})
-        else:
-            reason = "constant, or without any energy, in the reference or in a sample"
-            yield Metric(SUBSAMPLES.name, quantity, quantity, None, reason=reason, extra={"samples": SAMPLES})
+    """One number per quantity (see `w1_subsamples`)."""
+    independent = pair.independent or pair.reference
+    of = {"generated": pair.generated, "reference": pair.reference, "independent": independent}
+    n_independent = None if pair.independent is None else independent.n
+    return over_samples(
+        pair.plan,
+        n_independent,
+        pair.seed,
+        pair.unavailable,
+        lambda which, parts, reference: _table(pair, of[which], parts, reference),
+    )
 
 
-def _table(
-    pair: CloudPair, first: CloudSummary, parts: list[np.ndarray], reference: list[np.ndarray]
-) -> dict[str, np.ndarray]:
+def _table(pair: CloudPair, first: CloudSummary, parts: Parts, reference: Parts) -> dict[str, np.ndarray]:
     """Quantity → (SAMPLES,) distances of parts of a sample from parts of the reference; NaN where it has no spread."""
     second = pair.reference
     radii = pair.shape.radii
@@ -139,15 +121,5 @@ def _table(
         for name, at in positions.items():
             h, g = (s.profiles[name][rows].sum(axis=0, dtype=np.float64) for s, rows in ((first, a), (second, b)))
             distance = float(wasserstein_weighted(at, h[None], g[None])[0])
-            found.setdefault(words.get(name, name), []).append(distance / _spread(at, g))
+            found.setdefault(words.get(name, name), []).append(distance / spread_of_weights(at, g))
     return {quantity: np.array(values) for quantity, values in found.items()}
-
-
-def _spread(positions: np.ndarray, weights: np.ndarray) -> float:
-    """Standard deviation of a weighted distribution, NaN if it has none."""
-    total = weights.sum()
-    if total <= 0:
-        return float("nan")
-    mean = weights @ positions / total
-    spread = float(np.sqrt(weights @ (positions - mean) ** 2 / total))
-    return spread if spread > 0 else float("nan")

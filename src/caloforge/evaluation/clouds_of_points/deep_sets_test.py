@@ -1,10 +1,10 @@
 """`deep_sets`: a permutation-invariant classifier of point clouds (arXiv:1703.06114).
 
-    logit = ρ( Σ_i φ(p_i) / 100, mean_i φ(p_i), c )
+    logit = ρ( mean_i φ(p_i), Σ_i φ(p_i) / 100, c )
 
-with two-layer networks φ (of each point) and ρ, and c = log10 E_inc of a shower (nothing of a jet, whose particles are
-relative to it). Coordinates are standardised with the reference's means and spreads, energies by their logarithms. Of a
-cloud with more than `MOST` points, those with the largest energy are seen.
+with networks φ (of each point) and ρ (`caloforge.networks.point_networks.DeepSet`), and c = log10 E_inc of a shower
+(nothing of a jet, whose particles are relative to it). Coordinates are standardised with the reference's means and
+spreads, energies by their logarithms. Of a cloud with more than `MOST` points, those with the largest energy are seen.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from caloforge.classifiers import ClassifierSettings, NetworkTest
+from caloforge.networks.point_networks import DeepSet
+from caloforge.packed import Packed
 from caloforge.points import PointClouds
 
 MOST = 512
@@ -23,36 +24,25 @@ MOST_CLOUDS = 10_000
 """Clouds of each kind that are used, at most."""
 
 WIDTH = 64
-SUM = 100.0
-"""What the sum over points is divided by, so that it is of order one."""
-
 SETTINGS = ClassifierSettings(learning_rate=1e-3, batch_size=128, epochs=30, patience=6)
 
 
-class InvariantClassifier(nn.Module):
-    """Logits (B, K) of flattened clouds (B, C + M (F + 1)): conditions, then M points with a mask as last column.
+class DeepSetsClassifier(nn.Module):
+    """Logits (B, K) of rows of clouds (`caloforge.packed`), whose numbers of the whole cloud are the conditions.
 
     Args:
-        n_conditions: C. n_columns: F. n_logits: K.
+        n_conditions: C. n_columns: F. n_logits: K. most: room for points in a row.
     """
 
-    def __init__(self, n_conditions: int, n_columns: int, n_logits: int) -> None:
+    def __init__(self, n_conditions: int, n_columns: int, n_logits: int, most: int) -> None:
         super().__init__()
-        self.n_conditions, self.n_columns = n_conditions, n_columns
-        self.phi = nn.Sequential(nn.Linear(n_columns, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH), nn.GELU())
-        self.rho = nn.Sequential(
-            nn.Linear(2 * WIDTH + n_conditions, WIDTH), nn.GELU(), nn.Linear(WIDTH, WIDTH), nn.GELU()
-        )
-        self.last = nn.Linear(WIDTH, n_logits)
+        self.n_columns, self.most = n_columns, most
+        self.network = DeepSet(n_columns, n_conditions, WIDTH, n_logits)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, K)."""
-        conditions, flat = x[:, : self.n_conditions], x[:, self.n_conditions :]
-        points = flat.reshape(len(x), -1, self.n_columns + 1)
-        mask = points[:, :, -1:]
-        total = (self.phi(points[:, :, :-1]) * mask).sum(dim=1)
-        mean = total / mask.sum(dim=1).clamp(min=1)
-        logits: Tensor = self.last(self.rho(torch.cat([total / SUM, mean, conditions], dim=1)))
+        clouds = Packed.of_rows(x, self.n_columns, self.most)
+        logits: Tensor = self.network(clouds, clouds.others)
         return logits
 
 
@@ -75,17 +65,16 @@ def deep_sets_test(reference: PointClouds, most: int) -> NetworkTest:
         table_of_points = np.column_stack([scaled, clouds.weights]).astype(np.float32)
         names = (*(f"column_{k}" for k in range(len(mean))), "energy")  # the last decides which points are seen
         padded, mask = PointClouds.unchecked(clouds.energies, table_of_points, clouds.offsets, names).padded(most)
-        padded[:, :, -1] = mask
-        flat = padded.reshape(len(clouds), -1)
-        incident = np.log10(clouds.energies)[:, None].astype(np.float32) - 4
-        return np.concatenate([incident, flat], axis=1) if is_shower else flat
+        points = padded[:, :, :-1].reshape(len(clouds), -1)
+        incident = [np.log10(clouds.energies)[:, None] - 4] if is_shower else []
+        return np.concatenate([mask.sum(axis=1, keepdims=True), *incident, points], axis=1, dtype=np.float32)
 
     return NetworkTest(
         name="deep_sets",
         title="deep sets, points",
         summary="log10 E_inc of showers, points; deep sets 2 x 64",
         features=features,
-        network=lambda geometry, n_features, n_logits: InvariantClassifier(int(is_shower), len(mean), n_logits),
+        network=lambda geometry, n_features, n_logits: DeepSetsClassifier(int(is_shower), len(mean), n_logits, most),
         settings=SETTINGS,
         max_showers=MOST_CLOUDS,
     )

@@ -58,7 +58,7 @@ def jet_distances(pair: CloudPair) -> Iterator[Metric]:
     if pair.unavailable:
         yield from (Metric(JETNET.name, key, label, None, reason=pair.unavailable) for key, label in names.items())
         return
-    plan, n_reference = pair.plan, pair.plan.n_reference
+    plan = pair.plan
     generated, reference = pair.generated.clouds, pair.reference.clouds
     assert generated is not None
     assert reference is not None
@@ -69,7 +69,6 @@ def jet_distances(pair: CloudPair) -> Iterator[Metric]:
         "value": (generated[chosen["value"][0]], pool[chosen["value"][1]]),
         "baseline": (pool[chosen["baseline"][0]], pool[chosen["baseline"][1]]),
     }
-    assert n_reference <= len(pool)
     found: dict[str, dict[str, tuple[float, float]]] = {}
     for done, (key, (one, two)) in enumerate(samples.items()):
         found[key] = _numbers(one, two, np.random.default_rng([pair.seed, 12]))

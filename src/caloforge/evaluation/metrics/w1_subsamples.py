@@ -7,12 +7,12 @@ index and over the radius), first moments in x, y and z. The baseline is the sam
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from caloforge.distances.one_dimensional import wasserstein, wasserstein_weighted
-from caloforge.evaluation.estimates import Estimate
+from caloforge.evaluation.estimates import Estimate, Plan
 from caloforge.evaluation.metrics.base import Found, Metric, Section, metric
 from caloforge.evaluation.samples.pair import SamplePair
 from caloforge.evaluation.samples.summary import Summary
@@ -36,44 +36,67 @@ SCALARS = {
 }
 
 
+UNIT = "standard deviations of the reference"
+
+Parts = Sequence[np.ndarray]
+"""Row numbers of each of the `SAMPLES` parts of a sample."""
+
+
 @metric(SUBSAMPLES)
 def w1_subsamples(samples: SamplePair) -> Iterator[Found]:
     """One number per quantity."""
-    plan = samples.plan
+    independent = samples.independent or samples.reference
+    of = {"generated": samples.generated, "reference": samples.reference, "independent": independent}
+
+    def distances(which: str, parts: Parts, reference: Parts) -> dict[str, np.ndarray]:
+        rows = [_row(of[which], a, samples.reference, b) for a, b in zip(parts, reference, strict=True)]
+        return {quantity: np.array([row[quantity] for row in rows]) for quantity in rows[0]}
+
+    n_independent = None if samples.independent is None else independent.n
+    yield from over_samples(samples.plan, n_independent, samples.seed, samples.empty_reference, distances)
+
+
+def over_samples(
+    plan: Plan,
+    n_independent: int | None,
+    seed: int,
+    unavailable: str,
+    distances: Callable[[str, Parts, Parts], dict[str, np.ndarray]],
+) -> Iterator[Metric]:
+    """One number per quantity: mean ± standard deviation over independent samples, and the baseline's.
+
+    Args:
+        plan: sizes of the samples.
+        n_independent: showers of the independent reference; None without one.
+        seed: of the division into samples.
+        unavailable: why there is nothing to compare; else empty.
+        distances: (`generated`, `reference` or `independent`, parts of it, parts of the reference) → quantity →
+            (`SAMPLES`,) distances in standard deviations of the reference, NaN where it has no spread.
+    """
     smaller = min(plan.n_generated, plan.n_reference)
     n = smaller // SAMPLES
-    reason = samples.empty_reference
+    reason = unavailable
     if n < FEWEST_PER_SAMPLE:
         reason = reason or f"needs at least {SAMPLES * FEWEST_PER_SAMPLE} showers per sample, there are {smaller}"
     if reason:
         yield Metric(SUBSAMPLES.name, "all", "all quantities", None, reason=reason)
         return
-    rng = np.random.default_rng([samples.seed, 11])
+    rng = np.random.default_rng([seed, 11])
     generated = np.array_split(rng.permutation(plan.n_generated)[: n * SAMPLES], SAMPLES)
     reference = np.array_split(rng.permutation(plan.n_reference)[: n * SAMPLES], SAMPLES)
-    other, others = samples.reference, reference[1:] + reference[:1]
-    if samples.independent is not None:
-        other, m = samples.independent, min(n, samples.independent.n // SAMPLES)
-        others = np.array_split(rng.permutation(other.n)[: m * SAMPLES], SAMPLES)
-    found = _distances(samples.generated, generated, samples.reference, reference)
-    baseline = _distances(other, others, samples.reference, reference)
+    other, others = "reference", reference[1:] + reference[:1]
+    if n_independent is not None:
+        other, m = "independent", min(n, n_independent // SAMPLES)
+        others = np.array_split(rng.permutation(n_independent)[: m * SAMPLES], SAMPLES)
+    found, baseline = distances("generated", generated, reference), distances(other, others, reference)
     for quantity, values in found.items():
         both = [(float(each.mean()), float(each.std(ddof=1))) for each in (values, baseline[quantity])]
         if np.isfinite(both).all():
             estimate = Estimate(*both[0], *both[1], n=n)
-            unit = "standard deviations of the reference"
-            yield Metric(SUBSAMPLES.name, quantity, quantity, estimate, unit, extra={"samples": SAMPLES})
+            yield Metric(SUBSAMPLES.name, quantity, quantity, estimate, UNIT, extra={"samples": SAMPLES})
         else:
             reason = "constant, or without any energy, in the reference or in a sample"
             yield Metric(SUBSAMPLES.name, quantity, quantity, None, reason=reason, extra={"samples": SAMPLES})
-
-
-def _distances(
-    first: Summary, first_rows: list[np.ndarray], second: Summary, second_rows: list[np.ndarray]
-) -> dict[str, np.ndarray]:
-    """Quantity → (SAMPLES,) distances; NaN where it has no spread."""
-    rows = [_row(first, a, second, b) for a, b in zip(first_rows, second_rows, strict=True)]
-    return {quantity: np.array([row[quantity] for row in rows]) for quantity in rows[0]}
 
 
 def _row(first: Summary, a: np.ndarray, second: Summary, b: np.ndarray) -> dict[str, float]:
@@ -102,11 +125,11 @@ def _row(first: Summary, a: np.ndarray, second: Summary, b: np.ndarray) -> dict[
     }
     for label, (positions, get) in profiles.items():
         h, g = get(first, a), get(second, b)
-        row[label] = float(wasserstein_weighted(positions, h[None], g[None])[0]) / _spread(positions, g)
+        row[label] = float(wasserstein_weighted(positions, h[None], g[None])[0]) / spread_of_weights(positions, g)
     return row
 
 
-def _spread(positions: np.ndarray, weights: np.ndarray) -> float:
+def spread_of_weights(positions: np.ndarray, weights: np.ndarray) -> float:
     """Standard deviation of a weighted distribution, NaN if it has none."""
     total = weights.sum()
     if total <= 0:

@@ -107,6 +107,11 @@ class PointOutput(ABC):
                 raise CaloforgeError(
                     f"the format {self.name} needs a column {name} of the points; they have {', '.join(names)}"
                 )
+        self.begin()
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Create the datasets."""
 
     @classmethod
     def losses(cls, names: Sequence[str], kinds: Sequence[Condition]) -> list[str]:

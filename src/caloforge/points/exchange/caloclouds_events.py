@@ -7,14 +7,13 @@ is read as y, without a change of sign.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from caloforge.conditions import Condition
 from caloforge.points.clouds import HITS, PointClouds, offsets_of
 from caloforge.points.energy_unit import GEV, Unit
 from caloforge.points.exchange.base import (
@@ -79,16 +78,8 @@ class CalocloudsOutput(PointOutput):
     name = "caloclouds"
     required = HITS
 
-    def __init__(
-        self,
-        file: h5py.File,
-        names: Sequence[str],
-        kinds: Sequence[Condition],
-        unit: Unit,
-        facts: Mapping[str, Any],
-    ) -> None:
-        super().__init__(file, names, kinds, unit, facts)
-        self._events = file.create_dataset(
+    def begin(self) -> None:
+        self._events = self.file.create_dataset(
             "events",
             (0, 4, 1),
             "f4",

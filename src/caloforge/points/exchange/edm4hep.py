@@ -2,7 +2,8 @@
 
 Tree `events`, one entry per event: `MCParticles.{PDG, generatorStatus, mass, momentum.x, …, vertex.x, …}`, and for
 each collection of hits `<Collection>Contributions.{energy, time, stepPosition.x, …}`; GeV, mm, ns. A point is a
-contribution. All collections of contributions are read. The incident particle is the first with generator status 1.
+contribution. All collections of contributions are read. The incident particle is the first with generator status 1; its
+incident energy is its total energy, mass included.
 """
 
 from __future__ import annotations

@@ -95,15 +95,7 @@ class FlatOutput(PointOutput):
 
     name = "points"
 
-    def __init__(
-        self,
-        file: h5py.File,
-        names: Sequence[str],
-        kinds: Sequence[Condition],
-        unit: Unit,
-        facts: Mapping[str, Any],
-    ) -> None:
-        super().__init__(file, names, kinds, unit, facts)
+    def begin(self) -> None:
         self._offsets = self.create("offsets", (), "i8", gzip=True)
         extend(self._offsets, np.zeros(1, dtype=np.int64))
         self._energies = self.create("incident_energies", (1,), "f8", gzip=True)
@@ -115,8 +107,8 @@ class FlatOutput(PointOutput):
         self._conditions = {kind.name: self.create(PREFIX + kind.name, (1,), "f8", gzip=True) for kind in self.kinds}
         for kind in self.kinds:
             write_kind(self._conditions[kind.name], kind)
-        file.attrs["columns"] = list(self.names)
-        file.attrs["layout"] = "flat ragged: points of shower i are [offsets[i], offsets[i+1])"
+        self.file.attrs["columns"] = list(self.names)
+        self.file.attrs["layout"] = "flat ragged: points of shower i are [offsets[i], offsets[i+1])"
         self._last = 0
 
     @classmethod

@@ -7,14 +7,14 @@ conditions `jet_eta` and `jet_mass` (MeV).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from caloforge.conditions import Columns, Condition
+from caloforge.conditions import Columns
 from caloforge.conditions.kinds import condition
 from caloforge.points.clouds import JET, PointClouds, offsets_of
 from caloforge.points.energy_unit import GEV, Unit
@@ -80,16 +80,8 @@ class JetnetOutput(PointOutput):
     required = JET
     held = tuple(kind.name for kind in KINDS)
 
-    def __init__(
-        self,
-        file: h5py.File,
-        names: Sequence[str],
-        kinds: Sequence[Condition],
-        unit: Unit,
-        facts: Mapping[str, Any],
-    ) -> None:
-        super().__init__(file, names, kinds, unit, facts)
-        self._particles = file.create_dataset(
+    def begin(self) -> None:
+        self._particles = self.file.create_dataset(
             "particle_features",
             (0, 1, 4),
             "f4",

@@ -9,14 +9,14 @@ read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from caloforge.conditions import KNOWN, Columns, Condition
+from caloforge.conditions import KNOWN, Columns
 from caloforge.points.clouds import HITS, PointClouds, offsets_of
 from caloforge.points.energy_unit import Unit, of_attribute, unit_needed, unit_text
 from caloforge.points.exchange.base import (
@@ -127,17 +127,9 @@ class ShowerdataOutput(PointOutput):
     held = ("theta", "phi", "pdg")
     needs_unit = True
 
-    def __init__(
-        self,
-        file: h5py.File,
-        names: Sequence[str],
-        kinds: Sequence[Condition],
-        unit: Unit,
-        facts: Mapping[str, Any],
-    ) -> None:
-        super().__init__(file, names, kinds, unit, facts)
-        self._order = [*HITS, *(["time"] if "time" in names else [])]
-        self._showers = file.create_dataset(
+    def begin(self) -> None:
+        self._order = [*HITS, *(["time"] if "time" in self.names else [])]
+        self._showers = self.file.create_dataset(
             "showers", (0,), h5py.vlen_dtype(np.dtype("float32")), maxshape=(None,), chunks=(1024,)
         )
         self._energies = self.create("energies", (1,), "f4")
@@ -145,8 +137,8 @@ class ShowerdataOutput(PointOutput):
         self._pdg, self._ids, self._numbers = (
             self.create(name, (), "i4") for name in ("pdg", "shower_ids", "num_points")
         )
-        file.attrs["showerdata_version"] = VERSION
-        file.attrs["energy_unit"] = unit_text(unit)
+        self.file.attrs["showerdata_version"] = VERSION
+        self.file.attrs["energy_unit"] = unit_text(self.unit)
         self._most = 0
 
     def append(self, clouds: PointClouds) -> None:

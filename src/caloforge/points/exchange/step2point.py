@@ -8,14 +8,14 @@ primaries.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from caloforge.conditions import KNOWN, Condition
+from caloforge.conditions import KNOWN
 from caloforge.points.clouds import PointClouds, offsets_of
 from caloforge.points.energy_unit import GEV, Unit
 from caloforge.points.exchange.base import (
@@ -133,20 +133,12 @@ class Step2pointOutput(PointOutput):
     optional = ("time",)
     held = ("theta", "phi", "x", "y", "pdg")
 
-    def __init__(
-        self,
-        file: h5py.File,
-        names: Sequence[str],
-        kinds: Sequence[Condition],
-        unit: Unit,
-        facts: Mapping[str, Any],
-    ) -> None:
-        super().__init__(file, names, kinds, unit, facts)
+    def begin(self) -> None:
         self._event, self._energy, self._position = (
             self.create(f"steps/{name}", width, dtype, STORED_POINTS)
             for name, width, dtype in (("event_id", (), "i4"), ("energy", (), "f4"), ("position", (3,), "f4"))
         )
-        self._time = self.create("steps/time", (), "f4", STORED_POINTS) if "time" in names else None
+        self._time = self.create("steps/time", (), "f4", STORED_POINTS) if "time" in self.names else None
         self._primary, self._pdg, self._vertex, self._momentum = (
             self.create(f"primary/{name}", width, dtype)
             for name, width, dtype in (

@@ -1,6 +1,6 @@
 """Fast simulation: particles that enter the detector are taken out of Geant4, and a generator makes their showers.
 
-Geant4 tracks everything else as ever. At the end of an event the generator makes the showers of its particles in one
+Geant4 tracks everything else as usual. At the end of an event the generator makes the showers of its particles in one
 batch, and their energies are added to the voxels. A shower in voxels of a mesh of its own, along the normal or along
 the particle, is moved to where the particle enters: the energy of each voxel is divided into spots of at most `SPOT`,
 which lie uniformly in the voxel, are moved and turned, and are then read out like deposits of Geant4.
@@ -17,8 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from caloforge.geometry import Layer
-from caloforge.geometry.bins import bin_index, voxel_index
+from caloforge.geometry.bins import bin_index, points_in, voxel_index
 from caloforge.sources.geant4.detector import Detector
 from caloforge.sources.geant4.gun import Primary
 from caloforge.sources.geant4.incidence import Incidence
@@ -94,23 +93,13 @@ def spots(detector: Detector, shower: np.ndarray, rng: np.random.Generator) -> t
     number = np.clip(np.ceil(shower[hit] / SPOT), 1, MOST_SPOTS).astype(np.int64)
     voxel = np.repeat(hit, number)
     energies = np.repeat(shower[hit] / number, number)
-    along, first, second = rng.random((3, len(voxel)))
+    along, *across = rng.random((3, len(voxel)))
+    u = np.column_stack(across)
     points, edges = np.empty((len(voxel), 3)), detector.layer_edges
     geometry = detector.geometry
     for position, (layer, part) in enumerate(zip(geometry.layers, geometry.slices, strict=True)):
         here = (voxel >= part.start) & (voxel < part.stop)
-        row, column = np.divmod(voxel[here] - part.start, layer.shape[1])
-        if isinstance(layer, Layer):
-            inner, outer = (np.asarray(layer.r_edges)[column + k] for k in (0, 1))
-            r = np.sqrt(inner**2 + first[here] * (outer**2 - inner**2))
-            alpha = 2 * math.pi * (row + second[here]) / layer.n_alpha - math.pi
-            points[here, 0], points[here, 1] = r * np.cos(alpha), r * np.sin(alpha)
-        else:
-            for axis, (bins, index, where) in enumerate(
-                [(layer.phi_edges, row, first[here]), (layer.eta_edges, column, second[here])]
-            ):
-                low, high = (np.asarray(bins)[index + k] for k in (0, 1))
-                points[here, axis] = low + where * (high - low)
+        points[here, 0], points[here, 1] = points_in(layer, voxel[here] - part.start, u[here])
         points[here, 2] = edges[position] + along[here] * (edges[position + 1] - edges[position])
     return energies, points
 

@@ -117,7 +117,7 @@ def _headline(records: Records, level: str) -> str:
         return f"{words[level]}."
     numbers = listed([_in_words(each) for each in keys])
     if level != "good" and all(each.level == "good" for each in keys):  # what differs is elsewhere
-        return f"{words[level]}, but not by {numbers}."
+        return f"{words[level]}, although {numbers} agree{'s' if len(keys) == 1 else ''} with the baseline."
     return f"{words[level]}: {numbers}."
 
 
