@@ -36,8 +36,6 @@ SCALARS = {
 }
 
 
-UNIT = "standard deviations of the reference"
-
 Parts = Sequence[np.ndarray]
 """Row numbers of each of the `SAMPLES` parts of a sample."""
 
@@ -93,7 +91,7 @@ def over_samples(
         both = [(float(each.mean()), float(each.std(ddof=1))) for each in (values, baseline[quantity])]
         if np.isfinite(both).all():
             estimate = Estimate(*both[0], *both[1], n=n)
-            yield Metric(SUBSAMPLES.name, quantity, quantity, estimate, UNIT, extra={"samples": SAMPLES})
+            yield Metric(SUBSAMPLES.name, quantity, quantity, estimate, extra={"samples": SAMPLES})
         else:
             reason = "constant, or without any energy, in the reference or in a sample"
             yield Metric(SUBSAMPLES.name, quantity, quantity, None, reason=reason, extra={"samples": SAMPLES})
