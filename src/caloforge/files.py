@@ -120,7 +120,7 @@ def check_suffix(path: Path, *right: str) -> None:
 
 def written_elsewhere() -> str:
     """The remedy where an output exists."""
-    return f"{either('give another -o', 'give another path')} or {option('overwrite', True)}"
+    return f"{either('give another output', 'give another path')} or {option('overwrite', True)}"
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:

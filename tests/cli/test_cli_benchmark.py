@@ -109,7 +109,7 @@ def test_the_plot(run: Path, tmp_path: Path) -> None:
     result = invoke(run, "--batches", "1,5", "--threads", "1", "--plot", tmp_path / "t.png")
     assert result.exit_code == 0, result.output
     assert (tmp_path / "t.png").read_bytes().startswith(b"\x89PNG")
-    assert "t.png exists: give another -o or --overwrite" in fails(run, "--plot", tmp_path / "t.png")
+    assert "t.png exists: give another output or --overwrite" in fails(run, "--plot", tmp_path / "t.png")
 
 
 @pytest.mark.parametrize(

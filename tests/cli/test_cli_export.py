@@ -49,7 +49,7 @@ def test_a_graph_and_its_card(run: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "parity with PyTorch before the threshold: largest |difference|" in result.output
     assert json.loads((tmp_path / "new" / "p.onnx.json").read_text())["format"] == "par04"
-    assert f"{out} exists: give another -o or --overwrite" in fails(run, "--format", "par04", "-o", out)
+    assert f"{out} exists: give another output or --overwrite" in fails(run, "--format", "par04", "-o", out)
     small = fails(run, "--precision", "int8", "-o", tmp_path / "small.onnx")
     assert "no matrix multiplication with" in small
 

@@ -64,7 +64,9 @@ def test_an_existing_file_is_kept_unless_it_may_be_replaced(run: Path, tmp_path:
     out = tmp_path / "g.h5"
     done("generate", run, "--energies", SPECTRUM, "-n", 30, "-o", out)
     before = out.read_bytes()
-    assert f"{out} exists: give another -o or --overwrite" in fails("generate", run, "--energies", SPECTRUM, "-o", out)
+    assert f"{out} exists: give another output or --overwrite" in fails(
+        "generate", run, "--energies", SPECTRUM, "-o", out
+    )
     assert out.read_bytes() == before
     done("generate", run, "--energies", SPECTRUM, "-n", 12, "-o", out, "--overwrite")
     assert len(Showers.read(out)) == 12
@@ -174,7 +176,7 @@ def test_merge_refuses_what_does_not_belong_together(run: Path, small_showers: S
     assert "plain.h5 is not" in fails("merge", a, b, c, tmp_path / "plain.h5", "-o", out)
     assert f"{run} contains no shards" in fails("merge", run, "-o", out)
     assert "is one of the files to merge" in fails("merge", a, b, c, "-o", b, "--overwrite")
-    assert "exists: give another -o or --overwrite" in fails("merge", a, b, c, "-o", tmp_path / "b2.h5")
+    assert "exists: give another output or --overwrite" in fails("merge", a, b, c, "-o", tmp_path / "b2.h5")
     other = Showers(np.full(3, 9.0), np.zeros((3, 368), dtype=np.float32), _photons())
     other.write(tmp_path / "photons.h5")
     assert "has geometry 'ds1-photons', but" in fails(
@@ -217,7 +219,7 @@ def test_resume_keeps_only_what_was_asked_for(run: Path, tmp_path: Path) -> None
     done("generate", run, "--energies", SPECTRUM, "-n", 30, "-o", out)
     assert "already complete" in done("generate", run, "--energies", SPECTRUM, "-n", 30, "-o", out, "--resume")
     again = ["generate", run, "--energies", SPECTRUM, "-o", out, "--resume"]
-    assert "(seed is 1, not 2): give another -o or --overwrite" in fails(*again, "-n", 30, "--seed", 2)
+    assert "(seed is 1, not 2): give another output or --overwrite" in fails(*again, "-n", 30, "--seed", 2)
     assert "has 30 showers, not 31" in fails(*again, "-n", 31)
     with h5py.File(out, "r+") as file:
         file.attrs["engine"] = "compile"

@@ -63,7 +63,7 @@ def test_unknown_models_list_the_known_ones(run: Path, tmp_path: Path) -> None:
 
 def test_what_is_there_is_replaced_only_if_asked(run: Path, tmp_path: Path) -> None:
     done("models", "pack", run, "-o", tmp_path / "toy")
-    assert "toy exists: give another -o" in fails("models", "pack", run, "-o", tmp_path / "toy")
+    assert "toy exists: give another output" in fails("models", "pack", run, "-o", tmp_path / "toy")
     done("models", "pack", run, "-o", tmp_path / "toy", "--overwrite")
     assert "and not a packed model" in fails("models", "pack", run, "-o", run, "--overwrite")
     done("models", "pack", run, "-o", tmp_path / "toy.zip")

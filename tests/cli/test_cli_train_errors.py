@@ -243,7 +243,7 @@ def test_simulate_keeps_existing_files(command, tmp_path: Path) -> None:
     begin = ["simulate", "parametric", "-g", "ds1-photons", "-e", "list:512", "-n", "3", "-o", "a.h5"]
     assert "a.h5: 3 analytic showers" in command(*begin)[1]
     before = (tmp_path / "a.h5").read_bytes()
-    assert command(*begin)[2] == ["caloforge: a.h5 exists: give another -o or --overwrite"]
+    assert command(*begin)[2] == ["caloforge: a.h5 exists: give another output or --overwrite"]
     own = [*begin[:4], "-e", "like:a.h5", "-o", "a.h5", "--overwrite"]
     assert "a.h5 is the file that the energies come from" in command(*own)[2][0]
     assert (tmp_path / "a.h5").read_bytes() == before

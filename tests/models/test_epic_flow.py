@@ -42,7 +42,9 @@ def test_a_hierarchical_gaussian_is_recovered() -> None:
     counts = torch.where(torch.rand(n, 1, generator=generator) < 0.25, 2, 5)
     c = torch.rand(n, 1, generator=generator)
     shared = c + torch.randn(n, 1, generator=generator)
-    points = torch.stack([shared + 0.5 * torch.randn(n, 5, generator=generator), torch.randn(n, 5)], dim=2)
+    points = torch.stack(
+        [shared + 0.5 * torch.randn(n, 5, generator=generator), torch.randn(n, 5, generator=generator)], dim=2
+    )
     x = torch.cat([counts, (points * (torch.arange(5) < counts)[:, :, None]).flatten(1)], dim=1)
     model = _model(steps=4)
     settings = TrainingSettings(

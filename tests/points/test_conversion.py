@@ -195,7 +195,7 @@ def test_losses_are_said(tmp_path: Path) -> None:
         (["v.h5", "--to", "step2point"], "say where layers lie with --geometry (with z_edges), or --layer-pitch in mm"),
         (["v.h5", "--to", "step2point", "--layer-pitch", "0"], "--layer-pitch 0: the depth"),
         (["v.h5", "--to", "jetnet"], "jetnet needs a column etarel"),
-        (["there.h5", "--to", "points"], "there.h5 exists: give another -o or --overwrite"),
+        (["there.h5", "--to", "points"], "there.h5 exists: give another output or --overwrite"),
         (["p.h5", "--to", "points", "--overwrite"], "is the file to convert"),
         (["v.h5", "--to", "showerdata", "--to-unit", "erg"], "'erg' is not a unit of energy"),
         (["v.h5", "--to", "points", "--unit", "erg"], "'erg' is not a unit of energy"),

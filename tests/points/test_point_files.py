@@ -217,6 +217,8 @@ def test_a_format_that_needs_a_column_names_it(tmp_path: Path) -> None:
         write_points(hits([1]), tmp_path / "p.h5", layout="step2point")
     with pytest.raises(CaloforgeError, match="'root' is not a format of points"):
         write_points(hits([1]), tmp_path / "p.h5", layout="root")
+    with pytest.raises(CaloforgeError, match=r"p\.root: the format is not root; name the file p\.h5"):
+        write_points(hits([1]), tmp_path / "p.root")
 
 
 def test_files_of_other_kinds(tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def pack_model(
         if out.suffix == SUFFIX or not (out / CARD).exists():
             raise CaloforgeError(f"{out} is a folder, and not a packed model: choose another -o")
         if not overwrite:
-            raise CaloforgeError(f"{out} exists: give another -o or --overwrite")
+            raise CaloforgeError(f"{out} exists: give another output or --overwrite")
     else:
         prepare_parent(out)
         refuse_existing(out, overwrite)
