@@ -80,7 +80,7 @@ def test_the_generic_graph_has_an_input_for_each_condition(exporter: str, tmp_pa
     card = json.loads(card_path(tmp_path / "g.onnx").read_text())
     assert [entry["name"] for entry in card["conditions"]] == ["theta", "phi", "pdg", "depth"]
     assert card["conditions"][3]["fixed"] == 5.0
-    assert card["inputs"]["incident_theta"]["unit"] == "rad"
+    assert card["inputs"]["incident_theta"]["columns"][0]["unit"] == "rad"
     assert card["incidence"] == "theta 0 deg … 57.3 deg, phi -180 deg … 180 deg"
 
 

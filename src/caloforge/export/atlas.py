@@ -17,6 +17,7 @@ from torch import Tensor
 
 from caloforge.errors import CaloforgeError, either
 from caloforge.export.formats import GraphFormat, Target, permute_columns
+from caloforge.export.layout import FRACTION
 from caloforge.geometry import Geometry, Layer
 
 LIMITS = {"low": (2.0**6, 2.0**12), "high": (2.0**12, 2.0**22)}
@@ -38,7 +39,9 @@ class Atlas(GraphFormat):
 
     name = "atlas"
     summary = "ATLAS: FastCaloSim's slot of GANs, noise and energy to fractions of E"
+    axis_order = "layer slowest, then r, alpha (from -pi) fastest"
     output_name = "out_0"
+    unit = FRACTION
 
     def __init__(
         self,
@@ -50,7 +53,6 @@ class Atlas(GraphFormat):
     ) -> None:
         super().__init__(target)
         self.order = alpha_inner(target.geometry)
-        self.input_names = (noise, condition)
         if not target.low < target.high:
             raise CaloforgeError(
                 f"atlas needs a range of incident energies, but the run was trained only at {target.low:g} MeV"
@@ -64,10 +66,9 @@ class Atlas(GraphFormat):
                 f"{target.high:g} MeV: train on that range, give the consumer's limits ("
                 f"{either('--set ', '')}limits=trained or limits=[LOW,HIGH]), or accept it ({accepted})"
             )
-
-    def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:
-        low, high = self.limits
-        return 0.5 + 0.5 * noise, torch.log(energies / low) / math.log(high / low)
+        factor = 1 / math.log(high / low)
+        energy = target.energy("ln(E/E_min)/ln(E_max/E_min)", factor, -factor * math.log(low), logarithm=True)
+        self.layout = {noise: [target.noise(0.5, 0.5)], condition: [energy]}
 
     def read(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         noise, position = inputs
@@ -85,20 +86,7 @@ class Atlas(GraphFormat):
         return voxels
 
     def describe(self) -> dict[str, Any]:
-        noise, condition = self.input_names
-        return {
-            "inputs": {
-                noise: {"shape": ["N", self.target.latent_dim], "what": "independent numbers from N(0.5, 0.5)"},
-                condition: {
-                    "shape": ["N", 1],
-                    "what": "ln(E/E_min)/ln(E_max/E_min)",
-                    "E_min_mev": self.limits[0],
-                    "E_max_mev": self.limits[1],
-                },
-            },
-            "output": {"out_0": {"shape": ["N", self.target.geometry.n_voxels], "unit": "fraction of E"}},
-            "axis_order": "layer slowest, then r, alpha (from -pi) fastest",
-        }
+        return {**super().describe(), "limits_mev": list(self.limits)}
 
 
 def _nearer(target: Target) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from caloforge.errors import CaloforgeError
 from caloforge.export.formats import Mesh, Target
+from caloforge.export.layout import Constant, InputPart, Quantity, quantity, symmetric
 
 NORMAL = math.pi / 2
 """The polar angle that is normal to a barrel."""
@@ -46,15 +47,37 @@ def conditions(polar: Tensor, azimuth: Tensor | None = None) -> dict[str, Tensor
     return found if azimuth is None else {**found, "phi": azimuth}
 
 
-def polar_angle(values: Mapping[str, Tensor]) -> Tensor | None:
-    """Par04's polar angle (B, 1) of conditions that a run knows; of theta in turn on either side of the normal."""
-    if "polar" in values:
-        return values["polar"]
+def passed(values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Par04's angles for conditions that a run knows; its polar angle is on either side of the normal in turn."""
     if "theta" not in values:
-        return None
+        return values
     theta = values["theta"]
     side = 1 - 2 * (torch.arange(len(theta), device=theta.device) % 2)[:, None].to(theta)
-    return NORMAL + side * theta
+    return {"polar": NORMAL + side * theta}
+
+
+def polar_column(target: Target, what: str, factor: float = 1.0) -> InputPart:
+    """The column of Par04's polar angle; 0 unless the run knows an angle to the normal or to the beam.
+
+    Args:
+        target: the exported generator.
+        what: it is in Par04's words.
+        factor: on the angle in rad.
+    """
+    known = target.open_conditions
+    if "polar" in known:
+        accepted = known["polar"].accepted
+    elif "theta" in known:
+        accepted = symmetric(known["theta"].accepted, NORMAL)
+    else:
+        return Constant([0.0], f"{what} (ignored)")
+    return Quantity("polar", "rad", accepted, factor, what=what)
+
+
+def azimuth_column(target: Target) -> InputPart:
+    """The column of Par04's azimuth in rad; 0 unless the run knows it."""
+    known = target.open_conditions
+    return quantity(known["phi"]) if "phi" in known else Constant([0.0], "phi (ignored)")
 
 
 def turned(mesh: Mesh, voxels: Tensor, polar: Tensor, target: Target) -> Tensor:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from caloforge.errors import CaloforgeError
 from caloforge.export import barrel
 from caloforge.export.formats import GraphFormat, Mesh, Target
+from caloforge.export.layout import GEV, Constant
 from caloforge.export.macros import par04_macro
 from caloforge.export.noise import normal_noise
 
@@ -38,8 +38,9 @@ class CaloDiT2(GraphFormat):
 
     name = "calodit2"
     summary = "Geant4 example Par04 (11.4): (1, 8) to GeV, noise inside"
-    input_names = ("input", "noise")
+    axis_order = "r slowest, then phi (from -pi), z fastest"
     output_name = "output"
+    unit = GEV
     batch = 1
     beside = (".mac",)
 
@@ -54,10 +55,9 @@ class CaloDiT2(GraphFormat):
                 f"calodit2 needs 9 x 16 x 45 voxels (r, phi, z), not {mesh.n_r} x {mesh.n_alpha} x {mesh.n_z}: "
                 "export par04 or onnx"
             )
-
-    def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:
-        rest = torch.zeros_like(energies).repeat(1, 6), torch.ones_like(energies)
-        return torch.cat([energies / 1000, *rest], dim=1), noise
+        angles = [barrel.azimuth_column(target), barrel.polar_column(target, "theta")]
+        geometry = Constant([0.0, 0.0, 0.0, 0.0, 1.0], "one-hot of 5 geometries")
+        self.layout = {"input": [target.energy("E in GeV", 1e-3), *angles, geometry], "noise": [target.noise()]}
 
     def read(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         return inputs[1], inputs[0][:, :1] * 1000
@@ -69,12 +69,8 @@ class CaloDiT2(GraphFormat):
     def conditions(self, *inputs: Tensor) -> dict[str, Tensor]:
         return barrel.conditions(inputs[0][:, 2:3], inputs[0][:, 1:2])
 
-    def with_conditions(self, inputs: tuple[Tensor, ...], values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        polar, row = barrel.polar_angle(values), inputs[0]
-        if polar is None:
-            return inputs
-        azimuth = values.get("phi", row[:, 1:2])
-        return torch.cat([row[:, :1], azimuth, polar, row[:, 3:]], dim=1), inputs[1]
+    def passed(self, values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return barrel.passed(values)
 
     def turned(self, voxels: Tensor, *inputs: Tensor) -> Tensor:
         return barrel.turned(MESH, voxels, inputs[0][:, 2:3], self.target)
@@ -101,16 +97,11 @@ class CaloDiT2(GraphFormat):
         return {path.with_suffix(".mac"): par04_macro(self.target, "CaloDiT-2", path)}
 
     def describe(self) -> dict[str, Any]:
+        card = super().describe()
+        del card["inputs"]["noise"]
         return {
-            "inputs": {
-                "input": {
-                    "shape": [1, 8],
-                    "what": "E in GeV, phi, theta, one-hot of 5 geometries",
-                }
-            },
+            **card,
             "noise": f"{self.target.latent_dim} numbers from N(0, 1), drawn inside the graph in each call",
             "noise_seed": "of the process" if self.seed is None else self.seed,
-            "output": {"output": {"shape": [1, MESH.n_r * MESH.n_alpha * MESH.n_z], "unit": "GeV"}},
-            "axis_order": "r slowest, then phi (from -pi), z fastest",
-            "mesh": {"rho": MESH.n_r, "phi": MESH.n_alpha, "z": MESH.n_z},
+            "mesh": MESH.to_dict(),
         }

@@ -13,6 +13,9 @@ from caloforge.models import MODELS
 from caloforge.simulator import Simulator
 from caloforge.transforms import ReadoutThreshold
 
+CARD_VERSION = 1
+"""Raised where a program that reads cards would misunderstand a new one."""
+
 
 def card_path(path: Path) -> Path:
     """Path of the card of an exported file."""

@@ -26,7 +26,7 @@ import numpy as np
 
 from caloforge import __version__
 from caloforge.errors import CaloforgeError, either, option
-from caloforge.export.card import card_path, incidence_of, provenance_of
+from caloforge.export.card import CARD_VERSION, card_path, incidence_of, provenance_of
 from caloforge.export.formats import Mesh
 from caloforge.export.macros import ddsim_steering, steering_path
 from caloforge.files import atomic_path, write_json, write_text
@@ -182,6 +182,7 @@ def export_ddml(
     energies = np.asarray(energies, dtype=np.float64)
     inside = np.where(np.isfinite(energies) & (energies > 0), np.clip(energies, low, high), energies)
     card = {
+        "card_version": CARD_VERSION,
         "format": "ddml-hdf5",
         "summary": "DDML: showers on Cartesian cells, played back from a file",
         "dataset": {"layers": {"shape": [len(energies), *cells.shape], "unit": cells.unit}, "same_as": "events"},

@@ -1,13 +1,13 @@
 """Formats of consumers: inputs from noise and energy, output from voxels, and the inverses of both.
 
-A format is independent of the model. It defines what the consumer passes (`inputs`, inverted by `read`) and what it
-expects (`write`, inverted by `restore`); the same code builds the graph and checks it.
+A format is independent of the model. It defines what the consumer passes (`layout`, inverted by `read`) and what it
+expects (`write`, inverted by `restore`); the same code builds the graph, checks it and describes it on the card.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,8 +17,10 @@ import torch
 from torch import Tensor
 
 from caloforge.errors import CaloforgeError
+from caloforge.export.layout import MEV, Energy, Given, InputPart, Noise, OutputUnit
 from caloforge.geometry import Geometry, Layer
 from caloforge.transforms import TrainedConditions
+from caloforge.transforms.trained_conditions import TrainedCondition
 
 if TYPE_CHECKING:
     import onnx
@@ -46,9 +48,9 @@ class Target:
     fixed: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def open_conditions(self) -> tuple[str, ...]:
-        """Names of the conditions that the consumer must pass."""
-        return tuple(entry.kind.name for entry in self.conditions.needed if entry.kind.name not in self.fixed)
+    def open_conditions(self) -> dict[str, TrainedCondition]:
+        """The conditions that the consumer must pass, by name."""
+        return {entry.kind.name: entry for entry in self.conditions.needed if entry.kind.name not in self.fixed}
 
     def values(self, passed: Mapping[str, Tensor], like: Tensor) -> Tensor:
         """(B, K) all conditions of the run, inside the trained ranges.
@@ -63,6 +65,15 @@ class Target:
             value = self.fixed.get(name, entry.low)
             columns.append(passed[name] if name in self.open_conditions else torch.ones_like(like) * value)
         return self.conditions.clamped(torch.cat(columns, dim=1)) if columns else like[:, :0]
+
+    def noise(self, mean: float = 0.0, deviation: float = 1.0) -> Noise:
+        """Columns for the noise of a shower."""
+        what = f"{self.latent_dim} independent numbers from N({mean:g}, {deviation:g})"
+        return Noise(self.latent_dim, mean, deviation, what)
+
+    def energy(self, what: str, factor: float = 1.0, offset: float = 0.0, logarithm: bool = False) -> Energy:
+        """The column for the incident energy: see `Energy`."""
+        return Energy(self.low, self.high, factor, offset, logarithm, what)
 
 
 def example_conditions(target: Target, n: int, seed: int = 0) -> dict[str, Tensor]:
@@ -84,8 +95,13 @@ class GraphFormat(ABC):
     name: ClassVar[str]
     summary: ClassVar[str]
     """One line for the card."""
-    input_names: tuple[str, ...]
+    axis_order: ClassVar[str]
+    """Order of the voxels in the output, for the card."""
+    layout: Mapping[str, Sequence[InputPart]]
+    """Name of each input, in the graph's order, and its columns."""
     output_name: ClassVar[str]
+    unit: ClassVar[OutputUnit] = MEV
+    """Of the output."""
     batch: ClassVar[int | None] = None
     """Showers per call; None for any number."""
     beside: ClassVar[tuple[str, ...]] = ()
@@ -103,17 +119,20 @@ class GraphFormat(ABC):
         """Name → (B, 1), in the graph: the conditions of `takes`, from the consumer's inputs."""
         return {}
 
-    def with_conditions(self, inputs: tuple[Tensor, ...], values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        """The consumer's inputs with further conditions, name → (B, 1), put in; inverted by `conditions`."""
-        return inputs
+    def passed(self, values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What the consumer passes, name → (B, 1), for conditions that a run knows; inverted by `conditions`."""
+        return values
 
     def turned(self, voxels: Tensor, *inputs: Tensor) -> Tensor:
         """In the graph: voxels (B, V) in the consumer's frame from the run's, or back; they are the same by default."""
         return voxels
 
-    @abstractmethod
-    def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:
-        """The consumer's inputs for noise (B, D) from N(0, 1) and energies (B, 1) in MeV."""
+    def inputs(
+        self, noise: Tensor, energies: Tensor, conditions: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, ...]:
+        """The consumer's inputs for noise (B, D) from N(0, 1), energies (B, 1) in MeV and the run's conditions."""
+        given = Given(noise, energies, self.passed(conditions or {}))
+        return tuple(torch.cat([part.columns(given) for part in parts], dim=1) for parts in self.layout.values())
 
     @abstractmethod
     def read(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -133,9 +152,23 @@ class GraphFormat(ABC):
     def restore(self, output: np.ndarray, energies: np.ndarray, asked: np.ndarray) -> np.ndarray:
         """The inverse of `write`, for checks and readers: (B, V) in MeV."""
 
-    @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Inputs, output, units and axis order, for the card."""
+        rows = self.batch or "N"
+        return {
+            "inputs": {
+                name: {
+                    "shape": [rows, sum(part.size for part in parts)],
+                    "what": ", ".join(part.what for part in parts),
+                    "columns": [part.to_dict() for part in parts],
+                }
+                for name, parts in self.layout.items()
+            },
+            "output": {
+                self.output_name: {"shape": [rows, self.target.geometry.n_voxels], **self.unit.to_dict()},
+            },
+            "axis_order": self.axis_order,
+        }
 
     def ignored(self) -> str:
         """Inputs of the consumer that the graph ignores; empty if there are none."""
@@ -196,6 +229,10 @@ class Mesh:
         if uniform:
             _check_uniform(geometry, layer, consumer)
         return cls(geometry.n_layers, layer.n_alpha, layer.n_r)
+
+    def to_dict(self) -> dict[str, int]:
+        """Number of bins by Par04's names, for the card."""
+        return {"rho": self.n_r, "phi": self.n_alpha, "z": self.n_z}
 
     def to_consumer(self, voxels: Tensor) -> Tensor:
         """(B, V) in caloforge's order → (B, V) in (r, phi, z)."""

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from caloforge import __version__
 from caloforge.errors import CaloforgeError, either
 from caloforge.export import GRAPHS
-from caloforge.export.card import card_path, conditions_of, incidence_of, provenance_of
+from caloforge.export.card import CARD_VERSION, card_path, conditions_of, incidence_of, provenance_of
 from caloforge.export.formats import GraphFormat, Target, example_conditions
 from caloforge.export.int8 import quantised
 from caloforge.export.parity import Parity, check_parity, without_thresholds
@@ -270,6 +270,7 @@ def export_graph(simulator: Simulator, name: str, path: Path, **options: Any) ->
 def describe(simulator: Simulator, form: GraphFormat, parity: Parity, exporter: str) -> dict[str, Any]:
     """The card of a graph."""
     return {
+        "card_version": CARD_VERSION,
         "format": form.name,
         "summary": form.summary,
         **form.describe(),
@@ -308,8 +309,8 @@ def traced(graph: GeneratorGraph, exporter: Exporter, opset: int | None = None) 
     """
     form = graph.form
     noise, energies = torch.zeros(3, form.target.latent_dim), torch.full((3, 1), form.target.high)
-    example = form.with_conditions(form.inputs(noise, energies), example_conditions(form.target, 3))
-    return to_onnx(graph, example, form.input_names, (form.output_name, RAW), exporter, form.batch, opset)
+    example = form.inputs(noise, energies, example_conditions(form.target, 3))
+    return to_onnx(graph, example, list(form.layout), (form.output_name, RAW), exporter, form.batch, opset)
 
 
 def _finish(model: onnx.ModelProto, form: GraphFormat) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from caloforge.export import barrel
 from caloforge.export.formats import GraphFormat, Mesh, Target
+from caloforge.export.layout import FRACTION, Constant
 from caloforge.export.macros import par04_macro
 
 ENERGY_UNIT = 1_024_000.0
@@ -28,18 +28,18 @@ class Par04(GraphFormat):
 
     name = "par04"
     summary = "Geant4 example Par04, slot of the VAE: one vector to fractions of E"
-    input_names = ("input",)
+    axis_order = "r slowest, then phi (from -pi), z fastest"
     output_name = "output"
+    unit = FRACTION
     batch = 1
     beside = (".mac",)
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
         self.mesh = Mesh.of(target.geometry, self.name, uniform=True)
-
-    def inputs(self, noise: Tensor, energies: Tensor) -> tuple[Tensor, ...]:
-        rest = torch.zeros_like(noise[:, :1]).repeat(1, 2), torch.ones_like(noise[:, :1])  # theta 0, geometry 2 of 2
-        return (torch.cat([noise, energies / ENERGY_UNIT, *rest], dim=1),)
+        energy = target.energy(f"E/{ENERGY_UNIT:.0f} MeV", 1 / ENERGY_UNIT)
+        angle = barrel.polar_column(target, "theta/90 degrees", 1 / barrel.NORMAL)
+        self.layout = {"input": [target.noise(), energy, angle, Constant([0.0, 1.0], "one-hot of 2 geometries")]}
 
     def read(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         d = self.target.latent_dim
@@ -52,11 +52,8 @@ class Par04(GraphFormat):
     def conditions(self, *inputs: Tensor) -> dict[str, Tensor]:
         return barrel.conditions(self._polar(inputs[0]))
 
-    def with_conditions(self, inputs: tuple[Tensor, ...], values: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
-        polar, (row,), d = barrel.polar_angle(values), inputs, self.target.latent_dim
-        if polar is None:
-            return inputs
-        return (torch.cat([row[:, : d + 1], polar / barrel.NORMAL, row[:, d + 2 :]], dim=1),)
+    def passed(self, values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return barrel.passed(values)
 
     def turned(self, voxels: Tensor, *inputs: Tensor) -> Tensor:
         return barrel.turned(self.mesh, voxels, self._polar(inputs[0]), self.target)
@@ -81,16 +78,4 @@ class Par04(GraphFormat):
         return {path.with_suffix(".mac"): par04_macro(self.target, "VAE", path)}
 
     def describe(self) -> dict[str, Any]:
-        d, mesh = self.target.latent_dim, self.mesh
-        return {
-            "inputs": {
-                "input": {
-                    "shape": [1, d + 4],
-                    "what": f"{d} numbers from N(0, 1), E/{ENERGY_UNIT:.0f} MeV, theta/90 degrees, 2 geometries",
-                    "latent_size": d,
-                }
-            },
-            "output": {"output": {"shape": [1, mesh.n_r * mesh.n_alpha * mesh.n_z], "unit": "fraction of E"}},
-            "axis_order": "r slowest, then phi (from -pi), z fastest",
-            "mesh": {"rho": mesh.n_r, "phi": mesh.n_alpha, "z": mesh.n_z},
-        }
+        return {**super().describe(), "latent_size": self.target.latent_dim, "mesh": self.mesh.to_dict()}

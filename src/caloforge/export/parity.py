@@ -85,7 +85,7 @@ def check_parity(graph: bytes, form: GraphFormat, simulator: Simulator, showers:
         c = simulator.transforms.condition(target.conditions.inputs(energies, values))
         x = model.decode(noise, c)
         expected = without_thresholds(simulator.transforms, x, c).double().numpy()
-    inputs = form.with_conditions(form.inputs(noise, asked), passed)
+    inputs = form.inputs(noise, asked, passed)
     cut, raw = _run(graph, form, [part.numpy() for part in inputs])
     scale, wanted_energies = energies.double().numpy(), asked.double().numpy()
     restored = (form.restore(part.astype(np.float64), scale, wanted_energies) for part in (raw, cut))
@@ -122,6 +122,6 @@ def _run(graph: bytes, form: GraphFormat, inputs: list[np.ndarray]) -> list[np.n
     step = form.batch or n
     parts = []
     for start in range(0, n, step):
-        fed = {name: part[start : start + step] for name, part in zip(form.input_names, inputs, strict=True)}
+        fed = {name: part[start : start + step] for name, part in zip(form.layout, inputs, strict=True)}
         parts.append(session.run(None, fed))
     return [np.concatenate([part[k] for part in parts]) for k in range(2)]

@@ -86,6 +86,14 @@ class TrainedCondition:
         """The trained values in words."""
         return self.kind.span(np.array(self.values or (self.low, self.high)))
 
+    @property
+    def accepted(self) -> tuple[tuple[float, float], ...]:
+        """Closed intervals of values, periodic ones within half a period of 0, that count as trained."""
+        if self.kind.label:
+            return tuple((v, v) for v in self.values)
+        margin = MARGIN * (self.high - self.low) + 1e-6 * max(abs(self.low), abs(self.high))
+        return ((self.low - margin, self.high + margin),)
+
     def check(self, column: np.ndarray) -> None:
         """Require values (N,) in the trained range.
 
@@ -93,11 +101,7 @@ class TrainedCondition:
             CaloforgeError: one is not; names its row.
         """
         turned = self.kind.turned(column)
-        if self.kind.label:
-            bad = ~np.isin(column, self.values)
-        else:
-            margin = MARGIN * (self.high - self.low) + 1e-6 * max(abs(self.low), abs(self.high))
-            bad = (turned < self.low - margin) | (turned > self.high + margin)
+        bad = ~np.any([(turned >= low) & (turned <= high) for low, high in self.accepted], axis=0)
         if bad.any():
             row = int(np.argmax(bad))
             value, name = self.kind.format(float(column[row])), self.kind.name
