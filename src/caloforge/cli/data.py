@@ -49,7 +49,7 @@ def list_data(
 @app.command("get")
 def get_data(
     name: str = typer.Argument(..., help="Name from `caloforge data list`, or a .yaml file that describes a data set."),
-    output: Path = typer.Option(Path("data"), "--output", "-o", metavar="DIR", help="Folder for the files."),
+    output: Path = typer.Option(Path("data"), "--out", "-o", metavar="DIR", help="Folder for the files."),
     files: str = typer.Option("all", "--files", "-f", help="train, reference, all, or a single file name."),
     records_url: str | None = typer.Option(
         None,

@@ -41,7 +41,7 @@ def dimension(
     seed: int = typer.Option(
         0, "--seed", min=0, max=MOST_SEED, help="Random seed for the choice of showers and the bootstrap."
     ),
-    output: Path | None = typer.Option(None, "--output", "-o", help="Folder for dimension.json, .csv, .png and .pdf."),
+    output: Path | None = typer.Option(None, "--out", "-o", help="Folder for dimension.json, .csv, .png and .pdf."),
 ) -> None:
     """Estimate the intrinsic dimension of showers.
 

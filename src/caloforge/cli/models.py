@@ -100,7 +100,7 @@ def get_model(
     source: str = typer.Argument(..., help="DOI of a record, as 10.5281/zenodo.1234567, or an archive (.zip)."),
     folder: Path | None = typer.Option(
         None,
-        "--output",
+        "--out",
         "-o",
         metavar="DIR",
         help="Folder for models; by default the one in which names are looked up (CALOFORGE_MODELS).",

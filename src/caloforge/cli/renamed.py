@@ -12,6 +12,7 @@ INSTEAD = {
     ("benchmark", "--geant4-data"): "it is now an option of caloforge benchmark-geant4",
     ("benchmark", "--peer"): "use --reference",
     ("benchmark", "--peer-path"): "use --reference-path",
+    **{(command, "--output"): "use --out" for command in ("geant4", "parametric", "get", "dimension")},
 }
 """(command, removed option) → remedy."""
 

@@ -28,7 +28,7 @@ def parametric(
     energies: str = typer.Option(
         ..., "--energies", "-e", metavar="SPECTRUM", help="Incident-energy spectrum, e.g. loguniform:1GeV:1TeV."
     ),
-    output: Path = typer.Option(..., "--output", "-o", metavar="FILE", help="HDF5 file to write."),
+    output: Path = typer.Option(..., "--out", "-o", metavar="FILE", help="HDF5 file to write."),
     geometry: str = typer.Option(
         "ds2", "--geometry", "-g", autocompletion=geometries, help="Built-in geometry or geometry file."
     ),

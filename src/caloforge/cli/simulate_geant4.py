@@ -40,9 +40,7 @@ def geant4(
         metavar="PARTICLES",
         help="Events of several particles, in place of -p and -e, e.g. '2 gamma 1GeV:10GeV, 1 pi+ 5GeV'.",
     ),
-    output: Path = typer.Option(
-        ..., "--output", "-o", metavar="FILE", help="HDF5 file to write; a folder with --shards."
-    ),
+    output: Path = typer.Option(..., "--out", "-o", metavar="FILE", help="HDF5 file to write; a folder with --shards."),
     n: int | None = typer.Option(
         None, "-n", metavar="N", help="Number of showers; defaults to that of like:FILE or list:…."
     ),
