@@ -37,6 +37,7 @@ ORDER = [
     "points",
     "observables",
     "energies",
+    "reconstruction",
     "sources",
     "viewer",
     "transforms",

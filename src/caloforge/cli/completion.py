@@ -1,4 +1,4 @@
-"""What a shell offers when Tab is pressed: recipes, geometries, detectors, and runs.
+"""What a shell offers when Tab is pressed: recipes, geometries, detectors, reconstructions, and runs.
 
 Each function takes what has been typed so far and returns names that begin with it. Nothing here imports PyTorch.
 Install with `caloforge --install-completion`. Where nothing matches, bash completes file names itself.
@@ -31,6 +31,13 @@ def detectors(incomplete: str) -> list[str]:
     from caloforge.sources.geant4.detector import shipped_detectors
 
     return [*_beginning(shipped_detectors(), incomplete), *_files(incomplete, (".yaml", ".yml", ".json"))]
+
+
+def reconstructions(incomplete: str) -> list[str]:
+    """Shipped recipes of a reconstruction, and recipe files."""
+    from caloforge.reconstruction.recipe_file import shipped_reconstructions
+
+    return [*_beginning(shipped_reconstructions(), incomplete), *_files(incomplete, (".yaml", ".yml", ".json"))]
 
 
 def runs(incomplete: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from caloforge.cli.choices import MOST_SEED
-from caloforge.cli.completion import geometries
+from caloforge.cli.completion import geometries, reconstructions
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -86,6 +86,19 @@ def evaluate(
     ignore_conditions: list[str] = typer.Option(
         [], "--ignore-conditions", metavar="NAME", help="A condition that need not agree. May be repeated."
     ),
+    reconstruct: str | None = typer.Option(
+        None,
+        "--reconstruct",
+        metavar="RECIPE",
+        autocompletion=reconstructions,
+        help="Also compare the samples after a toy reconstruction: a shipped recipe, or a YAML file.",
+    ),
+    other: tuple[Path, Path] | None = typer.Option(
+        None,
+        "--other",
+        metavar="GENERATED REFERENCE",
+        help="With --reconstruct: generated and reference showers of another particle, to be identified.",
+    ),
     unit: str | None = typer.Option(
         None,
         "--unit",
@@ -114,6 +127,20 @@ def evaluate(
     distances of their observables, the table over ten samples, for jets JetNet's
     W1M, W1P and W1EFP, and the classifiers trees (on the observables) and
     deep_sets (on the points themselves, which then stay in memory).
+
+    With --reconstruct, all samples are also put through a toy reconstruction:
+    noise, topological clusters (thresholds 4, 2, 0), calibration fitted to the
+    reference. It adds response, resolution and linearity of the calibrated
+    energy, clusters, variables of identification (R_eta, w_eta2, leakage, ...),
+    and trees that tell one shower from two overlaid ones (photon from pi0),
+    trained on Geant4 and applied to generated showers, and the reverse; with
+    --other also this particle from another. Shipped recipes: toy-atlas-like
+    (ds1), toy-w-si (ds2, ds3). Your own is a YAML file:
+
+      name: mine
+      noise_mev: {0: 8, 1: 3, 2: 3, 3: 8, 12: 8}   # by layer; or one number
+      front: [1]                   # strips: E_ratio, width
+      middle: [2]                  # R_eta, w_eta2
 
     Classifier tests: input; classifier (origin of the test)
 
@@ -151,7 +178,7 @@ def evaluate(
     from caloforge.showers import matching_files
 
     baseline = baseline or older_baseline
-    others = [path for path in (reference, baseline, train) if path is not None]
+    others = [path for path in (reference, baseline, train, *(other or ())) if path is not None]
     inputs = [file for path in (*generated, *others) for file in matching_files([path])]
     target = out or Path(f"{sample_name(generated)}-report")
     folder = check_target(target, inputs, overwrite)
@@ -187,6 +214,8 @@ def evaluate(
             per_energy=per_energy,
             by=by,
             ignore_conditions=ignore_conditions,
+            reconstruct=reconstruct,
+            other=other,
             unit=unit,
             seed=seed,
             command=command_line(sys.argv),

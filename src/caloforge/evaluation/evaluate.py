@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,9 @@ from caloforge.evaluation.clouds_of_points import evaluate_clouds, is_of_points
 from caloforge.evaluation.clouds_of_points.evaluate_clouds import check_kinds, cloud_tests, refuse_others
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics import (
+    after_reconstruction,
     by_condition,
+    class_swap,
     classifier,
     correlations,
     duplicates,
@@ -46,6 +49,7 @@ from caloforge.files import printable
 from caloforge.formatting import Plain
 from caloforge.observables import Observable
 from caloforge.points import PointClouds
+from caloforge.reconstruction import Reconstruction, load_reconstruction
 from caloforge.showers.geometries import GivenGeometry
 from caloforge.showers.inputs import AnySource
 
@@ -88,6 +92,8 @@ def evaluate(
     per_energy: bool = False,
     by: Sequence[str] = (),
     ignore_conditions: Sequence[str] = (),
+    reconstruct: str | os.PathLike[str] | Mapping[str, Any] | Reconstruction | None = None,
+    other: tuple[AnySource, AnySource] | None = None,
     unit: str | None = None,
     seed: int = 1,
     command: str = "",
@@ -118,6 +124,10 @@ def evaluate(
         per_energy: also numbers at each incident energy.
         by: names of further conditions, such as theta: also numbers in bins of each, and in cells of it and the energy.
         ignore_conditions: names of conditions that need not agree, and are not compared by.
+        reconstruct: recipe of a toy reconstruction (a shipped one by name, a file, settings), through which all
+            samples are put: response, resolution, variables and identification after it.
+        other: generated and reference showers of another particle, from which those of the files are distinguished
+            after reconstruction; of the same geometry or one with the same layers.
         unit: of points, the unit of energies in files that do not store it, as `GeV`.
         seed: of everything random.
         command: how it was called, for the report.
@@ -138,6 +148,12 @@ def evaluate(
         raise CaloforgeError(
             f"{option('learning_curve', True)} needs a classifier: give one with {option('classifiers')}"
         )
+    if other is not None:
+        class_swap.check_other(other)
+        if reconstruct is None:
+            raise CaloforgeError(
+                f"{option('other')} needs a reconstruction: give one with {option('reconstruct', 'toy-atlas-like')}"
+            )
     if is_of_points(generated) or is_of_points(reference) or is_of_points(baseline):
         check_kinds({"generated": generated, "reference": reference, "baseline": baseline})
         refuse_others(
@@ -151,6 +167,7 @@ def evaluate(
                 "per_energy": per_energy,
                 "by": by,
                 "ignore_conditions": ignore_conditions,
+                "reconstruct": reconstruct,
             }
         )
         return evaluate_clouds(
@@ -170,6 +187,7 @@ def evaluate(
     assert not isinstance(baseline, PointClouds)
     if unit is not None:
         raise CaloforgeError(f"{option('unit', unit)} is for files of points, and these hold voxels: leave it out")
+    recipe = None if reconstruct is None else load_reconstruction(reconstruct)
     tests = _tests(classifiers)
     timing: dict[str, float] = {}
     request = Request(
@@ -199,6 +217,13 @@ def evaluate(
         if by:
             with _timed(timing, "by_condition"):
                 found.add(by_condition.by_condition(samples))
+        if recipe is not None:
+            with _timed(timing, "reconstruction"):
+                after = after_reconstruction.reconstruct(samples, recipe)
+                found.add(
+                    after_reconstruction.after_reconstruction(samples, recipe, after), after_reconstruction.SECTIONS
+                )
+                found.add(class_swap.class_swap(samples, recipe, after, other), [class_swap.SWAP])
         if tests:
             with _timed(timing, "classifiers"):
                 found.add(classifier.classifiers(samples, tests, repeats, learning_curve), classifier.SECTIONS)

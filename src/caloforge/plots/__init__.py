@@ -49,6 +49,7 @@ from caloforge.plots import (  # noqa: E402
     nulls,  # noqa: F401
     profiles,  # noqa: F401
     pulls,  # noqa: F401
+    rejection,  # noqa: F401
     response,  # noqa: F401
 )
 from caloforge.plots.charts import DRAW, chart, draw  # noqa: E402

@@ -26,6 +26,7 @@ energies in MeV; a missing number is nan or None.
     edges       (B+1) of E_inc;  ratio_edges (R+1) of E_dep/E_inc
     generated, reference    each {"counts" (B × R), "mean", "error", "width", "width_error" (B), None with fewer
                 than two showers; "width_error" is optional}
+    ratio       optional; label of the response, by default E_dep/E_inc
 `matrix`: a matrix of both samples and their difference.
     names       (K) names
     generated, reference, difference    (K × K)
@@ -38,6 +39,8 @@ energies in MeV; a missing number is nan or None.
     label       of the axis
 `pulls`: pulls over N(0, 1).
     edges       (B+1);  values, optional others (B counts)
+`rejection`: identification of particles.
+    curves      list of {"label", "efficiency", "rejection" (P)}
 `roc`: label, fpr, tpr, optional auc.
 `weights`: label, edges (B+1) of log10 w, generated, reference (B counts).
 `learning_curve`: label, n (showers per sample), auc, error.

@@ -25,9 +25,17 @@ from caloforge.plots.style import (
     panel_grid,
 )
 
+RATIO = r"$E_{dep}\,/\,E_{inc}$"
+"""Label of the response, unless a chart has its own."""
+
 
 def draw_response(
-    edges: np.ndarray, samples: Mapping[str, Mapping[str, np.ndarray]], *, ax: Axes, width_ax: Axes
+    edges: np.ndarray,
+    samples: Mapping[str, Mapping[str, np.ndarray]],
+    *,
+    ax: Axes,
+    width_ax: Axes,
+    ratio: str = RATIO,
 ) -> dict[str, ErrorbarContainer]:
     """Draw the response on `ax` and the width on `width_ax`.
 
@@ -35,6 +43,7 @@ def draw_response(
         edges: (B + 1,) of E_inc in MeV.
         samples: "generated", "reference" → {"mean", "error", "width"} (B,), NaN in empty bins.
         ax, width_ax: axes to draw on.
+        ratio: label of the response.
 
     Returns:
         the points of the response for each sample.
@@ -46,8 +55,8 @@ def draw_response(
     for panel in (ax, width_ax):
         logarithmic(panel, "x")
         panel.set_xlabel(r"$E_{inc}$ [GeV]")
-    ax.set_ylabel(r"mean $E_{dep}\,/\,E_{inc}$")
-    width_ax.set_ylabel(r"width / mean of $E_{dep}\,/\,E_{inc}$")
+    ax.set_ylabel(f"mean {ratio}")
+    width_ax.set_ylabel(f"width / mean of {ratio}")
     return artists
 
 
@@ -84,15 +93,17 @@ def draw_difference(
     return points
 
 
-def draw_response_map(edges: np.ndarray, ratio_edges: np.ndarray, counts: np.ndarray, *, ax: Axes) -> QuadMesh:
-    """Draw fractions of showers in bins of E_inc (B, MeV) and E_dep/E_inc (R) from `counts` (B, R), on a log scale."""
+def draw_response_map(
+    edges: np.ndarray, ratio_edges: np.ndarray, counts: np.ndarray, *, ax: Axes, ratio: str = RATIO
+) -> QuadMesh:
+    """Draw fractions of showers in bins of E_inc (B, MeV) and response (R) from `counts` (B, R), on a log scale."""
     fractions = np.ma.masked_equal(counts / max(counts.sum(), 1), 0)
     low, high = fractions.min(), fractions.max()
     norm = LogNorm(low, high) if fractions.count() and low < high else None
     mesh = ax.pcolormesh(edges / 1e3, ratio_edges, fractions.T, norm=norm, cmap=ENERGY_MAP, rasterized=True)
     logarithmic(ax, "x")
     ax.set_xlabel(r"$E_{inc}$ [GeV]")
-    ax.set_ylabel(r"$E_{dep}\,/\,E_{inc}$")
+    ax.set_ylabel(ratio)
     return mesh
 
 
@@ -103,11 +114,12 @@ def response(data: Data, ax: Axes | None = None) -> Axes:
     samples = {
         name: {key: numbers(values) for key, values in data[name].items()} for name in ("generated", "reference")
     }
+    ratio = str(data.get("ratio", RATIO))
     outer, pairs = panel_grid(6, columns=2, ratio=False, ax=ax)
     for (name, found), (panel, _) in zip(samples.items(), pairs[:2], strict=True):
-        draw_response_map(edges, ratio_edges, found["counts"], ax=panel)
+        draw_response_map(edges, ratio_edges, found["counts"], ax=panel, ratio=ratio)
         panel.set_title(name)
-    draw_response(edges, samples, ax=pairs[2][0], width_ax=pairs[3][0])
+    draw_response(edges, samples, ax=pairs[2][0], width_ax=pairs[3][0], ratio=ratio)
     pairs[2][0].legend(frameon=False)
     unknown = np.zeros(len(edges) - 1)  # reports of earlier versions have no errors of the width
     for (panel, _), key, error, label in zip(

@@ -37,6 +37,7 @@ PARTS = {
     "histograms": "Histograms",
     "showers": "Showers",
     "single": "Single showers",
+    "reconstruction": "After reconstruction",
     "classifiers": "Classifiers",
     "correlations": "Correlations",
     "distances": "Distances",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -222,6 +222,7 @@ class Opened:
             seed=self.request.seed,
             progress=progress,
             load=self.load,
+            stream=self.stream,
             regions=regions(reference_summary.energies, reference_summary.conditions, self.request.by),
         )
 
@@ -276,6 +277,11 @@ class Opened:
         assert voxels is not None
         energies = self._chosen(key)[chosen]
         return Showers(energies, voxels, self.geometry, {}, self.conditions[key].take(chosen))
+
+    def stream(self, key: str) -> Iterator[Showers]:
+        """All of one file's showers that are compared, raw, by chunks."""
+        for _, part in chunks_of(self.sources[key], self.rows[key]):
+            yield Showers.unchecked(part.energies, part.voxels, self.geometry, {}, part.conditions)
 
     def _told(self, progress: Progress | None, section: str, key: str) -> ChunkProgress | None:
         """Turns the numbers of showers read from a file into progress."""

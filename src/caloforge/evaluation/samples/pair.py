@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar
@@ -79,6 +79,7 @@ class SamplePair:
         seed: of everything random in the metrics.
         progress: told how far a section is.
         load: reads some of the compared showers of "generated", "reference" or "baseline" into memory, raw.
+        stream: reads all of them by chunks, raw, in their order.
         regions: of energy and further conditions in which numbers are repeated.
     """
 
@@ -92,6 +93,7 @@ class SamplePair:
     seed: int = 1
     progress: Progress | None = None
     load: Callable[[str, np.ndarray], Showers] | None = None
+    stream: Callable[[str], Iterator[Showers]] | None = None
     regions: Sequence[Region] = ()
     _shared: dict[Callable[[SamplePair], object], object] = field(default_factory=dict, repr=False, compare=False)
 
@@ -152,7 +154,14 @@ class SamplePair:
         energies = None if independent is None else independent.energies
         plan = make_plan(generated.energies, reference.energies, energies, rng, draws)
         return replace(
-            self, generated=generated, reference=reference, independent=independent, plan=plan, load=None, _shared={}
+            self,
+            generated=generated,
+            reference=reference,
+            independent=independent,
+            plan=plan,
+            load=None,
+            stream=None,
+            _shared={},
         )
 
     def binned(self, observable: BoundObservable) -> Binned | str:

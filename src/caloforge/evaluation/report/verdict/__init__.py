@@ -16,6 +16,7 @@ from caloforge.evaluation.report.records import Judged, Records, level_of
 from caloforge.evaluation.report.verdict import samples
 from caloforge.evaluation.report.verdict.observables import against_baseline, deviations, in_words, observables, outside
 from caloforge.evaluation.report.verdict.point import LEVELS, Point
+from caloforge.evaluation.report.verdict.reconstruction import reconstruction
 from caloforge.evaluation.report.verdict.response import response
 from caloforge.evaluation.report.verdict.two_sample import two_sample
 from caloforge.evaluation.report.verdict.weight_tails import weights
@@ -34,6 +35,7 @@ FINDERS = (
     samples.correlations,
     samples.neighbours,
     samples.classifiers,
+    reconstruction,
     two_sample,
     weights,
     worst_cell,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from caloforge.evaluation.report.records import BAD, Records, level_of
 from caloforge.evaluation.report.verdict.observables import SECTIONS, against_baseline
 from caloforge.evaluation.report.verdict.point import MOST, Point
+from caloforge.evaluation.report.verdict.reconstruction import SECTIONS as AFTER_RECONSTRUCTION
 from caloforge.formatting import listed, share
 from caloforge.units import count
 
@@ -24,10 +25,29 @@ MEANINGS = {
     "coverage": "reference showers have no generated neighbour",
 }
 
-TOLD = (*SECTIONS, "response", "duplicates", "empty_voxels", "correlations", "prdc", "auc", "two_sample")
+TOLD = (
+    *SECTIONS,
+    *AFTER_RECONSTRUCTION,
+    "response",
+    "duplicates",
+    "empty_voxels",
+    "correlations",
+    "prdc",
+    "auc",
+    "two_sample",
+)
 """Sections with words of their own."""
 
-SILENT = ("kl", "mean_separation_power", "w1_subsamples", "jsd", "importance", "importance_pairs", "weights")
+SILENT = (
+    "kl",
+    "mean_separation_power",
+    "w1_subsamples",
+    "jsd",
+    "importance",
+    "importance_pairs",
+    "weights",
+    "mean_reconstructed_power",
+)
 """Sections that repeat what others find."""
 
 
