@@ -78,6 +78,12 @@ EXAMPLES = {
         "label": "σ",
     },
     "pulls": {"edges": [-2, -1, 0, 1, 2], "values": [1, 6, 7, 2], "others": [3, 9, 8, 3]},
+    "rejection": {
+        "curves": [
+            {"label": "a", "efficiency": [0.2, 0.5, 1.0], "rejection": [900.0, 20.0, 1.0]},
+            {"label": "b", "efficiency": [0.5, 1.0], "rejection": [15.0, 1.0]},
+        ]
+    },
     "roc": {"label": "t", "fpr": [0, 0.2, 1], "tpr": [0, 0.7, 1], "auc": 0.75},
     "weights": {"label": "t", "edges": [-1, 0, 1], "generated": [30, 10], "reference": [10, 10]},
     "reliability": {"label": "t", "predicted": [0.2, 0.8], "observed": [0.25, 0.7], "errors": [0.05, 0.04]},

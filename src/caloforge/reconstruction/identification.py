@@ -52,7 +52,7 @@ UNITS: Mapping[str, str] = {"w_eta2": "mm", "w_front": "mm"}
 
 
 @dataclass(frozen=True)
-class Cells:
+class ClusteredCells:
     """Voxels of n showers in clusters.
 
     Args:
@@ -85,7 +85,7 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(part, whole, out=np.zeros(len(whole)), where=whole > 0))
 
 
-def variables(cells: Cells, clusters: TopoClusters) -> dict[str, np.ndarray]:
+def variables(cells: ClusteredCells, clusters: TopoClusters) -> dict[str, np.ndarray]:
     """Name → (n,) of every variable for which the geometry has layers."""
     found: dict[str, np.ndarray] = {
         "n_clusters": clusters.count().astype(float),
@@ -117,7 +117,7 @@ def _spread(energies: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.asarray(np.maximum(ratio((energies * x**2).sum(axis=1), weights) - mean**2, 0.0))
 
 
-def _middle(cells: Cells) -> dict[str, np.ndarray]:
+def _middle(cells: ClusteredCells) -> dict[str, np.ndarray]:
     inside = cells.role("middle", directed=True)
     energies = cells.voxels[:, inside].astype(np.float64)
     eta, phi = (_centred(energies, of[inside]) for of in (cells.geometry.eta, cells.geometry.phi))
@@ -138,7 +138,7 @@ def _middle(cells: Cells) -> dict[str, np.ndarray]:
     }
 
 
-def _front(cells: Cells) -> dict[str, np.ndarray]:
+def _front(cells: ClusteredCells) -> dict[str, np.ndarray]:
     inside = cells.role("front", directed=True)
     energies = cells.voxels[:, inside].astype(np.float64)
     eta, phi = (_centred(energies, of[inside]) for of in (cells.geometry.eta, cells.geometry.phi))

@@ -1,6 +1,6 @@
 """Class swap: can particles be identified in generated showers as in Geant4's, and by classifiers trained on them?
 
-Two classes of showers are told apart by boosted trees on the variables of a toy reconstruction and on E_inc, whose
+Boosted trees separate two classes of showers by the variables of a toy reconstruction and by E_inc, whose
 spectrum is the same in both: a single shower against two overlaid ones of half its energy (for photons, the
 photon against a pi0; see `reconstruction.overlay`), and showers of the file against those of another particle. The
 trees are trained on Geant4 and applied to generated showers, and the reverse, as in arXiv:1712.10321. The showers are

@@ -10,7 +10,7 @@ import numpy as np
 from caloforge.geometry import Geometry
 from caloforge.geometry.adjacency import in_space, within_layers
 from caloforge.observables import above_threshold
-from caloforge.reconstruction.identification import Cells, variables
+from caloforge.reconstruction.identification import ClusteredCells, variables
 from caloforge.reconstruction.recipe_file import Reconstruction
 from caloforge.reconstruction.topoclusters import TopoClusters, local_maxima, significance, topoclusters
 from caloforge.showers import Showers
@@ -104,6 +104,6 @@ class Reconstructor:
         inside = clusters.of_voxel >= 0
         candidates = inside & (read > self.recipe.seed_sigma * self.noise)
         maxima = local_maxima(read, candidates, within_layers(self.geometry))
-        cells = Cells(self.recipe, self.geometry, np.where(inside, read, np.float32(0)), maxima)
+        cells = ClusteredCells(self.recipe, self.geometry, np.where(inside, read, np.float32(0)), maxima)
         incident = np.asarray(showers.energies, dtype=np.float64)
         return Reconstructed(incident, clusters.summed(), variables(cells, clusters))
