@@ -35,6 +35,7 @@ ORDER = [
     "conditions",
     "showers",
     "points",
+    "representation",
     "observables",
     "energies",
     "reconstruction",

@@ -114,7 +114,7 @@ def test_file_carries_its_provenance(simulator: Simulator, tmp_path: Path) -> No
     assert (facts["seed"], facts["batch_size"], facts["recipe"], facts["units"]) == (9, 10, "r", "MeV")
     assert len(facts["weights_sha256"]) == 64
     np.testing.assert_array_equal(back.voxels, loaded.generate(np.full(25, 100.0), 9, 10).voxels)
-    assert timing.deposited_fraction == pytest.approx(float((back.deposited / 100).mean()))
+    assert timing.response == pytest.approx(float((back.deposited / 100).mean()))
 
 
 @pytest.mark.parametrize(
@@ -294,9 +294,9 @@ def test_no_such_run(tmp_path: Path) -> None:
 def test_pieces_of_a_batch_make_the_same_showers(simulator: Simulator) -> None:
     batch = Batch(0, np.resize([100.0, 200.0, 400.0], 37), seed=3)
     engine = TorchEngine(simulator)
-    whole = engine.generate(batch).voxels
+    whole = engine.generate(batch).rows
     engine.rows = 10
-    np.testing.assert_allclose(engine.generate(batch).voxels, whole, atol=1e-3)
+    np.testing.assert_allclose(engine.generate(batch).rows, whole, atol=1e-3)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -322,7 +322,7 @@ def test_the_compiled_engine_makes_the_same_showers(simulator: Simulator) -> Non
     batch = Batch(0, np.resize([100.0, 200.0, 400.0], 37), seed=3)
     plain, compiled = TorchEngine(simulator), TorchEngine(simulator, compiled=True)
     compiled.rows = 10  # the last piece is short
-    np.testing.assert_allclose(compiled.generate(batch).voxels, plain.generate(batch).voxels, atol=1e-3)
+    np.testing.assert_allclose(compiled.generate(batch).rows, plain.generate(batch).rows, atol=1e-3)
 
 
 def test_an_engine_with_a_range_is_kept_to_it(simulator: Simulator, tmp_path: Path) -> None:

@@ -212,7 +212,7 @@ def test_a_number_in_place_of_an_estimate(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_model_of_another_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(RUN.transforms, "inverse", lambda x, c: (x[:, :5], None))
-    with pytest.raises(CaloforgeError, match=r"CaloMan.*\(2, 5\).*368 voxels"):
+    with pytest.raises(CaloforgeError, match=r"CaloMan.*\(2, 5\).*has 368"):
         TorchEngine(RUN).generate(Batch(0, np.array([512.0, 1024.0]), 1))
 
 

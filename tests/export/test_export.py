@@ -478,8 +478,8 @@ def test_thresholds_and_shrinking_are_traced(instead: float, small_geometry: Geo
 def test_the_onnx_engine_generates_the_same_showers(small_geometry: Geometry) -> None:
     subject = simulator(small_geometry)
     batch = Batch(0, np.resize([600.0, 2000.0, 7000.0], 50), seed=8)
-    by_onnx = onnx_engine(subject, showers=8).generate(batch).voxels
-    by_torch = TorchEngine(subject).generate(batch).voxels
+    by_onnx = onnx_engine(subject, showers=8).generate(batch).rows
+    by_torch = TorchEngine(subject).generate(batch).rows
     same_side = (by_onnx == 0) == (by_torch == 0)
     assert same_side.mean() > 0.99
     np.testing.assert_allclose(by_onnx[same_side], by_torch[same_side], atol=0.05)
@@ -492,7 +492,7 @@ def test_an_exported_file_is_an_engine(small_geometry: Geometry, tmp_path: Path)
     export_graph(simulator(small_geometry), "onnx", tmp_path / "g.onnx", showers=8)
     engine = OnnxEngine((tmp_path / "g.onnx").read_bytes())
     assert (engine.name, engine.energy_range) == ("onnx", (LOW, HIGH))
-    assert engine.generate(Batch(0, np.array([600.0, 700.0]), seed=1)).voxels.shape == (2, 13)
+    assert engine.generate(Batch(0, np.array([600.0, 700.0]), seed=1)).rows.shape == (2, 13)
     export_graph(simulator(small_geometry), "atlas", tmp_path / "a.onnx", showers=8, settings={"limits": "trained"})
     with pytest.raises(CaloforgeError, match="Noise"):
         OnnxEngine((tmp_path / "a.onnx").read_bytes())
@@ -508,7 +508,7 @@ def test_the_onnx_engine_keeps_batches_apart(small_geometry: Geometry, monkeypat
     """Threads, batches of other sizes and pieces of batches share nothing; earlier results do not change."""
     engine = onnx_engine(simulator(small_geometry), showers=8)
     batches = [Batch(k, np.resize([600.0, 2000.0, 7000.0], n), seed=k) for k, n in enumerate((50, 1, 50, 7) * 5)]
-    alone = [engine.generate(batch).voxels for batch in batches]
+    alone = [engine.generate(batch).rows for batch in batches]
     copies = [voxels.copy() for voxels in alone]
     assert not np.array_equal(alone[0], alone[2])
     with ThreadPoolExecutor(3) as pool:

@@ -207,7 +207,7 @@ def test_the_quantised_engine_generates_nearly_the_same_showers(small_geometry: 
     batch = Batch(0, np.resize([600.0, 2000.0, 7000.0], 50), seed=8)
     engine = onnx_engine(subject, precision="int8")
     assert engine.name == "onnx-int8"
-    made, wanted = engine.generate(batch).voxels, TorchEngine(subject).generate(batch).voxels
+    made, wanted = engine.generate(batch).rows, TorchEngine(subject).generate(batch).rows
     off = np.abs(made - wanted) / batch.energies[:, None]
     assert 1e-7 < off[(made == 0) == (wanted == 0)].max() < 3 * TOLERANCE
 

@@ -74,7 +74,7 @@ def test_engine_and_graph_use_a_registered_form(own: type[LatentModel], small_ge
     simulator = Simulator(small_geometry, build_transforms([], small_geometry), own(13, 1))
     batch = Batch(0, np.full(4, 100.0), seed=1)
     noise = torch.randn(4, 13, generator=torch.Generator().manual_seed(1))
-    np.testing.assert_allclose(TorchEngine(simulator).generate(batch).voxels, 20 * noise.numpy(), rtol=1e-6)
+    np.testing.assert_allclose(TorchEngine(simulator).generate(batch).rows, 20 * noise.numpy(), rtol=1e-6)
     assert torch.equal(decoder_of(simulator.model)(noise, noise[:, :1]), 30 * noise)
 
 

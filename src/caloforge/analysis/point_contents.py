@@ -8,11 +8,8 @@ import numpy as np
 
 from caloforge.conditions import Columns
 from caloforge.points import PointFile
-from caloforge.showers.checks import LOW_ENERGY
-from caloforge.units import count, format_energy
-
-PLAUSIBLE_SUMS = {"shower": (0.002, 3.0), "jet": (0.3, 1.5)}
-"""Range of the mean E_dep / E_inc (hits may be of the active material alone), and of the mean sum of ptrel of jets."""
+from caloforge.points.validity import point_doubts
+from caloforge.units import count
 
 
 @dataclass
@@ -53,18 +50,7 @@ class PointContents:
         found = [f"{empty} of {count(n, self.noun)} have no points"] if empty else []
         if self.zeros:
             found.append(f"{count(self.zeros, 'point')} have no energy")
-        typical = float(np.median(self.energies))
-        if typical < LOW_ENERGY:
-            found.append(
-                f"half of the incident energies are below {format_energy(typical)}: is the unit right? Energies must "
-                "be in MeV, or their unit be given"
-            )
-        low, high = PLAUSIBLE_SUMS[self.noun]
-        mean = float(self.response.mean())
-        if not low <= mean <= high:
-            what = "sum of ptrel" if self.noun == "jet" else "E_dep / E_inc"
-            found.append(f"the mean {what} is {mean:.3g}: are points and incident energies in the same unit?")
-        return found
+        return found + point_doubts(self.noun, self.energies, self.deposited)
 
 
 def point_contents(file: PointFile) -> PointContents:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from caloforge.cli.generation_job import GenerationJob, LoadedJob
     from caloforge.showers.shard import Shard
-    from caloforge.simulator import Generation, Simulator
+    from caloforge.simulator import AnySimulator, Generation
 
 MODULES = ("caloforge.cli.generation_job", "caloforge.inference.model_rewrites")
 """What a worker of a cluster imports."""
@@ -86,7 +86,8 @@ def generate(
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace existing files."),
     trust: list[str] = TRUST,
 ) -> None:
-    """Generate showers and write them to HDF5 files in the CaloChallenge layout.
+    """Generate showers and write them to HDF5 files: voxels in the CaloChallenge
+    layout, point clouds in caloforge's own (`caloforge convert` writes others).
 
     Showers are written batch by batch, so memory use does not grow with their
     number. Energies without a unit are in MeV. A shard contains the same showers
@@ -223,7 +224,7 @@ def _on_cluster(job: GenerationJob, options: ClusterOptions, shards: int, out: P
         run_on_cluster(options, GenerationWork.of(job, shards, options.collect), todo, out, "generate")
 
 
-def _note_unknown(job: GenerationJob, simulator: Simulator) -> None:
+def _note_unknown(job: GenerationJob, simulator: AnySimulator) -> None:
     """Name the conditions of the file of `like:` that the run was not trained with."""
     from caloforge.cli.console import stderr
 

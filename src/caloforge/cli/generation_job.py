@@ -19,8 +19,9 @@ from caloforge.files import real
 from caloforge.inference import Engine
 from caloforge.locations import DESCRIPTION
 from caloforge.registry import IDENTITY, importable
-from caloforge.showers.shard import Shard, is_made
-from caloforge.simulator import Generation, Simulator, generate
+from caloforge.representation import is_made
+from caloforge.showers.shard import Shard
+from caloforge.simulator import AnySimulator, Generation, generate, load_simulator
 from caloforge.simulator.stored import PACKED_WEIGHTS, WEIGHTS
 from caloforge.simulator.trained import CHANGED
 
@@ -52,7 +53,7 @@ class GenerationJob:
     home: Path
     command: str
 
-    def simulator(self) -> Simulator:
+    def simulator(self) -> AnySimulator:
         """The run, with its settings, precision and device.
 
         Raises:
@@ -64,7 +65,7 @@ class GenerationJob:
         from caloforge.overrides import model_settings
 
         with importable(self.home):
-            loaded = Simulator.load(self.run, self.trust, model_settings(list(self.overrides)))
+            loaded = load_simulator(self.run, self.trust, model_settings(list(self.overrides)))
         loaded = loaded.to(choose_device(self.device))
         return loaded.to(torch.float64) if self.precision == "float64" else loaded
 
@@ -77,7 +78,7 @@ class GenerationJob:
         simulator = self.simulator()
         return LoadedJob(self, simulator, make_engine(self.engine, simulator))
 
-    def incident(self, simulator: Simulator, shard: Shard | None) -> Incident:
+    def incident(self, simulator: AnySimulator, shard: Shard | None) -> Incident:
         """Energies and conditions of a file's showers; the run knows all of them.
 
         Raises:
@@ -94,7 +95,7 @@ class GenerationJob:
         unknown = self.unknown_of_file(simulator)
         return replace(drawn, conditions=drawn.conditions.only([n for n in drawn.conditions if n not in unknown]))
 
-    def unknown_of_file(self, simulator: Simulator) -> list[str]:
+    def unknown_of_file(self, simulator: AnySimulator) -> list[str]:
         """Conditions of the file that the energies come from that the run does not know, and that have no law."""
         accepted = {*simulator.conditions.names, *simulator.conditions.superfluous}
         accepted |= {law.kind.name for law in self.law.laws}
@@ -107,7 +108,7 @@ class GenerationJob:
             facts["condition_laws"] = self.law.text
         return facts if shard is None else {**facts, "shard": shard.number, "shards": shard.of}
 
-    def is_complete(self, simulator: Simulator, path: Path, shard: Shard | None, n: int) -> bool:
+    def is_complete(self, simulator: AnySimulator, path: Path, shard: Shard | None, n: int) -> bool:
         """Whether `path` is the finished file.
 
         Args:
@@ -130,7 +131,7 @@ class LoadedJob:
     """A job whose run is loaded."""
 
     job: GenerationJob
-    simulator: Simulator
+    simulator: AnySimulator
     engine: Engine
 
     def write(
@@ -162,10 +163,10 @@ class LoadedJob:
 
 def doubt(generation: Generation) -> str:
     """A warning about showers that are probably wrong, or nothing."""
-    if SANE[0] <= generation.deposited_fraction <= SANE[1]:
+    if SANE[0] <= generation.response <= SANE[1]:
         return ""
     return (
-        f"warning: the mean E_dep / E_inc is {generation.deposited_fraction:.3g}: the model is untrained, its sampler "
+        f"warning: the mean E_dep / E_inc is {generation.response:.3g}: the model is untrained, its sampler "
         "settings are unsuitable, or the energies are not in MeV"
     )
 

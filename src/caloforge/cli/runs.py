@@ -11,7 +11,7 @@ from caloforge.cli.completion import runs
 
 if TYPE_CHECKING:
     from caloforge.energies import EnergySpectrum
-    from caloforge.simulator import Simulator
+    from caloforge.simulator import AnySimulator
 
 
 RUN = typer.Argument(
@@ -33,13 +33,13 @@ def folder_of(run: Path) -> Path:
     return find_run(run)
 
 
-def remark_on(simulator: Simulator, spectrum: EnergySpectrum | None = None) -> None:
+def remark_on(simulator: AnySimulator, spectrum: EnergySpectrum | None = None) -> None:
     """Say on stderr where a run does not fit what it is asked for."""
     from caloforge.cli.console import stderr
     from caloforge.simulator.fitness import mismatches, shortcomings
 
     for text in shortcomings(simulator):
         stderr.print(f"warning: {text}")
-    if spectrum is not None and spectrum.geometry is not None:
+    if spectrum is not None:
         for text in mismatches(simulator, spectrum.geometry, spectrum.attributes):
             stderr.print(f"warning: {text}")

@@ -14,7 +14,7 @@ import typer
 from caloforge.cli.completion import recipes, runs
 
 if TYPE_CHECKING:
-    from caloforge.simulator import Simulator
+    from caloforge.simulator import AnySimulator
     from caloforge.training.distributed import Processes
 
 
@@ -108,6 +108,7 @@ def train(
                     train_files,
                     out,
                     seeds,
+                    validation=valid or None,
                     initial=initial,
                     resume=resume or again,
                     overwrite=overwrite and not again,
@@ -150,7 +151,7 @@ def train(
     stdout.print(f"next: {shlex.join(following)}", markup=False)
 
 
-def _tell(simulator: Simulator, folder: Path) -> None:
+def _tell(simulator: AnySimulator, folder: Path) -> None:
     from caloforge.cli.console import stdout
 
     facts = simulator.provenance

@@ -43,7 +43,7 @@ class EnergySpectrum:
         text: the spectrum as written, for provenance.
         natural_count: number of energies in the spectrum (`like:`, `list:`); None if any number may be drawn.
         conditions: those of the file of `like:`, shower by shower; they are drawn together with the energies.
-        geometry: of that file's showers.
+        geometry: of that file's showers, if they are voxels.
         attributes: of that file.
     """
 
@@ -131,13 +131,10 @@ def parse_spectrum(text: str) -> EnergySpectrum:
 
 
 def _like(text: str, path: str) -> EnergySpectrum:
-    from caloforge.showers import ShowerFile
-    from caloforge.showers.checks import warn_of_doubts
+    from caloforge.points import is_point_file
 
-    with ShowerFile(path) as file:
-        energies, columns = file.energies(), file.conditions()
-        geometry, attributes = file.geometry, dict(file.attributes)
-    warn_of_doubts(path, energies)
+    found = _of_points(path) if is_point_file(path) else _of_voxels(path)
+    energies, columns, geometry, attributes = found
     every = np.arange(len(energies))
 
     def rows(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -150,6 +147,29 @@ def _like(text: str, path: str) -> EnergySpectrum:
         return found
 
     return EnergySpectrum(text, len(energies), drawn, columns or None, rows, geometry, attributes)
+
+
+OfFile = tuple[np.ndarray, Columns, Geometry | None, dict[str, Any]]
+"""Energies and conditions of a file's showers, the geometry if they are voxels, and attributes."""
+
+
+def _of_voxels(path: str) -> OfFile:
+    from caloforge.showers import ShowerFile
+    from caloforge.showers.checks import warn_of_doubts
+
+    with ShowerFile(path) as file:
+        energies, columns = file.energies(), file.conditions()
+        warn_of_doubts(path, energies)
+        return energies, columns, file.geometry, dict(file.attributes)
+
+
+def _of_points(path: str) -> OfFile:
+    from caloforge.points import PointFiles
+    from caloforge.points.energy_unit import conversion_instead_of_unit
+
+    with conversion_instead_of_unit():
+        files = PointFiles([path])
+    return np.concatenate(files.energies_by_file()), files.conditions(), None, files.attributes
 
 
 def _parse_range(rest: str, text: str) -> tuple[float, float]:

@@ -1,19 +1,23 @@
-"""One number for choosing the best epoch: the mean separation power over CaloMan's Table 1 observables.
+"""One number for choosing the best epoch, taken after every epoch; what is needed of the reference is counted once.
 
-The paper's validation metric (arXiv:2211.15380, appendix). The reference's histograms are counted once, since the
-metric is taken after every epoch.
+voxels   separation_power   mean over CaloMan's Table 1 observables; its paper's validation metric (arXiv:2211.15380)
+points   wasserstein        mean 1-Wasserstein distance over the observables of showers, or of jets, each in standard
+                            deviations of the reference
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 
-from caloforge.distances.one_dimensional import separation_power
-from caloforge.geometry import Geometry
+from caloforge.distances.one_dimensional import separation_power, wasserstein
+from caloforge.geometry import AnyGeometry, Geometry, PointGeometry
 from caloforge.observables import BoundObservable, View, select, table1
 from caloforge.observables.binning import counts
+from caloforge.observables.of_clouds import observables_of
+from caloforge.points import PointClouds
 from caloforge.showers import Showers
 
 
@@ -39,6 +43,46 @@ class MeanSeparationPower:
         found = _values([observable for observable, _, _ in self._counts], showers)
         pairs = zip(self._counts, found, strict=True)
         return float(np.mean([separation_power(counts(values, e)[1:-1], g) for (_, e, g), values in pairs]))
+
+
+class MeanWasserstein:
+    """Mean 1-Wasserstein distance of point clouds from one reference, in standard deviations of the reference.
+
+    Args:
+        reference: clouds to compare with, some at a time. Observables that are the same for all of them are left out.
+        geometry: of the clouds.
+    """
+
+    def __init__(self, reference: Iterable[PointClouds], geometry: PointGeometry) -> None:
+        found = _of_clouds(reference)
+        self._reference = {name: values for name, values in found.items() if values.std() > 0}
+
+    def __call__(self, clouds: Iterable[PointClouds]) -> float:
+        """The mean over the observables, from 0, for clouds that come some at a time."""
+        found = _of_clouds(clouds)
+        own = self._reference.items()
+        return float(np.mean([wasserstein(found[name], values) / values.std() for name, values in own]))
+
+
+SELECTIONS: dict[str, Callable[[Iterable[Any], Any], Callable[[Iterable[Any]], float]]] = {
+    "separation_power": MeanSeparationPower,
+    "wasserstein": MeanWasserstein,
+}
+"""What a stage may select by: name → distance from a reference, given it and the geometry."""
+
+
+def selection_of(geometry: AnyGeometry) -> str:
+    """The name of the one for a geometry."""
+    return "wasserstein" if isinstance(geometry, PointGeometry) else "separation_power"
+
+
+def _of_clouds(parts: Iterable[PointClouds]) -> dict[str, np.ndarray]:
+    """(N,) of each observable."""
+    found: dict[str, list[np.ndarray]] = {}
+    for clouds in parts:
+        for each in observables_of(clouds):
+            found.setdefault(each.name, []).append(each(clouds))
+    return {name: np.concatenate(values) for name, values in found.items()}
 
 
 def _values(observables: Sequence[BoundObservable], showers: Iterable[Showers]) -> list[np.ndarray]:

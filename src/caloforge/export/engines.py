@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import torch
 
-from caloforge.errors import CaloforgeError, either
+from caloforge.errors import CaloforgeError, either, option
 from caloforge.export.graph import Precision, checked_graph
 from caloforge.inference.onnx_engine import OnnxEngine
 from caloforge.inference.torch_engine import TorchEngine
-from caloforge.simulator import Simulator
+from caloforge.simulator import AnySimulator, Simulator
 
 ENGINES = ("torch", "compile", "onnx", "onnx-int8")
 
 
-def make_engine(name: str, simulator: Simulator, threads: int = 1) -> TorchEngine | OnnxEngine:
+def make_engine(name: str, simulator: AnySimulator, threads: int = 1) -> TorchEngine | OnnxEngine:
     """The engine called `name`, one of `ENGINES`.
 
     Args:
@@ -24,9 +24,13 @@ def make_engine(name: str, simulator: Simulator, threads: int = 1) -> TorchEngin
     Raises:
         CaloforgeError: the name is unknown, or the simulator does not suit the engine.
     """
+    if name in ("torch", "compile"):
+        return TorchEngine(simulator, compiled=name == "compile")
+    if not isinstance(simulator, Simulator):
+        raise CaloforgeError(
+            f"the engine '{name}' is for voxels, and the run generates point clouds: use {option('engine', 'torch')}"
+        )
     match name:
-        case "torch" | "compile":
-            return TorchEngine(simulator, compiled=name == "compile")
         case "onnx":
             return onnx_engine(simulator, threads)
         case "onnx-int8":

@@ -70,6 +70,9 @@ class Geometry:
         """Number of voxels of a shower."""
         return self._offsets[-1]
 
+    row_length = n_voxels
+    """Numbers of a row in physical space, for what works on points too (`PointGeometry`)."""
+
     @property
     def n_layers(self) -> int:
         return len(self.layers)

@@ -63,6 +63,11 @@ class PointGeometry:
         return {COLUMNS: list(self.columns), MOST: self.most}
 
     @classmethod
+    def is_open(cls, plain: Any) -> bool:
+        """Whether plain data leave the room for points to the training file."""
+        return cls.is_in(plain) and MOST not in plain
+
+    @classmethod
     def is_in(cls, plain: Any) -> bool:
         """Whether plain data describe points rather than voxels."""
         return isinstance(plain, Mapping) and COLUMNS in plain

@@ -1,4 +1,4 @@
-"""`Engine`: generates batches of showers, from incident energies to voxels in MeV.
+"""`Engine`: generates batches of showers, from incident energies to rows of voxels in MeV, or of points.
 
 An engine processes a batch in pieces that fit the processor's cache, and reports the time spent in the model and in
 postprocessing. All engines draw the noise of a batch at once from the batch's own generator, so that they generate the
@@ -12,18 +12,20 @@ from typing import Protocol
 
 import numpy as np
 
-from caloforge.geometry import Geometry
+from caloforge.geometry import AnyGeometry
 from caloforge.models.base import ShowerModel
 from caloforge.transforms import Compose, TrainedConditions
 
-VOXELS = 920_000
-"""Voxels per piece on a CPU, 2 500 showers of data set 1: few enough for the cache, enough to hide call overhead."""
+VALUES = 920_000
+"""Values of rows per piece on a CPU, 2 500 showers of data set 1: few for the cache, enough to hide call overhead."""
 
 
 class Pipeline(Protocol):
     """What an engine runs; a `Simulator` is one."""
 
-    geometry: Geometry
+    @property
+    def geometry(self) -> AnyGeometry: ...
+
     transforms: Compose
     model: ShowerModel
     conditions: TrainedConditions
@@ -51,12 +53,12 @@ class GeneratedBatch:
     """A finished batch.
 
     Args:
-        voxels: (B, V) float32 in MeV.
+        rows: (B, W) float32 in physical units: voxels in MeV, or rows of point clouds (`caloforge.packed`).
         model: seconds in the model, including the noise.
         postprocessing: seconds in the inverse preprocessing, including the threshold; 0 if one graph does both.
     """
 
-    voxels: np.ndarray
+    rows: np.ndarray
     model: float
     postprocessing: float
 
@@ -73,6 +75,6 @@ class Engine(Protocol):
         """The batch's showers."""
 
 
-def rows_per_piece(n_voxels: int) -> int:
-    """Showers of `n_voxels` voxels per piece on a CPU."""
-    return max(1, VOXELS // n_voxels)
+def rows_per_piece(row_length: int) -> int:
+    """Showers per piece on a CPU, each a row of so many values."""
+    return max(1, VALUES // row_length)

@@ -30,13 +30,13 @@ class TorchEngine:
         self.energy_range: tuple[float, float] | None = None
         self.transforms, self.conditions = simulator.transforms, simulator.conditions
         self.model = simulator.model
-        self.n_voxels = simulator.geometry.n_voxels
+        self.row_length = simulator.geometry.row_length
         if self.model.training:
             self.model.eval()
         parameter = next(self.model.parameters())
         self.device, self.dtype = parameter.device, parameter.dtype
         # A GPU is fastest with large pieces.
-        self.rows = rows_per_piece(simulator.geometry.n_voxels) if self.device.type == "cpu" else 1_000_000
+        self.rows = rows_per_piece(self.row_length) if self.device.type == "cpu" else 1_000_000
         self.decode: Callable[[Tensor, Tensor], Tensor] | None = optimised(self.model, traced=compiled)
         if self.decode is None and isinstance(self.model, LatentModel):
             self.decode = self.model.decode
@@ -93,7 +93,7 @@ class TorchEngine:
 
     def _generate(self, given: Tensor, generator: torch.Generator) -> GeneratedBatch:
         model = postprocessing = 0.0
-        voxels: Tensor | None = None
+        found: Tensor | None = None
         begun = self._now()
         c = self.transforms.condition(given)
         noise = None if self.decode is None else self._noise(len(given), generator)
@@ -102,18 +102,18 @@ class TorchEngine:
             x = self._features(noise, c, rows, generator)
             modelled = self._now()
             piece = self.transforms.inverse(x, c[rows])[0]
-            if piece.shape != (len(x), self.n_voxels):
+            if piece.shape != (len(x), self.row_length):
                 raise CaloforgeError(
                     f"the model {type(self.model).__name__} gave features of shape {tuple(x.shape)}, and the "
-                    f"transforms turned them into {tuple(piece.shape)}; the geometry has {self.n_voxels} voxels"
+                    f"transforms turned them into {tuple(piece.shape)}; a row of the geometry has {self.row_length}"
                 )
-            if voxels is None:
-                voxels = torch.empty((len(given), piece.shape[1]), dtype=torch.float32)
-            voxels[rows] = piece
+            if found is None:
+                found = torch.empty((len(given), piece.shape[1]), dtype=torch.float32)
+            found[rows] = piece
             ended = self._now()
             model, postprocessing, begun = model + modelled - begun, postprocessing + ended - modelled, ended
-        assert voxels is not None
-        return GeneratedBatch(voxels.numpy(), model, postprocessing)
+        assert found is not None
+        return GeneratedBatch(found.numpy(), model, postprocessing)
 
     def _generate_compiled(self, given: Tensor, generator: torch.Generator) -> GeneratedBatch:
         begun = self._now()

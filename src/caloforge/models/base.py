@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from caloforge.configured import Configured
-from caloforge.geometry import Geometry
 from caloforge.models.dataset import ShowerDataset
 from caloforge.models.stages import Stage
 
@@ -56,13 +55,13 @@ class ShowerModel(Configured, nn.Module, ABC):
         return f"{type(self).__name__}({n_parameters([self]):,} parameters)"
 
     @classmethod
-    def settings_from_data(cls, settings: dict[str, Any], data: ShowerDataset, geometry: Geometry) -> dict[str, Any]:
+    def settings_from_data(cls, settings: dict[str, Any], data: ShowerDataset, geometry: Any) -> dict[str, Any]:
         """Replace the settings that follow from the training set (those written `auto`).
 
         Args:
             settings: checked settings, complete.
             data: the training set in transformed space.
-            geometry: of the showers.
+            geometry: of the showers, `Geometry` or `PointGeometry` as the model takes.
         """
         return settings
 

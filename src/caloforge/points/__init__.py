@@ -7,6 +7,7 @@ chunks, `PointWriter` writes them; each format is a file of `exchange/`.
 
 from caloforge.points.clouds import HITS, JET, UNITS, PointClouds
 from caloforge.points.point_file import PointFile, is_point_file, read_points
+from caloforge.points.point_files import PointFiles
 from caloforge.points.point_writer import PointWriter, write_points
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "UNITS",
     "PointClouds",
     "PointFile",
+    "PointFiles",
     "PointWriter",
     "is_point_file",
     "read_points",

@@ -285,6 +285,11 @@ class PointClouds:
         """(N,) sum of the weights: E_dep in MeV, or of a jet the share of its p_T that the particles have; float64."""
         return self.sums(self.weights)
 
+    @property
+    def response(self) -> np.ndarray:
+        """(N,) E_dep / E_inc, or of jets the sum of ptrel; float64."""
+        return self.deposited if self.noun == "jet" else np.asarray(self.deposited / self.energies)
+
     def padded(self, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Points (N, M, F), zero where there is none, and the mask (N, M) of those that are points.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-from caloforge.errors import CaloforgeError, option
-from caloforge.showers.hdf5 import reject
+from caloforge.errors import CaloforgeError, either, option
 from caloforge.units import MEV
 
 SPELLINGS = {"ev": "eV", "kev": "keV", "mev": "MeV", "gev": "GeV", "tev": "TeV"}
@@ -57,12 +57,38 @@ def of_attribute(attributes: Mapping[str, Any]) -> Unit | None:
     return parse_unit(stated) if isinstance(stated, str) else None
 
 
+class UnitNeeded(CaloforgeError):
+    """A file does not say in which unit its energies are, and nor does the user."""
+
+    path: Path
+    layout: str
+
+
 def unit_needed(path: Path, layout: str) -> NoReturn:
     """Ask for the unit.
 
     Raises:
-        CaloforgeError: always.
+        UnitNeeded: always.
     """
-    raise reject(
-        path, f"files of {layout} do not store the unit of energies: give {option('unit', 'GeV')} (or MeV, or MeV,GeV)"
-    )
+    error = UnitNeeded(f"{_unknown(path, layout)}: give {option('unit', 'GeV')} (or MeV, or MeV,GeV)")
+    error.path, error.layout = path, layout
+    raise error
+
+
+def _unknown(path: Path, layout: str) -> str:
+    return f"{path}: files of {layout} do not store the unit of energies"
+
+
+@contextmanager
+def conversion_instead_of_unit() -> Iterator[None]:
+    """Context in which no unit can be given: an error asks for a conversion into a file that states it.
+
+    Raises:
+        CaloforgeError: a file does not say in which unit its energies are.
+    """
+    try:
+        yield
+    except UnitNeeded as error:
+        how = either("caloforge convert", "caloforge.points.conversion.convert")
+        words = f"{option('to', 'points')} {either('', 'and ')}{option('unit', 'GeV')}"
+        raise CaloforgeError(f"{_unknown(error.path, error.layout)}: convert it first ({how} … {words})") from None

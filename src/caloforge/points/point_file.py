@@ -109,6 +109,10 @@ class PointFile(AbstractContextManager["PointFile"]):
         """The conditions that the file has beyond the energy."""
         return self._layout.kinds
 
+    def sizes(self) -> np.ndarray:
+        """(N,) numbers of points; where the file does not store them, the largest possible."""
+        return self._layout.sizes()
+
     def column(self, name: str) -> np.ndarray | None:
         """(N,) a further dataset of one number per shower, such as `geant4_cpu_seconds`; None if absent."""
         if self._file is None or not has(self._file, name, self.path):
@@ -133,7 +137,7 @@ class PointFile(AbstractContextManager["PointFile"]):
 
     def chunks(self, points: int = CHUNK_POINTS) -> Iterator[PointClouds]:
         """All showers in file order, as many at a time as have at most so many points together, and at least one."""
-        ends = np.cumsum(self._layout.sizes(), dtype=np.int64)
+        ends = np.cumsum(self.sizes(), dtype=np.int64)
         start = 0
         while start < len(self):
             before = int(ends[start - 1]) if start else 0

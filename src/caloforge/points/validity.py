@@ -8,10 +8,37 @@ from typing import Any
 import numpy as np
 
 from caloforge.errors import CaloforgeError
-from caloforge.showers.checks import LARGEST_VOXEL
+from caloforge.showers.checks import LARGEST_VOXEL, LOW_ENERGY
+from caloforge.units import format_energy
 
 MOST_LAYER = 1_000_000
 """A column `layer` holds whole numbers from 0 to this."""
+
+
+PLAUSIBLE_SUMS = {"shower": (0.002, 3.0), "jet": (0.3, 1.5)}
+"""Range of the mean E_dep / E_inc (hits may be of the active material alone), and of the mean sum of ptrel of jets."""
+
+
+def point_doubts(noun: str, energies: np.ndarray, deposited: np.ndarray) -> list[str]:
+    """Probable mistakes in the units of point clouds, a sentence each.
+
+    Args:
+        noun: what they are, shower or jet.
+        energies: (N,) incident energies in MeV.
+        deposited: (N,) sums of the energies of points in MeV, or of ptrel.
+    """
+    found, typical = [], float(np.median(energies))
+    if typical < LOW_ENERGY:
+        found.append(
+            f"half of the incident energies are below {format_energy(typical)}: is the unit right? Energies must be in "
+            "MeV, or their unit be given"
+        )
+    low, high = PLAUSIBLE_SUMS[noun]
+    mean = float((deposited if noun == "jet" else deposited / energies).mean())
+    if not low <= mean <= high:
+        what = "sum of ptrel" if noun == "jet" else "E_dep / E_inc"
+        found.append(f"the mean {what} is {mean:.3g}: are points and incident energies in the same unit?")
+    return found
 
 
 def check_offsets(offsets: Any, n_points: int, n: int, path: Path | None = None) -> np.ndarray:

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from caloforge.errors import CaloforgeError
-from caloforge.files import written_elsewhere
-from caloforge.showers.reading import ShowerFile
 
 
 @dataclass(frozen=True)
@@ -58,23 +53,3 @@ class Shard:
     def file_name(self) -> str:
         """Its file name in a folder of shards."""
         return f"shard-{self.number:0{len(str(self.of - 1))}d}-of-{self.of}.h5"
-
-
-def is_made(path: Path, wanted: Mapping[str, Any], n: int) -> bool:
-    """Whether `path` is a complete file of n showers with the attributes `wanted`.
-
-    Raises:
-        CaloforgeError: the file exists but differs.
-    """
-    if not path.exists():
-        return False
-    with ShowerFile(path) as file:
-        for key, value in wanted.items():
-            if file.attributes.get(key) != value:
-                raise CaloforgeError(
-                    f"{path} is a different sample ({key} is {file.attributes.get(key)!r}, not {value!r}): "
-                    f"{written_elsewhere()}"
-                )
-        if len(file) != n:
-            raise CaloforgeError(f"{path} has {len(file)} showers, not {n}: {written_elsewhere()}")
-    return True

@@ -6,5 +6,15 @@ from caloforge.simulator.core import Simulator
 from caloforge.simulator.generation import Generation, generate
 from caloforge.simulator.point_simulator import PointSimulator
 from caloforge.simulator.shower_stream import ShowerStream
+from caloforge.simulator.sorts import AnySimulator, load_simulator, simulator_of
 
-__all__ = ["Generation", "PointSimulator", "ShowerStream", "Simulator", "generate"]
+__all__ = [
+    "AnySimulator",
+    "Generation",
+    "PointSimulator",
+    "ShowerStream",
+    "Simulator",
+    "generate",
+    "load_simulator",
+    "simulator_of",
+]

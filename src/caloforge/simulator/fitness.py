@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from caloforge.geometry import Geometry
-from caloforge.simulator.core import Simulator
+from caloforge.simulator.sorts import AnySimulator
 
 FEW_SHOWERS = 1000
 """A generator trained on fewer showers than this is a test of the program, not a generator."""
 
 
-def shortcomings(simulator: Simulator) -> list[str]:
+def shortcomings(simulator: AnySimulator) -> list[str]:
     """Remarks on a training that was too short for showers of use, each a sentence; none for most runs."""
     known, found = simulator.provenance, []
     epochs = known.get("training_epochs")
@@ -33,16 +33,16 @@ def shortcomings(simulator: Simulator) -> list[str]:
     return [f"{text}: expect showers far from Geant4" for text in found]
 
 
-def mismatches(simulator: Simulator, geometry: Geometry, attributes: Mapping[str, Any]) -> list[str]:
+def mismatches(simulator: AnySimulator, geometry: Geometry | None, attributes: Mapping[str, Any]) -> list[str]:
     """In what showers differ from those that a run was trained on, each a sentence.
 
     Args:
         simulator: the run.
-        geometry: of the showers.
+        geometry: of the showers; None of points.
         attributes: of their file.
     """
     found, own = [], simulator.geometry
-    if not geometry.has_voxels_of(own):
+    if geometry is not None and isinstance(own, Geometry) and not geometry.has_voxels_of(own):
         found.append(
             f"the energies come from showers in '{geometry.name}' ({geometry.n_voxels} voxels); the run generates "
             f"'{own.name}' ({own.n_voxels} voxels)"

@@ -23,10 +23,11 @@ from caloforge.energies import outside_range
 from caloforge.errors import CaloforgeError, either
 from caloforge.inference import Batch, Engine, GeneratedBatch, TorchEngine
 from caloforge.models import MODELS
-from caloforge.showers import ShowerWriter
-from caloforge.simulator.core import Simulator, batches
+from caloforge.representation import representation_of
+from caloforge.showers import Showers
+from caloforge.simulator.batches import batches
 from caloforge.simulator.incoming import Incoming
-from caloforge.simulator.trained import CHANGED
+from caloforge.simulator.trained import CHANGED, TrainedGenerator
 from caloforge.units import format_energy
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Generation:
         model: seconds in the model, summed over workers.
         postprocessing: seconds in the inverse preprocessing, including the threshold, summed over workers.
         writing: seconds for checking, compressing and writing.
-        deposited_fraction: mean E_dep / E_inc.
+        response: mean E_dep / E_inc; of jets, mean sum of ptrel.
     """
 
     n: int
@@ -51,11 +52,11 @@ class Generation:
     model: float
     postprocessing: float
     writing: float
-    deposited_fraction: float
+    response: float
 
 
 def generate(
-    simulator: Simulator,
+    simulator: TrainedGenerator[Any],
     energies: ArrayLike,
     path: str | os.PathLike[str],
     *,
@@ -71,7 +72,9 @@ def generate(
     angles: ArrayLike | None = None,
     n: int | None = None,
 ) -> Generation:
-    """Generate showers and stream them to a CaloChallenge HDF5 file; memory use does not grow with their number.
+    """Generate showers and stream them to an HDF5 file; memory use does not grow with their number.
+
+    Voxels are written in the CaloChallenge layout, point clouds in caloforge's own.
 
     >>> import tempfile
     >>> from pathlib import Path
@@ -101,7 +104,7 @@ def generate(
         CaloforgeError: an argument is out of range, an energy is out of the engine's range, or the model generated a
             negative or non-finite voxel.
     """
-    if not isinstance(simulator, Simulator):
+    if not isinstance(simulator, TrainedGenerator):
         raise CaloforgeError(f"generate takes a run, as caloforge.load(…) returns it, not {simulator!r}")
     if workers < 1:
         raise CaloforgeError(f"the number of workers must be at least 1, not {workers}")
@@ -113,21 +116,25 @@ def generate(
     todo = batches(asked.energies, seed, batch_size, shard, simulator.conditions.values(columns))
     facts = simulator.attributes(seed, batch_size, engine.name)
     _check_range(asked.energies, engine)
-    model = postprocessing = writing = deposited = 0.0
+    model = postprocessing = writing = response = 0.0
     begun = time.perf_counter()
     facts = {**facts, **(attributes or {})}
-    with ShowerWriter(path, simulator.geometry, facts, compression, conditions=columns.kinds) as out:
+    representation, written = representation_of(simulator.geometry), 0
+    with representation.writer(path, facts, compression, columns.kinds) as append:
         for batch, generated in _in_order(engine.generate, todo, workers):
             mark = time.perf_counter()
-            check_voxels(generated.voxels, batch.number * batch_size, simulator)
-            deposited += float((generated.voxels.sum(axis=1, dtype=np.float64) / batch.energies).sum())
-            out.append(batch.energies, generated.voxels, columns.take(slice(len(out), len(out) + len(batch.energies))))
+            rows = slice(written, written + len(batch.energies))
+            showers = representation.showers(generated.rows, batch.energies, None, columns.take(rows))
+            if isinstance(showers, Showers):  # points are checked as they are written
+                check_voxels(showers.voxels, written, simulator)
+            response += float(representation.response(showers).sum())
+            append(showers)
+            written = rows.stop
             model, postprocessing = model + generated.model, postprocessing + generated.postprocessing
             writing += time.perf_counter() - mark
             if progress is not None:
-                progress(len(generated.voxels))
-        written = len(out)
-    return Generation(written, time.perf_counter() - begun, model, postprocessing, writing, deposited / written)
+                progress(len(showers))
+    return Generation(written, time.perf_counter() - begun, model, postprocessing, writing, response / written)
 
 
 def _check_range(energies: np.ndarray, engine: Engine) -> None:
@@ -142,7 +149,7 @@ def _check_range(energies: np.ndarray, engine: Engine) -> None:
         )
 
 
-def check_voxels(voxels: np.ndarray, first: int, simulator: Simulator) -> None:
+def check_voxels(voxels: np.ndarray, first: int, simulator: TrainedGenerator[Any]) -> None:
     """Reject negative or non-finite voxel energies.
 
     Args:

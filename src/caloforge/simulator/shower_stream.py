@@ -118,7 +118,7 @@ class ShowerStream(IterableDataset[dict[str, Tensor]]):
             if len(asked) == 0:
                 return
             batch = Batch(number, asked.energies, noise, known.values(asked.conditions))
-            voxels = engine.generate(batch).voxels
+            voxels = engine.generate(batch).rows
             yield Showers.unchecked(asked.energies, voxels, self.run.geometry, None, asked.conditions)
 
     def _block(self, number: int) -> tuple[Incident, int]:

@@ -12,10 +12,10 @@ import hashlib
 import json
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Generic, Self
 
 import torch
 from safetensors import SafetensorError
@@ -24,11 +24,15 @@ from safetensors.torch import save as pack
 from caloforge.errors import CaloforgeError
 from caloforge.files import as_path, atomic_path, write_json
 from caloforge.geometry import AnyGeometry
+from caloforge.inference import Engine, TorchEngine
 from caloforge.locations import DESCRIPTION
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel, n_parameters
 from caloforge.registry import importable_for, own_code_fault
+from caloforge.representation import Representation, S, representation_of
 from caloforge.simulator.absent import leave_out, left_out
+from caloforge.simulator.batches import batches
+from caloforge.simulator.incoming import Incoming
 from caloforge.simulator.stored import (
     FORMAT,
     WEIGHTS,
@@ -42,12 +46,15 @@ from caloforge.transforms import Compose, TrainedConditions, build_transforms, s
 from caloforge.transforms.trained_conditions import TrainedCondition
 from caloforge.units import format_energy
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 CHANGED = "model_settings_changed"
 """Provenance key: model settings that differ from the training, as JSON; absent if there are none."""
 
 
 @dataclass(repr=False)
-class TrainedGenerator(ABC):
+class TrainedGenerator(ABC, Generic[S]):
     """Transforms and model with their provenance.
 
     Args:
@@ -92,6 +99,65 @@ class TrainedGenerator(ABC):
     def n_parameters(self) -> int:
         """Number of trainable parameters of the model."""
         return n_parameters([self.model])
+
+    def stream(
+        self,
+        energies: ArrayLike,
+        seed: int = 1,
+        batch_size: int = 10_000,
+        engine: Engine | None = None,
+        conditions: Mapping[str, ArrayLike] | None = None,
+        *,
+        angles: ArrayLike | None = None,
+        n: int | None = None,
+    ) -> Iterator[S]:
+        """Showers for `energies`, batch by batch.
+
+        Each batch has its own random stream, seeded by (seed, batch number): the same seed, batch size, engine and
+        machine give the same showers.
+
+        Args:
+            energies: (N,) incident energies in MeV, finite and above 0; or a spectrum in words, as
+                "uniform:1GeV:16GeV" (`caloforge.energies.spectra`).
+            seed: at least 0.
+            batch_size: showers per pass through the model, at least 1.
+            engine: inference engine; by default PyTorch, with the current weights.
+            conditions: further conditions by name, (N,) values or one for all showers, as in {"theta": 0.5}, angles in
+                rad; or a law in words, as {"theta": "uniform:0:60deg"} (`caloforge.conditions.laws`).
+            angles: of incidence; the same as the condition theta.
+            n: number of showers drawn from a spectrum in words.
+
+        Raises:
+            CaloforgeError: an argument is out of range, or a condition is missing, unknown or outside the range of the
+                training.
+        """
+        engine = TorchEngine(self) if engine is None else engine
+        asked = Incoming.of(self.conditions, energies, conditions, angles).draw(n, seed)
+        columns = asked.conditions
+        todo = batches(asked.energies, seed, batch_size, conditions=self.conditions.values(columns))
+        attributes, start = self.attributes(seed, batch_size, engine.name), 0
+        representation: Representation[S] = representation_of(self.geometry)
+        for batch in todo:
+            rows = slice(start, start + len(batch.energies))
+            found = engine.generate(batch).rows
+            yield representation.showers(found, batch.energies, attributes, columns.take(rows))
+            start = rows.stop
+
+    def generate(
+        self,
+        energies: ArrayLike,
+        seed: int = 1,
+        batch_size: int = 10_000,
+        engine: Engine | None = None,
+        conditions: Mapping[str, ArrayLike] | None = None,
+        *,
+        angles: ArrayLike | None = None,
+        n: int | None = None,
+    ) -> S:
+        """(N,) incident energies in MeV, or a spectrum in words and N → N showers in memory (see `stream`)."""
+        parts = list(self.stream(energies, seed, batch_size, engine, conditions, angles=angles, n=n))
+        representation: Representation[S] = representation_of(self.geometry)
+        return representation.joined(parts)
 
     def attributes(self, seed: int, batch_size: int, engine: str) -> dict[str, str | int | float]:
         """Attributes of generated showers, in memory and in files: provenance and generation settings.

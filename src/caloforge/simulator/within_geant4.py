@@ -165,7 +165,7 @@ class RunMaker:
         """See `ShowerMaker.make`."""
         conditions = self.simulator.conditions
         values = conditions.values(conditions.checked(self._columns(caught)))
-        return self._engine.generate(Batch(0, np.array([p.energy for p in caught]), seed, values)).voxels
+        return self._engine.generate(Batch(0, np.array([p.energy for p in caught]), seed, values)).rows
 
     def mesh(self, primary: Primary) -> Incidence | None:
         """See `ShowerMaker.mesh`."""

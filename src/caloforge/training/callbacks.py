@@ -22,7 +22,7 @@ from typing import Any
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import ShowerModel
 from caloforge.models.stages import Stage, StageSettings
-from caloforge.simulator import Simulator
+from caloforge.simulator import AnySimulator
 from caloforge.training.budget import MemoryEstimate
 from caloforge.training.carried import CarriedOver
 
@@ -63,7 +63,7 @@ class Trainer:
     n_batches: int = 0
     history: list[Record] = field(default_factory=list)
     losses: Mapping[str, float] = field(default_factory=dict)
-    simulator: Simulator | None = None
+    simulator: AnySimulator | None = None
     memory: MemoryEstimate | None = None
     carried: CarriedOver = field(default_factory=CarriedOver)
     _entry: Record = field(default_factory=dict)

@@ -21,7 +21,7 @@ from caloforge.files import as_path, printable
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
 from caloforge.models.stages import Stage, StageSettings
-from caloforge.simulator import Simulator
+from caloforge.simulator import AnySimulator
 from caloforge.simulator.absent import left_out
 from caloforge.simulator.stored import read_description, read_weights
 
@@ -60,13 +60,13 @@ class InitialRun:
     facts: Mapping[str, str]
 
     @classmethod
-    def of(cls, source: str | os.PathLike[str] | Simulator) -> InitialRun:
+    def of(cls, source: str | os.PathLike[str] | AnySimulator) -> InitialRun:
         """From the folder of a finished run, of which no code is executed, or from a simulator in memory.
 
         Raises:
             CaloforgeError: the folder contains no finished run, or a damaged one.
         """
-        if isinstance(source, Simulator):
+        if isinstance(source, AnySimulator):
             _check_complete("the run in memory", left_out(source.model))
             weights = {name: value.detach().cpu() for name, value in source.model.state_dict().items()}
             facts = _facts(source.weights_sha256(), source.provenance)

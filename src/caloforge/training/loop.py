@@ -23,7 +23,7 @@ import torch
 
 from caloforge.models.base import ShowerModel
 from caloforge.models.dataset import Pair, ShowerDataset
-from caloforge.simulator import Simulator
+from caloforge.simulator import AnySimulator
 from caloforge.training.acceleration import compiled
 from caloforge.training.budget import MemoryEstimate
 from caloforge.training.callbacks import Callback, Metric, Record
@@ -45,7 +45,7 @@ def fit(
     callbacks: Sequence[Callback] = (),
     checkpoint: Path | None = None,
     resume: bool = False,
-    simulator: Simulator | None = None,
+    simulator: AnySimulator | None = None,
     store: Store | None = None,
     memory: MemoryEstimate | None = None,
     carried: CarriedOver | None = None,

@@ -3,7 +3,8 @@
     name, description    what it is called and what it is
     conditions           what a model is told besides the energy (`given_conditions`): auto (default), none or names
     geometry             built-in name, geometry file, the geometry itself as a mapping, or `file`: that which the
-                         training file names
+                         training file names; for point clouds `{columns: [x, y, layer, energy]}`, or `file` for all
+                         columns that there are
     transforms           list of preprocessing steps, the one nearest to physics first
     model                `kind` (registered name or dotted path of a class of your own) and the model's settings
     training             epochs, batch_size, learning_rate …, and per stage what differs (`stages`)
@@ -29,7 +30,8 @@ from caloforge.documents import parse_yaml, read_text
 from caloforge.errors import CaloforgeError, either
 from caloforge.files import as_path
 from caloforge.formatting import listed
-from caloforge.geometry import Geometry, load_geometry
+from caloforge.geometry import AnyGeometry, Geometry, PointGeometry, load_geometry
+from caloforge.geometry.point_geometry import MOST
 from caloforge.locations import RECIPES, list_recipes
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
@@ -111,16 +113,23 @@ class Recipe(BaseModel):
             del plain["conditions"]
         return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
 
-    def load_geometry(self) -> Geometry:
+    @property
+    def is_open(self) -> bool:
+        """Whether it is for the geometry of the training file, or for as many points as a cloud there has."""
+        return self.geometry == FROM_FILE or PointGeometry.is_open(self.geometry)
+
+    def load_geometry(self) -> AnyGeometry:
         """The geometry that the recipe names or holds.
 
         Raises:
-            CaloforgeError: it is unknown or invalid, or `file`, which only a training knows.
+            CaloforgeError: it is unknown or invalid, or that of the file, which only a training knows.
         """
-        if self.geometry == FROM_FILE:
+        if self.is_open:
             raise CaloforgeError(f"recipe {self.name}: the geometry is that of the training file")
         if isinstance(self.geometry, str):
             return load_geometry(self.geometry)
+        if PointGeometry.is_in(self.geometry):
+            return PointGeometry.from_dict(self.geometry, origin="geometry")
         return Geometry.from_dict(self.geometry, origin="geometry")
 
     def with_geometry(self, geometry: str | dict[str, Any]) -> Recipe:
@@ -229,15 +238,16 @@ def _check(plain: dict[str, Any], folder: Path) -> Recipe:
     recipe._folder = folder
     faults: list[str] = []
     checked: dict[str, Any] = {}
+    geometry: AnyGeometry | None = None
     try:
-        if recipe.geometry != FROM_FILE:
-            geometry = recipe.load_geometry()
+        geometry = _known_geometry(recipe)
+        if geometry is not None:
             with importable(Path.cwd(), folder):
                 build_transforms(recipe.transforms, geometry, recipe.trusted)
     except CaloforgeError as error:
         faults.append(str(error))
     try:
-        checked = _checked_model(recipe)
+        checked = _checked_model(recipe, geometry)
     except CaloforgeError as error:
         faults.append(str(error))
     for stage in recipe.training.stages:
@@ -250,11 +260,23 @@ def _check(plain: dict[str, Any], folder: Path) -> Recipe:
     return recipe.model_copy(update={"model": checked})
 
 
-def _checked_model(recipe: Recipe) -> dict[str, Any]:
+def _known_geometry(recipe: Recipe) -> AnyGeometry | None:
+    """The geometry to check the recipe with, if it has one; of points, whatever the room for them is."""
+    if recipe.geometry == FROM_FILE:
+        return None
+    if isinstance(recipe.geometry, dict) and recipe.is_open:
+        return PointGeometry.from_dict({**recipe.geometry, MOST: 1}, origin="geometry")
+    return recipe.load_geometry()
+
+
+def _checked_model(recipe: Recipe, geometry: AnyGeometry | None) -> dict[str, Any]:
     """`model:` with its defaults filled in."""
     if "kind" not in recipe.model:
         raise CaloforgeError(f"model: missing key 'kind' (known are {', '.join(MODELS)}, or a dotted path)")
     model_class = recipe.model_class()
+    if geometry is not None and model_class.takes_clouds != isinstance(geometry, PointGeometry):
+        own, other = ("point clouds", "voxels") if model_class.takes_clouds else ("voxels", "point clouds")
+        raise CaloforgeError(f"model: {recipe.model['kind']} is a model of {own}, but the geometry is one of {other}")
     settings = {k: v for k, v in recipe.model.items() if k != "kind"}
     with importable(Path.cwd(), recipe.folder), trusting(*recipe.trusted):
         checked = checked_settings(model_class, settings, "model")

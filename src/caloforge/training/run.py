@@ -17,21 +17,23 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
 
 from caloforge.configured import wants_geometry
 from caloforge.errors import CaloforgeError, option
-from caloforge.evaluation.selection import MeanSeparationPower
-from caloforge.geometry import Geometry
+from caloforge.evaluation.selection import SELECTIONS, selection_of
+from caloforge.geometry import AnyGeometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
 from caloforge.models.dataset import STATISTIC_VALUES, ShowerDataset
+from caloforge.points import PointClouds
 from caloforge.registry import IDENTITY, importable, trusting
-from caloforge.showers import ShowerFiles, Showers, geometry_attribute, matching_files
-from caloforge.simulator import Simulator
+from caloforge.representation import AnyShowers
+from caloforge.showers import Showers, matching_files
+from caloforge.simulator import AnySimulator, PointSimulator, Simulator, simulator_of
 from caloforge.training.budget import estimate, memory_limit
 from caloforge.training.callbacks import Callback, Metric, Trainer
 from caloforge.training.carried import INITIAL, CarriedOver, InitialRun, check_rates
@@ -39,6 +41,7 @@ from caloforge.training.distributed import Processes, ProcessLost, processes, re
 from caloforge.training.folder import LogFile, RunFolder
 from caloforge.training.loop import fit
 from caloforge.training.machine import derived_seed, seeded
+from caloforge.training.open_geometry import completed
 from caloforge.training.preprocessing import changes_nothing, fitted
 from caloforge.training.provenance import provenance_of_training
 from caloforge.training.recipe import FROM_FILE, Recipe, load_recipe
@@ -55,12 +58,21 @@ from caloforge.transforms import Compose, Transform, build_transforms, specifica
 
 FileName = str | os.PathLike[str]
 
-ShowerInput = Showers | FileName | Sequence[FileName]
-"""Showers in memory, a file of them, or several files or glob patterns whose showers are one sample."""
+ShowerInput = AnyShowers | FileName | Sequence[FileName]
+"""Showers in memory as voxels or points, a file of them, or several files or glob patterns that are one sample."""
+
+AnyRecipe = str | os.PathLike[str] | Mapping[str, Any] | Recipe | type[ShowerModel]
+"""Name or file of a recipe, the recipe itself, or a class of models."""
 
 
+@overload
+def train(recipe: AnyRecipe, showers: Showers, *more: Any, **options: Any) -> Simulator: ...
+@overload
+def train(recipe: AnyRecipe, showers: PointClouds, *more: Any, **options: Any) -> PointSimulator: ...
+@overload
+def train(recipe: AnyRecipe, showers: FileName | Sequence[FileName], *more: Any, **options: Any) -> AnySimulator: ...
 def train(
-    recipe: str | os.PathLike[str] | Mapping[str, Any] | Recipe | type[ShowerModel],
+    recipe: AnyRecipe,
     showers: ShowerInput,
     out: str | os.PathLike[str] | None = None,
     *,
@@ -70,11 +82,11 @@ def train(
     training: Mapping[str, Any] | None = None,
     exclude_energies: Sequence[float] = (),
     callbacks: Sequence[Callback] = (),
-    initial: str | os.PathLike[str] | Simulator | None = None,
+    initial: str | os.PathLike[str] | AnySimulator | None = None,
     resume: bool = False,
     overwrite: bool = False,
     command: str = "",
-) -> Simulator:
+) -> AnySimulator:
     """Train a generator.
 
     >>> from caloforge import sample
@@ -102,7 +114,7 @@ def train(
         command: how the training was called, for the run's provenance.
 
     Returns:
-        The trained simulator, on the CPU: `generate`, `stream`, `save`.
+        The trained simulator, on the CPU: `generate`, `stream`, `save`; a `PointSimulator` for point clouds.
 
     Raises:
         CaloforgeError: a file or setting is wrong, the folder holds another run, there is nothing to resume, or no
@@ -133,8 +145,8 @@ def train(
         if transforms is not None:
             changes["transforms"] = _specification(transforms)
         checked = load_recipe(recipe, changes={key: value for key, value in changes.items() if value})
-    checked = _with_geometry(checked, source)
     held_out = None if validation is None else _source(validation)
+    checked = _with_geometry(checked, source, held_out)
     files = [file for entry in (source, held_out) if isinstance(entry, list) for file in entry]
     start = None if initial is None else InitialRun.of(initial)
     if isinstance(initial, str | os.PathLike):
@@ -150,42 +162,29 @@ def train(
 
 
 def _source(showers: ShowerInput) -> Source:
-    if isinstance(showers, Showers):
+    if isinstance(showers, AnyShowers):
         return showers
     if not isinstance(showers, str | os.PathLike | Sequence):
         raise CaloforgeError(
-            f"showers must be `Showers`, a file or a list of files, not of type {type(showers).__name__}"
+            f"showers must be `Showers`, `PointClouds`, a file or a list of files, not of type {type(showers).__name__}"
         )
     return matching_files([showers] if isinstance(showers, str | os.PathLike) else showers)
 
 
-def in_detail(recipe: Recipe, showers: ShowerInput) -> tuple[Source, Recipe]:
+def in_detail(recipe: Recipe, showers: ShowerInput, validation: ShowerInput | None = None) -> tuple[Source, Recipe]:
     """The training files one by one (or the showers), and the recipe with the geometry that a run of it has.
 
     Raises:
         CaloforgeError: there are no such files, or they do not name their geometry while the recipe needs it.
     """
     source = _source(showers)
-    return source, _with_geometry(recipe, source)
+    return source, _with_geometry(recipe, source, None if validation is None else _source(validation))
 
 
-def _with_geometry(recipe: Recipe, source: Source) -> Recipe:
-    return recipe.with_geometry(_geometry_of(source)) if recipe.geometry == FROM_FILE else recipe
-
-
-def _geometry_of(source: Source) -> str | dict[str, Any]:
-    """The geometry of showers, as a recipe has it.
-
-    Raises:
-        CaloforgeError: a file cannot be read, or does not name its geometry.
-    """
-    if isinstance(source, Showers):
-        geometry = source.geometry
-    else:
-        with ShowerFiles(source) as files:
-            geometry = files.geometry
-    named = geometry_attribute(geometry)
-    return geometry.to_dict() if named.startswith("{") else named
+def _with_geometry(recipe: Recipe, source: Source, validation: Source | None = None) -> Recipe:
+    if not recipe.is_open:
+        return recipe
+    return recipe.with_geometry(completed(recipe.geometry, source, validation))
 
 
 def _specification(transforms: Sequence[Transform | Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -205,7 +204,7 @@ def _recipe_of_class(
 ) -> Recipe:
     plain = {
         "name": model_class.__name__,
-        "geometry": _geometry_of(source),
+        "geometry": completed(FROM_FILE, source, None),
         "transforms": _specification(transforms),
         "model": {"kind": MODELS.name_of(model_class), **model},
         "training": dict(training),
@@ -223,7 +222,7 @@ def _train(
     callbacks: Sequence[Callback],
     initial: InitialRun | None,
     command: str,
-) -> Simulator:
+) -> AnySimulator:
     limit = memory_limit(recipe.training.memory_gb, team.device(recipe.training.device)) / team.on_machine
     store = Store(team.least(limit), None if folder is None else scratch_folder(folder.path), team)
     if folder is None or not folder.resume:
@@ -259,7 +258,7 @@ def _train_with(
     callbacks: Sequence[Callback],
     initial: InitialRun | None,
     command: str,
-) -> Simulator:
+) -> AnySimulator:
     settings, team = recipe.training, store.team
     geometry = recipe.load_geometry()
     training, validation = training_and_validation(
@@ -288,14 +287,14 @@ def _train_with(
         model = _model(recipe, geometry, training_data, team)
     carried = CarriedOver() if initial is None else initial.carry_over(model)
     energy_range = (float(training.energies.min()), float(training.energies.max()))
-    simulator = Simulator(geometry, transforms, model, identity, energy_range, training.trained)
-    stages = model.stages()
-    check_stages(model, settings, ["separation_power"])
+    simulator = simulator_of(geometry, transforms, model, identity, energy_range, training.trained)
+    stages, by = model.stages(), selection_of(geometry)
+    check_stages(model, settings, [by])
     chosen = [settings.for_stage(stage.name) for stage in stages]
     check_rates(stages, chosen, carried)
     metrics: dict[str, Metric] = {}
-    if any(each.select == "separation_power" for each in chosen):
-        metrics["separation_power"] = _separation_power(simulator, validation, settings.seed)
+    if any(each.select == by for each in chosen):
+        metrics[by] = _selection(by, simulator, validation, settings.seed)
     if training_data.rows is not training.rows:
         training, validation = (each.given_up(store) for each in (training, validation))
     memory = estimate(model, list(zip(stages, chosen, strict=True)), training_data, validation_data, store)
@@ -342,7 +341,7 @@ def _features(
     )
 
 
-def _model(recipe: Recipe, geometry: Geometry, data: ShowerDataset, team: Processes) -> ShowerModel:
+def _model(recipe: Recipe, geometry: AnyGeometry, data: ShowerDataset, team: Processes) -> ShowerModel:
     """The recipe's model, with the settings that the data decide and weights of the recipe's seed."""
     model_class = recipe.model_class()
     own = {k: v for k, v in recipe.model.items() if k != "kind"}
@@ -354,17 +353,17 @@ def _model(recipe: Recipe, geometry: Geometry, data: ShowerDataset, team: Proces
         return model_class(x.shape[1], c.shape[1], **chosen, **context)
 
 
-def _separation_power(simulator: Simulator, reference: TrainingShowers, seed: int) -> Metric:
-    """Mean separation power over CaloMan's Table 1 features, of freshly generated showers against `reference`.
+def _selection(name: str, simulator: AnySimulator, reference: TrainingShowers, seed: int) -> Metric:
+    """The distance by which epochs are selected, of freshly generated showers from `reference`.
 
     Evaluated in stages that select by it: it takes `select_showers` generated showers.
     """
-    distance = MeanSeparationPower(reference.pieces(), reference.geometry)
+    distance = SELECTIONS[name](reference.pieces(), reference.geometry)
     energies, columns = reference.energies, reference.conditions
-    batch = min(10_000, max(1, STATISTIC_VALUES // reference.geometry.n_voxels))
+    batch = min(10_000, max(1, STATISTIC_VALUES // reference.geometry.row_length))
 
     def metric(trainer: Trainer) -> float | None:
-        if trainer.settings.select != "separation_power":
+        if trainer.settings.select != name:
             return None
         rows = np.arange(trainer.settings.select_showers) % len(energies)
         seed_of_epoch = derived_seed(seed, "select", trainer.epoch)

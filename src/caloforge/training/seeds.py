@@ -51,6 +51,7 @@ def seed_runs(
     out: FileName,
     seeds: int,
     *,
+    validation: FileName | Sequence[FileName] | None = None,
     initial: FileName | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -64,6 +65,7 @@ def seed_runs(
         showers: training files.
         out: folder of the runs.
         seeds: how many.
+        validation: validation files, if they are given.
         initial: folder of the run whose weights they start from.
         resume: keep what is finished, continue what was begun, begin the others.
         overwrite: replace earlier runs.
@@ -94,7 +96,7 @@ def seed_runs(
     for run in plan:
         RunFolder(run.folder, resume=run.begun, overwrite=overwrite)
     if any(run.finished for run in plan):
-        source, complete = in_detail(recipe, showers)
+        source, complete = in_detail(recipe, showers, validation)
         start = {} if initial is None else {INITIAL: InitialRun.of(initial).facts[INITIAL]}
         for run in plan:
             if run.finished:

@@ -22,7 +22,7 @@ from caloforge.models.base import ShowerModel
 from caloforge.models.dataset import Pair, ShowerDataset, TimedRows
 from caloforge.models.stages import TrainingBatch
 from caloforge.sharing import sharing
-from caloforge.simulator import Simulator
+from caloforge.simulator import AnySimulator
 from caloforge.training.acceleration import accelerated
 from caloforge.training.callbacks import Callback, Callbacks, Metric, Record, Trainer
 from caloforge.training.carried import with_carried_rate
@@ -59,7 +59,7 @@ class TrainingTask:
         metrics: Mapping[str, Metric],
         callbacks: Sequence[Callback],
         checkpoint: Path | None,
-        simulator: Simulator | None,
+        simulator: AnySimulator | None,
         store: Store | None,
     ) -> None:
         self.team, self.model, self.settings, self.metrics = team, model, settings, metrics

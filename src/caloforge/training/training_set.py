@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,13 +17,11 @@ from torch import Tensor
 
 from caloforge.conditions import Columns
 from caloforge.energies.agreement import check_parts
-from caloforge.errors import CaloforgeError, either, option
+from caloforge.errors import CaloforgeError, CaloforgeWarning, option
 from caloforge.files import atomic_path, printable, real, write_text
-from caloforge.geometry import Geometry
+from caloforge.geometry import AnyGeometry
 from caloforge.models.dataset import MemoryRows, Pair, Rows, ShowerDataset
-from caloforge.showers import ShowerFiles, Showers
-from caloforge.showers.checks import warn_of_doubts
-from caloforge.showers.geometries import DifferentGeometry
+from caloforge.representation import AnyShowers, OpenFiles, representation_of
 from caloforge.training.given_conditions import GivenConditions, Wanted, chosen_conditions, required_conditions
 from caloforge.training.machine import derived_seed
 from caloforge.training.scratch import ScratchRows
@@ -33,7 +32,7 @@ from caloforge.units import count
 MOST_EMPTY = 0.5
 """A larger fraction of showers without any energy is refused: it is a broken file, not a sample to learn from."""
 
-Source = Showers | Sequence[Path]
+Source = AnyShowers | Sequence[Path]
 """Showers in memory, or files of them."""
 
 ROWS, FACTS = "showers.rows", "showers"
@@ -42,12 +41,12 @@ ROWS, FACTS = "showers.rows", "showers"
 
 def name_of(source: Source) -> str:
     """What to call a source in an error."""
-    return "the sample in memory" if isinstance(source, Showers) else ", ".join(map(str, source))
+    return "the sample in memory" if isinstance(source, AnyShowers) else ", ".join(map(str, source))
 
 
 def file_names(source: Source) -> list[str]:
     """The source's files in a run's provenance."""
-    return ["in memory"] if isinstance(source, Showers) else [printable(path.name) for path in source]
+    return ["in memory"] if isinstance(source, AnyShowers) else [printable(path.name) for path in source]
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,8 @@ class TrainingShowers:
     Args:
         name: of the source, for errors.
         geometry: of the showers. attributes: of the source.
-        rows: voxels (n, V) in MeV and what a model gets of the conditions (n, C), the incident energy in MeV first,
-            float32, of all showers of the source.
+        rows: voxels (n, V) in MeV, or rows of points (n, W), and what a model gets of the conditions (n, C), the
+            incident energy in MeV first, float32, of all showers of the source.
         all_energies, all_deposited: (n,) incident and deposited energies in MeV of all showers of the source, float64.
         all_conditions: those of them that the model is told of.
         trained: what the run knows of these.
@@ -66,7 +65,7 @@ class TrainingShowers:
     """
 
     name: str
-    geometry: Geometry
+    geometry: AnyGeometry
     attributes: Mapping[str, Any]
     rows: Rows
     all_energies: np.ndarray
@@ -93,27 +92,28 @@ class TrainingShowers:
         return replace(self, selection=rows[selection])
 
     def dataset(self) -> ShowerDataset:
-        """Voxels (B, V) in MeV and conditions (B, C), the incident energy in MeV first, float32."""
+        """Rows (B, W) in physical units and conditions (B, C), the incident energy in MeV first, float32."""
         return ShowerDataset(
             self.rows, selection=None if self.selection is None else torch.from_numpy(np.asarray(self.selection))
         )
 
-    def pieces(self) -> Iterator[Showers]:
-        """The showers, some at a time."""
+    def pieces(self) -> Iterator[Any]:
+        """The showers, some at a time: `Showers` or `PointClouds`."""
         energies, columns, start = self.energies, self.conditions, 0
+        representation = representation_of(self.geometry)
         for x, _ in self.dataset().pieces():
             rows = slice(start, start + len(x))
-            yield Showers.unchecked(energies[rows], x.numpy(), self.geometry, self.attributes, columns.take(rows))
+            yield representation.showers(x.numpy(), energies[rows], self.attributes, columns.take(rows))
             start += len(x)
 
     def given_up(self, store: Store) -> TrainingShowers:
-        """The same without voxels in memory, which are not needed any more; scratch files stay, for a resumption."""
+        """The same without rows in memory, which are not needed any more; scratch files stay, for a resumption."""
         if isinstance(self.rows, MemoryRows):
             store.forget(self.rows)
-        return replace(self, rows=MemoryRows(torch.empty(0, self.geometry.n_voxels), torch.empty(0, 1)))
+        return replace(self, rows=MemoryRows(torch.empty(0, self.geometry.row_length), torch.empty(0, 1)))
 
     def fingerprint(self) -> str:
-        """A short hash that distinguishes training sets: of all energies, conditions and every voxel sum."""
+        """A short hash that distinguishes training sets: of all energies, conditions and deposited energies."""
         chosen = slice(None) if self.selection is None else self.selection
         digest = hashlib.sha256(self.energies.tobytes())
         digest.update(np.ascontiguousarray(self.all_deposited[chosen]).tobytes())
@@ -125,7 +125,7 @@ class TrainingShowers:
 def training_and_validation(
     training: Source,
     validation: Source | None,
-    geometry: Geometry,
+    geometry: AnyGeometry,
     *,
     exclude: Sequence[float],
     fraction: float,
@@ -191,55 +191,48 @@ Choice = Callable[[GivenConditions], TrainedConditions]
 class _Reader:
     """Reads sources for a recipe's geometry into a store; `resume`: from scratch files of an interrupted run."""
 
-    geometry: Geometry
+    geometry: AnyGeometry
     store: Store
     resume: bool
 
     def read(self, source: Source, choice: Choice, prefix: str = "") -> TrainingShowers:
         """The showers of a source; `prefix` is that of its scratch files."""
-        if isinstance(source, Showers):
+        if isinstance(source, AnyShowers):
             return self._in_memory(source, choice)
         name = name_of(source)
-        try:
-            opened = ShowerFiles(source, self.geometry)
-        except DifferentGeometry as error:
-            _check_geometry(error.own, self.geometry, error.name)
-            raise
-        with opened as files:
-            for file in files.files:
-                _check_geometry(file.own_geometry or file.geometry, self.geometry, str(file.path))
+        with representation_of(self.geometry).opened(source) as files:
             by_file = files.energies_by_file()
-            check_parts(by_file, [file.path for file in files.files])
+            check_parts(by_file, files.paths)
             energies, columns = np.concatenate(by_file), files.conditions()
             trained = choice(GivenConditions(name, columns, files.attributes))
             chosen = columns.only(trained.names)
             given = _given(energies, chosen, trained)
             found = self._earlier(source, given, prefix) if self.resume else None
             rows, deposited = self._load(files, given, prefix) if found is None else found
-            return TrainingShowers(name, files.geometry, files.attributes, rows, energies, deposited, chosen, trained)
+            return TrainingShowers(name, self.geometry, files.attributes, rows, energies, deposited, chosen, trained)
 
-    def _in_memory(self, source: Showers, choice: Choice) -> TrainingShowers:
-        name = name_of(source)
+    def _in_memory(self, source: AnyShowers, choice: Choice) -> TrainingShowers:
+        name, representation = name_of(source), representation_of(self.geometry)
         if len(source) == 0:
             raise CaloforgeError(f"{name} holds no showers")
-        _check_geometry(source.geometry, self.geometry, name)
-        trained = choice(GivenConditions(name, source.conditions, source.attributes))
-        chosen = source.conditions.only(trained.names)
-        voxels = torch.from_numpy(np.require(source.voxels, requirements="W"))
-        rows = MemoryRows(voxels, _given(source.energies, chosen, trained))
+        showers = representation.check(source, name)
+        trained = choice(GivenConditions(name, showers.conditions, showers.attributes))
+        chosen = showers.conditions.only(trained.names)
+        rows = MemoryRows(representation.rows(showers), _given(showers.energies, chosen, trained))
         return TrainingShowers(
-            name, source.geometry, source.attributes, rows, source.energies, source.deposited, chosen, trained
+            name, self.geometry, showers.attributes, rows, showers.energies, showers.deposited, chosen, trained
         )
 
-    def _load(self, files: ShowerFiles, given: Tensor, prefix: str) -> tuple[Rows, np.ndarray]:
+    def _load(self, files: OpenFiles, given: Tensor, prefix: str) -> tuple[Rows, np.ndarray]:
         """The showers of files, in memory or as scratch files, and their deposited energies."""
         store, deposited = self.store, list[np.ndarray]()
+        representation = representation_of(self.geometry)
 
         def pieces() -> Iterator[Pair]:
             start = 0
             for showers in files.chunks():
                 deposited.append(showers.deposited)
-                yield torch.from_numpy(showers.voxels), given[start : start + len(showers)]
+                yield representation.rows(showers), given[start : start + len(showers)]
                 start += len(showers)
 
         rows = store.filled(len(files), pieces(), f"the showers of {files.path}", name=f"{prefix}{ROWS}")
@@ -257,7 +250,7 @@ class _Reader:
             return None
         try:
             deposited = np.load(facts.with_suffix(".npy"))
-            x = torch.empty(0, self.geometry.n_voxels)
+            x = torch.empty(0, self.geometry.row_length)
             rows = self.store.reopened(len(deposited), x, given[:0], f"{prefix}{ROWS}")
         except (OSError, ValueError, CaloforgeError):
             return None
@@ -295,13 +288,6 @@ def _checked(showers: TrainingShowers) -> TrainingShowers:
     if empty > MOST_EMPTY:
         which = "no shower deposits" if empty == 1 else f"{100 * empty:.0f} % of the showers do not deposit"
         raise CaloforgeError(f"{showers.name}: {which} any energy; train on a file of showers with deposits")
-    warn_of_doubts(showers.name, showers.all_energies, showers.all_deposited)
+    for doubt in representation_of(showers.geometry).doubts(showers.all_energies, showers.all_deposited):
+        warnings.warn(f"{showers.name}: {doubt}", CaloforgeWarning, stacklevel=2)
     return showers
-
-
-def _check_geometry(found: Geometry, wanted: Geometry, name: str) -> None:
-    if found != wanted:
-        raise CaloforgeError(
-            f"{name} has geometry '{found.name}', but the recipe is for '{wanted.name}'; choose another recipe or "
-            f"{either(f'--set geometry={found.name}', f'set its geometry to {found.name}')}"
-        )

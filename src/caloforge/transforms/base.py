@@ -14,7 +14,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from torch import Tensor, nn
@@ -43,6 +43,9 @@ class Transform(Configured, nn.Module, ABC):
     >>> Scale(factor=2.0).to_config()
     {'factor': 2.0}
     """
+
+    takes_clouds: ClassVar[bool | None] = False
+    """Whether features are rows of point clouds (`caloforge.packed`), not of voxels; None: either, since left alone."""
 
     def fit(self, x: Tensor, c: Tensor) -> Self:
         """Take constants from training data, after the transforms before this one."""

@@ -56,6 +56,8 @@ class LinearCondition(Transform):
     Further conditions are left as they are.
     """
 
+    takes_clouds = None
+
     low: Tensor
     span: Tensor
 

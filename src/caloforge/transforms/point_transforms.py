@@ -27,6 +27,8 @@ class PointTransform(Transform):
         geometry: columns of the points, and the room in a row.
     """
 
+    takes_clouds = True
+
     def __init__(self, geometry: PointGeometry) -> None:
         super().__init__()
         if not isinstance(geometry, PointGeometry):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from caloforge.geometry import AnyGeometry
+from caloforge.errors import CaloforgeError
+from caloforge.geometry import AnyGeometry, PointGeometry
 from caloforge.registry import ConfiguredRegistry
 from caloforge.transforms.base import Compose, Transform
 
@@ -42,14 +43,16 @@ def build_transforms(
         origin: name of the list in error messages.
 
     Raises:
-        CaloforgeError: a kind is unknown or a key is invalid.
+        CaloforgeError: a kind is unknown, a key is invalid, or a transform of voxels is to act on points.
     """
-    return Compose(
-        [
-            TRANSFORMS.build(entry, origin=f"{origin}[{number}]", trusted=trusted, geometry=geometry)
-            for number, entry in enumerate(specification)
-        ]
-    )
+    built = []
+    for number, entry in enumerate(specification):
+        where, kind = f"{origin}[{number}]", entry.get("kind")
+        of_points = isinstance(geometry, PointGeometry) and isinstance(kind, str)
+        if of_points and TRANSFORMS.resolve(str(kind), trusted).takes_clouds is False:
+            raise CaloforgeError(f"{where}: {kind} is for voxels, not for point clouds: leave it out")
+        built.append(TRANSFORMS.build(entry, origin=where, trusted=trusted, geometry=geometry))
+    return Compose(built)
 
 
 def specification_of(transforms: Compose) -> list[dict[str, Any]]:

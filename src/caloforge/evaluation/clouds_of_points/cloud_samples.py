@@ -9,18 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from caloforge.errors import CaloforgeError
 from caloforge.evaluation.estimates import FEWEST, Plan
 from caloforge.evaluation.samples.pair import Progress
 from caloforge.geometry.bins import bin_index
 from caloforge.observables.of_clouds import CLOUD_OBSERVABLES, observables_of
 from caloforge.observables.of_clouds.moments_of_showers import depth, distance_from_axis
-from caloforge.points import JET, PointClouds, PointFile
+from caloforge.points import JET, PointClouds, PointFiles
 from caloforge.showers import matching_files
 
 HIT_EDGES = np.geomspace(1e-4, 1e5, 181)
@@ -149,48 +147,34 @@ class CloudSource:
         CaloforgeError: a file cannot be read, or has other columns than the first.
     """
 
+    _clouds: PointClouds | None
+    _files: PointFiles | None
+
     def __init__(self, given: AnyClouds, unit: str | None) -> None:
-        self._unit = unit
-        self._clouds = given if isinstance(given, PointClouds) else None
-        self._files: list[Path] = []
         if isinstance(given, PointClouds):
+            self._clouds, self._files = given, None
             self.path, self.n, self.names = "memory", len(given), given.names
             self.attributes = dict(given.attributes)
         else:
-            self._files = matching_files([given] if isinstance(given, str | os.PathLike) else given)
-            self._sizes: list[int] = []
-            for path in self._files:
-                with self._open(path) as file:
-                    if not self._sizes:
-                        self.path, self.names, self.attributes = str(path), file.names, file.attributes
-                    if file.names != self.names:
-                        columns = f"{', '.join(file.names)}, not {', '.join(self.names)} as {self.path}"
-                        raise CaloforgeError(f"{path} has points with the columns {columns}")
-                    self._sizes.append(len(file))
-            self.n = sum(self._sizes)
-            self.path = self.path if len(self._files) == 1 else f"{self._files[0].parent} ({len(self._files)} files)"
+            paths = matching_files([given] if isinstance(given, str | os.PathLike) else given)
+            self._clouds, self._files = None, PointFiles(paths, unit, if_needed=True)
+            self.path, self.n, self.names = self._files.path, len(self._files), self._files.names
+            self.attributes = self._files.attributes
         self.noun = "jet" if set(JET) <= set(self.names) else "shower"
-
-    def _open(self, path: Path) -> PointFile:
-        return PointFile(path, self._unit, if_needed=True)
 
     def chunks(self) -> Iterator[PointClouds]:
         """All clouds, in order."""
-        if self._clouds is not None:
-            yield self._clouds
-        for path in self._files:
-            with self._open(path) as file:
-                yield from file.chunks()
+        if self._files is not None:
+            return self._files.chunks()
+        assert self._clouds is not None
+        return iter([self._clouds])
 
     def one(self, row: int) -> PointClouds:
         """One of the showers."""
-        if self._clouds is not None:
-            return self._clouds[row]
-        ends = np.cumsum(self._sizes)
-        k = int(np.searchsorted(ends, row, side="right"))
-        first = int(ends[k]) - self._sizes[k]
-        with self._open(self._files[k]) as file:
-            return file.read(row - first, row - first + 1)
+        if self._files is not None:
+            return self._files.one(row)
+        assert self._clouds is not None
+        return self._clouds[row]
 
 
 def shape_of(source: CloudSource) -> Shape:

@@ -22,8 +22,9 @@ from caloforge.documents import parse_json
 from caloforge.energies import Incident
 from caloforge.errors import CaloforgeError, option
 from caloforge.files import prepare_parent
+from caloforge.representation import is_made
 from caloforge.showers import ShowerFile, ShowerWriter
-from caloforge.showers.shard import Shard, is_made
+from caloforge.showers.shard import Shard
 from caloforge.sources.geant4.journal import Journal, check_same, encode
 from caloforge.sources.geant4.request import SimulationRequest, binding_version, provenance
 from caloforge.sources.geant4.workers import Block, Finished, Setup, geant4_version, run_blocks
