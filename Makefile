@@ -34,10 +34,10 @@ demo: $(VENV)/.ready ## train, generate and judge a small model on the embedded 
 	$(BIN)/caloforge demo -o demo
 
 test: $(VENV)/.ready ## the default test suite (under five minutes on two cores)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-slow: $(VENV)/.ready ## every test, the long ones too
-	$(BIN)/python -m pytest -n 2 -m "slow or not slow" --timeout 3600
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "slow or not slow" --timeout 3600
 
 torture: $(VENV)/.ready ## damaged files by the thousand, and commands killed at random moments (docs/reliability.md)
 	OMP_NUM_THREADS=1 $(BIN)/python tests/torture/fuzz.py & OMP_NUM_THREADS=1 $(BIN)/python tests/torture/kills.py; \

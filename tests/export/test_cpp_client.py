@@ -22,6 +22,8 @@ from caloforge.geometry import load_geometry
 from documented import DOCS, blocks
 from export.test_conditions_in_graphs import HIGH, LOW, THETA, a_run, by_run, mesh
 
+pytestmark = pytest.mark.xdist_group("cpp_client")  # on one worker, so that it is built once
+
 SOURCES = Path(__file__).parents[2] / "examples" / "cpp"
 AGREEMENT = 1e-5
 """Largest difference of a voxel, as a fraction of the incident energy."""
