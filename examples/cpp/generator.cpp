@@ -90,18 +90,27 @@ Json card_of(const std::filesystem::path& graph) {
   return card;
 }
 
+std::string unit_of(const Json& column) {
+  const std::string& unit = column.text("unit");
+  return unit.empty() ? "" : " " + unit;
+}
+
+// The range of the training in words.
+std::string trained(const Json& column) {
+  std::string ranges;
+  for (const Json& interval : column.array("accepted")) {
+    ranges += (ranges.empty() ? "" : ", ") + text_of(interval.at(0).as<double>());
+    ranges += " to " + text_of(interval.at(1).as<double>());
+  }
+  return ranges + unit_of(column);
+}
+
 // The value, which must be in one of the column's intervals; NaN is in none.
 double accepted(double value, const std::string& name, const Json& column) {
   if (const Json* period = column.find("period")) value = std::remainder(value, period->as<double>());
-  std::string ranges;
-  for (const Json& interval : column.array("accepted")) {
-    const double low = interval.at(0).as<double>(), high = interval.at(1).as<double>();
-    if (value >= low && value <= high) return value;
-    ranges += (ranges.empty() ? "" : ", ") + text_of(low) + " to " + text_of(high);
-  }
-  const std::string& unit = column.text("unit");
-  fail(name + " " + text_of(value) + (unit.empty() ? "" : " " + unit) + " is outside the range of the training, " +
-       ranges);
+  for (const Json& interval : column.array("accepted"))
+    if (value >= interval.at(0).as<double>() && value <= interval.at(1).as<double>()) return value;
+  fail(name + " " + text_of(value) + unit_of(column) + " is outside the range of the training, " + trained(column));
 }
 
 // Appends the values of a column, or of several that belong together.
@@ -121,7 +130,8 @@ void append(const Json& column, const Particle& particle, const float* noise, st
   } else if (kind == "condition") {
     const std::string& name = column.text("name");
     const auto found = particle.conditions.find(name);
-    if (found == particle.conditions.end()) fail("the condition " + name + " is missing");
+    if (found == particle.conditions.end())
+      fail("the condition " + name + " is missing; the run was trained at " + trained(column));
     row.push_back(static_cast<float>(column.number("factor") * accepted(found->second, name, column)));
   } else if (kind == "constant") {
     for (const Json& value : column.array("values")) row.push_back(static_cast<float>(value.as<double>()));

@@ -264,7 +264,8 @@ def test_conditions_that_do_not_fit(client: Client, tmp_path: Path) -> None:
         words = [word for name, value in conditions.items() for word in ("--condition", f"{name}={value}")]
         return client.refuses(path, "--energy", 1000, *words)
 
-    assert "the condition phi is missing" in refused(theta=0.1, pdg=11)
+    message = "the condition phi is missing; the run was trained at -3.267"
+    assert message in refused(theta=0.1, pdg=11)
     assert "theta 1.5 rad is outside the range of the training" in refused(theta=1.5, phi=0, pdg=11)
     assert "phi nan rad is outside" in refused(theta=0.1, phi=float("nan"), pdg=11)
     assert "pdg 13 is outside the range of the training, 11 to 11, 22 to 22" in refused(theta=0.1, phi=0, pdg=13)
