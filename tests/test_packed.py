@@ -54,3 +54,16 @@ def test_clouds_may_all_be_empty() -> None:
     clouds = Packed.of_rows(torch.zeros(3, 13), columns=3, most=4)
     assert clouds.sums(clouds.points).tolist() == [[0.0] * 3] * 3
     assert torch.equal(clouds.rows(4), torch.zeros(3, 13))
+
+
+def test_sums_of_bfloat16_and_their_gradients_are_those_of_float32() -> None:
+    """1 + 2⁻⁷ is a number of bfloat16; a sum of 300 of them in bfloat16 would stop at 256."""
+    points = torch.full((300, 1), 1 + 2**-7, dtype=torch.bfloat16)
+    clouds = Packed.of(points, torch.tensor([300]))
+    assert clouds.sums(points).item() == 300 * (1 + 2**-7)
+    one = torch.ones(1, 1, dtype=torch.bfloat16, requires_grad=True)
+    spread = clouds.spread(one)
+    assert spread.dtype == torch.bfloat16
+    (spread.float() * points.float()).sum().backward()
+    assert one.grad is not None
+    assert one.grad.item() == torch.tensor(300 * (1 + 2**-7)).bfloat16().item()

@@ -80,6 +80,7 @@ class Packed:
 
     def sums(self, values: Tensor) -> Tensor:
         """(B, W) sums over each cloud of values (P, W) of its points; 0 for a cloud without any."""
+        values = _wide(values)
         return values.new_zeros(len(self), values.shape[1]).index_add_(0, self.cloud, values)
 
     def means(self, values: Tensor) -> Tensor:
@@ -88,7 +89,12 @@ class Packed:
 
     def spread(self, of_clouds: Tensor) -> Tensor:
         """(P, …) each cloud's row of (B, …) for each of its points."""
-        return of_clouds.index_select(0, self.cloud)
+        return _wide(of_clouds).index_select(0, self.cloud).to(of_clouds.dtype)
+
+
+def _wide(values: Tensor) -> Tensor:
+    """bfloat16 as float32, since sums over many points, and their gradients, need more than its 8 bits."""
+    return values.float() if values.dtype == torch.bfloat16 else values
 
 
 def taken(counts: Tensor, most: int) -> Tensor:

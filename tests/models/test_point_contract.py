@@ -26,6 +26,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "epic_flow": {
         "numbers": NUMBERS,
         "whole": ["x"],
+        "peaked": ["x", "y"],
         "width": 16,
         "global_width": 4,
         "layers": 2,

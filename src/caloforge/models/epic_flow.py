@@ -7,14 +7,15 @@ point is carried from noise to data by a velocity that depends on all points, wh
 
 with the paths and solvers of `caloforge.models.flow_matching`, and the same student that takes a few strides. Columns
 that are whole numbers, such as cells and layers, get uniform noise within ±½ whenever a batch is drawn, so that there
-is a density to learn; transforms round what is generated.
+is a density to learn; transforms round what is generated. Columns with a narrow core and long tails, such as distances
+from a shower's axis, are learned as asinh of themselves, so that the core is not narrow for the network.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
@@ -46,6 +47,7 @@ class EPiCFlow(TeacherAndStudent, ShowerModel):
         numbers: of points: `table`, as often as in the training set, whatever the conditions, or a latent model of
             n and the K numbers of the whole cloud given c, `kind` and its settings.
         whole: columns that are whole numbers, dequantised in training.
+        peaked: columns with a narrow core around 0, learned as asinh of their values.
         width: hidden channels of the points.
         global_width: of the global vector.
         layers: number of EPiC layers.
@@ -73,6 +75,7 @@ class EPiCFlow(TeacherAndStudent, ShowerModel):
         geometry: PointGeometry,
         numbers: Literal["table"] | dict[str, Any] = "table",
         whole: list[str] = [],  # noqa: B006 - read only, and shown in the schema
+        peaked: list[str] = [],  # noqa: B006
         width: PositiveInt = 128,
         global_width: PositiveInt = 16,
         layers: PositiveInt = 6,
@@ -89,7 +92,7 @@ class EPiCFlow(TeacherAndStudent, ShowerModel):
             raise CaloforgeError(f"{features} features are not a row of {geometry.most} {geometry.name}")
         if sampler == "student" and student_strides == 0:
             raise CaloforgeError("sampler 'student' needs a student: set student_strides to 1 or more before training")
-        self.whole = [geometry.index(name) for name in whole]
+        self.whole, self.peaked = ([geometry.index(name) for name in names] for names in (whole, peaked))
         self.path, self.solver, self.steps = path, solver, steps
         self.strides, self.pairs = student_strides, student_pairs
         self.by_student = student_strides > 0 and sampler != "teacher"
@@ -113,7 +116,7 @@ class EPiCFlow(TeacherAndStudent, ShowerModel):
         self.numbers.fit(data)
         x, c = data.sample()
         clouds = self._clouds(x)
-        self.of_points.fit(clouds.points)
+        self.of_points.fit(self._bent(clouds.points))
         self.of_given.fit(_given(clouds, c))
 
     def _clouds(self, x: Tensor) -> Packed:
@@ -136,9 +139,24 @@ class EPiCFlow(TeacherAndStudent, ShowerModel):
         points[:, self.whole] += u[taken(clouds.counts, self.most)] - 0.5
         return points
 
+    def _bent(self, points: Tensor) -> Tensor:
+        """(P, F) with asinh of the peaked columns."""
+        return self._with_peaked(points, torch.asinh)
+
+    def _straight(self, points: Tensor) -> Tensor:
+        """The inverse of `_bent`."""
+        return self._with_peaked(points, torch.sinh)
+
+    def _with_peaked(self, points: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
+        if not self.peaked:
+            return points
+        points = points.clone()
+        points[:, self.peaked] = function(points[:, self.peaked])
+        return points
+
     def _velocity_loss(self, x: Tensor, c: Tensor) -> Tensor:
         clouds = self._clouds(x)
-        points, noise = self.of_points(self._dequantised(clouds)), self._noise(clouds)
+        points, noise = self.of_points(self._bent(self._dequantised(clouds))), self._noise(clouds)
         t = torch.rand(len(x), device=x.device, dtype=x.dtype)
         x_t, velocity = between(self.path, noise, points, clouds.spread(t))
         found = self.velocity(clouds.with_points(x_t), t, self._seen(clouds, c))
@@ -199,7 +217,7 @@ class EPiCFlow(TeacherAndStudent, ShowerModel):
                 clouds = clouds.with_points(self._stride(clouds, k, seen))
         else:
             clouds = clouds.with_points(solve(self._field(clouds, c), clouds.points, self.steps, self.solver))
-        return clouds.with_points(self.of_points.inverse(clouds.points))
+        return clouds.with_points(self._straight(self.of_points.inverse(clouds.points)))
 
 
 def _given(clouds: Packed, c: Tensor) -> Tensor:

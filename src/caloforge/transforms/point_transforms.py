@@ -15,6 +15,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.geometry import PointGeometry
 from caloforge.packed import Packed
 from caloforge.transforms.base import Transform
+from caloforge.transforms.distinct_cells import distinct_cells
 
 TINY = 1e-6
 """Least argument of a logarithm, relative to 1 or to the threshold: values at the threshold itself."""
@@ -77,8 +78,8 @@ class PointLog(PointTransform):
 class PointCells(PointTransform):
     """Transverse positions in units of cells, as whole numbers, and whole layers.
 
-    `inverse` puts each point at the centre of the nearest cell and layer, and adds up the energies of points in the
-    same one; points in front of the first layer or behind the last are put into those.
+    `inverse` gives each point a cell of its own near its position (`caloforge.transforms.distinct_cells`), so that a
+    shower keeps its number of hits; points for which there is none are added to those of their cell.
 
     Args:
         geometry: of the points; with the columns x, y, layer and energy.
@@ -99,11 +100,12 @@ class PointCells(PointTransform):
 
     def towards_physics(self, clouds: Packed, c: Tensor) -> Packed:
         points = clouds.points.clone()
-        points[:, self.cells] = points[:, self.cells].round() * self.pitch
-        points[:, self.layer] = points[:, self.layer].round().clamp(0, self.layers - 1)
-        where = torch.cat([clouds.cloud[:, None].to(points), points[:, [self.layer, *self.cells]]], dim=1)
-        if len(where) == 0:
+        if len(points) == 0:
             return clouds
+        found = distinct_cells(points[:, [self.layer, *self.cells]], points[:, self.energy], clouds.cloud, self.layers)
+        points[:, self.layer] = found[:, 0].to(points)
+        points[:, self.cells] = (found[:, 1:] * self.pitch).to(points)
+        where = torch.cat([clouds.cloud[:, None].double(), found], dim=1)
         cells, cell_of = torch.unique(where, dim=0, return_inverse=True)
         energy = points.new_zeros(len(cells)).index_add_(0, cell_of, points[:, self.energy])
         first = torch.full((len(cells),), len(points), device=points.device)
