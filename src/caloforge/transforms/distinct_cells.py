@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 SPAN = 1 << 15
-"""Transverse cells are told apart from −SPAN to SPAN − 1; beyond, they are taken for the last."""
+"""Transverse cells are numbered from −SPAN to SPAN − 1; those beyond count as the last."""
 
 AROUND = torch.tensor([step for step in itertools.product((-1, 0, 1), repeat=3) if any(step)], dtype=torch.float64)
 """(26, 3) steps to the cells around a cell."""
