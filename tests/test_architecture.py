@@ -53,6 +53,7 @@ ORDER = [
     "simulator",
     "export",
     "evaluation",
+    "reweighting",
     "timing",
     "training",
     "zoo",

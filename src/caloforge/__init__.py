@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from caloforge.points import PointClouds as PointClouds
     from caloforge.points import read_points as read_points
     from caloforge.points import write_points as write_points
+    from caloforge.reweighting.reweight import reweight as reweight
     from caloforge.showers import ShowerFile as ShowerFile
     from caloforge.showers import Showers as Showers
     from caloforge.showers.inputs import read as read
@@ -83,6 +84,7 @@ _HOME = {
     "observable": "observables",
     "read": "showers.inputs",
     "read_points": "points",
+    "reweight": "reweighting.reweight",
     "sample": "sources.sample",
     "train": "training",
     "write_points": "points",

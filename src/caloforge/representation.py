@@ -29,6 +29,7 @@ from caloforge.points.clouds import offsets_of
 from caloforge.points.energy_unit import conversion_instead_of_unit
 from caloforge.points.validity import point_doubts
 from caloforge.showers import ShowerFile, ShowerFiles, Showers, ShowerWriter
+from caloforge.showers.checks import warn_of_weights
 from caloforge.showers.checks import doubts
 from caloforge.showers.geometries import DifferentGeometry
 
@@ -152,6 +153,7 @@ class VoxelRepresentation(Representation[Showers]):
         with files:
             for file in files.files:
                 self._check_geometry(file.own_geometry or file.geometry, str(file.path))
+            warn_of_weights(files.path, files.weights())
             yield files
 
     def _check_geometry(self, found: Geometry, name: str) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from caloforge import evaluate
 from caloforge.distances.permutation_tests import combined, p_values
-from caloforge.evaluation.metrics.two_sample import LABELS, p_in_words, pooled, run, strata_of
+from caloforge.energies.agreement import strata_of
+from caloforge.evaluation.metrics.two_sample import LABELS, p_in_words, pooled, run
 from caloforge.evaluation.report.report import Report
 from caloforge.geometry import Geometry
 from caloforge.observables import compute, high_level

@@ -177,6 +177,10 @@ def _deviation(found: Sequence[tuple[float, float]]) -> float:
     return float(np.std([value for value, _ in found], ddof=1)) if len(found) > 1 else found[0][1]
 
 
+FoldScores = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
+"""From rows to train on (n,), rows to score (m,) and a seed to raw scores (m,); see `ClassifierTest.fold_scores`."""
+
+
 @dataclass(frozen=True)
 class ClassifierTest(ABC):
     """A test.
@@ -203,6 +207,18 @@ class ClassifierTest(ABC):
         device: str = "cpu",
     ) -> ClassifierResult:
         """Train the classifier and say how well it distinguishes the samples (see `network_test.run_test`)."""
+
+    def fold_scores(self, generated: Showers, reference: Showers, device: str = "cpu") -> FoldScores:
+        """What trains the classifier on some showers and scores others, for cross-fitting.
+
+        Rows are those of the generated showers and, after them, of the reference; features are computed once.
+
+        Raises:
+            CaloforgeError: the geometry does not suit the test, or it cannot score showers chosen by the caller.
+        """
+        raise CaloforgeError(
+            f"the classifier test '{self.name}' cannot score showers chosen by the caller: choose another, as trees"
+        )
 
     @property
     def epochs(self) -> int:

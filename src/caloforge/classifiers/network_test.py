@@ -17,6 +17,7 @@ from caloforge.classifiers.base import (
     ClassifierTraining,
     Epoch,
     EpochProgress,
+    FoldScores,
     equally_many,
     get_test,
 )
@@ -100,6 +101,28 @@ class NetworkTest(ClassifierTest):
             seconds=time.perf_counter() - start,
             energies=task.energies,
         )
+
+    def fold_scores(self, generated: Showers, reference: Showers, device: str = "cpu") -> FoldScores:
+        """Networks for cross-fitting (see `ClassifierTest.fold_scores`); a fifth of the showers chooses the epoch."""
+        self.check(reference.geometry)
+        rows = feature_matrix(self.features, [generated, reference])
+        if self.standardise:
+            Scaling.fit(rows).apply(rows)
+        features = torch.from_numpy(rows)
+        labels = torch.arange(2).repeat_interleave(torch.tensor([len(generated), len(reference)]))
+
+        def scores(train: np.ndarray, scored: np.ndarray, seed: int) -> np.ndarray:
+            own, of_batches = (int(s) for s in np.random.SeedSequence(seed).generate_state(2))
+            mixed = np.random.default_rng([seed, 1]).permutation(train)
+            held, rest = np.split(mixed, [len(mixed) // 5])
+            parts = Parts(rest, held, scored)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(own)
+                network = self.network(reference.geometry, features.shape[1], 1).to(device)
+            fit(network, features, labels, parts, self.settings, of_batches)
+            return predict(network, features, scored, self.settings.pass_size)[:, 0].double().numpy()
+
+        return scores
 
 
 def run_test(

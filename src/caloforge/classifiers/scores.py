@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from caloforge.energies.weighted import effective_size
+
 MAX_ROC_POINTS = 200
 RELIABILITY_BINS = 12
 WEIGHT_EDGES = np.linspace(-4.0, 4.0, 41)
@@ -34,13 +36,15 @@ class Calibration:
     Args:
         scores: (n,) finite scores of the second part.
         labels: (n,) 1 for Geant4, 0 for generated.
+        weights: (n,) of the showers; by default equal.
     """
 
-    def __init__(self, scores: np.ndarray, labels: np.ndarray) -> None:
+    def __init__(self, scores: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> None:
         from sklearn.isotonic import IsotonicRegression
 
         self._map = IsotonicRegression(out_of_bounds="clip")
-        fitted = self._map.fit_transform(np.asarray(scores, np.float64), np.asarray(labels, np.float64))
+        given = np.asarray(scores, np.float64)
+        fitted = self._map.fit(given, np.asarray(labels, np.float64), weights).predict(given)
         sure_not, sure = fitted <= 1e-9, fitted >= 1 - 1e-9
         between = fitted[~(sure_not | sure)]
         self.lowest = min(1 / (sure_not.sum() + 2), between.min(initial=1.0))
@@ -195,12 +199,18 @@ def roc(scores: np.ndarray, labels: np.ndarray, max_points: int = MAX_ROC_POINTS
     return Roc(fpr, tpr)
 
 
+def density_ratio(probabilities: np.ndarray) -> np.ndarray:
+    """w = C / (1 − C) of calibrated probabilities C (n,), strictly between 0 and 1."""
+    return np.asarray(probabilities / (1 - probabilities))
+
+
 def weights(probabilities: np.ndarray, labels: np.ndarray) -> Weights:
     """`Weights` from calibrated probabilities (n,) and labels (n,)."""
     generated = np.asarray(labels) == 0
-    w = probabilities / (1 - probabilities)
+    w = density_ratio(probabilities)
     of_generated = w[generated]
-    ess = of_generated.sum() ** 2 / (of_generated**2).sum()
     logs = np.clip(np.log10(w), WEIGHT_EDGES[0], WEIGHT_EDGES[-1])
     counts = [np.histogram(logs[chosen], WEIGHT_EDGES)[0] for chosen in (generated, ~generated)]
-    return Weights(int(generated.sum()), float(of_generated.mean()), float(ess), WEIGHT_EDGES, *counts)
+    return Weights(
+        int(generated.sum()), float(of_generated.mean()), effective_size(of_generated), WEIGHT_EDGES, *counts
+    )

@@ -24,6 +24,7 @@ from caloforge.classifiers.base import (
     ClassifierTraining,
     Epoch,
     EpochProgress,
+    FoldScores,
     Importance,
     PairImportance,
     equally_many,
@@ -134,6 +135,19 @@ class TreeTest(ClassifierTest):
             explain_pairs=explain_pairs,
             conditions=conditions,
         )
+
+    def fold_scores(self, generated: Showers, reference: Showers, device: str = "cpu") -> FoldScores:
+        """Trees for cross-fitting (see `ClassifierTest.fold_scores`)."""
+        self.check(reference.geometry)
+        samples = [generated, reference]
+        features = self._features(samples, _shared_conditions(samples))[1]
+        labels = np.repeat([0, 1], [len(generated), len(reference)])
+
+        def scores(train: np.ndarray, scored: np.ndarray, seed: int) -> np.ndarray:
+            trees = self._fitted(features[train], labels[train], seed)
+            return np.asarray(trees.decision_function(features[scored]))
+
+        return scores
 
     def _features(self, samples: list[Showers], conditions: Columns) -> tuple[dict[str, str], np.ndarray]:
         """Name → label of the features (F), and their values (K n, F)."""

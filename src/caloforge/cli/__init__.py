@@ -32,6 +32,7 @@ from caloforge.cli import (
     merge,
     models,
     multiclass,
+    reweight,
     simulate,
     train,
     view,
@@ -98,6 +99,7 @@ app.command("view")(view.view)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("multiclass")(multiclass.multiclass)
+app.command("reweight")(reweight.reweight)
 app.command("benchmark")(benchmark.benchmark)
 app.command("benchmark-geant4")(benchmark_geant4.benchmark_geant4)
 

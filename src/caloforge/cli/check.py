@@ -124,6 +124,7 @@ def _spectrum(energies: np.ndarray) -> str:
 
 def _rows(file: ShowerFile, found: Contents) -> Iterator[tuple[str, str]]:
     """What to print: name and value."""
+    from caloforge.energies.weighted import effective_size
     from caloforge.units import format_energy
 
     geometry, response = found.geometry, found.response
@@ -144,6 +145,9 @@ def _rows(file: ShowerFile, found: Contents) -> Iterator[tuple[str, str]]:
     yield "largest voxel", format_energy(found.largest_voxel) if found.largest_voxel else "0"
     yield "zero voxels", f"{100 * found.zero_fraction:.2f} %"
     yield f"above {geometry.threshold:.4g} MeV", f"{100 * found.above_threshold:.2f} % (the readout threshold)"
+    if (weights := file.weights()) is not None:
+        size = effective_size(weights) / len(file)
+        yield "weights", f"{weights.min():.4g} … {weights.max():.4g}, effective sample size {100 * size:.1f} %"
     source = file.attributes.get("source") or file.attributes.get("recipe")
     if source:
         yield "source", str(source)

@@ -67,6 +67,7 @@ def multiclass(
     from caloforge.files import prepare_parent, real, write_json
     from caloforge.showers import Showers
     from caloforge.showers.checks import warn_of_doubts
+    from caloforge.showers.inputs import read as read_showers
     from caloforge.units import count
 
     files = parse_generators(generators)
@@ -76,11 +77,11 @@ def multiclass(
             raise CaloforgeError(f"{out} is an input file: give another file with -o")
         prepare_parent(out)
         check_writable(out)
-    truth = Showers.read(reference, geometry)
+    truth = read_showers(reference, geometry)
     warn_of_doubts(reference, truth.energies, truth.deposited)
     samples = {}
     for name, path in files.items():
-        read = Showers.read(path, geometry)
+        read = read_showers(path, geometry)
         if not read.geometry.has_voxels_of(truth.geometry):
             raise CaloforgeError(
                 f"{path} has geometry '{read.geometry.name}', {reference} has '{truth.geometry.name}'; "

@@ -32,6 +32,9 @@ MATCHING_BINS = 200
 MANY_ENERGIES = 64
 """Spectra with more distinct energies are treated as continuous."""
 
+STRATUM, MOST_STRATA = 400, 64
+"""Showers per stratum of a continuous spectrum, at least, and how many strata there are, at most."""
+
 EnergyChoice = Sequence[float | tuple[float, float]]
 
 
@@ -157,6 +160,16 @@ def _labels(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarr
         return np.searchsorted(distinct, a), np.searchsorted(distinct, b)
     edges = np.geomspace(distinct[0], distinct[-1] * (1 + 1e-9), MATCHING_BINS + 1)
     return np.digitize(a, edges), np.digitize(b, edges)
+
+
+def strata_of(energies: np.ndarray) -> np.ndarray:
+    """(N,) integers: each energy (MeV) of a discrete spectrum, or bins of equal content of a continuous one."""
+    distinct, index = np.unique(rounded(energies), return_inverse=True)
+    if len(distinct) <= MANY_ENERGIES:
+        return np.asarray(index)
+    bins = max(1, min(MOST_STRATA, len(energies) // STRATUM))
+    edges = np.quantile(energies, np.linspace(0, 1, bins + 1)[1:-1])
+    return np.searchsorted(edges, energies, side="right")
 
 
 def groups(energies: np.ndarray) -> list[tuple[str, float, float]]:

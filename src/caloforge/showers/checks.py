@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from caloforge.errors import CaloforgeError, CaloforgeWarning
+from caloforge.errors import CaloforgeError, CaloforgeWarning, either
 from caloforge.units import count
 
 LOW_ENERGY = 50.0
@@ -82,6 +82,28 @@ def check_voxels(voxels: np.ndarray, start: int = 0, path: Path | None = None) -
     value = voxels[row, voxel]
     word = "not finite" if not np.isfinite(value) else "negative" if value < 0 else f"above {LARGEST_VOXEL:g} MeV"
     raise _error(path, f"voxel {voxel} of row {start + row} is {value:g} MeV, {word}")
+
+
+def check_weights(weights: np.ndarray, path: Path | None = None) -> None:
+    """Require weights (N,) to be finite, not negative, and not all zero; `path` as of `check_energies`.
+
+    Raises:
+        CaloforgeError: one is not; names its row.
+    """
+    bad = ~((weights >= 0) & (weights < np.inf))
+    if bad.any():
+        row = int(np.argmax(bad))
+        word = "negative" if weights[row] < 0 else "not finite"
+        raise _error(path, f"the weight of row {row} is {weights[row]:g}, {word}")
+    if not weights.any():
+        raise _error(path, "all weights are zero")
+
+
+def warn_of_weights(origin: object, weights: np.ndarray | None) -> None:
+    """Warn (`CaloforgeWarning`) that the weights of showers, if they have any, play no part in what follows."""
+    if weights is not None:
+        remedy = either("caloforge reweight --unweight makes showers without", "Reweighted.unweighted has none")
+        warnings.warn(f"{origin} has weights, which are not used here: {remedy}", CaloforgeWarning, stacklevel=3)
 
 
 def doubts(energies: np.ndarray, deposited: np.ndarray | None = None) -> list[str]:

@@ -13,6 +13,7 @@ from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry
 from caloforge.showers import ShowerFile, ShowerFiles, Showers, matching_files
+from caloforge.showers.checks import warn_of_weights
 from caloforge.showers.geometries import GivenGeometry, agreed_geometry
 
 CHUNK_VALUES = 4_000_000
@@ -53,6 +54,9 @@ class InMemory(AbstractContextManager["InMemory"]):
     def conditions(self) -> Columns:
         """All conditions beyond the energy."""
         return self._showers.conditions
+
+    def weights(self) -> None:
+        """None: `Showers` have no weights."""
 
     def read(self, start: int = 0, stop: int | None = None) -> Showers:
         """Rows `start` … `stop`."""
@@ -104,6 +108,9 @@ def read(
     Raises:
         CaloforgeError: there is no such file or shower, files are no parts of one sample, they do not fit into memory,
             or one is bad (see `ShowerFile`).
+
+    Warns:
+        CaloforgeWarning: a file has weights, which are left out.
     """
     for what, value in (("start", start), ("stop", stop)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, Integral) or value < 0):
@@ -112,6 +119,7 @@ def read(
         end = len(opened) if stop is None else min(stop, len(opened))
         if start >= end:
             raise CaloforgeError(f"there are no showers {start} … {end - 1} in {opened.path}: it has {len(opened):,}")
+        warn_of_weights(opened.path, opened.weights())
         try:
             return opened.read(start, end)
         except MemoryError:

@@ -16,7 +16,7 @@ from caloforge.errors import CaloforgeError
 from caloforge.files import as_path
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.showers.attributes import read_attributes
-from caloforge.showers.checks import as_numbers, check_energies, check_voxels
+from caloforge.showers.checks import as_numbers, check_energies, check_voxels, check_weights
 from caloforge.showers.geometries import GivenGeometry, file_geometry
 from caloforge.showers.hdf5 import dataset, has, open_hdf5, reading
 from caloforge.showers.incident_columns import IncidentColumns
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 CHUNK_VALUES = 16_000_000
 """Voxel values per chunk unless the caller wants another number (64 MB as float32)."""
+
+WEIGHTS = "weights"
+"""Dataset of one weight per shower (`caloforge.energies.weighted`)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -323,6 +326,14 @@ class ShowerFile(AbstractContextManager["ShowerFile"]):
             return None
         with reading(self.path):
             return np.asarray(entry[...]).reshape(len(self), -1)[:, 0]
+
+    def weights(self) -> np.ndarray | None:
+        """(N,) weights of the showers, the dataset `weights`, checked; None where the file has none."""
+        found = self.column(WEIGHTS)
+        if found is not None:
+            found = as_numbers(found, np.float64, f"{self.path}: '{WEIGHTS}'")
+            check_weights(found, self.path)
+        return found
 
     def read(self, start: int = 0, stop: int | None = None) -> Showers:
         """Rows `start` … `stop` (all by default) as `Showers`: energies float64, voxels float32."""

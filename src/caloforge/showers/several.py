@@ -197,6 +197,27 @@ class ShowerFiles(AbstractContextManager["ShowerFiles"]):
         """(N,) incident energies in MeV."""
         return np.concatenate(self.energies_by_file())
 
+    def weights(self) -> np.ndarray | None:
+        """(N,) weights of the showers; None where no file has any.
+
+        Raises:
+            CaloforgeError: some files have weights and others do not.
+        """
+        found = []
+        for file in self.files:
+            found.append(file.weights())
+            self._done(file)
+        have = [values is not None for values in found]
+        if not any(have):
+            return None
+        if not all(have):
+            lacking = self.files[have.index(False)].path
+            raise CaloforgeError(
+                f"{self.files[have.index(True)].path} has weights and {lacking} has none; files that are read together "
+                "must be parts of one sample"
+            )
+        return np.concatenate([values for values in found if values is not None])
+
     def read(self, start: int = 0, stop: int | None = None) -> Showers:
         """Rows `start` … `stop` of all files together."""
         stop = len(self) if stop is None else min(stop, len(self))

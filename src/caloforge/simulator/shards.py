@@ -18,6 +18,7 @@ from caloforge.errors import CaloforgeError, option
 from caloforge.geometry import Geometry
 from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.showers.checks import warn_of_doubts
+from caloforge.showers.reading import WEIGHTS
 from caloforge.simulator.trained import CHANGED
 
 SAME = ("weights_sha256", CHANGED, "recipe", "energies", "condition_laws", "seed", "batch_size", "engine", "shards")
@@ -30,7 +31,7 @@ def merge(
     *,
     compression: int = 1,
     incomplete: bool = False,
-    columns: Sequence[str] = ("geant4_cpu_seconds",),
+    columns: Sequence[str] = ("geant4_cpu_seconds", WEIGHTS),
     progress: Callable[[int], None] | None = None,
 ) -> int:
     """Concatenate shower files in bounded memory; shards of one sample are sorted by their number.

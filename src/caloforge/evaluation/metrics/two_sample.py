@@ -17,7 +17,7 @@ import numpy as np
 
 from caloforge.distances import permutation_tests as tests
 from caloforge.distances.likelihood_ratio import likelihood_ratio
-from caloforge.energies.agreement import MANY_ENERGIES, groups, rounded, thin
+from caloforge.energies.agreement import groups, strata_of, thin
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Chart, Extra, Found, Metric, Section, metric
 from caloforge.evaluation.samples.pair import SamplePair
@@ -50,10 +50,6 @@ FEWEST = 100
 
 WORK = 40_000_000
 """Showers of both samples times sorted directions, at most; of more showers a part is compared."""
-
-STRATUM = 400
-"""Showers of both samples per stratum of a continuous spectrum, at least; `MOST_STRATA` at most."""
-MOST_STRATA = 64
 
 MOST_LEARNED = 20_000
 """Showers of both samples that the likelihood ratio is learned from, at most."""
@@ -137,16 +133,6 @@ def pooled(generated: np.ndarray, reference: np.ndarray, names: Sequence[str], r
         groups=np.searchsorted([low for _, low, _ in slices], energies, side="right") - 1,
         labels=tuple(label for label, _, _ in slices),
     )
-
-
-def strata_of(energies: np.ndarray) -> np.ndarray:
-    """(N,) integers: each energy (MeV) of a discrete spectrum, or bins of equal content of a continuous one."""
-    distinct, index = np.unique(rounded(energies), return_inverse=True)
-    if len(distinct) <= MANY_ENERGIES:
-        return np.asarray(index)
-    bins = max(1, min(MOST_STRATA, len(energies) // STRATUM))
-    edges = np.quantile(energies, np.linspace(0, 1, bins + 1)[1:-1])
-    return np.searchsorted(edges, energies, side="right")
 
 
 def run(

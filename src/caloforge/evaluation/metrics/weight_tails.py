@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from caloforge.distances.permutation_tests import normal_scores
-from caloforge.energies.agreement import groups
+from caloforge.energies.agreement import groups, strata_of
+from caloforge.energies.weighted import effective_size
 from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.base import Chart, Direction, Extra, Found, Metric, Section
 from caloforge.evaluation.metrics.figure_data import MOST_LAYERS, gallery_data, selection
-from caloforge.evaluation.metrics.two_sample import strata_of
 from caloforge.evaluation.samples.pair import SamplePair
 from caloforge.formatting import listed, share
 from caloforge.observables import find, high_level
@@ -194,21 +194,22 @@ def _tail_share(scores: Scores, side: str) -> Number:
 
 def in_tail(probabilities: np.ndarray, generated: np.ndarray, side: str) -> np.ndarray:
     """(m,) which showers lie in a tail: generated ones with w ≤ 1/3 (`low`), the reference's with w ≥ 3 (`high`)."""
-    w = probabilities / (1 - probabilities)
+    from caloforge.classifiers.scores import density_ratio
+
+    w = density_ratio(probabilities)
     return np.asarray(generated & (w <= 1 / TAIL) if side == "low" else ~generated & (w >= TAIL))
 
 
 def _effective_share(scores: Scores, groups: int = 20) -> Number:
     """Effective sample size per generated shower; its error by the jackknife over groups of showers."""
-    p = scores.probabilities[scores.labels == 0]
-    w = p / (1 - p)
+    from caloforge.classifiers.scores import density_ratio
 
-    def of(part: np.ndarray) -> float:
-        return float(part.sum() ** 2 / (part**2).sum() / len(part))
+    w = density_ratio(scores.probabilities[scores.labels == 0])
 
     index = np.arange(len(w)) % groups
-    left = np.array([of(w[index != k]) for k in range(groups)])
-    return of(w), float(np.sqrt((groups - 1) * left.var()))
+    parts = [w, *(w[index != k] for k in range(groups))]
+    whole, *left = [effective_size(part) / len(part) for part in parts]
+    return whole, float(np.sqrt((groups - 1) * np.var(left)))
 
 
 def _clusters(samples: SamplePair, tested: Tested, side: str, found: ClassifierResult) -> Iterator[Metric]:

@@ -11,6 +11,7 @@ import numpy as np
 from caloforge.conditions import Columns
 from caloforge.distances.prdc import NearestSoFar, logarithms
 from caloforge.energies import agreement
+from caloforge.energies.weighted import accepted
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.estimates import FEWEST
 from caloforge.evaluation.samples.agreeing_conditions import compared_conditions
@@ -106,7 +107,7 @@ class Opened:
             wanted = request.observables
             self.observables = default(self.geometry) if wanted is None else select(self.geometry, wanted)
             self.energies = {key: source.energies() for key, source in self.sources.items()}
-            self.rows = {key: np.arange(len(e)) for key, e in self.energies.items() if key != "train"}
+            self.rows = {key: self._drawn(key) for key in self.energies if key != "train"}
             self.agreement = self._choose_rows()
             self.conditions = self._compared_conditions()
             self._stack = stack.pop_all()
@@ -137,6 +138,16 @@ class Opened:
         if own is not None and own != reference:
             self.remark = f"evaluated as '{reference.name}', as given, while {self.name('reference')} says '{own.name}'"
         return reference
+
+    def _drawn(self, key: str) -> np.ndarray:
+        """Rows of a sample: all, or of showers with weights those that are accepted by them."""
+        weights, energies = self.sources[key].weights(), self.energies[key]
+        if weights is None:
+            return np.arange(len(energies))
+        rows = accepted(weights, energies, self.request.seed)
+        drawn = f"{self.name(key)} has weights: {len(rows):,} of {len(energies):,} showers were drawn by them"
+        self.remark = "; ".join([*filter(None, [self.remark]), drawn])
+        return rows
 
     def _choose_rows(self) -> Agreement:
         rng = np.random.default_rng([self.request.seed, 1])

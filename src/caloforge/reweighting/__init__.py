@@ -1,0 +1,1 @@
+"""Generated showers weighted by a classifier towards Geant4, or drawn by such weights."""
