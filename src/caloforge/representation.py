@@ -29,8 +29,7 @@ from caloforge.points.clouds import offsets_of
 from caloforge.points.energy_unit import conversion_instead_of_unit
 from caloforge.points.validity import point_doubts
 from caloforge.showers import ShowerFile, ShowerFiles, Showers, ShowerWriter
-from caloforge.showers.checks import warn_of_weights
-from caloforge.showers.checks import doubts
+from caloforge.showers.checks import doubts, warn_of_weights
 from caloforge.showers.geometries import DifferentGeometry
 
 AnyShowers = Showers | PointClouds

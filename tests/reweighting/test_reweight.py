@@ -16,6 +16,7 @@ from caloforge.classifiers.base import FoldScores
 from caloforge.cli import app
 from caloforge.errors import CaloforgeError, CaloforgeWarning
 from caloforge.geometry import Geometry
+from caloforge.representation import representation_of
 from caloforge.reweighting.cross_fitting import CrossFitting
 from caloforge.reweighting.judging import judge
 from caloforge.reweighting.reweight import Reweighted, reweight
@@ -198,9 +199,12 @@ def test_evaluate_draws_showers_by_their_weights(weighted: Path, flat: Geometry)
     assert "150 of 300 showers were drawn" in report.about.remark
 
 
-def test_who_ignores_weights_says_so(weighted: Path, small_geometry: Geometry) -> None:
+def test_who_ignores_weights_says_so(weighted: Path, flat: Geometry) -> None:
     with pytest.warns(CaloforgeWarning, match="has weights, which are not used here"):
         cf.read(weighted)
+    training = representation_of(flat)
+    with pytest.warns(CaloforgeWarning, match="has weights, which are not used here"), training.opened([weighted]):
+        pass
 
 
 def test_weights_are_read_merged_and_checked(weighted: Path, tmp_path: Path, flat: Geometry) -> None:
