@@ -107,7 +107,7 @@ class Opened:
             wanted = request.observables
             self.observables = default(self.geometry) if wanted is None else select(self.geometry, wanted)
             self.energies = {key: source.energies() for key, source in self.sources.items()}
-            self.rows: dict[str, np.ndarray] = {key: self._drawn(key) for key in self.energies if key != "train"}
+            self.rows = {key: self._drawn(key) for key in self.energies if key != "train"}
             self.agreement = self._choose_rows()
             self.conditions = self._compared_conditions()
             self._stack = stack.pop_all()
@@ -186,7 +186,7 @@ class Opened:
         return {key: columns.only(found) for key, columns in chosen.items()}
 
     def _chosen(self, key: str) -> np.ndarray:
-        return self.energies[key][self.rows[key]]
+        return np.asarray(self.energies[key][self.rows[key]])
 
     def read(self, progress: Progress | None) -> SamplePair:
         """Read every file and put the `SamplePair` together."""
