@@ -67,3 +67,14 @@ def test_sums_of_bfloat16_and_their_gradients_are_those_of_float32() -> None:
     (spread.float() * points.float()).sum().backward()
     assert one.grad is not None
     assert one.grad.item() == torch.tensor(300 * (1 + 2**-7)).bfloat16().item()
+
+
+def test_parts_have_at_most_so_many_points_and_together_are_the_whole() -> None:
+    counts = torch.tensor([0, 3, 2, 0, 9, 1, 0, 0])
+    whole = Packed.of(torch.arange(15.0)[:, None], counts, torch.arange(8.0)[:, None])
+    found = list(whole.parts(5))
+    assert [(rows.start, rows.stop) for rows, _ in found] == [(0, 4), (4, 5), (5, 8)]
+    assert torch.cat([part.points for _, part in found]).equal(whole.points)
+    assert torch.cat([part.others for _, part in found]).equal(whole.others)
+    assert torch.cat([part.sums(part.points) for _, part in found]).equal(whole.sums(whole.points))
+    assert list(Packed.of(torch.empty(0, 2), torch.empty(0, dtype=torch.long)).parts(5)) == []

@@ -10,6 +10,7 @@ instead, P the number of points of the batch, and sums over clouds are sums over
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -72,6 +73,16 @@ class Packed:
     def with_points(self, points: Tensor) -> Packed:
         """The same clouds with other points (P, F′)."""
         return replace(self, points=points)
+
+    def parts(self, points: int) -> Iterator[tuple[slice, Packed]]:
+        """The clouds some at a time, each with its rows: at most so many points together, and at least one cloud."""
+        ends, start = torch.cumsum(self.counts, 0), 0
+        while start < len(self):
+            first = int(ends[start - 1]) if start else 0
+            stop = max(start + 1, int(torch.searchsorted(ends, first + points, right=True)))
+            rows, here = slice(start, stop), slice(first, int(ends[stop - 1]))
+            yield rows, Packed(self.points[here], self.cloud[here] - start, self.counts[rows], self.others[rows])
+            start = stop
 
     def selected(self, kept: Tensor) -> Packed:
         """The same clouds with the points where `kept` (P,) is true."""

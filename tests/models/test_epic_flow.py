@@ -7,6 +7,7 @@ import torch
 
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import PointGeometry
+from caloforge.models.dataset import ShowerDataset
 from caloforge.models.epic_flow import EPiCFlow
 from caloforge.packed import Packed
 from caloforge.training import TrainingSettings, fit
@@ -76,3 +77,26 @@ def test_whole_numbers_are_dequantised_within_half_a_unit() -> None:
 def test_a_table_has_no_numbers_of_whole_clouds() -> None:
     with pytest.raises(CaloforgeError, match=r"model\.numbers: a table has the number of points alone"):
         EPiCFlow(GEOMETRY.row_length + 1, 1, geometry=GEOMETRY)
+
+
+def test_samples_do_not_depend_on_how_many_points_are_sampled_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, c = _model(steps=2, student_strides=1).double(), torch.rand(6, 1).double()
+    whole = model.sample(c, torch.Generator().manual_seed(1))
+    monkeypatch.setattr("caloforge.models.epic_flow.POINTS_AT_ONCE", 4)
+    torch.testing.assert_close(model.sample(c, torch.Generator().manual_seed(1)), whole, rtol=1e-12, atol=1e-12)
+
+
+def test_a_peaked_column_is_bent_in_training_and_straight_in_samples() -> None:
+    """An untrained velocity is zero, so that samples are the noise with mean and spread of asinh x, then sinh of it."""
+    plain, bent = _model(steps=1), _model(steps=1, peaked=["x"])
+    points = torch.sinh(torch.linspace(-3, 3, 40)).view(8, 5, 1)
+    x = torch.cat([torch.full((8, 1), 5.0), torch.cat([points, points + 1], dim=2).flatten(1)], dim=1)
+    for model in (plain, bent):
+        model.stages()[0].fit(ShowerDataset.of(x, torch.rand(8, 1)))
+    found, wanted = (
+        Packed.of_rows(m.sample(torch.rand(400, 1), torch.Generator().manual_seed(1)), 2, 5).points
+        for m in (bent, plain)
+    )
+    expected = torch.linspace(-3, 3, 40).std(correction=0)
+    assert torch.asinh(found[:, 0]).std().item() == pytest.approx(expected.item(), rel=0.1)
+    torch.testing.assert_close(found[:, 1], wanted[:, 1])

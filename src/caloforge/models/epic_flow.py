@@ -35,6 +35,9 @@ from caloforge.networks.point_networks import EPiCVelocity
 from caloforge.networks.standardise import Standardise
 from caloforge.packed import Packed, taken
 
+POINTS_AT_ONCE = 10_000
+"""Points that are sampled together: they bound the memory, and few fit into the processor's cache."""
+
 Solver = Literal["euler", "midpoint", "heun", "rk4"]
 
 
@@ -167,13 +170,16 @@ class EPiCFlow(TeacherAndStudent, ShowerModel):
 
     def _trajectories(self, x: Tensor, c: Tensor) -> Pair:
         """(B, pairs, strides + 1, features) rows on the teacher's trajectories, for as many points as x has."""
-        clouds = self._clouds(x)
-        field, per_stride = self._field(clouds, c), math.ceil(self.steps / self.strides)
-        found = []
+        parts, found = list(self._clouds(x).parts(POINTS_AT_ONCE)), []
         for _ in range(self.pairs):
-            states = trajectory(field, self._noise(clouds), self.strides, per_stride, self.solver)
-            found.append(torch.stack([clouds.with_points(state).rows(self.most) for state in states], dim=1))
+            found.append(torch.cat([self._trajectory(clouds, c[rows]) for rows, clouds in parts]))
         return torch.stack(found, dim=1), c
+
+    def _trajectory(self, clouds: Packed, c: Tensor) -> Tensor:
+        """(B, strides + 1, features) rows on one trajectory of each cloud."""
+        per_stride = math.ceil(self.steps / self.strides)
+        states = trajectory(self._field(clouds, c), self._noise(clouds), self.strides, per_stride, self.solver)
+        return torch.stack([clouds.with_points(state).rows(self.most) for state in states], dim=1)
 
     def _student_loss(self, trajectories: Tensor, c: Tensor) -> Tensor:
         rows = trajectories[torch.arange(len(c)), torch.randint(self.pairs, (len(c),))]
@@ -210,7 +216,11 @@ class EPiCFlow(TeacherAndStudent, ShowerModel):
         return self.carried(empty.with_points(self._noise(empty, generator)), c).rows(self.most)
 
     def carried(self, clouds: Packed, c: Tensor) -> Packed:
-        """Clouds of noise → the clouds that the same points become, for conditions c (B, C)."""
+        """Clouds of noise → the clouds that the same points become, for conditions c (B, C); some at a time."""
+        points = [self._carried(part, c[rows]).points for rows, part in clouds.parts(POINTS_AT_ONCE)]
+        return clouds.with_points(torch.cat([clouds.points[:0], *points]))
+
+    def _carried(self, clouds: Packed, c: Tensor) -> Packed:
         if self.by_student:
             seen = self._seen(clouds, c)
             for k in range(self.strides):
