@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 import caloforge as cf
 from caloforge.cli import app
 from caloforge.errors import CaloforgeError
+from caloforge.evaluation.estimates import Estimate
 from caloforge.evaluation.metrics.class_swap import Labelled, Swap
 from caloforge.evaluation.report.figures import figures
 from caloforge.evaluation.report.verdict.reconstruction import reconstruction
@@ -165,3 +167,14 @@ def test_a_mistake_on_the_command_line(tmp_path: Path, samples: dict[str, Shower
     )
     assert isinstance(found.exception, CaloforgeError)
     assert "give one with --reconstruct toy-atlas-like" in str(found.exception)
+
+
+def test_the_verdict_names_a_single_energy(agreeing: cf.Report) -> None:
+    """A response that is right on average and far off at one energy, as χ² tells."""
+    metric = agreeing["reconstructed_response", "mean"]
+    extra = {"probability": 1e-12, "largest_at": "256 MeV", "largest_value": -0.09, "largest_error": 0.01}
+    off = replace(metric, estimate=Estimate(1e-4, 1e-3, expected=0.0), extra=extra)
+    records = replace(agreeing, metrics=[off])
+    [point] = reconstruction(records)
+    assert point.level == "bad"
+    assert "-9.0 ± 1.0 % at 256 MeV" in point.text

@@ -247,8 +247,9 @@ def _powers(samples: SamplePair, after: AfterChain) -> Iterator[Found]:
         draws.append(drawn)
         extra: Extra = {
             "bins": bins_in_words(edges),
-            "mean_generated": float(generated.mean()),
-            "mean_reference": float(reference.mean()),
+            # A ratio to an energy near zero may be anything: what lies outside counts as the end of the range.
+            "mean_generated": float(np.clip(generated, edges[0], edges[-1]).mean()),
+            "mean_reference": float(np.clip(reference, edges[0], edges[-1]).mean()),
         }
         yield Metric(POWERS.name, name, LABELS[name], drawn.estimates()[0], extra=extra)
         counts = [np.bincount(part, minlength=width) for part in (bins[0], bins[1][: len(reference)])]

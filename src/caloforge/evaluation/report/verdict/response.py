@@ -37,11 +37,11 @@ def response(records: Records) -> Iterator[Point]:
             findings = (text, *([f"most significant: {most}"] if many else []))
             yield Point(each.level, "response", place, findings, each.excess)
         elif isinstance(probability, float) and isinstance(largest, float) and abs(largest) >= SMALLEST[name]:
-            sigma = _deviations(probability)
+            sigma = normal_deviations(probability)
             if sigma > CANCELLING:
                 yield Point(level_of(sigma), "response", place, (f"{what} off at single energies, {most}",), sigma)
 
 
-def _deviations(probability: float) -> float:
+def normal_deviations(probability: float) -> float:
     """Standard deviations of a normal distribution that are as improbable."""
     return -NormalDist().inv_cdf(max(probability, 1e-300) / 2)
