@@ -16,9 +16,10 @@ from caloforge.energies import parse_spectrum
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.selection import MeanWasserstein
 from caloforge.geometry import PointGeometry
-from caloforge.points import JET, PointClouds, PointFile, read_points, write_points
+from caloforge.points import JET, PointClouds, PointFile, PointWriter, read_points, write_points
 from caloforge.showers import Showers
 from caloforge.simulator import PointSimulator, load_simulator
+from caloforge.simulator.shards import merge
 from caloforge.training import Callback, Trainer, load_recipe, train
 
 COLUMNS = ["x", "y", "layer", "energy"]
@@ -172,6 +173,24 @@ def test_seeds_and_shards(file: Path, tmp_path: Path) -> None:
     with PointFile(tmp_path / "shards" / "shard-2-of-3.h5") as shard:
         assert len(shard) == 10
         assert shard.attributes["shard"] == 2
+    result = CliRunner().invoke(app, ["merge", str(tmp_path / "shards"), "-o", str(tmp_path / "all.h5")])
+    assert result.exit_code == 0, result.output
+    parts = [read_points(tmp_path / "shards" / f"shard-{k}-of-3.h5") for k in range(3)]
+    assert read_points(tmp_path / "all.h5") == PointClouds.joined(parts)
+
+
+def test_merging_points_keeps_times_and_refuses_other_columns(tmp_path: Path) -> None:
+    clouds, times = _clouds(), np.arange(120.0)
+    for name, rows in (("a", slice(0, 70)), ("b", slice(70, 120))):
+        with PointWriter(tmp_path / f"{name}.h5", clouds.names, columns=["geant4_cpu_seconds"]) as out:
+            out.append(clouds[rows], geant4_cpu_seconds=times[rows])
+    assert merge([tmp_path / "a.h5", tmp_path / "b.h5"], tmp_path / "all.h5") == 120
+    with PointFile(tmp_path / "all.h5") as merged:
+        assert merged.read() == clouds
+        assert np.array_equal(merged.column("geant4_cpu_seconds"), times)
+    write_points(clouds.without(["time"]), tmp_path / "c.h5")
+    with pytest.raises(CaloforgeError, match=r"c.h5 has geometry 'points of x, y, layer, energy'"):
+        merge([tmp_path / "a.h5", tmp_path / "c.h5"], tmp_path / "all.h5")
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {

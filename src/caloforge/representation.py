@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -36,6 +36,13 @@ AnyShowers = Showers | PointClouds
 """Showers in memory, as voxels or as points."""
 
 S = TypeVar("S", Showers, PointClouds)
+S_contra = TypeVar("S_contra", contravariant=True)
+
+
+class Append(Protocol[S_contra]):
+    """Adds showers to a file, and values (n,) of its further datasets."""
+
+    def __call__(self, showers: S_contra, /, **columns: np.ndarray) -> None: ...
 
 
 class OpenFiles(Protocol):
@@ -96,12 +103,23 @@ class Representation(ABC, Generic[S]):
 
     @abstractmethod
     def writer(
-        self, path: str | os.PathLike[str], attributes: Mapping[str, Any], compression: int, kinds: Sequence[Condition]
-    ) -> AbstractContextManager[Callable[[S], None]]:
+        self,
+        path: str | os.PathLike[str],
+        attributes: Mapping[str, Any],
+        compression: int,
+        kinds: Sequence[Condition],
+        columns: Sequence[str] = (),
+    ) -> AbstractContextManager[Append[S]]:
         """A new file of showers with conditions of these kinds; it appears once it is complete.
 
+        Args:
+            path: the file. attributes: of it.
+            compression: gzip level 0 (none) … 9, of voxels.
+            kinds: of conditions.
+            columns: names of further datasets with one number per shower.
+
         Returns:
-            A context manager that gives a function to append showers with.
+            A context manager that gives a function to append showers with, and each column by its name.
         """
 
 
@@ -164,10 +182,15 @@ class VoxelRepresentation(Representation[Showers]):
 
     @contextmanager
     def writer(
-        self, path: str | os.PathLike[str], attributes: Mapping[str, Any], compression: int, kinds: Sequence[Condition]
-    ) -> Iterator[Callable[[Showers], None]]:
-        with ShowerWriter(path, self.geometry, attributes, compression, conditions=kinds) as file:
-            yield lambda showers: file.append(showers.energies, showers.voxels, showers.conditions)
+        self,
+        path: str | os.PathLike[str],
+        attributes: Mapping[str, Any],
+        compression: int,
+        kinds: Sequence[Condition],
+        columns: Sequence[str] = (),
+    ) -> Iterator[Append[Showers]]:
+        with ShowerWriter(path, self.geometry, attributes, compression, tuple(columns), kinds) as file:
+            yield lambda showers, /, **more: file.append(showers.energies, showers.voxels, showers.conditions, **more)
 
 
 class PointRepresentation(Representation[PointClouds]):
@@ -225,9 +248,14 @@ class PointRepresentation(Representation[PointClouds]):
 
     @contextmanager
     def writer(
-        self, path: str | os.PathLike[str], attributes: Mapping[str, Any], compression: int, kinds: Sequence[Condition]
-    ) -> Iterator[Callable[[PointClouds], None]]:
-        with PointWriter(path, self.geometry.columns, kinds, attributes=attributes) as file:
+        self,
+        path: str | os.PathLike[str],
+        attributes: Mapping[str, Any],
+        compression: int,
+        kinds: Sequence[Condition],
+        columns: Sequence[str] = (),
+    ) -> Iterator[Append[PointClouds]]:
+        with PointWriter(path, self.geometry.columns, kinds, attributes=attributes, columns=columns) as file:
             yield file.append
 
 
@@ -240,6 +268,11 @@ def representation_of(geometry: AnyGeometry) -> Representation[Any]:
     return PointRepresentation(geometry) if isinstance(geometry, PointGeometry) else VoxelRepresentation(geometry)
 
 
+def open_file(path: Path) -> ShowerFile | PointFile:
+    """A file of showers, whichever it holds."""
+    return PointFile(path) if is_point_file(path) else ShowerFile(path)
+
+
 def is_made(path: Path, wanted: Mapping[str, Any], n: int) -> bool:
     """Whether `path` is a complete file of n showers with the attributes `wanted`.
 
@@ -248,8 +281,7 @@ def is_made(path: Path, wanted: Mapping[str, Any], n: int) -> bool:
     """
     if not path.exists():
         return False
-    opened = PointFile(path) if is_point_file(path) else ShowerFile(path)
-    with opened as file:
+    with open_file(path) as file:
         for key, value in wanted.items():
             if file.attributes.get(key) != value:
                 raise CaloforgeError(

@@ -17,7 +17,7 @@ def merge(
     compression: int = typer.Option(1, "--compression", min=0, max=9, help="gzip level; 0 is the fastest to write."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an existing file."),
 ) -> None:
-    """Concatenate shower files, in bounded memory.
+    """Concatenate files of showers, voxels or points, in bounded memory.
 
     Shards are sorted by their number, whatever the order of the arguments; a
     missing, repeated or foreign shard is an error. Other files are merged in the
@@ -28,7 +28,7 @@ def merge(
     from caloforge.cli.console import progress_bar, stderr, stdout
     from caloforge.errors import CaloforgeError
     from caloforge.files import prepare_parent, real, refuse_existing
-    from caloforge.showers import ShowerFile
+    from caloforge.representation import open_file
     from caloforge.simulator.shards import merge as run_merge
 
     prepare_parent(out)
@@ -45,7 +45,7 @@ def merge(
         raise CaloforgeError(f"{out} is one of the files to merge; write to another file")
     total, facts = 0, []
     for file in found:
-        with ShowerFile(file) as showers:
+        with open_file(file) as showers:
             total += len(showers)
             facts.append({key: str(showers.attributes.get(key)) for key in WORTH_SAYING})
     with progress_bar() as bar:

@@ -9,12 +9,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+
 from caloforge.conditions import Condition
 from caloforge.errors import CaloforgeError
 from caloforge.files import atomic_path, check_suffix
 from caloforge.points.clouds import HITS, PointClouds
 from caloforge.points.energy_unit import parse_unit
 from caloforge.points.exchange import OUTPUTS
+from caloforge.points.exchange.base import extend
 from caloforge.points.validity import check_points
 from caloforge.showers.attributes import write_attributes
 from caloforge.showers.hdf5 import created
@@ -30,6 +33,7 @@ class PointWriter(AbstractContextManager["PointWriter"]):
         layout: name of the format (`caloforge.points.exchange.OUTPUTS`).
         unit: of energies in the file, for formats that do not store it: `MeV`, `GeV` or both (`parse_unit`).
         attributes: provenance to store: numbers, text or lists of them; others are stored as text.
+        columns: names of further datasets with one float64 per shower, given to `append`.
 
     Raises:
         CaloforgeError: there is no such format, it needs a column that points do not have, or the file cannot be
@@ -45,6 +49,7 @@ class PointWriter(AbstractContextManager["PointWriter"]):
         layout: str = "points",
         unit: str = "MeV",
         attributes: Mapping[str, Any] | None = None,
+        columns: Sequence[str] = (),
     ) -> None:
         from caloforge import __version__
 
@@ -60,10 +65,11 @@ class PointWriter(AbstractContextManager["PointWriter"]):
             own = {"caloforge_version": __version__, "energy_unit": "MeV", "length_unit": "mm", "time_unit": "ns"}
             write_attributes(file, {**facts, **(own if layout == "points" else {"caloforge_version": __version__})})
             self._output = OUTPUTS[layout](file, names, conditions, parse_unit(unit), facts)
+            self._columns = {name: self._output.create(name, (), "f8") for name in columns}
             self._stack = stack.pop_all()
 
-    def append(self, clouds: PointClouds) -> None:
-        """Add showers.
+    def append(self, clouds: PointClouds, /, **columns: np.ndarray) -> None:
+        """Add showers, and each further column (n,) of them.
 
         Raises:
             CaloforgeError: their columns or conditions are not those announced, a value is not finite or out of range,
@@ -80,6 +86,8 @@ class PointWriter(AbstractContextManager["PointWriter"]):
                 )
         check_points(clouds.points, clouds.names, clouds.offsets, self._n)
         self._output.append(clouds)
+        for name, values in columns.items():
+            extend(self._columns[name], np.asarray(values))
         self._n += len(clouds)
         self._check()
 

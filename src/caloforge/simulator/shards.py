@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -14,10 +15,10 @@ import numpy as np
 
 from caloforge.conditions import Condition
 from caloforge.conditions.columns import difference
-from caloforge.errors import CaloforgeError, option
-from caloforge.geometry import Geometry
-from caloforge.showers import ShowerFile, ShowerWriter
-from caloforge.showers.checks import warn_of_doubts
+from caloforge.errors import CaloforgeError, CaloforgeWarning, option
+from caloforge.geometry import AnyGeometry, PointGeometry
+from caloforge.points import PointFile
+from caloforge.representation import open_file, representation_of
 from caloforge.showers.reading import WEIGHTS
 from caloforge.simulator.trained import CHANGED
 
@@ -34,12 +35,12 @@ def merge(
     columns: Sequence[str] = ("geant4_cpu_seconds", WEIGHTS),
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Concatenate shower files in bounded memory; shards of one sample are sorted by their number.
+    """Concatenate files of voxels or points in bounded memory; shards of one sample are sorted by their number.
 
     Attributes that are equal in all files are kept.
 
     Args:
-        files: files to merge, of one geometry.
+        files: files to merge, of one geometry; points are written in caloforge's own format.
         path: file to write, atomically.
         compression: gzip level, 0 (none) … 9.
         incomplete: whether shards may be missing.
@@ -68,21 +69,23 @@ def merge(
     shared = {k: v for k, v in shared.items() if k not in ("shard", "shards")} | {"merged_files": len(parts)}
     kept = tuple(name for name in columns if all(name in part.columns for part in parts))
     energies, deposited = [], []
-    with ShowerWriter(path, first.geometry, shared, compression, kept, first.kinds) as out:
+    representation = representation_of(first.geometry)
+    with representation.writer(path, shared, compression, first.kinds, kept) as append:
         for part in parts:
-            with ShowerFile(part.path) as file:
+            with open_file(part.path) as file:
                 further = {name: file.column(name) for name in kept}
                 start = 0
                 for chunk in file.chunks():
                     stop = start + len(chunk)
                     values = {name: column[start:stop] for name, column in further.items() if column is not None}
-                    out.append(chunk.energies, chunk.voxels, chunk.conditions, **values)
+                    append(chunk, **values)
                     start = stop
                     energies.append(chunk.energies)
                     deposited.append(chunk.deposited)
                     if progress is not None:
                         progress(len(chunk))
-    warn_of_doubts(Path(path), np.concatenate(energies), np.concatenate(deposited))
+    for doubt in representation.doubts(np.concatenate(energies), np.concatenate(deposited)):
+        warnings.warn(f"{path}: {doubt}", CaloforgeWarning, stacklevel=2)
     return sum(map(len, energies))
 
 
@@ -91,7 +94,7 @@ class MergedFile:
     """What is known of a file to merge while it is closed: thousands at a time could not be open."""
 
     path: Path
-    geometry: Geometry
+    geometry: AnyGeometry
     attributes: Mapping[str, Any]
     columns: frozenset[str]
     kinds: tuple[Condition, ...]
@@ -104,9 +107,10 @@ class MergedFile:
         Raises:
             CaloforgeError: it cannot be read.
         """
-        with ShowerFile(path) as file:
+        with open_file(path) as file:
             found = frozenset(name for name in columns if file.column(name) is not None)
-            return cls(path, file.geometry, file.attributes, found, file.kinds, len(file))
+            geometry = PointGeometry(file.names, 1) if isinstance(file, PointFile) else file.geometry
+            return cls(path, geometry, file.attributes, found, file.kinds, len(file))
 
 
 def _in_shard_order(files: list[MergedFile], incomplete: bool) -> list[MergedFile]:
