@@ -46,9 +46,10 @@ torture: $(VENV)/.ready ## damaged files by the thousand, and commands killed at
 $(VENV)/reference/nflows:
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/reference nflows || echo "nflows cannot be installed here"
 
-benchmark: $(VENV)/.ready ## the speed table of docs/results.md, into build/
+benchmark: $(VENV)/.ready ## the speed of CaloMan (docs/results.md, into build/) and of evaluations (docs/evaluation.md)
 	$(MAKE) $(VENV)/reference/nflows
 	$(BIN)/python benchmarks/speed.py --nflows $(VENV)/reference -o build/benchmark.json
+	$(BIN)/python benchmarks/judging.py
 
 $(VENV)/.docs: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet -e ".[docs]"

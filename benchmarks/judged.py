@@ -2,8 +2,8 @@
 
     python benchmarks/judged.py flagship=fl-report CaloFlow=cf-report …
 
-The last column is the baseline of the first report, Geant4 against Geant4. Under the table are the verdicts' headlines
-and the worst observable and energy of each report.
+Values are those at the baseline's sample size. The last column is the baseline of the first report, Geant4 against
+Geant4. Under the table are the verdicts' headlines and main deviations.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def number(section: str, name: str, scale: float = 1) -> Callable[[Metrics, str]
 
     def written(metrics: Metrics, which: str) -> str:
         metric = found(metrics, section, name)
-        value, error = metric.get(which), metric.get("error" if which == "value" else f"{which}_error")
+        error = metric.get("error" if which == "value" else f"{which}_error")
+        value = metric.get("value_at_n", metric["value"]) if which == "value" else metric.get(which)
         if value is None:
             return ""
         return with_error(scale * value, None if error is None else scale * error)

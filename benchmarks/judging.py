@@ -1,8 +1,9 @@
 """Wall-clock time, CPU time and memory of `caloforge evaluate` with its default sections, by number of showers.
 
-    python benchmarks/judging.py GENERATED.h5 REFERENCE.h5 [--showers 30000,100000,1000000] [--threads 2]
+    python benchmarks/judging.py [GENERATED.h5 REFERENCE.h5] [--showers 30000,100000,1000000] [--threads 2]
 
-Larger samples than a file has are copies of its showers with all energies of a shower times 1 ± 0.001 at random.
+Without files, it takes the Geant4 showers of the package. Larger samples than a file has are copies of its showers, all
+energies of a shower times 1 ± 0.001 at random.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from caloforge.showers import Showers, ShowerWriter
+from caloforge.sources.sample import sample_path
 
 
 def write(showers: Showers, n: int, path: Path, seed: int) -> None:
@@ -49,8 +51,8 @@ def judged(generated: Path, reference: Path, folder: Path, threads: int) -> tupl
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("generated", type=Path)
-    parser.add_argument("reference", type=Path)
+    parser.add_argument("generated", type=Path, nargs="?", default=sample_path("test"))
+    parser.add_argument("reference", type=Path, nargs="?", default=sample_path("train"))
     parser.add_argument("--showers", default="30000,100000")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()

@@ -180,3 +180,10 @@ def test_energies_are_summed_calibrated_and_cut_at_the_threshold() -> None:
     assert first.tolist() == [0.8, 0, 0, 0, 6, 0, 0, 0]
     assert read_out(detector, first).tolist() == [0, 0, 0, 0, 6, 0, 0, 0]
     assert fill(detector, 1, deposits).tolist() == [34]
+
+
+def test_the_example_of_a_detector() -> None:
+    """Its voxels are 3 + 3 · 7 · 12 + 4 · 6 + 4 · 4, and 1 + 31 slabs are active."""
+    detector = load_detector(str(Path(__file__).parents[2] / "examples" / "detector" / "detector.yaml"))
+    assert detector.geometry.n_voxels == 295
+    assert sum(slab.layer is not None for slab in detector.slabs) == 32
