@@ -10,6 +10,7 @@ import torch
 
 from caloforge.division.hierarchy import CountedSplit, Hierarchy
 from caloforge.division.marginals import drawn
+from caloforge.export.tracing import to_onnx
 from caloforge.geometry import Geometry, load_geometry
 from caloforge.showers import Showers
 
@@ -226,3 +227,24 @@ def test_the_brightest_voxel_of_a_ring_keeps_its_energy(counted: tuple[Hierarchy
     found = voxels._conserved(e, (e > 0).float(), wholes)[:, of_ring[:3]] - voxels.least
     expected = torch.tensor([[6.0, 8 / 3, 4 / 3], [5.0, 2 / 3, 1 / 3], [15.0, 20.0, 10.0]])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+class _Energies(torch.nn.Module):
+    """z, wholes in MeV and hits → parts in MeV."""
+
+    def __init__(self, split: CountedSplit) -> None:
+        super().__init__()
+        self.split = split
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor]:
+        return (self.split.energies(*inputs),)
+
+
+@pytest.mark.parametrize("name", ["rings", "voxels"])
+def test_a_graph_asks_for_no_shape(name: str, small_geometry: Geometry) -> None:
+    """For one shower an operation costs about as much whatever it does, and each question for a shape is four."""
+    split = next(split for split in Hierarchy(small_geometry, LEAST, 4, hits=True) if split.name == name)
+    assert isinstance(split, CountedSplit)
+    example = torch.zeros(3, split.size), torch.full((3, split.n_wholes), 9.0), torch.ones(3, split.n_counted)
+    graph = to_onnx(_Energies(split), example, ["z", "wholes", "n"], ["parts"], "legacy", None)
+    assert "Shape" not in {node.op_type for node in graph.graph.node}

@@ -270,10 +270,11 @@ class CountedSplit(Split):
 
 def _kind(n: Tensor) -> Tensor:
     """Ranges of n that share tables: 1, 2, 3, 4 to 5, 6 to 8, 9 to 12 …, each about 1.4 times what went before."""
-    kind = torch.zeros_like(n, dtype=torch.long)
-    for bound in (2, 3, 4, 6, 9, 13, 19, 27, 38, 54, 76):
-        kind = kind + (n >= bound).long()
-    return kind
+    return (n[..., None] >= torch.tensor(KINDS, device=n.device)).sum(dim=-1)
+
+
+KINDS = (2.0, 3.0, 4.0, 6.0, 9.0, 13.0, 19.0, 27.0, 38.0, 54.0, 76.0)
+"""Least n of each kind but the first."""
 
 
 class _Index(nn.Module):

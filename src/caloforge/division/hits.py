@@ -79,12 +79,12 @@ class HitCounts(nn.Module):
         """wholes (N, T) in MeV → (N, T, most − 1) P(≤ n)."""
         log_whole = torch.log(wholes.clamp_min(self.least) / self.least)
         lower = (log_whole[:, :, None] >= self.log_whole[:, 1:-1]).sum(dim=2)  # the last knot is never the lower one
-        entry = (lower + self.first).flatten()
+        entry = (lower + self.first).reshape(-1)
         knots, tables = self.log_whole.flatten(), self.up_to.flatten(0, 1)
         low, high = knots.index_select(0, entry), knots.index_select(0, entry + 1)
-        weight = ((log_whole.flatten() - low) / (high - low)).clamp(0, 1)[:, None]
+        weight = ((log_whole.reshape(-1) - low) / (high - low)).clamp(0, 1)[:, None]
         near, far = tables.index_select(0, entry), tables.index_select(0, entry + 1)
-        return (near + (far - near) * weight).view(*wholes.shape, -1)
+        return (near + (far - near) * weight).view(-1, len(self.first), self.most - 1)
 
 
 def affordable(wholes: Tensor, least: float) -> Tensor:

@@ -223,11 +223,12 @@ class ConditionalMarginals(nn.Module):
 
     def _exponents(self, entry: Tensor, rest: Tensor, weight: Tensor) -> Tensor:
         """g between four entries of the tables, (N, P) like all arguments."""
-        shape, tables = entry.shape, self.g.flatten()
-        entry, rest, weight = entry.flatten(), rest.flatten(), weight.flatten()  # flat, index_select is fastest
+        parts, tables = len(self.types), self.g.flatten()
+        # Flat, index_select is fastest; `reshape` by a number is one operation of a graph, `flatten` is four.
+        entry, rest, weight = entry.reshape(-1), rest.reshape(-1), weight.reshape(-1)
         corners = [tables.index_select(0, entry + k) for k in (0, 1, QUANTILES, QUANTILES + 1)]
         near, far = _lerp(corners[0], corners[1], rest), _lerp(corners[2], corners[3], rest)
-        return _lerp(near, far, weight).view(shape)
+        return _lerp(near, far, weight).view(-1, parts)
 
     def _tables_at(self, wholes: Tensor, kind: Tensor | None, p_zero: Tensor | None) -> list[Tensor]:
         """What the tables say of wholes (N, T), for each part (N, P).
@@ -238,11 +239,11 @@ class ConditionalMarginals(nn.Module):
         log_whole = torch.log(wholes.clamp_min(self.least) / self.least)
         first = torch.arange(0, len(self.log_whole), self.kinds, device=wholes.device)
         if kind is None:
-            table, inner = first, self.log_whole[:, 1:-1]
+            table, knots_after = first, self.log_whole[:, 1:]
         else:
             table = first + kind
-            inner = self.log_whole[:, 1:-1].index_select(0, table.flatten()).view(*table.shape, -1)
-        lower = (log_whole[:, :, None] >= inner).sum(dim=2)  # the last knot is never the lower one
+            knots_after = self.log_whole[:, 1:].index_select(0, table.reshape(-1)).view(-1, len(first), self.knots - 1)
+        lower = (log_whole[:, :, None] >= knots_after).sum(dim=2).clamp_max(self.knots - 2)  # never the last knot
         entry = lower + table * self.knots
         knots = self.log_whole.flatten()
         low, high = knots[entry], knots[entry + 1]

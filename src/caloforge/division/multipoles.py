@@ -121,7 +121,7 @@ class Multipoles(nn.Module):
         scale = self.width * variance.sqrt()
         present = (scale > 0).all(dim=2)
         scale = torch.where(present[..., None], scale, 1.0).repeat_interleave(2, dim=2)
-        return (voxels @ self.of_voxels).view(scale.shape) / scale, present
+        return (voxels @ self.of_voxels).view(-1, self.n_layers, 2 * self.order) / scale, present
 
     def shares(self, rings: Tensor, n: Tensor) -> Tensor:
         """(N, R · M) √v_im/s_m: how much of the moments is due to each ring; arguments as for `moments`."""
@@ -161,7 +161,8 @@ class Multipoles(nn.Module):
         """
         waves = self._waves(moments)
         of_rings = self._of_rings(waves, shares)
-        return torch.cat([waves.sum(dim=3), of_rings.flatten(2)], dim=2).flatten(1)
+        of_rings = of_rings.reshape(-1, self.sectors, self.of_rings.numel())
+        return torch.cat([waves.sum(dim=3), of_rings], dim=2).flatten(1)
 
     def shift(self, wanted: Tensor, voxels: Tensor, rings: Tensor, n: Tensor, part: float = SHIFT) -> Tensor:
         """By how much the voxels' numbers z are shifted, so that their moments come nearer to others.

@@ -105,8 +105,15 @@ class _Projections(nn.Module):
         self.blocks = _Linear(torch.cat(weights), torch.cat(biases))
 
     def forward(self, c: Tensor) -> tuple[Tensor, ...]:
-        seen = functional.silu(self.second(functional.silu(self.first(c))))
-        return self.blocks(seen).split(self.sizes, dim=1)
+        return self._together(c).split(self.sizes, dim=1)
+
+    def for_sectors(self, c: Tensor) -> tuple[Tensor, ...]:
+        """The same, (B, 1, outputs) each."""
+        return self._together(c)[:, None].split(self.sizes, dim=2)
+
+    def _together(self, c: Tensor) -> Tensor:
+        projected: Tensor = self.blocks(functional.silu(self.second(functional.silu(self.first(c)))))
+        return projected
 
 
 class _Residual(nn.Module):
@@ -173,10 +180,10 @@ class _Sectors(_SectorNetwork):
         by_sector, c = per_sector(x, c, self.sectors, self.first.weight.shape[1], self.own)
         h = self.first(by_sector)
         for inward, outward, factors, seen in zip(
-            self.inward, self.outward, self.factors, self.projections(c), strict=True
+            self.inward, self.outward, self.factors, self.projections.for_sectors(c), strict=True
         ):
             mixed = self.waves.T @ ((self.waves @ h) * factors)
-            h = h + outward(functional.silu(inward(torch.cat([h, mixed], dim=2)) + seen.unsqueeze(1)))
+            h = h + outward(functional.silu(inward(torch.cat([h, mixed], dim=2)) + seen))
         return self.last(functional.silu(h + self.carried)).flatten(1)
 
 
