@@ -26,8 +26,8 @@ def caloman(model: CaloMan, traced: bool) -> nn.Module:
 
 
 def flow_matching(model: FlowMatching, traced: bool) -> nn.Module | None:
-    """The student; the teacher has no rewritten form."""
-    if not model.by_student:
+    """The student; the teacher has no rewritten form, nor has a consistency function that is evaluated repeatedly."""
+    if not model.by_student or (model.learns_from_showers and model.strides > 1):
         return None
     assert model.student is not None
     return StudentSteps(model.student, model.strides, model.scale, model.shift, traced=traced)

@@ -13,7 +13,8 @@ noise x_0, with its states x_{k/n} on the way, is computed once for a set of noi
     x_{(k+1)/n} = x_{k/n} + s(x_{k/n}, k/n, c) / n
 
 by regression. The map is the same for every shower, so nothing is averaged over: what is lost is what the network
-cannot express.
+cannot express. Another kind of student is a consistency function (`caloforge.diffusion.consistency`), for which no
+trajectories are computed beforehand: each step of it evaluates the teacher.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from caloforge.diffusion.solvers import Field, solve, trajectory
+from caloforge.diffusion.consistency import consistency_loss, sample_by_consistency
+from caloforge.diffusion.solvers import SOLVERS, Field, solve, trajectory
 from caloforge.diffusion.transport import between, optimally_paired, solve_with_divergence
 from caloforge.errors import CaloforgeError
 from caloforge.models.base import LatentModel
@@ -59,7 +62,10 @@ class FlowMatching(TeacherAndStudent, LatentModel):
         solver: `euler`, `midpoint`, `heun` or `rk4`.
         steps: of the solver.
         student_strides: n, evaluations of the student; 0 for no student.
-        student_pairs: noises per training shower that the student learns from.
+        student_pairs: noises per training shower that a student of strides learns from.
+        student_kind: `strides` along the teacher's trajectories, or `consistency`, a consistency function distilled
+            from the teacher.
+        student_times: N, steps of the grid on which a consistency function is learned.
         sampler: `teacher`, `student`, or `auto`, the student where there is one.
 
     Example:
@@ -91,6 +97,8 @@ class FlowMatching(TeacherAndStudent, LatentModel):
         steps: int = 8,
         student_strides: int = 0,
         student_pairs: int = 4,
+        student_kind: Literal["strides", "consistency"] = "strides",
+        student_times: PositiveInt = 16,
         sampler: Literal["auto", "teacher", "student"] = "auto",
     ) -> None:
         super().__init__()
@@ -113,7 +121,10 @@ class FlowMatching(TeacherAndStudent, LatentModel):
         self.path, self.pairing, self.condition_weight = path, pairing, condition_weight
         self.solver, self.steps, self.strides, self.pairs = solver, steps, student_strides, student_pairs
         self.by_student = student_strides > 0 and sampler != "teacher"
-        self.latent_dim = features
+        self.student_kind, self.student_times = student_kind, student_times
+        self.learns_from_showers = student_kind != "strides"
+        # A consistency function renews its noise before each further evaluation.
+        self.latent_dim = features * (student_strides if self.by_student and self.learns_from_showers else 1)
         self.velocity: nn.Module
         if network == "sectors":
             self.velocity = SectorVelocity(
@@ -172,17 +183,33 @@ class FlowMatching(TeacherAndStudent, LatentModel):
         return torch.stack(trajectories, dim=1), c
 
     def _student_loss(self, trajectories: Tensor, c: Tensor) -> Tensor:
+        if self.learns_from_showers:
+            return self._consistency_loss(trajectories, c)
         states = trajectories[torch.arange(len(c)), torch.randint(self.pairs, (len(c),))]
         total = states.new_zeros(len(c))
         for k in range(self.strides):
             total = total + (self._stride(states[:, k], k, c) - states[:, k + 1]).square().mean(dim=1)
         return total * self.strides
 
+    def _consistency_loss(self, x: Tensor, c: Tensor) -> Tensor:
+        """(B,) of features x (B, F)."""
+        assert self.student is not None
+        x, student = (x - self.shift) / self.scale, self.student
+        noise = torch.randn_like(x)
+        h = 1 / self.student_times
+        t = torch.randint(self.student_times, (len(x),), device=x.device).to(x) * h
+        x_t, _ = between(self.path, noise, x, t)
+        with torch.no_grad():
+            later = SOLVERS[self.solver](self._field(c), x_t, t, t + h, h)
+        return consistency_loss(lambda x, t: student(x, t, c), x_t, t, later, t + h)
+
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) squared error of the velocity, and of the student where there is one."""
         loss = self._velocity_loss(x, c)
         if self.student is None:
             return loss
+        if self.learns_from_showers:
+            return loss + self._consistency_loss(x, c)
         with torch.no_grad():
             trajectories, _ = self._trajectories(x, c)
         return loss + self._student_loss(trajectories, c)
@@ -197,8 +224,13 @@ class FlowMatching(TeacherAndStudent, LatentModel):
         return x + self.student(x, x.new_full((1,), k / self.strides), c) / self.strides
 
     def decode(self, z: Tensor, c: Tensor) -> Tensor:
-        """z (B, F) from N(0, 1), c (B, C) → features (B, F)."""
-        if self.by_student:
+        """z (B, F), or (B, n F) of a consistency function, from N(0, 1), c (B, C) → features (B, F)."""
+        student = self.student
+        if self.by_student and self.learns_from_showers:
+            assert student is not None
+            noises = z.split(z.shape[1] // self.strides, dim=1)
+            z = sample_by_consistency(lambda x, t: student(x, t, c), self.path, noises)
+        elif self.by_student:
             for k in range(self.strides):
                 z = self._stride(z, k, c)
         else:

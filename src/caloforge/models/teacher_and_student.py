@@ -1,6 +1,7 @@
-"""`TeacherAndStudent`: what flow matchings share: a velocity, and a student of it that samples in a few strides.
+"""`TeacherAndStudent`: what flow matchings share: a velocity, and a student of it that samples in a few evaluations.
 
-The student learns to follow the velocity's trajectories, which are drawn once before it is trained.
+A student of strides learns to follow the velocity's trajectories, which are drawn once before it is trained. A
+consistency function learns from the training showers (`learns_from_showers`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ class TeacherAndStudent:
     velocity: nn.Module
     student: nn.Module | None
     by_student: bool
+    learns_from_showers: bool = False
 
     def sampling_settings(self) -> frozenset[str]:
         """`sampler`, and the solver with its steps where it is the teacher that samples."""
@@ -41,7 +43,7 @@ class TeacherAndStudent:
                     self._student_loss,
                     self.student.parameters(),
                     fit=self._fit_student,
-                    prepare=lambda data: data.map(self._trajectories, "once"),
+                    prepare=None if self.learns_from_showers else lambda data: data.map(self._trajectories, "once"),
                 )
             )
         return stages
@@ -64,4 +66,4 @@ class TeacherAndStudent:
 
     @abstractmethod
     def _student_loss(self, trajectories: Tensor, c: Tensor) -> Tensor:
-        """(B,) squared error of the student's strides on trajectories."""
+        """(B,) loss of the student: on trajectories, or on showers if it learns from these."""
