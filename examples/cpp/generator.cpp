@@ -113,8 +113,8 @@ double accepted(double value, const std::string& name, const Json& column) {
   fail(name + " " + text_of(value) + unit_of(column) + " is outside the range of the training, " + trained(column));
 }
 
-// Appends the values of a column, or of several that belong together.
-void append(const Json& column, const Particle& particle, const float* noise, std::vector<float>& row) {
+// Appends the values of a column, or of several that belong together. `noise` moves behind the numbers that they take.
+void append(const Json& column, const Particle& particle, const float*& noise, std::vector<float>& row) {
   const std::string& kind = column.text("kind");
   if (kind == "noise") {
     const double mean = column.number("mean"), deviation = column.number("deviation");
@@ -163,7 +163,7 @@ struct Generator::Session {
     for (const auto& [name, input] : card["inputs"].as<Json::Object>()) {
       inputs.emplace_back(name, input["columns"]);
       for (const Json& column : input.array("columns")) {
-        if (column.text("kind") == "noise") noise_size = static_cast<std::size_t>(column.number("size"));
+        if (column.text("kind") == "noise") noise_size += static_cast<std::size_t>(column.number("size"));
         if (column.text("kind") == "condition") conditions.push_back(column.text("name"));
       }
     }
@@ -213,10 +213,12 @@ struct Generator::Session {
     std::vector<Value> held;
     std::vector<const OrtValue*> values;
     std::vector<const char*> names;
+    for (std::size_t i = 0; i < n; ++i) {
+      const float* next = noise + i * noise_size;
+      for (std::size_t k = 0; k < inputs.size(); ++k)
+        for (const Json& column : inputs[k].second.as<Json::Array>()) append(column, particles[i], next, rows[k]);
+    }
     for (std::size_t k = 0; k < inputs.size(); ++k) {
-      for (std::size_t i = 0; i < n; ++i)
-        for (const Json& column : inputs[k].second.as<Json::Array>())
-          append(column, particles[i], noise + i * noise_size, rows[k]);
       held.push_back(tensor(rows[k].data(), n, rows[k].size() / n));
       values.push_back(held.back().get());
       names.push_back(inputs[k].first.c_str());

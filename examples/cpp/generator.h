@@ -1,4 +1,4 @@
-// A client of caloforge's exports: `caloforge export RUN --format onnx|par04|calodit2|atlas -o FILE`.
+// A client of caloforge's exports: `caloforge export RUN --format onnx|par04|calodit2|atlas|atlas-binned -o FILE`.
 //
 //     auto generator = caloforge::Generator::open("photons.onnx");
 //     if (!generator) return std::cerr << generator.error() << '\n', 1;

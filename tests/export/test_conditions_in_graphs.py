@@ -26,6 +26,7 @@ from caloforge.inference import Batch, TorchEngine
 from caloforge.inference.onnx_engine import onnx_session
 from caloforge.models.caloman import CaloMan
 from caloforge.models.cascade import Cascade
+from caloforge.models.vae import VAE
 from caloforge.simulator import Simulator
 from caloforge.transforms import TrainedConditions, build_transforms
 
@@ -58,6 +59,17 @@ def a_run(geometry: Geometry, columns: dict[str, Any], n: int = 2) -> Simulator:
         for parameter in model.parameters():
             parameter += 0.2 * torch.randn_like(parameter)
     return Simulator(geometry, transforms, model.eval(), {"recipe": "tiny"}, (LOW, HIGH), known)
+
+
+def a_run_with_noise(geometry: Geometry, columns: dict[str, Any], dimension: int) -> Simulator:
+    """The same with a variational autoencoder, which takes any number of noise."""
+    run = a_run(geometry, columns)
+    n_conditions = 1 + run.conditions.n_inputs
+    run.model = VAE(geometry.n_voxels, n_conditions, code_dim=dimension, hidden=[16], decoding="mean").eval()
+    with torch.no_grad():
+        for parameter in run.model.parameters():
+            parameter += 0.2 * torch.randn_like(parameter)
+    return run
 
 
 def by_run(run: Simulator, noise: np.ndarray, energy: float, **conditions: float) -> np.ndarray:

@@ -20,7 +20,7 @@ from caloforge.export.ddml import export_ddml
 from caloforge.export.graph import export_graph, make_format, target_of
 from caloforge.geometry import load_geometry
 from documented import DOCS, blocks
-from export.test_conditions_in_graphs import HIGH, LOW, THETA, a_run, by_run, mesh
+from export.test_conditions_in_graphs import HIGH, LOW, THETA, a_run, a_run_with_noise, by_run, mesh
 
 pytestmark = pytest.mark.xdist_group("cpp_client")  # on one worker, so that it is built once
 
@@ -114,6 +114,8 @@ FORMATS: dict[str, tuple[str, dict[str, Any], dict[str, float], dict[str, Any]]]
     "onnx": ("onnx", {}, {}, {}),
     "onnx with conditions": ("onnx", {**THETA, "phi": [-3.1, 3.1], "pdg": [11, 22]}, GIVEN, {}),
     "atlas": ("atlas", {}, {}, {"settings": {"limits": "trained"}}),
+    "atlas-binned": ("atlas-binned", {}, {}, {}),
+    "atlas-binned with an angle": ("atlas-binned", THETA, {"eta": float(np.arcsinh(np.tan(0.4)))}, {}),
     "par04": ("par04", {}, {}, {}),
     "par04 with an angle": ("par04", THETA, {"polar": np.pi / 2 + 0.4}, {}),
     "scaled": ("par04", {}, {}, {"scale": 0.5}),
@@ -123,12 +125,15 @@ FORMATS: dict[str, tuple[str, dict[str, Any], dict[str, float], dict[str, Any]]]
 @pytest.mark.parametrize("case", FORMATS)
 def test_voxels_are_those_of_python_for_the_same_noise(case: str, client: Client, tmp_path: Path) -> None:
     name, columns, passed, options = FORMATS[case]
-    run, path = a_run(mesh(), columns), tmp_path / "g.onnx"
+    # atlas-binned passes 39 numbers: some more are derived from them
+    run = a_run_with_noise(mesh(), columns, 50) if name == "atlas-binned" else a_run(mesh(), columns)
+    path = tmp_path / "g.onnx"
     graph = export_graph(run, name, path, showers=8, **options)
     energies = np.resize([LOW, 1234.5, 4000.0, HIGH], 12)
-    noise = np.random.default_rng(2).normal(size=(12, 4)).astype("f4")
-    known = {"theta": 0.4} if "polar" in passed else passed
-    expected = np.concatenate([by_run(run, noise[k : k + 1], float(e), **known) for k, e in enumerate(energies)])
+    noise = np.random.default_rng(2).normal(size=(12, graph.form.noise_size)).astype("f4")
+    latent = graph.form.latent(torch.from_numpy(noise)).numpy()
+    known = {"theta": 0.4} if {"polar", "eta"} & passed.keys() else passed
+    expected = np.concatenate([by_run(run, latent[k : k + 1], float(e), **known) for k, e in enumerate(energies)])
     if name != "onnx":  # the consumer's order: each voxel of it is one of ours
         inside = np.arange(1.0, expected.shape[1] + 1)[None]
         order = graph.form.write(torch.from_numpy(inside), torch.ones(1, 1), torch.ones(1, 1))

@@ -85,7 +85,7 @@ def run(path: Path, *inputs: np.ndarray) -> np.ndarray:
 
 def some_input(form: GraphFormat, energies: list[float]) -> tuple[torch.Tensor, torch.Tensor, list[np.ndarray]]:
     e = torch.tensor(energies)[:, None]
-    noise = torch.randn(len(e), form.target.latent_dim, generator=torch.Generator().manual_seed(5))
+    noise = torch.randn(len(e), form.noise_size, generator=torch.Generator().manual_seed(5))
     return noise, e, [part.numpy() for part in form.inputs(noise, e)]
 
 
@@ -267,7 +267,7 @@ def test_inputs_and_outputs_of_each_format_are_undone(name: str) -> None:
     settings = {"limits": [LOW / 2, HIGH], "uncovered": True} if name == "atlas" else {}
     form = GRAPHS.resolve(name)(Target(mesh_geometry(), 6, LOW, HIGH), **settings)
     generator = torch.Generator().manual_seed(2)
-    noise = torch.randn(7, 6, generator=generator, dtype=torch.float64)
+    noise = torch.randn(7, form.noise_size, generator=generator, dtype=torch.float64)
     energies = torch.logspace(np.log10(LOW), np.log10(HIGH), 7, dtype=torch.float64)[:, None]
     read_noise, read_energies = form.read(*form.inputs(noise, energies))
     torch.testing.assert_close(read_noise, noise)

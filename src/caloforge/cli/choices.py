@@ -46,6 +46,7 @@ class FormatChoice(StrEnum):
 
     ONNX = "onnx"
     ATLAS = "atlas"
+    ATLAS_BINNED = "atlas-binned"
     PAR04 = "par04"
     CALODIT2 = "calodit2"
     DDML_HDF5 = "ddml-hdf5"

@@ -59,11 +59,12 @@ def export(
     inside. It is written only if onnxruntime and PyTorch agree; the largest
     difference is printed. Formats (docs/export.md):
 
-      onnx       graph for programs of your own: noise, MeV to voxels in MeV
-      par04      graph for the VAE slot of the Geant4 example Par04
-      calodit2   graph for the newer model slot of Par04 (Geant4 11.4)
-      atlas      graph for the ATLAS fast simulation, FastCaloSim in Athena
-      ddml-hdf5  showers, no graph: to be played back by DDFastShowerML (DD4hep)
+      onnx          graph for programs of your own: noise, MeV to voxels in MeV
+      par04         graph for the VAE slot of the Geant4 example Par04
+      calodit2      graph for the newer model slot of Par04 (Geant4 11.4)
+      atlas         graph for FastCaloSim (ATLAS), slot of its GANs
+      atlas-binned  graph for FastCaloSim's newer slot, TFCSBinnedShowerONNX
+      ddml-hdf5     showers, no graph: played back by DDFastShowerML (DD4hep)
 
     With --precision int8, as many large matrix multiplications are int8-quantised
     as this agreement allows. This is faster when reading weights dominates, as in

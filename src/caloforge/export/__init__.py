@@ -4,6 +4,7 @@
 |---|---|---|
 | `onnx` | any program with onnxruntime | MeV, caloforge's order |
 | `atlas` | ATLAS's fast simulation (two named inputs) | fractions of E, per layer r outer, alpha inner |
+| `atlas-binned` | the same, slot of `TFCSBinnedShowerONNX` (four named inputs) | MeV, caloforge's order |
 | `par04` | Geant4's example Par04, slot of the VAE | fractions of E, r outer, phi, z inner |
 | `calodit2` | Par04's newer slot (11.4), noise drawn in the graph | GeV, r outer, phi, z inner |
 | `ddml-hdf5` | DDML's playback of showers from a file | MeV in Cartesian cells (shower, layer, y, x) |
@@ -22,6 +23,7 @@ GRAPHS: Registry[GraphFormat] = Registry(
     {
         "onnx": "caloforge.export.onnx.Onnx",
         "atlas": "caloforge.export.atlas.Atlas",
+        "atlas-binned": "caloforge.export.atlas_binned.AtlasBinned",
         "par04": "caloforge.export.par04.Par04",
         "calodit2": "caloforge.export.calodit2.CaloDiT2",
     },

@@ -93,8 +93,8 @@ class CaloDiT2(GraphFormat):
     def outside(self) -> str:
         return "the shower is that of the nearer end of the range, scaled to the energy asked for"
 
-    def companions(self, path: Path) -> dict[Path, str]:
-        return {path.with_suffix(".mac"): par04_macro(self.target, "CaloDiT-2", path)}
+    def companions(self, path: Path) -> dict[Path, bytes]:
+        return {path.with_suffix(".mac"): par04_macro(self.target, "CaloDiT-2", path).encode()}
 
     def describe(self) -> dict[str, Any]:
         card = super().describe()

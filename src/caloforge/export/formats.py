@@ -111,6 +111,15 @@ class GraphFormat(ABC):
         self.target = target
 
     @property
+    def noise_size(self) -> int:
+        """Numbers from N(0, 1) that a shower takes from the consumer; by default those of the model, D."""
+        return self.target.latent_dim
+
+    def latent(self, noise: Tensor) -> Tensor:
+        """In the graph: the model's noise (B, D) for the consumer's (B, noise_size); they are the same by default."""
+        return noise
+
+    @property
     def takes(self) -> tuple[str, ...]:
         """Further conditions that the consumer passes; none by default."""
         return ()
@@ -130,13 +139,13 @@ class GraphFormat(ABC):
     def inputs(
         self, noise: Tensor, energies: Tensor, conditions: Mapping[str, Tensor] | None = None
     ) -> tuple[Tensor, ...]:
-        """The consumer's inputs for noise (B, D) from N(0, 1), energies (B, 1) in MeV and the run's conditions."""
+        """The consumer's inputs for noise (B, noise_size) from N(0, 1), energies (B, 1) in MeV and conditions."""
         given = Given(noise, energies, self.passed(conditions or {}))
         return tuple(torch.cat([part.columns(given) for part in parts], dim=1) for parts in self.layout.values())
 
     @abstractmethod
     def read(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """The inverse of `inputs`, inside the graph: noise (B, D) and energies (B, 1) in MeV, not yet clamped."""
+        """The inverse of `inputs`, inside the graph: noise (B, noise_size) and energies (B, 1) in MeV, not clamped."""
 
     @abstractmethod
     def write(self, voxels: Tensor, energies: Tensor, asked: Tensor) -> Tensor:
@@ -182,8 +191,8 @@ class GraphFormat(ABC):
         """Nodes that draw `noise` (batch, D) in place of that input of the file; by default the consumer passes it."""
         return []
 
-    def companions(self, path: Path) -> dict[Path, str]:
-        """Files that make the export at `path` ready to use, such as macros: path → text."""
+    def companions(self, path: Path) -> dict[Path, bytes]:
+        """Files that make the export at `path` ready to use, such as macros: path → content."""
         return {}
 
 

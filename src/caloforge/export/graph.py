@@ -29,7 +29,7 @@ from caloforge.export.formats import GraphFormat, Target, example_conditions
 from caloforge.export.int8 import quantised
 from caloforge.export.parity import Parity, check_parity, without_thresholds
 from caloforge.export.tracing import Exporter, require_onnx, to_onnx
-from caloforge.files import atomic_path, write_json, write_text
+from caloforge.files import atomic_path, write_json
 from caloforge.inference import optimised
 from caloforge.models import MODELS
 from caloforge.models.base import LatentModel, ShowerModel
@@ -68,12 +68,13 @@ class GeneratorGraph(nn.Module):
         self.register_buffer("high", torch.tensor(form.target.high))
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        z, asked = self.form.read(*inputs)
+        noise, asked = self.form.read(*inputs)
         energies = torch.clamp(asked, self.low, self.high)
         target, values = self.form.target, None
         if target.conditions.n_inputs:
             values = target.values(self.form.conditions(*inputs), energies)
         c = self.transforms.condition(target.conditions.inputs(energies, values))
+        z = self.form.latent(noise)
         scale = target.scale
         found = [x if scale == 1 else scale * x for x in inverted(self.transforms, self.decode(z, c), c)]
         raw, voxels = (self.form.write(self.form.turned(x, *inputs), energies, asked) for x in found)
@@ -260,8 +261,9 @@ def export_graph(simulator: Simulator, name: str, path: Path, **options: Any) ->
         partial.write_bytes(graph.content)
     digest = hashlib.sha256(graph.content).hexdigest()
     beside = graph.form.companions(path)
-    for other, text in beside.items():
-        write_text(other, text)
+    for other, content in beside.items():
+        with atomic_path(other) as partial:
+            partial.write_bytes(content)
     files = {"file": path.name, "sha256": digest, "other_files": [other.name for other in beside]}
     write_json(card_path(path), {**graph.card, **files})
     return graph
@@ -308,7 +310,7 @@ def traced(graph: GeneratorGraph, exporter: Exporter, opset: int | None = None) 
         CaloforgeError: the exporter cannot trace the model.
     """
     form = graph.form
-    noise, energies = torch.zeros(3, form.target.latent_dim), torch.full((3, 1), form.target.high)
+    noise, energies = torch.zeros(3, form.noise_size), torch.full((3, 1), form.target.high)
     example = form.inputs(noise, energies, example_conditions(form.target, 3))
     return to_onnx(graph, example, list(form.layout), (form.output_name, RAW), exporter, form.batch, opset)
 

@@ -30,7 +30,7 @@ class Given:
     """What the showers of a batch are asked for.
 
     Args:
-        noise: (B, D) from N(0, 1).
+        noise: (B, n) from N(0, 1).
         energies: (B, 1) in MeV.
         conditions: name → (B, 1).
     """
@@ -67,12 +67,16 @@ class InputPart(ABC):
 
 @dataclass(frozen=True)
 class Noise(InputPart):
-    """`dimension` independent normal numbers of this mean and standard deviation."""
+    """`dimension` independent normal numbers of this mean and standard deviation.
+
+    Of the noise of a shower, they are those from the number `start` on.
+    """
 
     dimension: int
     mean: float = 0.0
     deviation: float = 1.0
     what: str = "independent normal numbers"
+    start: int = 0
 
     kind: ClassVar[str] = "noise"
 
@@ -81,7 +85,7 @@ class Noise(InputPart):
         return self.dimension
 
     def columns(self, given: Given) -> Tensor:
-        return self.mean + self.deviation * given.noise
+        return self.mean + self.deviation * given.noise[:, self.start : self.start + self.dimension]
 
     def facts(self) -> dict[str, Any]:
         return {"size": self.size, "mean": self.mean, "deviation": self.deviation}

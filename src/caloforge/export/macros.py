@@ -1,4 +1,4 @@
-"""Settings of the consumers, ready to run next to an export: a macro of Geant4's Par04, a steering file of ddsim.
+"""Settings of the consumers next to an export: a macro of Geant4's Par04, a steering file of ddsim, FastCaloSim's C++.
 
 Commands are those of Par04 in Geant4 11.4, properties those of DDML's plug-ins. The readout and inference meshes are
 the run's, but the detector is the consumer's own: the files say what to replace.
@@ -6,11 +6,12 @@ the run's, but the detector is the consumer's own: the files say what to replace
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from caloforge.export.formats import Target
-from caloforge.geometry import Geometry
+from caloforge.geometry import Geometry, Layer
 
 PAR04_DEPTH = 3.4
 """mm: depth of a cell in Par04's own settings (two layers of 1.4 mm W and 0.3 mm Si)."""
@@ -65,6 +66,40 @@ def _depth(geometry: Geometry) -> float | None:
     """Depth of a layer in mm; None if the geometry does not have it."""
     edges = geometry.layers[0].z_edges
     return None if edges is None else float(edges[1] - edges[0])
+
+
+def binned_shower(layers: Sequence[Layer], graph: Path, binning: Path) -> str:
+    """A function in C++ that makes FastCaloSim's parametrisation of an exported graph.
+
+    Args:
+        layers: in the order of the voxels.
+        graph, binning: its files.
+    """
+    starts = [sum(layer.n_voxels for layer in layers[:k]) for k in range(len(layers) + 1)]
+    boundaries, numbers = (", ".join(map(str, each)) for each in (starts, [layer.id for layer in layers]))
+    return f"""// {graph.stem}.C: FastCaloSim's TFCSBinnedShowerONNX with {graph.name}
+//
+// FastCaloSim assumes 382 voxels in the layers 0, 1, 2, 3, 12, and TFCSBinnedShowerONNX has no function to change that.
+// For this graph, add to its load_simulator, after the simulator has been loaded:
+//     m_ai_simulator->setInputShapes({{{boundaries}}}, {{{numbers}}});
+// Numbers of layers are those of the calorimeter's samplings. In Athena, the header is in ISF_FastCaloSimEvent.
+
+#include <vector>
+
+#include "FastCaloSim/Core/TFCSBinnedShowerONNX.h"
+
+// The parametrisation, which the caller owns; nullptr where the graph cannot be loaded.
+TFCSBinnedShowerONNX* binned_shower(const char* name = "{graph.stem}") {{
+  std::vector<long unsigned int> layers = {{{numbers}}};
+  auto* shower = new TFCSBinnedShowerONNX(name, name);
+  if (!shower->load_simulator("{graph.name}")) {{
+    delete shower;
+    return nullptr;
+  }}
+  shower->load_meta_data("{binning.name}", layers);
+  return shower;
+}}
+"""
 
 
 def steering_path(playback: Path) -> Path:

@@ -74,8 +74,8 @@ class Par04(GraphFormat):
     def outside(self) -> str:
         return "the shower is that of the nearer end of the range, scaled to the energy asked for"
 
-    def companions(self, path: Path) -> dict[Path, str]:
-        return {path.with_suffix(".mac"): par04_macro(self.target, "VAE", path)}
+    def companions(self, path: Path) -> dict[Path, bytes]:
+        return {path.with_suffix(".mac"): par04_macro(self.target, "VAE", path).encode()}
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "latent_size": self.target.latent_dim, "mesh": self.mesh.to_dict()}

@@ -75,7 +75,7 @@ def check_parity(graph: bytes, form: GraphFormat, simulator: Simulator, showers:
     target, model = form.target, simulator.model
     assert isinstance(model, LatentModel)
     generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(showers, target.latent_dim, generator=generator)
+    noise = torch.randn(showers, form.noise_size, generator=generator)
     # From half the lowest to twice the highest energy, in equal logarithmic steps.
     asked = torch.logspace(np.log10(target.low / 2), np.log10(target.high * 2), showers)[:, None]
     energies = asked.clamp(target.low, target.high)
@@ -83,7 +83,7 @@ def check_parity(graph: bytes, form: GraphFormat, simulator: Simulator, showers:
     values = target.values(passed, energies)
     with torch.inference_mode():
         c = simulator.transforms.condition(target.conditions.inputs(energies, values))
-        x = model.decode(noise, c)
+        x = model.decode(form.latent(noise), c)
         expected = without_thresholds(simulator.transforms, x, c).double().numpy()
     inputs = form.inputs(noise, asked, passed)
     cut, raw = _run(graph, form, [part.numpy() for part in inputs])

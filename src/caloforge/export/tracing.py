@@ -85,6 +85,7 @@ def to_onnx(
             raise CaloforgeError(
                 f"PyTorch's '{exporter}' exporter cannot trace this model ({why}): try {option('exporter', other)}"
             ) from None
+    _keep_inputs(graph, inputs, example)
     for value, size in zip(graph.graph.output, sizes, strict=True):
         value.type.tensor_type.shape.dim[1].dim_value = size
     if batch is not None:
@@ -92,6 +93,19 @@ def to_onnx(
             value.type.tensor_type.shape.dim[0].dim_value = batch
         del graph.graph.value_info[:]  # intermediate shapes, which may still have any batch size
     return graph
+
+
+def _keep_inputs(graph: onnx.ModelProto, names: Sequence[str], example: Sequence[Tensor]) -> None:
+    """Add the inputs that nothing depends on, which exporters leave out: the consumer passes them all the same."""
+    import onnx
+
+    found = {value.name: value for value in graph.graph.input}
+    for name, part in zip(names, example, strict=True):
+        shape = [BATCH, *part.shape[1:]]
+        found.setdefault(name, onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape))
+    kept = [found[name] for name in names]
+    del graph.graph.input[:]
+    graph.graph.input.extend(kept)
 
 
 def _legacy(
