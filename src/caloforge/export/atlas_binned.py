@@ -138,14 +138,11 @@ def binning(layers: tuple[Layer, ...]) -> bytes:
     buffer = BytesIO()
     with h5py.File(buffer, "w") as file:
         for layer in layers:
-            alpha_edges = np.linspace(-np.pi, np.pi, layer.n_alpha + 1)
-            grids = {
-                "alpha": (alpha_edges, lambda bins, n=layer.n_r: np.repeat(bins, n)),
-                "radius": (np.array(layer.r_edges), lambda bins, n=layer.n_alpha: np.tile(bins, n)),
-            }
-            for axis, (edges, spread) in grids.items():
-                for what, bins in (("binstart", edges[:-1]), ("binsize", np.diff(edges))):
-                    file[f"{what}_{axis}_layer_{layer.id}"] = spread(bins).astype(np.float32)
+            alpha, r = np.linspace(-np.pi, np.pi, layer.n_alpha + 1), np.array(layer.r_edges)
+            for what, alphas, radii in (("start", alpha[:-1], r[:-1]), ("size", np.diff(alpha), np.diff(r))):
+                grids = np.meshgrid(alphas, radii, indexing="ij")
+                for axis, bins in zip(("alpha", "radius"), grids, strict=True):
+                    file[f"bin{what}_{axis}_layer_{layer.id}"] = bins.ravel().astype(np.float32)
     return buffer.getvalue()
 
 
