@@ -105,7 +105,7 @@ def test_onnxruntime_and_pytorch_generate_the_same(tmp_path: Path) -> None:
     assert not np.allclose(first.voxels, run.generate(energies, 1, conditions={"theta": 0.0, "phi": 0.0}).voxels)
     values = run.conditions.values(run.conditions.checked(Columns.of(given, 9)))
     compiled = TorchEngine(run).generate(Batch(0, energies, 1, values))
-    assert compiled.voxels.shape == first.voxels.shape
+    assert compiled.rows.shape == first.voxels.shape
 
 
 def test_conditions_outside_their_range_are_clamped_in_a_graph(tmp_path: Path) -> None:
@@ -151,6 +151,19 @@ def test_par04_passes_the_polar_angle(theta: float, side: int) -> None:
         expected = np.roll(expected.reshape(3, 4, 3), 2, axis=1).reshape(1, -1)
     assert found == pytest.approx(expected, abs=0.3)
     assert np.ptp(expected) > 3
+
+
+def test_an_angle_that_is_ignored_is_said(tmp_path: Path) -> None:
+    run = a_run(mesh(), {})
+    run.provenance["training_angle_rad"] = 0.2
+    run.save(tmp_path / "run")
+    words = ["export", str(tmp_path / "run"), "--format", "par04", "-o", str(tmp_path / "g.onnx")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    note = "note: the graph ignores theta and geometry; incidence in training: 0.2 rad from the shower axis"
+    assert note in " ".join(done.output.split())
+    card = json.loads(card_path(tmp_path / "g.onnx").read_text())
+    assert (card["ignored"], card["incidence"]) == ("theta and geometry", "0.2 rad from the shower axis")
 
 
 def test_calodit2_passes_angles_from_the_normal_and_from_the_beam() -> None:

@@ -512,15 +512,15 @@ def test_the_onnx_engine_keeps_batches_apart(small_geometry: Geometry, monkeypat
     copies = [voxels.copy() for voxels in alone]
     assert not np.array_equal(alone[0], alone[2])
     with ThreadPoolExecutor(3) as pool:
-        together = [generated.voxels for generated in pool.map(engine.generate, batches)]
+        together = [generated.rows for generated in pool.map(engine.generate, batches)]
     for one, copy, other in zip(alone, copies, together, strict=True):
         np.testing.assert_array_equal(one, copy)
         np.testing.assert_array_equal(one, other)
     monkeypatch.setattr("caloforge.inference.onnx_engine.rows_per_piece", lambda n_voxels: 20)
-    pieces = engine.generate(batches[1]).voxels, engine.generate(batches[0]).voxels  # 20 + 20 + 10 showers
+    pieces = engine.generate(batches[1]).rows, engine.generate(batches[0]).rows  # 20 + 20 + 10 showers
     assert pieces[1].shape == alone[0].shape
     same_side = (pieces[1] == 0) == (alone[0] == 0)
     assert same_side.mean() > 0.99
     np.testing.assert_allclose(pieces[1][same_side], alone[0][same_side], atol=0.01)
     engine.run_graph(batches[0])
-    np.testing.assert_array_equal(engine.generate(batches[0]).voxels, pieces[1])
+    np.testing.assert_array_equal(engine.generate(batches[0]).rows, pieces[1])
