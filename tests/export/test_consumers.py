@@ -15,11 +15,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from caloforge.export.graph import checked_graph
 from caloforge.geometry import Geometry, Layer, load_geometry
 from caloforge.inference.onnx_engine import onnx_session
-from export.test_conditions_in_graphs import HIGH, LOW, a_run, by_run, mesh
+from export.test_conditions_in_graphs import HIGH, LOW, a_run, a_run_with_noise, by_run, mesh
 
 ENERGY = 4000.0
 LEAST = 0.0005
@@ -96,6 +97,26 @@ def test_par04_places_showers_of_calodit2_within_its_mesh() -> None:
     assert max(placed) <= (8, 15, 44)
     voxels = run.generate(np.full(200, ENERGY), 1).voxels.sum(axis=1)
     assert voxels.min() < sum(placed.values()) < voxels.max()
+
+
+@pytest.mark.parametrize(("asked", "shower_at"), [(10.0, LOW), (ENERGY, ENERGY), (1e6, HIGH)])
+def test_calodit2_makes_and_loses_no_energy_outside_the_training_range(asked: float, shower_at: float) -> None:
+    """The run's decoder ignores its noise, which the graph draws, so that each voxel is known."""
+    run = a_run_with_noise(load_geometry("ds2"), {}, 4)
+    with torch.no_grad():
+        run.model.autoencoder.decoder[0].weight[:, :4] = 0
+    checked = checked_graph(run, "calodit2", showers=4)
+    placed = par04_cells(checked.content, [asked / 1000, 0.3, 1.5, 0, 0, 0, 0, 1], (9, 16, 45), 1000.0)
+    expected = by_run(run, NOISE, shower_at).reshape(45, 16, 9) * (asked / shower_at)
+    assert (expected > LEAST).sum() > 100
+    found = np.zeros_like(expected)
+    for (r, phi, z), value in placed.items():
+        found[z, phi, r] = value
+    np.testing.assert_allclose(found, expected, atol=max(LEAST, 1e-5 * asked))
+    assert found.sum() == pytest.approx(float(expected.sum()), rel=1e-3)
+    said = "the shower is that of the nearer end of the range, scaled to the energy asked for"
+    assert checked.card["outside_the_range"] == said
+    assert checked.card["energy_range_mev"] == [LOW, HIGH]
 
 
 def two_layers() -> Geometry:

@@ -73,6 +73,22 @@ def test_what_does_not_suit_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("n", [7, 23])
+def test_the_file_has_to_cover_every_trigger(n: int, tmp_path: Path) -> None:
+    """DDML reads on past the last shower: what a user sees first says so, with the number."""
+    card = export_ddml(simulator(), np.full(n, 100.0), tmp_path / "d.h5", seed=4)
+    assert card["showers"] == n
+    assert "at least as many showers as there are triggers" in card["end_of_file"]
+    with h5py.File(tmp_path / "d.h5") as file:
+        assert file.attrs["end_of_file"] == card["end_of_file"]
+        assert len(file["layers"]) == n
+    shown = ast.get_docstring(ast.parse((tmp_path / "d_steer.py").read_text()))
+    assert shown is not None
+    said = " ".join(shown.split())
+    assert f"The file holds {n} showers, which have to cover every trigger" in said
+    assert "DDML does not start again at its end" in said
+
+
 class Fixed(Simulator):
     """Gives one shower: 7 MeV in layer 3 around alpha = 0, 5 MeV in layer 1 around alpha = pi/2."""
 

@@ -3,12 +3,16 @@
 `Noise` has mean and standard deviation 1/2; `mycond` is ln(E/E_min)/ln(E_max/E_min), where FastCaloSim knows two pairs
 of limits for e and gamma: 2⁶ to 2¹² MeV (`low`) and 2¹² to 2²² MeV (`high`). The output `out_0` is voxel energies as
 fractions of E, layer by layer, in a layer r outer and alpha inner (caloforge's own order is the other way round).
+
+FastCaloSim reads the bins from XML, in the order of the layers' numbers; it leaves out layers of one radial bin, and
+takes 32 alpha bins as a sign to work out their number from the radius.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +22,10 @@ from torch import Tensor
 from caloforge.errors import CaloforgeError, either
 from caloforge.export.formats import GraphFormat, Target, permute_columns
 from caloforge.export.layout import FRACTION
+from caloforge.export.macros import GAN_ENDINGS, gan_binning, gan_shower
 from caloforge.geometry import Geometry, Layer
 
-LIMITS = {"low": (2.0**6, 2.0**12), "high": (2.0**12, 2.0**22)}
+LIMITS = dict(zip(("low", "high"), GAN_ENDINGS, strict=True))
 """FastCaloSim's pairs of limits in MeV."""
 
 COVERED = 1.001
@@ -35,6 +40,9 @@ class Atlas(GraphFormat):
         noise, condition: names of the inputs; older readers by way of lwtnn call them node_0 and node_1.
         limits: E_min and E_max: `low` or `high` (see above), `trained` for the training range, or a pair in MeV.
         uncovered: whether the limits may reach beyond the training range.
+
+    Raises:
+        CaloforgeError: FastCaloSim would misplace the layers, or the limits are not accepted.
     """
 
     name = "atlas"
@@ -42,6 +50,7 @@ class Atlas(GraphFormat):
     axis_order = "layer slowest, then r, alpha (from -pi) fastest"
     output_name = "out_0"
     unit = FRACTION
+    beside = (".binning.xml", ".C")
 
     def __init__(
         self,
@@ -53,6 +62,8 @@ class Atlas(GraphFormat):
     ) -> None:
         super().__init__(target)
         self.order = alpha_inner(target.geometry)
+        self.layers = tuple(layer for layer in target.geometry.layers if isinstance(layer, Layer))
+        _check_layers(self.layers)
         if not target.low < target.high:
             raise CaloforgeError(
                 f"atlas needs a range of incident energies, but the run was trained only at {target.low:g} MeV"
@@ -85,6 +96,13 @@ class Atlas(GraphFormat):
         voxels[:, self.order] = output * energies
         return voxels
 
+    def companions(self, path: Path) -> dict[Path, bytes]:
+        xml, snippet = (path.with_suffix(suffix) for suffix in self.beside)
+        return {
+            xml: gan_binning(self.layers, self.target.latent_dim).encode(),
+            snippet: gan_shower(self.layers, path, xml, self.limits).encode(),
+        }
+
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "limits_mev": list(self.limits)}
 
@@ -105,6 +123,20 @@ def _limits(limits: str | Sequence[float], target: Target) -> tuple[float, float
     raise CaloforgeError(
         f"the setting limits={limits}: give low, high, trained, or two energies in MeV, e.g. [64,4096]"
     )
+
+
+def _check_layers(layers: Sequence[Layer]) -> None:
+    """Raise for layers that FastCaloSim would leave out or misplace; name the first."""
+    for before, layer in zip((None, *layers), layers, strict=False):
+        if before is not None and layer.id <= before.id:
+            problem = f"takes layers in the order of their numbers, but layer {layer.id} follows {before.id}"
+        elif layer.n_r == 1:
+            problem = f"leaves out layers of one r bin, such as layer {layer.id}"
+        elif layer.n_alpha == 32:
+            problem = f"takes 32 alpha bins for a number that depends on r, as in layer {layer.id}"
+        else:
+            continue
+        raise CaloforgeError(f"the slot of atlas {problem}: export atlas-binned or onnx")
 
 
 def alpha_inner(geometry: Geometry) -> np.ndarray:

@@ -9,12 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
+from xml.etree import ElementTree
 
 from caloforge.export.formats import Target
 from caloforge.geometry import Geometry, Layer
 
 PAR04_DEPTH = 3.4
 """mm: depth of a cell in Par04's own settings (two layers of 1.4 mm W and 0.3 mm Si)."""
+
+GAN_ENDINGS = {(2.0**6, 2.0**12): "UltraLow12", (2.0**12, 2.0**22): "High12"}
+"""Limits in MeV → how FastCaloSim's file of a GAN for e and gamma ends."""
 
 
 def par04_macro(target: Target, model: Literal["VAE", "CaloDiT-2"], graph: Path) -> str:
@@ -102,6 +106,88 @@ TFCSBinnedShowerONNX* binned_shower(const char* name = "{graph.stem}") {{
 """
 
 
+def gan_binning(layers: Sequence[Layer], latent_dim: int) -> str:
+    """FastCaloSim's `binning.xml`: the bins of the layers, for each particle that it looks up and for all eta.
+
+    It looks up pions' bins for all hadrons. Version 0 is that of GANs with the energy as their only condition.
+    """
+    bins = ElementTree.Element("Bins")
+    for pid in (11, 22, 211):
+        particle = ElementTree.SubElement(
+            bins, "Particle", pid=str(pid), latentDim=str(latent_dim), symmetriseAlpha="false"
+        )
+        region = ElementTree.SubElement(particle, "Bin", etaMin="0", etaMax="500", regionId="0", ganVersion="0")
+        for layer in layers:
+            edges = ",".join(f"{edge:.9g}" for edge in layer.r_edges)
+            ElementTree.SubElement(region, "Layer", id=str(layer.id), r_edges=edges, n_bin_alpha=str(layer.n_alpha))
+    ElementTree.indent(bins)
+    return ElementTree.tostring(bins, encoding="unicode") + "\n"
+
+
+def gan_shower(layers: Sequence[Layer], graph: Path, binning: Path, limits: tuple[float, float]) -> str:
+    """A function in C++ that makes FastCaloSim's parametrisation of a folder with an exported graph.
+
+    Args:
+        layers: in the order of the voxels.
+        graph, binning: its files.
+        limits: E_min and E_max of the graph in MeV.
+    """
+    low, high = limits
+    ending = GAN_ENDINGS.get(limits, "")
+    if ending:
+        other = next(each for each in GAN_ENDINGS.values() if each != ending)
+        note = f"It loads two graphs: {other} is that of the other energies, of a run with as many numbers of noise."
+    else:
+        ending = "ENDING"
+        note = (
+            "FastCaloSim has no such limits for e and gamma, and would ask this graph for wrong energies. ENDING is\n"
+            "// All for pions (2^8 to 2^22 MeV/c) and High10 for protons (2^10 to 2^22 MeV/c)."
+        )
+    network = f"neural_net_PID_eta_MIN_MAX_{ending}.onnx"
+    numbers = ", ".join(str(layer.id) for layer in layers)
+    return f"""// {graph.stem}.C: FastCaloSim's TFCSEnergyAndHitGANV2 with {graph.name} ({low:.10g} to {high:.10g} MeV)
+//
+// FastCaloSim finds files by their names. For a particle PID and |eta| from MIN/100 to MAX/100, MAX = MIN + 5, a folder
+// has to hold copies of
+//     {"binning.xml":<{len(network)}}  {binning.name}
+//     {network}  {graph.name}
+// and FastCaloSim's own histograms of that particle, which are opened without a check:
+//     rootFiles/pidPID_E1048576_eta_MIN_MAX.root
+//     rootFiles/pidPID_E65536_eta_MIN_MAX_validation.root
+// {note}
+// Numbers of layers are those of the calorimeter's samplings. In Athena, the headers are in ISF_FastCaloSimEvent.
+
+#include <string>
+
+#include "FastCaloSim/Core/TFCSCenterPositionCalculation.h"
+#include "FastCaloSim/Core/TFCSEnergyAndHitGANV2.h"
+
+// The parametrisation, which the caller owns and, outside Athena, gives its geometry (set_geometry); nullptr where a
+// graph cannot be loaded. FastCaloSim throws std::invalid_argument where there is none.
+TFCSEnergyAndHitGANV2* gan_shower(int pid, int eta_min, const std::string& folder, const char* name = "{graph.stem}") {{
+  auto* shower = new TFCSEnergyAndHitGANV2(name, name);
+  if (!shower->initializeNetwork(pid, eta_min, folder)) {{
+    delete shower;
+    return nullptr;
+  }}
+  for (int layer : {{{numbers}}}) {{
+    const std::string title = "center" + std::to_string(layer);
+    auto* center = new TFCSCenterPositionCalculation(title.c_str(), title.c_str());
+    center->set_calosample(layer);
+    center->setExtrapWeight(shower->get_ExtrapolationWeights().at(layer));
+    center->set_pdgid(pid);
+    if (pid == 11 || pid == 211) center->add_pdgid(-pid);
+    center->set_eta_min(eta_min / 100.0);
+    center->set_eta_max((eta_min + 5) / 100.0);
+    center->set_eta_nominal((2 * eta_min + 5) / 200.0);
+    shower->push_back_in_bin(center, layer);
+    shower->set_nr_of_init(layer, 1);
+  }}
+  return shower;
+}}
+"""
+
+
 def steering_path(playback: Path) -> Path:
     """Where the steering file of a playback file is."""
     return playback.with_name(f"{playback.stem}_steer.py")
@@ -122,8 +208,8 @@ def ddsim_steering(playback: Path, cells: tuple[int, int, int], cell_size: float
 
     ddsim --steeringFile {steering_path(playback).name} --compactFile YOUR_DETECTOR.xml -N EVENTS
 
-The file holds {n} showers; DDML does not start again at its end. Detector, region and symmetry are those of the barrel
-of ILD.
+The file holds {n} showers, which have to cover every trigger: DDML does not start again at its end. Detector, region
+and symmetry are those of the barrel of ILD.
 """
 
 from DDSim.DD4hepSimulation import DD4hepSimulation
