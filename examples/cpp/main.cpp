@@ -184,9 +184,13 @@ int main(int argc, char** argv) try {
     particles.push_back({command.energies[i % command.energies.size()], command.conditions});
   std::vector<float> voxels(command.n * n_voxels);
 
-  // The showers from `first` on of every `threads`-th batch.
+  // More threads than batches would have nothing to do, and the system gives only so many.
+  const std::size_t batches = (command.n + command.batch - 1) / command.batch;
+  const std::size_t threads_in_use = std::min({command.threads, batches, std::size_t{1024}});
+
+  // The showers from `first` on of every `threads_in_use`-th batch.
   const auto work = [&](std::size_t thread, Work& done) {
-    for (std::size_t first = thread * command.batch; first < command.n; first += command.threads * command.batch) {
+    for (std::size_t first = thread * command.batch; first < command.n; first += threads_in_use * command.batch) {
       const auto last = static_cast<std::ptrdiff_t>(std::min(first + command.batch, command.n));
       const auto at = static_cast<std::ptrdiff_t>(first), wide = static_cast<std::ptrdiff_t>(size);
       const std::vector<caloforge::Particle> asked{particles.begin() + at, particles.begin() + last};
@@ -201,9 +205,9 @@ int main(int argc, char** argv) try {
       std::copy(found->begin(), found->end(), voxels.begin() + at * static_cast<std::ptrdiff_t>(n_voxels));
     }
   };
-  std::vector<Work> done(command.threads);
+  std::vector<Work> done(threads_in_use);
   std::vector<std::thread> threads;
-  for (std::size_t t = 0; t < command.threads; ++t) threads.emplace_back(work, t, std::ref(done[t]));
+  for (std::size_t t = 0; t < threads_in_use; ++t) threads.emplace_back(work, t, std::ref(done[t]));
   for (std::thread& thread : threads) thread.join();
   std::vector<double> times;
   for (const Work& each : done) {

@@ -284,7 +284,8 @@ def validation_error(error: ValidationError, origin: str, schema: type[BaseModel
     missing = {fault["loc"] for fault in faults if fault["type"] == "missing"}
     unknown, others = [], []
     for fault in faults:
-        key = ".".join(str(part) for part in fault["loc"])
+        # Of a value that may have several types, pydantic names the type that it tried, as `dict[int,…]`.
+        key = ".".join(str(part) for part in fault["loc"] if "[" not in str(part))
         match fault["type"]:
             case "extra_forbidden":
                 unknown.append(f"unknown key '{key}'{_remedy(fault['loc'], missing, schema)}")

@@ -9,7 +9,6 @@ import pytest
 
 from caloforge.errors import CaloforgeError
 from caloforge.evaluation.evaluate import evaluate
-from caloforge.evaluation.report import page
 from caloforge.files import atomic_folder, open_alone
 from caloforge.showers import Showers
 from caloforge.sources.geant4.journal import Journal
@@ -65,28 +64,21 @@ def test_folders_that_are_made_at_the_same_time_replace_each_other(
     assert [entry.name for entry in tmp_path.iterdir()] == ["report"]
 
 
-@pytest.mark.parametrize("when", ["at the figures", "at the page"])
-def test_figures_do_not_go_into_the_report_of_another_process(
-    when: str, tmp_path: Path, small_showers: Showers, monkeypatch: pytest.MonkeyPatch
+def test_an_interruption_leaves_the_earlier_report(
+    tmp_path: Path, small_showers: Showers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target = tmp_path / "report"
-    found = evaluate(small_showers[:300], small_showers[300:], quick=True)
+    target.mkdir()
+    (target / "report.html").write_text("earlier")
 
-    def replaced(*_: object) -> list[object]:
-        with atomic_folder(target) as theirs:
-            (theirs / "report.json").write_text("theirs")
-        return []
+    def interrupted(*_: object) -> list[object]:
+        raise KeyboardInterrupt
 
-    if when == "at the figures":
-        monkeypatch.setattr("caloforge.evaluation.report.figures.figures", replaced)
-    else:
-        monkeypatch.setattr("caloforge.evaluation.report.figures.figures", lambda records: [])
-        content = page._content
-        monkeypatch.setattr(page, "_content", lambda *about: [content(*about), replaced()][0])
-    with pytest.raises(CaloforgeError, match="report was replaced by another process meanwhile"):
-        found.save(target)
-    assert [entry.name for entry in target.iterdir()] == ["report.json"]
-    assert (target / "report.json").read_text() == "theirs"
+    monkeypatch.setattr("caloforge.evaluation.report.figures.figures", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(small_showers[:300], small_showers[300:], quick=True).save(target)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["report"]
+    assert (target / "report.html").read_text() == "earlier"
 
 
 def test_a_file_is_downloaded_by_one_process_at_a_time(tmp_path: Path) -> None:

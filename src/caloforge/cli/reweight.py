@@ -59,9 +59,9 @@ def reweight(
 
     Each shower gets w = C / (1 - C), with C the calibrated probability that it is
     Geant4's, from classifiers that were not trained on it. Weights have mean 1 at
-    each incident energy, so the spectrum stays as it is. OUT has all showers and a
-    dataset `weights`, which caloforge evaluate draws showers by. With --unweight it
-    has accepted showers only, about N / largest weight of N.
+    each incident energy, so the spectrum stays as it is. OUT has all showers and
+    their `weights`, by which caloforge evaluate draws showers. With --unweight, OUT
+    has only the accepted showers: about N divided by the largest weight.
 
     Both files must have the same incident-energy spectrum. --reference should not
     be the file that the result is evaluated with. The tests are those listed by
@@ -81,6 +81,7 @@ def reweight(
     from caloforge.evaluation.output import check_writable
     from caloforge.files import prepare_parent, printable, real, refuse_existing
     from caloforge.formatting import share, with_error
+    from caloforge.reweighting.judging import independent_samples
     from caloforge.reweighting.judging import judge as run_judge
     from caloforge.reweighting.reweight import reweight as run_reweighting
 
@@ -89,6 +90,10 @@ def reweight(
     prepare_parent(out)
     refuse_existing(out, overwrite)
     check_writable(out)
+    if judge is not None:
+        if real(judge) == real(reference):
+            raise CaloforgeError(f"--judge {judge} is the file of --reference: give other Geant4 showers")
+        independent_samples(reference, judge, geometry)
     with progress_bar() as bar:
         task = bar.add_task(f"classifier {classifier}", total=rounds * folds * repeats, unit="trainings", remark="")
         found = run_reweighting(

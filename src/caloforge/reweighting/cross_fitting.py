@@ -87,6 +87,10 @@ class CrossFitting:
                 f"{min(n, m)} showers in {option('folds', self.folds)} leave fewer than {MIN_SHOWERS} of a kind to "
                 "learn from: give more showers"
             )
+        if 2 * self.folds > min(n, m):
+            raise CaloforgeError(
+                f"{option('folds', self.folds)} is too many for {min(n, m)} showers: at most {min(n, m) // 2}"
+            )
         scores = self.test.fold_scores(generated, reference, self.device)
         rng = np.random.default_rng([self.seed, 6])
         fold = np.concatenate([rng.permutation(size) % self.folds for size in (n, m)])

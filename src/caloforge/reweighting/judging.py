@@ -17,7 +17,23 @@ from caloforge.energies.agreement import thin
 from caloforge.evaluation.estimates import Estimate
 from caloforge.reweighting.reweight import Reweighted, check_comparable, name_of
 from caloforge.showers import Showers
+from caloforge.showers.geometries import GivenGeometry
 from caloforge.showers.inputs import AnySource, read
+
+
+def independent_samples(
+    reference: AnySource, independent: AnySource, geometry: GivenGeometry | None = None
+) -> tuple[Showers, Showers]:
+    """Both Geant4 samples, checked before hours are spent on weights.
+
+    Raises:
+        CaloforgeError: they cannot be read, are not comparable, or share showers.
+    """
+    names = name_of(reference, "the reference sample"), name_of(independent, "the independent sample")
+    known = read(reference, geometry)
+    other = read(independent, known.geometry)
+    check_comparable((known, other), names)
+    return known, other
 
 
 @dataclass(frozen=True)
@@ -59,9 +75,7 @@ def judge(
         CaloforgeError: the samples are not comparable, share showers, or are too few.
     """
     test = get_test(classifier)
-    names = name_of(reference, "the reference sample"), name_of(independent, "the independent sample")
-    known, other = read(reference, found.showers.geometry), read(independent, found.showers.geometry)
-    check_comparable((known, other), names)
+    known, other = independent_samples(reference, independent, found.showers.geometry)
     drawn = found.unweighted(seed)
     n = min(len(drawn), len(known), len(other))
     rng = np.random.default_rng([seed, 7])

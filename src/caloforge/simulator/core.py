@@ -58,6 +58,6 @@ class Simulator(TrainedGenerator[Showers]):
     @classmethod
     def _geometry(cls, plain: Any) -> Geometry:
         if PointGeometry.is_in(plain):
-            remedy = either("this is for runs of voxels", "load it with PointSimulator.load")
+            remedy = either("this is for runs of voxels", "load it with caloforge.simulator.PointSimulator.load")
             raise CaloforgeError(f"the run generates point clouds, not voxels: {remedy}")
         return Geometry.from_dict(plain)

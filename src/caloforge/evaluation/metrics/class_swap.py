@@ -333,10 +333,22 @@ class Swap:
 
 
 def check_other(other: object) -> None:
-    """Refuse what is not a pair of sources.
+    """Refuse what is not a pair of samples with incident energies in common, before anything is computed.
 
     Raises:
-        CaloforgeError: it is not.
+        CaloforgeError: it is not, or a file cannot be read.
     """
     if not isinstance(other, tuple | list) or len(other) != 2:
         raise CaloforgeError(f"other takes two samples, generated and reference, not {other!r}")
+    energies, names = [], []
+    for source in other:
+        with open_source(source) as opened:
+            energies.append(opened.energies())
+            names.append(opened.path)
+    try:
+        agreement.match(energies[0], energies[1], np.random.default_rng(0))
+    except CaloforgeError:
+        raise CaloforgeError(
+            f"{names[0]} and {names[1]}, of the other particle, have no incident energy in common: give the generated "
+            "and the Geant4 showers of one spectrum"
+        ) from None

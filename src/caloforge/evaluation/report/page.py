@@ -8,20 +8,17 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caloforge.errors import CaloforgeError
 from caloforge.evaluation.metrics.base import Metric, Section
 from caloforge.evaluation.metrics.figure_data import showers_of
 from caloforge.evaluation.report.records import Records
 from caloforge.evaluation.report.tables import Cell, Column, Table, metric_table, section_tables
 from caloforge.evaluation.report.verdict import telling, verdict
-from caloforge.files import atomic_folder, write_text
+from caloforge.files import write_text
 from caloforge.geometry import Geometry
 from caloforge.viewer import Gallery3D, Widget, widget
 
@@ -78,46 +75,26 @@ class PageFigure:
 
 
 def render(records: Records, folder: Path) -> Path:
-    """Draw the figures into `folder/figures` (PNG and PDF), all or none, and write `folder/report.html` at last.
+    """Draw the figures into `folder/figures` (PNG and PDF), and write `folder/report.html`.
 
     Returns:
         the page's path.
-
-    Raises:
-        CaloforgeError: another process has replaced the report meanwhile: its own figures stay.
     """
     from caloforge import plots
     from caloforge.evaluation.report.figures import figures
 
-    ours = os.stat(folder)
     first = [
         inlined(plots.histogram(records.hists[name]), f"observable_{name}", words)
         for name, words in telling(records).items()
     ]
     drawn: dict[str, list[PageFigure]] = {}
-    page = folder / "report.html"
-    try:
-        with atomic_folder(folder / "figures") as into:
-            for each in figures(records):
-                shown = inlined(each.draw(), each.name, each.title, each.caption, into)
-                drawn.setdefault(each.page, []).append(replace(shown, widget=_widget(records, each.name)))
-            _check_ours(folder, ours)
-        text = environment().get_template("report.html.j2").render(**_content(records, first, drawn))
-        _check_ours(folder, ours)
-        write_text(page, text)
-    except FileNotFoundError:
-        _check_ours(folder, ours)
-        raise
+    into, page = folder / "figures", folder / "report.html"
+    into.mkdir()
+    for each in figures(records):
+        shown = inlined(each.draw(), each.name, each.title, each.caption, into)
+        drawn.setdefault(each.page, []).append(replace(shown, widget=_widget(records, each.name)))
+    write_text(page, environment().get_template("report.html.j2").render(**_content(records, first, drawn)))
     return page
-
-
-def _check_ours(folder: Path, ours: os.stat_result) -> None:
-    with suppress(FileNotFoundError):
-        if os.path.samestat(os.stat(folder), ours):
-            return
-    raise CaloforgeError(
-        f"{folder} was replaced by another process meanwhile: give each evaluation a folder of its own"
-    )
 
 
 def environment() -> Environment:

@@ -55,7 +55,7 @@ class Report(Records):
         return cls(records.about, records.metrics, records.hists, records.charts, records.sections)
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write report.json, charts.json, CSV tables, then figures and the page; an existing folder is replaced.
+        """Write report.json, charts.json, CSV tables, figures and the page; an existing folder is replaced at the end.
 
         Returns:
             the folder.
@@ -72,7 +72,7 @@ class Report(Records):
             for chart in self.charts:
                 if chart.kind == "matrix":
                     write_csv(pairs(chart), partial / "tables" / f"{chart.name}.csv")
-        render(self, Path(folder))
+            render(self, partial)
         return Path(folder)
 
     @property
