@@ -9,11 +9,12 @@ report.save("report"); Report.load("report")
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from caloforge.errors import CaloforgeError, missing_extra
+from caloforge.errors import CaloforgeError, CannotWrite, missing_extra
 from caloforge.evaluation.report.page import notebook, render
 from caloforge.evaluation.report.records import Records
 from caloforge.evaluation.report.saving import metric_to_plain, read_json, records_from, write_records
@@ -57,12 +58,16 @@ class Report(Records):
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write report.json, charts.json, CSV tables, figures and the page; an existing folder is replaced at the end.
 
+        If a figure cannot be drawn, all but figures and page is written before the error is raised: the numbers may
+        have taken hours.
+
         Returns:
             the folder.
 
         Raises:
             CaloforgeError: the folder cannot be written.
         """
+        failed: Exception | None = None
         with atomic_folder(folder) as partial:
             write_records(self, self.verdict.plain(), partial)
             (partial / "tables").mkdir()
@@ -72,7 +77,15 @@ class Report(Records):
             for chart in self.charts:
                 if chart.kind == "matrix":
                     write_csv(pairs(chart), partial / "tables" / f"{chart.name}.csv")
-            render(self, partial)
+            try:
+                render(self, partial)
+            except CannotWrite:
+                raise
+            except Exception as error:
+                shutil.rmtree(partial / "figures", ignore_errors=True)
+                failed = error
+        if failed is not None:
+            raise failed
         return Path(folder)
 
     @property
