@@ -82,10 +82,11 @@ def test_around_a_ring_that_is_narrower_than_the_kernel() -> None:
 
 def test_positional_bias_distinguishes_points() -> None:
     """Far from the edges and with equal inputs, convolutions alone cannot."""
+    torch.manual_seed(4)
     x, e = torch.zeros(1, 64).double(), torch.randn(1, E).double()
     plain, placed = (_unet((64,), [[4]], positional_bias=p)(x, e)[0] for p in (False, True))
     assert plain[24:40:4].std() < 1e-12
-    assert placed[24:40:4].std() > 1e-8
+    assert placed[24:40:4].std() > 1e-4
 
 
 @pytest.mark.parametrize(
