@@ -97,7 +97,7 @@ def evaluate(
         None,
         "--other",
         metavar="GENERATED REFERENCE",
-        help="With --reconstruct: generated and reference showers of another particle, to be identified.",
+        help="With --reconstruct: two files of another particle, generated and Geant4, with the same energies.",
     ),
     unit: str | None = typer.Option(
         None,
@@ -108,7 +108,9 @@ def evaluate(
     ),
     seed: int = typer.Option(1, "--seed", min=0, max=MOST_SEED, help="Random seed."),
     overwrite: bool = typer.Option(
-        False, "--overwrite", help="Replace everything in the folder, even if it is not an earlier report."
+        False,
+        "--overwrite",
+        help="Replace a folder that is not an earlier report, and all in it; a report is replaced anyway.",
     ),
 ) -> None:
     """Evaluate generated showers against a reference, and write a report.
@@ -130,12 +132,12 @@ def evaluate(
 
     With --reconstruct, all samples are also put through a toy reconstruction:
     noise, topological clusters (thresholds 4, 2, 0), calibration fitted to the
-    reference. It adds response, resolution and linearity of the calibrated
-    energy, clusters, variables of identification (R_eta, w_eta2, leakage, ...),
-    and trees that tell one shower from two overlaid ones (photon from pi0),
-    trained on Geant4 and applied to generated showers, and the reverse; with
-    --other also this particle from another. Shipped recipes: toy-atlas-like
-    (ds1), toy-w-si (ds2, ds3). Your own is a YAML file:
+    reference. The report then has response, resolution and linearity of the
+    calibrated energy, clusters, and variables of identification (R_eta, w_eta2,
+    leakage, ...). Trees tell one shower from two overlaid ones (photon from pi0)
+    and, with --other, one particle from another: trained on Geant4 and applied to
+    generated showers, and the reverse. Shipped recipes: toy-atlas-like (ds1),
+    toy-w-si (ds2, ds3). Your own is a YAML file:
 
       name: mine
       noise_mev: {0: 8, 1: 3, 2: 3, 3: 8, 12: 8}   # by layer; or one number

@@ -51,7 +51,7 @@ from caloforge.observables import Observable
 from caloforge.points import PointClouds
 from caloforge.reconstruction import Reconstruction, load_reconstruction
 from caloforge.showers.geometries import GivenGeometry
-from caloforge.showers.inputs import AnySource
+from caloforge.showers.inputs import AnySource, open_source
 
 if TYPE_CHECKING:  # torch takes a second to import
     from caloforge.classifiers import ClassifierTest
@@ -188,6 +188,8 @@ def evaluate(
     if unit is not None:
         raise CaloforgeError(f"{option('unit', unit)} is for files of points, and these hold voxels: leave it out")
     recipe = None if reconstruct is None else load_reconstruction(reconstruct)
+    if recipe is not None:
+        _check_noise(recipe, [(reference, geometry), *((source, None) for source in other or ())])
     tests = _tests(classifiers)
     timing: dict[str, float] = {}
     request = Request(
@@ -232,6 +234,16 @@ def evaluate(
 
 
 _per_energy = per_energy.per_energy
+
+
+def _check_noise(recipe: Reconstruction, sources: Iterable[tuple[AnySource, GivenGeometry | None]]) -> None:
+    """Refuse a recipe without noise for a layer before anything is computed."""
+    for source, geometry in sources:
+        with open_source(source, geometry) as opened:
+            try:
+                recipe.noise_of(opened.geometry)
+            except CaloforgeError as error:
+                raise CaloforgeError(f"{opened.path}: {error}") from None
 
 
 def _tests(wanted: Sequence[str | ClassifierTest]) -> list[ClassifierTest]:
