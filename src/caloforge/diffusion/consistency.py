@@ -9,9 +9,8 @@ learned between neighbours of a grid of N steps, without gradient through the la
 
     loss = |f(x_t, t) − f(x_t', t')|² / (F (1 − t)),    t' = t + 1/N.
 
-Distillation finds x_t' from x_t by one step of a solver with a teacher's velocity. The same state is the target for
-every draw, so squares are used instead of the pseudo-Huber metric of training without a teacher; the weight makes the
-ends near the data, from which all others are learned, right first.
+Distillation finds x_t' from x_t by one step of a solver with a teacher's velocity. Squares, with this weight, take the
+place of the paper's pseudo-Huber metric.
 
 A sample is f(ε, 0). With n evaluations its noise is renewed n − 1 times: x ← f(σ_t ε' + α_t x, t) at t = 1/n … 1 − 1/n.
 """
