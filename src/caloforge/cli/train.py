@@ -53,6 +53,11 @@ def train(
     ),
     resume: bool = typer.Option(False, "--resume", help="Continue an interrupted run in the same folder."),
     overwrite: bool = typer.Option(False, "--overwrite", help="Replace an earlier run in the folder."),
+    check_expected: bool = typer.Option(
+        False,
+        "--check-expected",
+        help="Afterwards, compare with what the recipe's own trainings reached; exit status 1 if it came out worse.",
+    ),
     tensorboard: bool = typer.Option(
         False, "--tensorboard", help="Write TensorBoard logs to the run folder (needs caloforge\\[tensorboard])."
     ),
@@ -78,6 +83,9 @@ def train(
     given. --resume keeps those that are finished. What they differ by is the
     generator's uncertainty: see caloforge compare.
 
+    With --check-expected, the loss that each stage reached is compared with those of the
+    trainings that the recipe tells of (expected:), on the same number of showers.
+
     With torchrun, or srun with several tasks, the processes train together and each
     takes a part of every batch; the result is that of one process (docs/cluster.md).
 
@@ -86,6 +94,7 @@ def train(
     import shlex
 
     from caloforge.cli.console import stderr, stdout
+    from caloforge.cli.expectation import Expectation
     from caloforge.cli.watching import TensorBoard, TrainingBars
     from caloforge.errors import CaloforgeError
     from caloforge.training import Callback, load_recipe
@@ -99,6 +108,7 @@ def train(
     place = _Place(out)
     with _speaking_once(place) as team:
         checked = load_recipe(recipe, overrides)
+        expectation = Expectation.of(checked, recipe, train_files) if check_expected else None
         plan = [SeedRun(checked.training.seed, out, resume)]
         if seeds is not None:
             again = team.total([float(restarted())])[0] > 0 and out.exists()
@@ -142,6 +152,7 @@ def train(
                 _tell(simulator, run.folder)
     if not team.first:
         return
+    met = expectation is None or all([expectation.met(run.folder) for run in plan])
     if seeds is not None:
         stdout.print(f"runs: {', '.join(str(run.folder) for run in plan)}", markup=False)
     following = ["caloforge", "generate", str(plan[0].folder)]
@@ -149,6 +160,8 @@ def train(
     for own in dict.fromkeys(checked.trusted):
         following += ["--trust", own]
     stdout.print(f"next: {shlex.join(following)}", markup=False)
+    if not met:
+        raise typer.Exit(1)
 
 
 def _tell(simulator: AnySimulator, folder: Path) -> None:

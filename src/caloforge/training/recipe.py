@@ -8,6 +8,7 @@
     transforms           list of preprocessing steps, the one nearest to physics first
     model                `kind` (registered name or dotted path of a class of your own) and the model's settings
     training             epochs, batch_size, learning_rate …, and per stage what differs (`stages`)
+    expected             what trainings of it reached (`caloforge.training.expected`); changes nothing in a training
 
 An unknown or missing key is an error that names the key and the file. Any key can be overridden with
 `--set dotted.key=value`; an error that would not be there without an override names that override instead.
@@ -37,6 +38,7 @@ from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
 from caloforge.overrides import overridden
 from caloforge.registry import importable, trusting
+from caloforge.training.expected import Expected
 from caloforge.training.settings import TrainingSettings
 from caloforge.transforms import build_transforms
 
@@ -69,6 +71,7 @@ class Recipe(BaseModel):
     transforms: list[dict[str, Any]]
     model: dict[str, Any]
     training: TrainingSettings
+    expected: Expected | None = None
     _folder: Path = PrivateAttr(default_factory=Path)
 
     @model_validator(mode="before")
@@ -100,12 +103,12 @@ class Recipe(BaseModel):
         return list(dict.fromkeys(_dotted_paths([self.model, self.transforms])))
 
     def to_yaml(self) -> str:
-        """The resolved recipe as YAML, less what does not change the result (`training.memory_gb`).
+        """The resolved recipe as YAML, less what does not change the result (`training.memory_gb`, `expected`).
 
         Settings that earlier versions did not have are left out where they have their defaults, so that runs of those
         can be resumed.
         """
-        plain = self.model_dump(exclude={"training": {"memory_gb"}})
+        plain = self.model_dump(exclude={"training": {"memory_gb"}, "expected": True})
         for name in LATER_SETTINGS:
             if plain["training"][name] == TrainingSettings.model_fields[name].default:
                 del plain["training"][name]
