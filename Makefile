@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 # What a user may add to the installation (pyproject.toml).
 EXTRAS := cluster,geant4,notebook,onnx,root,tensorboard
 
-.PHONY: start demo test test-slow torture benchmark docs docs-links stale lint format sample wheel minimums pythons extras release clean help
+.PHONY: start demo test test-slow torture benchmark zoo docs docs-links stale lint format sample wheel minimums pythons extras release clean help
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -50,6 +50,19 @@ benchmark: $(VENV)/.ready ## the speed of CaloMan (docs/results.md, into build/)
 	$(MAKE) $(VENV)/reference/nflows
 	$(BIN)/python benchmarks/speed.py --nflows $(VENV)/reference -o build/benchmark.json
 	$(BIN)/python benchmarks/judging.py
+
+# TRAIN and TEST are files of photons of atlas-like; without them they are simulated first.
+ZOO   := build/zoo
+TRAIN ?= $(ZOO)/train.h5
+TEST  ?= $(ZOO)/test.h5
+zoo: $(VENV)/.ready $(TRAIN) $(TEST) ## all families of generators on one sample (docs/results.md): a day; repeat it to go on
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/zoo.py $(TRAIN) $(TEST) --seeds 3 -o $(ZOO)
+
+$(ZOO)/train.h5: SEED = 1
+$(ZOO)/test.h5: SEED = 2
+$(ZOO)/train.h5 $(ZOO)/test.h5: | $(VENV)/.ready
+	mkdir -p $(ZOO)
+	$(BIN)/caloforge simulate geant4 --detector atlas-like --particle gamma --energies list:256,512,1024,2048,4096,8192,16384 -n 30002 --seed $(SEED) -o $@
 
 $(VENV)/.docs: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet -e ".[docs]"

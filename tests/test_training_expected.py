@@ -71,9 +71,7 @@ def test_a_worse_stage_is_named_and_a_better_one_is_not() -> None:
     own = expected(3, autoencoder=[2.0, 0.01], density=[0.05, 0.001], student=[0.1, 0.01])
     stages = compared(own, HISTORY, SETTINGS)
     assert [stage.worse for stage in stages] == [True, False, False]
-    assert str(stages[0]) == (
-        "autoencoder: validation_loss 2.5, expected 2 ± 0.01: WORSE than expected, limit 2.0804"
-    )
+    assert str(stages[0]) == ("autoencoder: validation_loss 2.5, expected 2 ± 0.01: WORSE than expected, limit 2.0804")
     assert "separation_power 0.03, expected 0.05 ± 0.001: as expected" in str(stages[1])
 
 
@@ -173,7 +171,10 @@ def test_what_cannot_be_compared_is_refused_before_the_training(command: Command
     for words, message in (
         ("train plain.yaml --train train.h5", "does not say what to expect"),
         ("train own.yaml --train train.h5 --set training.epochs=2", "--set changes it"),
-        ("train own.yaml --train train.h5 --set training.seed=2", "30,002 showers (photons), and the training file has"),
+        (
+            "train own.yaml --train train.h5 --set training.seed=2",
+            "on 30,002 showers (photons), and the training",
+        ),
     ):
         status, _, errors = command(f"{words} -o run --check-expected")
         assert (status, len(errors)) == (2, 1), errors

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,17 @@ def test_memory_is_estimated_and_refused(
     assert in_memory.kept >= 600 * 4 * 2 * 13 > streamed.kept
     assert in_memory.scratch == 0 < streamed.scratch
     assert in_memory.total > in_memory.batch > 0
+    # What a student learns from is drawn once, and has to be kept.
+    assert in_memory.needed_on_disk == 0 < streamed.needed_on_disk <= streamed.scratch
+    assert streamed.stage_on_disk.endswith("_student")
+    small_showers.write(tmp_path / "train.h5")
+    needed = int(streamed.needed_on_disk)
+    for free, enough in ((needed - 1, False), (needed + 1, True)):
+        monkeypatch.setattr(Store, "free_disk", lambda self, free=free: free)
+        refused = pytest.raises(CaloforgeError, match=r"_student' will take .* free for scratch")
+        with nullcontext() if enough else refused:
+            train(recipe("flagship", memory_gb=0), tmp_path / "train.h5", tmp_path / f"run-{free}")
+        assert (tmp_path / f"run-{free}").exists() == enough
     monkeypatch.setattr(budget, "free_memory", lambda: 1e6)
     monkeypatch.setattr(budget, "PROGRAM_BYTES", 2e6)
     with pytest.raises(CaloforgeError, match="memory") as caught:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from caloforge.training.expected import Expected
     from caloforge.training.recipe import Recipe
 
-FREE = frozenset({"seed", "device", "memory_gb"})
+FREE = {"seed", "device", "memory_gb"}
 """Settings of the training that do not change what is to be expected."""
 
 

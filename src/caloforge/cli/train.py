@@ -152,7 +152,7 @@ def train(
                 _tell(simulator, run.folder)
     if not team.first:
         return
-    met = expectation is None or all([expectation.met(run.folder) for run in plan])
+    met = expectation is None or sum(not expectation.met(run.folder) for run in plan) == 0
     if seeds is not None:
         stdout.print(f"runs: {', '.join(str(run.folder) for run in plan)}", markup=False)
     following = ["caloforge", "generate", str(plan[0].folder)]

@@ -45,19 +45,24 @@ class MemoryEstimate:
     """Bytes that a process of a training will need, by what they are for.
 
     Args:
-        kept: showers, and what stages keep of them, in memory. scratch: the same in scratch files.
+        kept: showers, and what stages keep of them, in memory. scratch: the same in scratch files. needed_on_disk: of
+            what stages keep, the largest part that cannot be computed again for each batch, and does not fit in
+            memory; stage_on_disk: which stage's.
         model: weights and their copies. working: of a step, a statistic or a map, whichever is largest.
         batch: of `working`, what a step takes. stage: the stage whose step that is.
-        free: bytes that are free.
+        free: bytes of memory that are free. disk: bytes that such scratch files may take.
     """
 
     kept: float
     scratch: float
+    needed_on_disk: float
+    stage_on_disk: str
     model: float
     working: float
     batch: float
     stage: str
     free: float
+    disk: float
 
     @property
     def total(self) -> float:
@@ -68,11 +73,17 @@ class MemoryEstimate:
         return f"needs about {self.total / 1e9:.1f} GB of memory ({self.kept / 1e9:.1f} GB of showers){scratch}"
 
     def check(self) -> None:
-        """Check that the machine has so much memory.
+        """Check that the machine has so much memory, and so much room for scratch files.
 
         Raises:
             CaloforgeError: it has not; names the setting to change.
         """
+        if self.needed_on_disk > self.disk:
+            raise CaloforgeError(
+                f"the data of stage '{self.stage_on_disk}' will take {self.needed_on_disk / 1e9:.1f} GB, more than "
+                f"training.memory_gb leaves, and {max(self.disk, 0) / 1e9:.1f} GB are free for scratch files beside "
+                "the run: write the run to a larger disk, or set training.memory_gb higher"
+            )
         if self.total <= self.free:
             return
         if self.batch > 0.5 * self.total:
@@ -130,8 +141,8 @@ def estimate(
         store: what keeps them.
     """
     n = len(training) + len(validation)
-    kept = scratch = batch = 0.0
-    stage_name = stages[0][0].name
+    kept = scratch = batch = needed = 0.0
+    stage_name = stage_on_disk = stages[0][0].name
     model.eval()
     for stage, settings in stages:
         with torch.random.fork_rng():
@@ -146,6 +157,8 @@ def estimate(
             kept = max(kept, view)
         else:
             scratch = max(scratch, view)
+            if view > needed and any(when == "once" for _, when in data.maps):
+                needed, stage_on_disk = view, stage.name
         if step > batch:
             batch, stage_name = step, stage.name
     weights = 4.0 * sum(p.numel() for p in model.parameters())
@@ -155,11 +168,14 @@ def estimate(
     return MemoryEstimate(
         kept=store.in_memory + kept,
         scratch=store.in_scratch + scratch,
+        needed_on_disk=needed,
+        stage_on_disk=stage_on_disk,
         model=COPIES_OF_WEIGHTS * weights,
         working=working,
         batch=batch,
         stage=stage_name,
         free=free_memory() / store.team.on_machine + store.in_memory + PROGRAM_BYTES,
+        disk=store.team.from_first(store.room),
     )
 
 

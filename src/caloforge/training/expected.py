@@ -121,9 +121,7 @@ def history_of(run: Path) -> list[dict[str, Any]]:
     return [parse_json(line, str(log)) for line in read_text(log, "log").splitlines()]
 
 
-def compared(
-    expected: Expected, history: Sequence[Mapping[str, Any]], settings: TrainingSettings
-) -> list[Comparison]:
+def compared(expected: Expected, history: Sequence[Mapping[str, Any]], settings: TrainingSettings) -> list[Comparison]:
     """Each stage of a training beside what was expected of it.
 
     Raises:

@@ -157,6 +157,11 @@ class Store:
             folder = folder.parent
         return shutil.disk_usage(folder).free - SPARE_BYTES
 
+    def room(self) -> int:
+        """Bytes that scratch files may take besides those in use; an interrupted stage's are written over."""
+        files = [] if self._folder is None or not self._folder.is_dir() else self._folder.glob("*.rows")
+        return self.free_disk() + sum(path.stat().st_size for path in files) - self.in_scratch
+
     def forget_stage(self) -> None:
         """Give up what was kept for a stage."""
         for rows in self._stage:
