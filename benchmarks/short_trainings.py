@@ -31,6 +31,7 @@ EPOCHS = {
     "gan": 10,
     "calogan": 10,
     "ddpm": 20,
+    "l2lflows": 10,
 }
 """Of `NAME-ds1-photons-small`: what takes a few minutes on one core."""
 

@@ -51,6 +51,15 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "gan": {"channels": [4, 8, 8], "embedding": 8, "noise_dim": 6, "minibatch_features": 2},
     "ddpm": {"network": "mlp", "width": 16, "blocks": 1, "embedding": 8, "timesteps": 5, "standardise": "each"},
+    "l2lflows": {
+        "energy_scale": 5000.0,
+        "energy_blocks": 2,
+        "energy_width": 16,
+        "shape_blocks": 2,
+        "shape_width": 24,
+        "embedding": 4,
+        "embedding_width": 16,
+    },
     "mean_flow": {"width": 16, "blocks": 1, "steps": 2},
     "realnvp": {"layers": 3, "width": 16, "blocks": 1},
     "vae": {"code_dim": 3, "hidden": [16, 16]},
@@ -60,7 +69,7 @@ SMALL: dict[str, dict[str, Any]] = {
 
 SETTINGS = StageSettings(epochs=1, batch_size=32, learning_rate=1e-3)
 
-ON_VOXELS = {"caloflow", "calogan", "cascade"}
+ON_VOXELS = {"caloflow", "calogan", "cascade", "l2lflows"}
 """Models whose features are the voxels in MeV, one per voxel of the geometry."""
 
 
