@@ -32,6 +32,7 @@ EPOCHS = {
     "calogan": 10,
     "ddpm": 20,
     "l2lflows": 10,
+    "ffjord": 5,
 }
 """Of `NAME-ds1-photons-small`: what takes a few minutes on one core."""
 

@@ -127,26 +127,27 @@ def _rms(values: Tensor) -> Tensor:
     return values.square().mean().sqrt()
 
 
-def with_divergence(v: Field, probes: Sequence[Tensor] | None) -> Field:
+def with_divergence(v: Field, probes: Sequence[Tensor] | None, differentiable: bool = False) -> Field:
     """The field of states (B, F + 1), x and one more element whose derivative is the divergence of v.
 
     Args:
         v: differentiable in x.
         probes: random vectors u (B, F) of the Hutchinson trace estimator; None takes the exact divergence, at the cost
             of F derivatives.
+        differentiable: whether gradients go through the derivative, to the state and to the weights of v.
     """
 
     def extended(state: Tensor, t: Tensor) -> Tensor:
         n, f = len(state), state.shape[1] - 1
         with torch.enable_grad():
-            x = state[:, :f].detach().requires_grad_(True)
+            x = state[:, :f] if differentiable and state.requires_grad else state[:, :f].detach().requires_grad_(True)
             slope = v(x, t)
             directions = torch.eye(f).to(x)[:, None, :].expand(f, n, f) if probes is None else probes
             total = torch.zeros_like(state[:, -1])
             for direction in directions:
-                (pulled,) = torch.autograd.grad(slope, x, direction, retain_graph=True)
+                (pulled,) = torch.autograd.grad(slope, x, direction, retain_graph=True, create_graph=differentiable)
                 total = total + (pulled * direction).sum(dim=1)
         divergence = total if probes is None else total / len(probes)
-        return torch.cat([slope.detach(), divergence[:, None]], dim=1)
+        return torch.cat([slope if differentiable else slope.detach(), divergence[:, None]], dim=1)
 
     return extended

@@ -58,17 +58,21 @@ def optimally_paired(noise: Tensor, data: Tensor, c: Tensor, condition_weight: f
     return noise[torch.as_tensor(columns, device=noise.device)]
 
 
-def solve_with_divergence(v: Field, x: Tensor, steps: int, probes: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Integrate backwards from data x (B, F) to noise, by `rk4`, with the divergence along the trajectory.
+def solve_with_divergence(
+    v: Field, x: Tensor, steps: int, probes: Tensor | None, *, solver: str = "rk4", differentiable: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Integrate backwards from data x (B, F) to noise, with the divergence along the trajectory.
 
     Args:
         v: velocity. x: (B, F) at t = 1.
         steps: from t = 1 to t = 0.
         probes: (K, B, F) vectors of the Hutchinson trace estimator (`caloforge.diffusion.solvers`), or None.
+        solver: one of `SOLVERS`.
+        differentiable: whether gradients go through the steps of the solver.
 
     Returns:
         Noise (B, F), and ∫ ∇·v dt from noise to data (B,), so that log p(x) = log p(noise) − it.
     """
-    extended = with_divergence(v, None if probes is None else list(probes))
-    state = solve(extended, torch.cat([x, torch.zeros_like(x[:, :1])], dim=1), steps, "rk4", 1.0, 0.0)
+    extended = with_divergence(v, None if probes is None else list(probes), differentiable)
+    state = solve(extended, torch.cat([x, torch.zeros_like(x[:, :1])], dim=1), steps, solver, 1.0, 0.0)
     return state[:, :-1], -state[:, -1]

@@ -18,6 +18,7 @@ MODELS: ConfiguredRegistry[ShowerModel] = ConfiguredRegistry(
         "calogan": "caloforge.models.calogan.CaloGAN",
         "gan": "caloforge.models.gan.GAN",
         "ddpm": "caloforge.models.ddpm.DDPM",
+        "ffjord": "caloforge.models.ffjord.FFJORD",
         "l2lflows": "caloforge.models.l2lflows.L2LFlows",
         "mean_flow": "caloforge.models.mean_flow.MeanFlow",
         "realnvp": "caloforge.models.realnvp.RealNVP",
