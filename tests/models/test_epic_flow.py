@@ -68,7 +68,7 @@ def test_a_hierarchical_gaussian_is_recovered() -> None:
 def test_whole_numbers_are_dequantised_within_half_a_unit() -> None:
     model = _model(whole=["x"])
     clouds = Packed.of(torch.full((10, 2), 3.0), torch.tensor([5, 5]))
-    noisy = model._dequantised(clouds)
+    noisy = model.of_points.dequantised(clouds)
     assert (noisy[:, 1] == 3).all()
     assert ((noisy[:, 0] - 3).abs() <= 0.5).all()
     assert noisy[:, 0].unique().numel() == 10

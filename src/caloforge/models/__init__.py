@@ -13,6 +13,7 @@ MODELS: ConfiguredRegistry[ShowerModel] = ConfiguredRegistry(
         "caloman": "caloforge.models.caloman.CaloMan",
         "cascade": "caloforge.models.cascade.Cascade",
         "epic_flow": "caloforge.models.epic_flow.EPiCFlow",
+        "epic_gan": "caloforge.models.epic_gan.EPiCGAN",
         "flow_matching": "caloforge.models.flow_matching.FlowMatching",
         "caloscore": "caloforge.models.caloscore.CaloScore",
         "calogan": "caloforge.models.calogan.CaloGAN",

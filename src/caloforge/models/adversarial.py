@@ -27,7 +27,7 @@ class AdversarialModel(LatentModel):
     """
 
     critic: nn.Module
-    """(showers (B, F), conditions (B, C)) → (B,)."""
+    """(showers (B, F), conditions (B, C)) → (B,), unless a subclass has its own `critic_losses` and `generated`."""
 
     generator: nn.Module
     """(noise (B, D), conditions (B, C)) → showers (B, F)."""
@@ -64,15 +64,31 @@ class AdversarialModel(LatentModel):
         """(B, D) the generator's noise in training, for as many showers as `like` has."""
         return torch.randn(len(like), self.latent_dim, device=like.device, dtype=like.dtype)
 
+    def fit(self, data: ShowerDataset) -> None:
+        """Take constants from the training set."""
+        self.standardise.fit(data.sample()[0])
+
+    def seen(self, x: Tensor) -> Tensor:
+        """(B, F) what the critic sees of showers x (B, F)."""
+        return self.standardise(x)
+
+    def generated(self, x: Tensor, c: Tensor) -> Tensor:
+        """(B, F) new showers as the critic sees them, for conditions c (B, C); x (B, F) are real ones, as seen."""
+        return self.generator(self.noise(x), c)
+
     def stages(self) -> list[Stage]:
         """One, `model`: critic and generator in turn."""
         return [AdversarialStage(self)]
 
     def loss(self, x: Tensor, c: Tensor) -> Tensor:
         """(B,) the critic's loss, for showers generated anew."""
-        x = self.standardise(x)
+        return self.adversarial_loss(x, c)
+
+    def adversarial_loss(self, x: Tensor, c: Tensor) -> Tensor:
+        """(B,) `loss` without those of other stages."""
+        x = self.seen(x)
         with torch.no_grad():
-            generated = self.generator(self.noise(x), c)
+            generated = self.generated(x, c)
         return self.critic_losses(x, generated, c)["critic_loss"]
 
 
@@ -84,11 +100,12 @@ class AdversarialStage(Stage):
     """
 
     def __init__(self, model: AdversarialModel) -> None:
-        super().__init__("model", model.loss, model.parameters())
+        halves = (model.critic, model.generator)
+        super().__init__("model", model.adversarial_loss, (p for half in halves for p in half.parameters()))
         self.model = model
 
     def fit(self, data: ShowerDataset) -> None:
-        self.model.standardise.fit(data.sample()[0])
+        self.model.fit(data)
 
     def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
         """The critic's and the generator's."""
@@ -104,9 +121,9 @@ class AdversarialStage(Stage):
     def step(self, batch: TrainingBatch, optimizers: Sequence[torch.optim.Optimizer]) -> Losses:
         model, (of_critic, of_generator) = self.model, optimizers
         generators_turn = batch.number % model.critic_steps == 0
-        x = model.standardise(batch.x)
+        x = model.seen(batch.x)
         with torch.set_grad_enabled(generators_turn):
-            generated = model.generator(model.noise(x), batch.c)
+            generated = model.generated(x, batch.c)
         found = model.critic_losses(x, generated.detach(), batch.c)
         losses = {name: values.mean() for name, values in found.items()}
         of_critic.zero_grad(set_to_none=True)

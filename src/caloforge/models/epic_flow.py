@@ -5,17 +5,15 @@ point is carried from noise to data by a velocity that depends on all points, wh
 
     dx_i/dt = v_i(x_1 … x_n, t, c, n, s),    loss = 1/n Σ_i ‖v_i − (σ̇_t ε_i + α̇_t x_i)‖²,
 
-with the paths and solvers of `caloforge.models.flow_matching`, and the same student that takes a few strides. Columns
-that are whole numbers, such as cells and layers, get uniform noise within ±½ whenever a batch is drawn, so that there
-is a density to learn; transforms round what is generated. Columns with a narrow core and long tails, such as distances
-from a shower's axis, are learned as asinh of themselves, so that the core is not narrow for the network.
+with the paths and solvers of `caloforge.models.flow_matching`, and the same student that takes a few strides. What is
+learned of whole numbers and of columns with a narrow core: `caloforge.networks.point_scaling`.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -28,10 +26,11 @@ from caloforge.errors import CaloforgeError
 from caloforge.geometry import PointGeometry
 from caloforge.models.base import ShowerModel
 from caloforge.models.dataset import Pair, ShowerDataset
-from caloforge.models.numbers_of_points import NumbersOfPoints
+from caloforge.models.numbers_of_points import NumbersOfPoints, given_of
 from caloforge.models.stages import Stage
 from caloforge.models.teacher_and_student import TeacherAndStudent
 from caloforge.networks.point_networks import EPiCVelocity
+from caloforge.networks.point_scaling import PointScaling
 from caloforge.networks.standardise import Standardise
 from caloforge.packed import Packed, taken
 
@@ -95,7 +94,6 @@ class EPiCFlow(TeacherAndStudent, ShowerModel):
             raise CaloforgeError(f"{features} features are not a row of {geometry.most} {geometry.name}")
         if sampler == "student" and student_strides == 0:
             raise CaloforgeError("sampler 'student' needs a student: set student_strides to 1 or more before training")
-        self.whole, self.peaked = ([geometry.index(name) for name in names] for names in (whole, peaked))
         self.path, self.solver, self.steps = path, solver, steps
         self.strides, self.pairs = student_strides, student_pairs
         self.by_student = student_strides > 0 and sampler != "teacher"
@@ -103,7 +101,7 @@ class EPiCFlow(TeacherAndStudent, ShowerModel):
         given = conditions + 1 + others
         self.velocity = EPiCVelocity(self.columns, given, width, global_width, layers)
         self.student = copy.deepcopy(self.velocity) if student_strides else None
-        self.of_points = Standardise(self.columns, "each")
+        self.of_points = PointScaling(geometry, whole, peaked)
         self.of_given = Standardise(given, "each")
 
     # ---- training ----------------------------------------------------------------------------------------------
@@ -119,8 +117,8 @@ class EPiCFlow(TeacherAndStudent, ShowerModel):
         self.numbers.fit(data)
         x, c = data.sample()
         clouds = self._clouds(x)
-        self.of_points.fit(self._bent(clouds.points))
-        self.of_given.fit(_given(clouds, c))
+        self.of_points.fit(clouds.points)
+        self.of_given.fit(given_of(clouds, c))
 
     def _clouds(self, x: Tensor) -> Packed:
         return Packed.of_rows(x, self.columns, self.most)
@@ -132,41 +130,16 @@ class EPiCFlow(TeacherAndStudent, ShowerModel):
         noise = torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
         return noise[taken(clouds.counts, self.most)]
 
-    def _dequantised(self, clouds: Packed) -> Tensor:
-        """(P, F) the points, with uniform noise on what are whole numbers."""
-        points = clouds.points
-        if not self.whole:
-            return points
-        u = torch.rand(len(clouds), self.most, len(self.whole), device=points.device, dtype=points.dtype)
-        points = points.clone()
-        points[:, self.whole] += u[taken(clouds.counts, self.most)] - 0.5
-        return points
-
-    def _bent(self, points: Tensor) -> Tensor:
-        """(P, F) with asinh of the peaked columns."""
-        return self._with_peaked(points, torch.asinh)
-
-    def _straight(self, points: Tensor) -> Tensor:
-        """The inverse of `_bent`."""
-        return self._with_peaked(points, torch.sinh)
-
-    def _with_peaked(self, points: Tensor, function: Callable[[Tensor], Tensor]) -> Tensor:
-        if not self.peaked:
-            return points
-        points = points.clone()
-        points[:, self.peaked] = function(points[:, self.peaked])
-        return points
-
     def _velocity_loss(self, x: Tensor, c: Tensor) -> Tensor:
         clouds = self._clouds(x)
-        points, noise = self.of_points(self._bent(self._dequantised(clouds))), self._noise(clouds)
+        points, noise = self.of_points(self.of_points.dequantised(clouds)), self._noise(clouds)
         t = torch.rand(len(x), device=x.device, dtype=x.dtype)
         x_t, velocity = between(self.path, noise, points, clouds.spread(t))
         found = self.velocity(clouds.with_points(x_t), t, self._seen(clouds, c))
         return clouds.means((found - velocity).square()).mean(dim=1)
 
     def _seen(self, clouds: Packed, c: Tensor) -> Tensor:
-        return self.of_given(_given(clouds, c))
+        return self.of_given(given_of(clouds, c))
 
     def _trajectories(self, x: Tensor, c: Tensor) -> Pair:
         """(B, pairs, strides + 1, features) rows on the teacher's trajectories, for as many points as x has."""
@@ -227,9 +200,4 @@ class EPiCFlow(TeacherAndStudent, ShowerModel):
                 clouds = clouds.with_points(self._stride(clouds, k, seen))
         else:
             clouds = clouds.with_points(solve(self._field(clouds, c), clouds.points, self.steps, self.solver))
-        return clouds.with_points(self._straight(self.of_points.inverse(clouds.points)))
-
-
-def _given(clouds: Packed, c: Tensor) -> Tensor:
-    """(B, C + 1 + K) what the velocity is told of each cloud."""
-    return torch.cat([c, torch.log1p(clouds.counts.to(c))[:, None], clouds.others], dim=1)
+        return clouds.with_points(self.of_points.inverse(clouds.points))

@@ -17,6 +17,7 @@ from caloforge.models.base import LatentModel
 from caloforge.models.dataset import Pair, ShowerDataset
 from caloforge.models.inner import inner_model
 from caloforge.models.stages import Losses, Stage, StageSettings, TrainingBatch
+from caloforge.packed import Packed
 
 PREFIX = "numbers"
 
@@ -77,10 +78,32 @@ class NumbersOfPoints(nn.Module):
         """n (B,), int64, and the numbers of whole clouds (B, K)."""
         if self.model is None:
             u = torch.rand(len(c), generator=generator, device=c.device, dtype=torch.float64)
-            edges = torch.cumsum(self.frequencies.double(), 0)
-            return torch.searchsorted(edges / edges[-1], u, right=True).clamp_max(self.most), c.new_zeros(len(c), 0)
-        found = self.model.sample(c, generator)
+            return self._counts(u), c.new_zeros(len(c), 0)
+        return self._split(self.model.sample(c, generator))
+
+    @property
+    def latent_dim(self) -> int:
+        """Numbers from N(0, 1) that `decode` needs for a cloud."""
+        return 1 if self.model is None else self.model.latent_dim
+
+    def decode(self, z: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+        """What `sample` gives, as a function of z (B, `latent_dim`) from N(0, 1)."""
+        if self.model is None:
+            return self._counts(torch.special.ndtr(z[:, 0].double())), c.new_zeros(len(c), 0)
+        return self._split(self.model.decode(z, c))
+
+    def _counts(self, u: Tensor) -> Tensor:
+        """(B,) the table's quantiles at u (B,)."""
+        edges = torch.cumsum(self.frequencies.double(), 0)
+        return torch.searchsorted(edges / edges[-1], u, right=True).clamp_max(self.most)
+
+    def _split(self, found: Tensor) -> tuple[Tensor, Tensor]:
         return found[:, 0].floor().clamp(0, self.most).long(), found[:, 1:]
+
+
+def given_of(clouds: Packed, c: Tensor) -> Tensor:
+    """(B, C + 1 + K) what networks of points are told of each cloud: its conditions, log(1 + n), and its numbers."""
+    return torch.cat([c, torch.log1p(clouds.counts.to(c))[:, None], clouds.others], dim=1)
 
 
 class _InnerStage(Stage):
