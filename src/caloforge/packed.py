@@ -103,6 +103,13 @@ class Packed:
         return _wide(of_clouds).index_select(0, self.cloud).to(of_clouds.dtype)
 
 
+def normal_noise(clouds: Packed, columns: int, most: int, generator: torch.Generator | None = None) -> Tensor:
+    """(P, columns) from N(0, 1), drawn as rows, so that a cloud's noise does not depend on the others' sizes."""
+    like = clouds.others
+    noise = torch.randn(len(clouds), most, columns, generator=generator, device=like.device, dtype=like.dtype)
+    return noise[taken(clouds.counts, most)]
+
+
 def _wide(values: Tensor) -> Tensor:
     """bfloat16 as float32, since sums over many points, and their gradients, need more than its 8 bits."""
     return values.float() if values.dtype == torch.bfloat16 else values

@@ -23,6 +23,16 @@ FEATURES = GEOMETRY.row_length + 1
 
 NUMBERS = {"kind": "flow_matching", "width": 8, "blocks": 1, "steps": 2}
 SMALL: dict[str, dict[str, Any]] = {
+    "caloclouds": {
+        "numbers": NUMBERS,
+        "whole": ["x"],
+        "peaked": ["x", "y"],
+        "widths": [16, 16],
+        "embedding": 8,
+        "steps": 3,
+        "student_strides": 2,
+        "student_times": 4,
+    },
     "epic_flow": {
         "numbers": NUMBERS,
         "whole": ["x"],

@@ -61,6 +61,18 @@ def geant4(
         "--frame",
         help="What the mesh is aligned with: the detector, or each particle's direction, as in Geant4's Par04.",
     ),
+    points: str = typer.Option(
+        "",
+        "--points",
+        metavar="cell:SIZE",
+        help="Write hits of square cells of this size in every layer, as points, in place of voxels: cell:5mm.",
+    ),
+    threshold: str = typer.Option(
+        "",
+        "--threshold",
+        metavar="E",
+        help="With --points: least energy of a hit, in MeV or as in 20keV, 0.1MIP.",
+    ),
     position: str = typer.Option("0,0", "--position", metavar="X,Y", help="Impact point on the front face, mm."),
     cut: float = typer.Option(0.7, "--cut", help="Production cut in mm."),
     geant4_data: Path | None = typer.Option(
@@ -134,6 +146,9 @@ def geant4(
     Example: caloforge simulate geant4 -d atlas-like --gun "3 gamma 1GeV:16GeV" --condition x=uniform:-50:50mm -n 200
     --fast flagship-atlas-like -o fast.h5
 
+    Example: caloforge simulate geant4 -d w-si -p gamma -e uniform:1GeV:10GeV --points cell:5mm --threshold 0.1MIP
+    -n 500 -o hits.h5
+
     Example: caloforge simulate geant4 -d w-si -p e- -e list:4GeV -n 100000 --shards 200 --cluster slurm.yaml -o shards
     """
     import shlex
@@ -173,6 +188,8 @@ def geant4(
         conditions=tuple(laws),
         frame="particle" if frame is FrameChoice.PARTICLE else "detector",
         gun=gun,
+        points=points,
+        threshold=threshold,
     )
     if fast is not None:
         request = _with_run(request, fast, fast_above, trust)
@@ -184,6 +201,8 @@ def geant4(
     words += [] if fast is None else ["--fast", fast.name]
     words += [] if fast_above is None else ["--fast-above", fast_above]
     words += [word for law in laws for word in ("--condition", law)]
+    words += ["--points", points] if points else []
+    words += ["--threshold", threshold] if threshold else []
     words += [] if frame is FrameChoice.DETECTOR else ["--frame", frame.value]
     words += ["--seed", str(seed), "--angle", angle, "--position", position, "--cut", f"{cut:g}", "-o", output.name]
     attributes = {"command": printable(shlex.join(words))}

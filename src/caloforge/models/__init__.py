@@ -9,6 +9,7 @@ MODELS: ConfiguredRegistry[ShowerModel] = ConfiguredRegistry(
     "model",
     ShowerModel,
     {
+        "caloclouds": "caloforge.models.caloclouds.CaloClouds",
         "caloflow": "caloforge.models.caloflow.CaloFlow",
         "caloman": "caloforge.models.caloman.CaloMan",
         "cascade": "caloforge.models.cascade.Cascade",

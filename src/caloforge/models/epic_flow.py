@@ -32,7 +32,7 @@ from caloforge.models.teacher_and_student import TeacherAndStudent
 from caloforge.networks.point_networks import EPiCVelocity
 from caloforge.networks.point_scaling import PointScaling
 from caloforge.networks.standardise import Standardise
-from caloforge.packed import Packed, taken
+from caloforge.packed import Packed, normal_noise
 
 POINTS_AT_ONCE = 10_000
 """Points that are sampled together: they bound the memory, and few fit into the processor's cache."""
@@ -124,11 +124,7 @@ class EPiCFlow(TeacherAndStudent, ShowerModel):
         return Packed.of_rows(x, self.columns, self.most)
 
     def _noise(self, clouds: Packed, generator: torch.Generator | None = None) -> Tensor:
-        """(P, F) from N(0, 1), drawn as rows, so that a cloud's noise does not depend on the others' sizes."""
-        like = clouds.points
-        shape = (len(clouds), self.most, self.columns)
-        noise = torch.randn(shape, generator=generator, device=like.device, dtype=like.dtype)
-        return noise[taken(clouds.counts, self.most)]
+        return normal_noise(clouds, self.columns, self.most, generator)
 
     def _velocity_loss(self, x: Tensor, c: Tensor) -> Tensor:
         clouds = self._clouds(x)

@@ -1,4 +1,4 @@
-"""Geant4 in this process: detector, particle gun and scoring; from incident energies to rows of voxels.
+"""Geant4 in this process: detector, particle gun and scoring; from incident energies to voxels or hits.
 
 There can be only one `Application` per process (Geant4 consists of singletons), and its environment must be set
 before the first import of geant4-pybind (see `datasets`).
@@ -24,6 +24,7 @@ import numpy as np
 from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError
 from caloforge.sources.geant4.catching import Catcher
+from caloforge.sources.geant4.cells import Cells
 from caloforge.sources.geant4.detector import Detector, Slab
 from caloforge.sources.geant4.fast import ShowerMaker, fast_seed, place
 from caloforge.sources.geant4.gun import Primary, primaries
@@ -184,6 +185,7 @@ class Application:
         commands: Geant4 UI commands, sent before initialisation.
         elements: atomic numbers with physics tables; empty if unknown.
         fast: makes the showers of some particles; None if Geant4 tracks all.
+        cells: read out hits of cells in place of voxels.
 
     Raises:
         CaloforgeError: a material is not in Geant4's table, or contains an element without physics tables.
@@ -196,12 +198,13 @@ class Application:
         commands: tuple[str, ...],
         elements: frozenset[int],
         fast: ShowerMaker | None = None,
+        cells: Cells | None = None,
     ) -> None:
         self.detector, self._beam = detector, beam
         self._deposits: list[Deposits] = [[] for _ in detector.geometry.layers]
         self._block = (0, 0)
         self._primaries: list[tuple[Primary, ...]] = []
-        self._rows = np.empty((0, detector.geometry.n_voxels), dtype=np.float32)
+        self._rows: list[np.ndarray] = []
         self._cpu = np.empty(0)
         self._event = 0
         manager = g4.G4RunManager()
@@ -209,7 +212,7 @@ class Application:
         construction = _Construction(detector, beam, self._deposits)
         physics = _Electromagnetic() if beam.physics_list == "G4EmStandardPhysics" else g4.FTFP_BERT()
         physics.SetDefaultCutValue(beam.cut)
-        self._maker = fast
+        self._maker, self._cells = fast, cells
         self._caught: list[Primary] = []
         more = [] if fast is None else [partial(Catcher, self._caught, fast.accepts, detector.half_width)]
         actions = _Actions(beam, self._begin, self._finish, more)
@@ -225,8 +228,8 @@ class Application:
 
     def simulate(
         self, seed: int, start: int, energies: np.ndarray, conditions: Columns | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Voxels (n, V) float32 in MeV and CPU seconds (n,) of events start … start + n - 1.
+    ) -> tuple[list[np.ndarray], np.ndarray]:
+        """Voxels (V,) in MeV, or hits (h, 4), float32, of each event start … start + n - 1; CPU seconds (n,).
 
         Args:
             seed: seed of the whole run.
@@ -238,7 +241,7 @@ class Application:
         n = len(energies)
         self._primaries = primaries(self._beam.particle.split(","), energies, conditions)
         self._block = (seed, start)
-        self._rows, self._cpu, self._event = np.zeros((n, self._rows.shape[1]), np.float32), np.zeros(n), 0
+        self._rows, self._cpu, self._event = [], np.zeros(n), 0
         self._keep[0].BeamOn(n)
         return self._rows, self._cpu
 
@@ -249,16 +252,26 @@ class Application:
         return self._primaries[self._event]
 
     def _finish(self) -> None:
+        self._rows.append(self._voxels() if self._cells is None else self._hits(self._cells))
+        for deposits in self._deposits:
+            deposits.clear()
+        self._cpu[self._event] = time.process_time() - self._clock
+        self._event += 1
+
+    def _hits(self, cells: Cells) -> np.ndarray:
+        """(h, 4) of this event."""
+        return cells.hits([np.array(deposits).reshape(-1, 3) for deposits in self._deposits])
+
+    def _voxels(self) -> np.ndarray:
+        """(V,) float32 of this event, MeV."""
         energies = self._tracked()
         if self._maker is not None and self._caught:
             energies += self._made(self._maker)
             self._caught.clear()
-        self._rows[self._event] = read_out(self.detector, energies)
-        self._cpu[self._event] = time.process_time() - self._clock
-        self._event += 1
+        return read_out(self.detector, energies).astype(np.float32)
 
     def _tracked(self) -> np.ndarray:
-        """(V,) what Geant4 deposited in this event, MeV; forgets the deposits."""
+        """(V,) what Geant4 deposited in this event, MeV."""
         geometry, found = self.detector.geometry, np.zeros(self.detector.geometry.n_voxels)
         if self._beam.frame == "particle":
             incidence = self._primaries[self._event][0].incidence or Incidence()
@@ -267,8 +280,6 @@ class Application:
             for position, (deposits, part) in enumerate(zip(self._deposits, geometry.slices, strict=True)):
                 if deposits:
                     found[part] = fill(self.detector, position, np.array(deposits).reshape(-1, 3))
-        for deposits in self._deposits:
-            deposits.clear()
         return found
 
     def _made(self, maker: ShowerMaker) -> np.ndarray:

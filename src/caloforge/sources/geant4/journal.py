@@ -5,8 +5,9 @@ follow blocks of consecutive events, each with a header
 
     magic (4 bytes), first event, number of events, length of the payload, CRC-32 of the payload
 
-and a zlib payload: CPU seconds (n,) float64, then voxels (n, V) float32, little-endian. A block is valid if it is
-complete and its checksum agrees; anything after the last valid block is truncated at the next start.
+and a zlib payload: CPU seconds (n,) float64, then voxels (n, V) float32, or numbers of hits (n,) int64 and hits (P, 4)
+float32, little-endian. A block is valid if it is complete and its checksum agrees; anything after the last valid block
+is truncated at the next start.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -34,9 +35,13 @@ MOST_BYTES = 1 << 30
 """Of a block once it is decompressed."""
 
 
-def encode(voxels: np.ndarray, cpu_seconds: np.ndarray) -> bytes:
+Decoded = tuple[Any, np.ndarray]
+"""Voxels (n, V), or the hits (h, 4) of each event, and CPU seconds (n,)."""
+
+
+def encode(voxels: np.ndarray | Sequence[np.ndarray], cpu_seconds: np.ndarray) -> bytes:
     """The payload of a block of events: voxels (n, V) in MeV and CPU seconds (n,)."""
-    return zlib.compress(cpu_seconds.astype("<f8").tobytes() + voxels.astype("<f4").tobytes(), 1)
+    return zlib.compress(cpu_seconds.astype("<f8").tobytes() + np.asarray(voxels, "<f4").tobytes(), 1)
 
 
 def decode(payload: bytes, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,6 +52,20 @@ def decode(payload: bytes, count: int) -> tuple[np.ndarray, np.ndarray]:
     """
     raw = zlib.decompressobj().decompress(payload, MOST_BYTES)
     return np.frombuffer(raw, "<f4", offset=8 * count).reshape(count, -1), np.frombuffer(raw, "<f8", count)
+
+
+def encode_hits(hits: Sequence[np.ndarray], cpu_seconds: np.ndarray) -> bytes:
+    """The payload of a block of events: the hits (h, 4) of each and CPU seconds (n,)."""
+    counts, points = np.array([len(each) for each in hits], "<i8"), np.concatenate(hits).astype("<f4")
+    return zlib.compress(cpu_seconds.astype("<f8").tobytes() + counts.tobytes() + points.tobytes(), 1)
+
+
+def decode_hits(payload: bytes, count: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """The hits (h, 4) float32 of each event and CPU seconds (count,) float64 of a payload; errors as of `decode`."""
+    raw = zlib.decompressobj().decompress(payload, MOST_BYTES)
+    counts = np.frombuffer(raw, "<i8", count, offset=8 * count)
+    points = np.frombuffer(raw, "<f4", offset=16 * count).reshape(int(counts.sum()), 4)
+    return np.split(points, np.cumsum(counts)[:-1]), np.frombuffer(raw, "<f8", count)
 
 
 class Journal(AbstractContextManager["Journal"]):
@@ -121,13 +140,13 @@ class Journal(AbstractContextManager["Journal"]):
         self._note(start, count, self._end + _HEADER.size, len(payload))
         self._end = self._file.tell()
 
-    def blocks(self) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """(first event, voxels, CPU seconds) of each block, in the order of events."""
+    def blocks(self, decoder: Callable[[bytes, int], Decoded] = decode) -> Iterator[tuple[int, Any, np.ndarray]]:
+        """(first event, voxels or hits, CPU seconds) of each block, in the order of events."""
         for start in sorted(self._places):
             count, place, length = self._places[start]
             self._file.seek(place)
             try:
-                found = decode(self._file.read(length), count)
+                found = decoder(self._file.read(length), count)
             except (ValueError, zlib.error) as error:
                 raise CaloforgeError(
                     f"{self.path}: the events from {start} on cannot be read ({error}); "

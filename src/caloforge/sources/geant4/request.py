@@ -14,6 +14,7 @@ import numpy as np
 
 from caloforge.energies import Incident, IncidentLaw
 from caloforge.errors import CaloforgeError, missing_extra, option
+from caloforge.sources.geant4.cells import Cells, layer_pitch
 from caloforge.sources.geant4.datasets import FoundData
 from caloforge.sources.geant4.detector import Detector
 from caloforge.sources.geant4.fast import FastShowers
@@ -40,6 +41,8 @@ class SimulationRequest:
         frame: what the mesh is aligned with (`caloforge.sources.geant4.incidence`).
         gun: events of several particles, in words (`caloforge.sources.geant4.gun`).
         fast: makes the showers of some particles (`caloforge.sources.geant4.fast`); None if Geant4 tracks all.
+        points: cells whose hits are written in place of voxels, as `cell:5mm` (`caloforge.sources.geant4.cells`).
+        threshold: least energy of a hit, as `0.1MIP` or `20keV`.
 
     Raises:
         CaloforgeError: a value is out of range, the particle is unknown, or a data set is missing.
@@ -58,6 +61,8 @@ class SimulationRequest:
     frame: Frame = "detector"
     gun: str = ""
     fast: FastShowers | None = None
+    points: str = ""
+    threshold: str = ""
 
     def __post_init__(self) -> None:
         if bool(self.gun) == bool(self.particle) or bool(self.gun) == bool(self.energies):
@@ -81,7 +86,18 @@ class SimulationRequest:
             raise CaloforgeError(f"the angle of incidence must be from 0 to below 90 deg (pi/2 rad), not {given}")
         if not all(abs(v) < self.detector.half_width for v in self.position):
             raise CaloforgeError(f"the position {self.position} mm is not on the detector's front face")
+        if self.threshold and not self.points:
+            raise CaloforgeError(f"a threshold is for hits of cells: give {option('points')} cell:5mm too")
+        if self.points and (self.frame == "particle" or self.fast is not None):
+            raise CaloforgeError("hits are those of cells of the detector: leave out the particle's frame and the run")
+        if self.points:
+            Cells.parse(self.points, self.threshold, self.detector)
         self.data.require(self.physics_list)
+
+    @property
+    def cells(self) -> Cells | None:
+        """Cells whose hits are read out; None for voxels."""
+        return Cells.parse(self.points, self.threshold, self.detector) if self.points else None
 
     @property
     def entries(self) -> tuple[GunEntry, ...]:
@@ -141,6 +157,8 @@ class SimulationRequest:
         }
         if self.fast is not None:
             found["fast"] = self.fast.config()
+        if self.cells is not None:
+            found["cells"] = self.cells.facts()
         if columns:
             found["conditions"] = self.law.text
             found["conditions_sha256"] = hashlib.sha256(columns.table.tobytes()).hexdigest()
@@ -175,6 +193,7 @@ def provenance(request: SimulationRequest, config: dict[str, Any]) -> dict[str, 
         "seed": request.seed,
         **_incidence(request),
         **({} if request.fast is None else request.fast.facts()),
+        **({} if request.cells is None else {**request.cells.facts(), **layer_pitch(request.detector)}),
     }
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,10 +22,13 @@ from caloforge.documents import parse_json
 from caloforge.energies import Incident
 from caloforge.errors import CaloforgeError, option
 from caloforge.files import prepare_parent
+from caloforge.points import PointClouds, PointWriter
+from caloforge.points.clouds import offsets_of
 from caloforge.representation import is_made
 from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.showers.shard import Shard
-from caloforge.sources.geant4.journal import Journal, check_same, encode
+from caloforge.sources.geant4.cells import COLUMNS
+from caloforge.sources.geant4.journal import Journal, check_same, decode, decode_hits, encode
 from caloforge.sources.geant4.request import SimulationRequest, binding_version, provenance
 from caloforge.sources.geant4.workers import Block, Finished, Setup, geant4_version, run_blocks
 
@@ -64,7 +67,7 @@ def simulate(
     progress: Progress | None = None,
     shard: Shard | None = None,
 ) -> SimulationSummary:
-    """Simulate and write CaloChallenge HDF5 with the CPU time of each event; resume a partial file.
+    """Simulate and write CaloChallenge HDF5, or points, with the CPU time of each event; resume a partial file.
 
     Args:
         request: what to simulate.
@@ -82,6 +85,8 @@ def simulate(
     """
     if workers < 1:
         raise CaloforgeError(f"the number of workers must be at least 1, not {workers}")
+    if append and request.points:
+        raise CaloforgeError("files of points cannot be extended: simulate the events anew, or in shards")
     prepare_parent(output)  # what cannot be written is said before hours are spent
     if output.exists() and not (overwrite or append):
         raise CaloforgeError(
@@ -213,6 +218,7 @@ def worker_setup(request: SimulationRequest, scratch: Path) -> Setup:
         commands=data.em_commands(),
         elements=data.elements,
         fast=request.fast,
+        cells=request.cells,
     )
 
 
@@ -258,10 +264,38 @@ def _write(
     output: Path, request: SimulationRequest, incident: Incident, journal: Journal, attributes: Mapping[str, Any]
 ) -> float:
     """Write the journal's events to `output`; return their total CPU seconds."""
-    total, geometry, kinds = 0.0, request.detector.geometry, incident.conditions.kinds
-    with ShowerWriter(output, geometry, attributes, columns=(CPU_COLUMN,), conditions=kinds) as writer:
-        for start, voxels, cpu_seconds in journal.blocks():
-            part = incident.take(slice(start, start + len(voxels)))
-            writer.append(part.energies, voxels, part.conditions, **{CPU_COLUMN: cpu_seconds})
+    write = _write_voxels if request.cells is None else _write_hits
+    total = 0.0
+    with write(output, request, incident, attributes) as append:
+        for start, found, cpu_seconds in journal.blocks(decode if request.cells is None else decode_hits):
+            append(incident.take(slice(start, start + len(found))), found, cpu_seconds)
             total += float(cpu_seconds.sum())
     return total
+
+
+Append = Callable[[Incident, Any, np.ndarray], None]
+"""Adds events: what entered, voxels or hits, CPU seconds."""
+
+
+@contextmanager
+def _write_voxels(
+    output: Path, request: SimulationRequest, incident: Incident, attributes: Mapping[str, Any]
+) -> Iterator[Append]:
+    geometry, kinds = request.detector.geometry, incident.conditions.kinds
+    with ShowerWriter(output, geometry, attributes, columns=(CPU_COLUMN,), conditions=kinds) as writer:
+        yield lambda part, voxels, cpu: writer.append(part.energies, voxels, part.conditions, **{CPU_COLUMN: cpu})
+
+
+@contextmanager
+def _write_hits(
+    output: Path, request: SimulationRequest, incident: Incident, attributes: Mapping[str, Any]
+) -> Iterator[Append]:
+    kinds = incident.conditions.kinds
+    with PointWriter(output, COLUMNS, kinds, attributes=attributes, columns=(CPU_COLUMN,)) as writer:
+
+        def append(part: Incident, hits: Sequence[np.ndarray], cpu: np.ndarray) -> None:
+            offsets = offsets_of(np.array([len(each) for each in hits]))
+            clouds = PointClouds.unchecked(part.energies, np.concatenate(hits), offsets, COLUMNS, None, part.conditions)
+            writer.append(clouds, **{CPU_COLUMN: cpu})
+
+        yield append

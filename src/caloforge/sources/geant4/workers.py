@@ -24,6 +24,7 @@ import numpy as np
 
 from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError
+from caloforge.sources.geant4.cells import Cells
 from caloforge.sources.geant4.detector import Detector
 from caloforge.sources.geant4.fast import FastShowers
 
@@ -39,6 +40,7 @@ class Setup:
     commands: tuple[str, ...]
     elements: frozenset[int]
     fast: FastShowers | None = None
+    cells: Cells | None = None
 
 
 @dataclass(frozen=True)
@@ -214,11 +216,11 @@ def _serve(connection: Connection, setup: Setup, log: str, announced: bool = Fal
     _redirect(log)
     os.environ.update(setup.environment)
     from caloforge.sources.geant4.application import Application, Beam
-    from caloforge.sources.geant4.journal import encode
+    from caloforge.sources.geant4.journal import encode, encode_hits
 
     try:
         fast = None if setup.fast is None else setup.fast.start()
-        application = Application(setup.detector, Beam(**setup.beam), setup.commands, setup.elements, fast)
+        application = Application(setup.detector, Beam(**setup.beam), setup.commands, setup.elements, fast, setup.cells)
     except CaloforgeError as error:
         connection.send(error)
         return
@@ -227,8 +229,8 @@ def _serve(connection: Connection, setup: Setup, log: str, announced: bool = Fal
             connection.send(None)
         while True:
             block: Block = connection.recv()
-            voxels, cpu_seconds = application.simulate(setup.seed, block.start, block.energies, block.conditions)
-            payload = encode(voxels, cpu_seconds)
+            rows, cpu_seconds = application.simulate(setup.seed, block.start, block.energies, block.conditions)
+            payload = (encode if setup.cells is None else encode_hits)(rows, cpu_seconds)
             connection.send(Finished(block.start, len(block.energies), payload))
     # Skip the destruction of Geant4's singletons, whose order is undefined; there is nothing left to save.
     os._exit(0)

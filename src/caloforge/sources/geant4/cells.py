@@ -1,0 +1,114 @@
+"""Hits in square cells of each layer: what a simulation reads out in place of voxels, as points.
+
+Cells have their centres at multiples of the pitch, in every layer. A hit has the energy that is deposited in the active
+material of its cell, not divided by the sampling fraction, if that reaches the threshold: so many MeV, or so many MIP,
+the mean loss of a minimum-ionising particle at normal incidence in the active slabs of the layer.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from caloforge.errors import CaloforgeError, option
+from caloforge.sources.geant4.detector import Detector
+from caloforge.units import parse_energy
+
+COLUMNS = ("x", "y", "layer", "energy")
+
+MINIMUM_IONISATION = {
+    "G4_Al": 0.436,
+    "G4_Cu": 1.257,
+    "G4_Fe": 1.143,
+    "G4_Pb": 1.274,
+    "G4_PLASTIC_SC_VINYLTOLUENE": 0.202,
+    "G4_Si": 0.388,
+    "G4_W": 2.210,
+    "G4_lAr": 0.211,
+}
+"""Mean loss of a minimum-ionising particle, MeV/mm (Particle Data Group, atomic and nuclear properties)."""
+
+_LENGTH = re.compile(r"cell:([0-9.]+(?:[eE][-+]?[0-9]+)?)(mm|cm)?")
+_MIP = re.compile(r"([0-9.]+)\s*MIP", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Cells of all layers.
+
+    Args:
+        pitch: in mm.
+        thresholds: (L,) least energy of a hit in each layer, MeV.
+        layers: (L,) what the layers are called (`Layer.id`).
+    """
+
+    pitch: float
+    thresholds: tuple[float, ...]
+    layers: tuple[int, ...]
+
+    @classmethod
+    def parse(cls, points: str, threshold: str, detector: Detector) -> Cells:
+        """From words: `cell:5mm`, and a threshold such as `0.1MIP`, `20keV`, or none if empty.
+
+        Raises:
+            CaloforgeError: they are not of this form, or a material's MIP is not known.
+        """
+        found = _LENGTH.fullmatch(points.strip())
+        pitch = float(found[1]) * (10 if found[2] == "cm" else 1) if found and _is_number(found[1]) else math.nan
+        if not 0 < pitch < detector.half_width:
+            raise CaloforgeError(f"{option('points')} '{points}' is not a size of cells: write it as in cell:5mm")
+        layers = detector.geometry.layer_ids
+        return cls(pitch, tuple(_threshold(threshold, layer, detector) for layer in layers), tuple(layers))
+
+    def hits(self, deposits: Sequence[np.ndarray]) -> np.ndarray:
+        """(h, 4) float32 x, y (mm), layer and energy (MeV) of the hits of one event, layer by layer.
+
+        Args:
+            deposits: for each layer (n, 3): energy (MeV) and *twice* the x and y of the middle of the step (mm).
+        """
+        found = [np.empty((0, len(COLUMNS)))]
+        for layer, threshold, part in zip(self.layers, self.thresholds, deposits, strict=True):
+            cells, cell_of = np.unique(np.rint(part[:, 1:3] / (2 * self.pitch)), axis=0, return_inverse=True)
+            energy = np.bincount(cell_of.ravel(), weights=part[:, 0], minlength=len(cells))
+            kept = (energy > 0) & (energy >= threshold)
+            centres = cells[kept] * self.pitch
+            found.append(np.column_stack([centres, np.full(len(centres), layer), energy[kept]]))
+        return np.concatenate(found).astype(np.float32)
+
+    def facts(self) -> dict[str, object]:
+        """What a file says of them."""
+        return {"cell_pitch_mm": self.pitch, "hit_threshold_mev": list(self.thresholds)}
+
+
+def layer_pitch(detector: Detector) -> dict[str, float]:
+    """The attribute `layer_pitch_mm`, where all layers are equally deep."""
+    depths = np.diff(detector.layer_edges)
+    return {"layer_pitch_mm": float(depths[0])} if np.allclose(depths, depths[0], rtol=1e-6) else {}
+
+
+def _threshold(text: str, layer: int, detector: Detector) -> float:
+    """In MeV."""
+    if not text.strip():
+        return 0.0
+    in_mip = _MIP.fullmatch(text.strip())
+    if in_mip is None:
+        return parse_energy(text)
+    if not _is_number(in_mip[1]):
+        raise CaloforgeError(f"{option('threshold')} '{text}' is not a number of MIP: write it as in 0.1MIP")
+    mip = 0.0
+    for slab in detector.slabs:
+        if slab.layer == layer:
+            if slab.material not in MINIMUM_IONISATION:
+                raise CaloforgeError(
+                    f"the energy of a MIP is not known in {slab.material}: give {option('threshold')} in MeV"
+                )
+            mip += MINIMUM_IONISATION[slab.material] * slab.thickness
+    return float(in_mip[1]) * mip
+
+
+def _is_number(text: str) -> bool:
+    return text.count(".") <= 1 and text != "."
