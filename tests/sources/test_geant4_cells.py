@@ -14,9 +14,9 @@ from caloforge.cli import app
 from caloforge.errors import CaloforgeError
 from caloforge.showers import Showers
 from caloforge.sources.geant4 import simulation
-from caloforge.sources.geant4.cells import Cells, layer_pitch
 from caloforge.sources.geant4.datasets import FoundData
 from caloforge.sources.geant4.detector import Detector, detector_from_plain, load_detector
+from caloforge.sources.geant4.hit_cells import HitCells, layer_pitch
 from caloforge.sources.geant4.journal import decode_hits, encode_hits
 from caloforge.sources.geant4.request import SimulationRequest
 from caloforge.sources.geant4.simulation import simulate
@@ -41,7 +41,7 @@ def request(data: FoundData, **changes: Any) -> SimulationRequest:
 
 def test_hits_by_hand() -> None:
     """Twice the positions go in. Cells of 5 mm: from −2.5 to 2.5 mm around 0, and so on; 0.3 is below the threshold."""
-    cells = Cells(5.0, (0.5, 0.0), (0, 5))
+    cells = HitCells(5.0, (0.5, 0.0), (0, 5))
     first = np.array([[1.0, 2 * 2.4, 0], [2.0, -2 * 2.4, 2 * 0.1], [4.0, 2 * 2.6, 0], [0.3, 0, 2 * 11.0]])
     second = np.array([[0.3, 0, -2 * 11.0], [0.0, 100, 100]])
     found = cells.hits([first, second])
@@ -51,15 +51,15 @@ def test_hits_by_hand() -> None:
 
 def test_a_mip_is_what_the_active_slabs_of_a_layer_take_from_it() -> None:
     """Two silicon planes of 0.3 mm at 0.388 MeV/mm; three gaps of argon of 5 mm at 0.211 MeV/mm."""
-    assert Cells.parse("cell:5mm", "0.1MIP", load_detector("w-si")).thresholds == pytest.approx(
+    assert HitCells.parse("cell:5mm", "0.1MIP", load_detector("w-si")).thresholds == pytest.approx(
         [0.1 * 0.388 * 0.6] * 45
     )
-    argon = Cells.parse("cell:0.5cm", "2 MIP", one_voxel_per_layer())
+    argon = HitCells.parse("cell:0.5cm", "2 MIP", one_voxel_per_layer())
     assert argon.pitch == 5
     assert argon.layers == (0, 5)
     assert argon.thresholds == pytest.approx([2 * 0.211 * 15] * 2)
-    assert Cells.parse("cell:5mm", "20keV", one_voxel_per_layer()).thresholds == pytest.approx([0.02] * 2)
-    assert Cells.parse("cell:5", "", one_voxel_per_layer()).thresholds == (0, 0)
+    assert HitCells.parse("cell:5mm", "20keV", one_voxel_per_layer()).thresholds == pytest.approx([0.02] * 2)
+    assert HitCells.parse("cell:5", "", one_voxel_per_layer()).thresholds == (0, 0)
 
 
 def test_layers_of_equal_depth_have_a_pitch() -> None:
@@ -79,7 +79,7 @@ def test_layers_of_equal_depth_have_a_pitch() -> None:
 )
 def test_cells_that_cannot_be(points: str, threshold: str, said: str) -> None:
     with pytest.raises(CaloforgeError, match=said):
-        Cells.parse(points, threshold, one_voxel_per_layer())
+        HitCells.parse(points, threshold, one_voxel_per_layer())
 
 
 def test_journalled_hits_read_back() -> None:

@@ -24,10 +24,10 @@ import numpy as np
 from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError
 from caloforge.sources.geant4.catching import Catcher
-from caloforge.sources.geant4.cells import Cells
 from caloforge.sources.geant4.detector import Detector, Slab
 from caloforge.sources.geant4.fast import ShowerMaker, fast_seed, place
 from caloforge.sources.geant4.gun import Primary, primaries
+from caloforge.sources.geant4.hit_cells import HitCells
 from caloforge.sources.geant4.incidence import Frame, Incidence
 from caloforge.sources.geant4.light import Light
 from caloforge.sources.geant4.scoring import Deposits, layer_scorer
@@ -198,7 +198,7 @@ class Application:
         commands: tuple[str, ...],
         elements: frozenset[int],
         fast: ShowerMaker | None = None,
-        cells: Cells | None = None,
+        cells: HitCells | None = None,
     ) -> None:
         self.detector, self._beam = detector, beam
         self._deposits: list[Deposits] = [[] for _ in detector.geometry.layers]
@@ -258,7 +258,7 @@ class Application:
         self._cpu[self._event] = time.process_time() - self._clock
         self._event += 1
 
-    def _hits(self, cells: Cells) -> np.ndarray:
+    def _hits(self, cells: HitCells) -> np.ndarray:
         """(h, 4) of this event."""
         return cells.hits([np.array(deposits).reshape(-1, 3) for deposits in self._deposits])
 

@@ -14,11 +14,11 @@ import numpy as np
 
 from caloforge.energies import Incident, IncidentLaw
 from caloforge.errors import CaloforgeError, missing_extra, option
-from caloforge.sources.geant4.cells import Cells, layer_pitch
 from caloforge.sources.geant4.datasets import FoundData
 from caloforge.sources.geant4.detector import Detector
 from caloforge.sources.geant4.fast import FastShowers
 from caloforge.sources.geant4.gun import GunEntry, draw_primaries, parse_gun, physics_list_of
+from caloforge.sources.geant4.hit_cells import HitCells, layer_pitch
 from caloforge.sources.geant4.incidence import FRAMES, Frame, drawn, incident_law
 
 
@@ -41,7 +41,7 @@ class SimulationRequest:
         frame: what the mesh is aligned with (`caloforge.sources.geant4.incidence`).
         gun: events of several particles, in words (`caloforge.sources.geant4.gun`).
         fast: makes the showers of some particles (`caloforge.sources.geant4.fast`); None if Geant4 tracks all.
-        points: cells whose hits are written in place of voxels, as `cell:5mm` (`caloforge.sources.geant4.cells`).
+        points: cells whose hits are written in place of voxels, as `cell:5mm` (`caloforge.sources.geant4.hit_cells`).
         threshold: least energy of a hit, as `0.1MIP` or `20keV`.
 
     Raises:
@@ -91,13 +91,13 @@ class SimulationRequest:
         if self.points and (self.frame == "particle" or self.fast is not None):
             raise CaloforgeError("hits are those of cells of the detector: leave out the particle's frame and the run")
         if self.points:
-            Cells.parse(self.points, self.threshold, self.detector)
+            HitCells.parse(self.points, self.threshold, self.detector)
         self.data.require(self.physics_list)
 
     @property
-    def cells(self) -> Cells | None:
+    def cells(self) -> HitCells | None:
         """Cells whose hits are read out; None for voxels."""
-        return Cells.parse(self.points, self.threshold, self.detector) if self.points else None
+        return HitCells.parse(self.points, self.threshold, self.detector) if self.points else None
 
     @property
     def entries(self) -> tuple[GunEntry, ...]:

@@ -27,7 +27,7 @@ from caloforge.points.clouds import offsets_of
 from caloforge.representation import is_made
 from caloforge.showers import ShowerFile, ShowerWriter
 from caloforge.showers.shard import Shard
-from caloforge.sources.geant4.cells import COLUMNS
+from caloforge.sources.geant4.hit_cells import COLUMNS
 from caloforge.sources.geant4.journal import Journal, check_same, decode, decode_hits, encode
 from caloforge.sources.geant4.request import SimulationRequest, binding_version, provenance
 from caloforge.sources.geant4.workers import Block, Finished, Setup, geant4_version, run_blocks

@@ -24,9 +24,9 @@ import numpy as np
 
 from caloforge.conditions import Columns
 from caloforge.errors import CaloforgeError
-from caloforge.sources.geant4.cells import Cells
 from caloforge.sources.geant4.detector import Detector
 from caloforge.sources.geant4.fast import FastShowers
+from caloforge.sources.geant4.hit_cells import HitCells
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Setup:
     commands: tuple[str, ...]
     elements: frozenset[int]
     fast: FastShowers | None = None
-    cells: Cells | None = None
+    cells: HitCells | None = None
 
 
 @dataclass(frozen=True)

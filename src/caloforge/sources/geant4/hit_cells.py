@@ -37,7 +37,7 @@ _MIP = re.compile(r"([0-9.]+)\s*MIP", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Cells:
+class HitCells:
     """Cells of all layers.
 
     Args:
@@ -51,7 +51,7 @@ class Cells:
     layers: tuple[int, ...]
 
     @classmethod
-    def parse(cls, points: str, threshold: str, detector: Detector) -> Cells:
+    def parse(cls, points: str, threshold: str, detector: Detector) -> HitCells:
         """From words: `cell:5mm`, and a threshold such as `0.1MIP`, `20keV`, or none if empty.
 
         Raises:
