@@ -81,12 +81,15 @@ def trained(command: list[str], source: Path | None) -> dict[str, float]:
     return {"peak_gb": usage.ru_maxrss * 1024 / 1e9, "wall_s": time.monotonic() - started, "cpu_s": cpu}
 
 
-def of_log(run: Path) -> dict[str, float]:
-    """Seconds in epochs, and the share of them waiting for data."""
+def of_log(run: Path) -> dict[str, Any]:
+    """Seconds in epochs, in all and for each stage, and the share of them waiting for data."""
     records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     seconds = sum(record["seconds"] for record in records)
     waited = [record["data_seconds"] for record in records if "data_seconds" in record]
-    return {"epochs_s": seconds} | ({"waiting": sum(waited) / seconds} if waited else {})
+    stages: dict[str, float] = {}
+    for record in records:
+        stages[record["stage"]] = stages.get(record["stage"], 0) + record["seconds"]
+    return {"epochs_s": seconds, "stages_s": stages} | ({"waiting": sum(waited) / seconds} if waited else {})
 
 
 def main() -> None:
