@@ -35,6 +35,7 @@ RECIPES = (
     "mean-flow-ds1-photons-small",
     "realnvp-ds1-photons-small",
     "vae-ds1-photons-small",
+    "bib-ae-ds1-photons-small",
     "gan-ds1-photons-small",
     "wgan-gp-ds1-photons-small",
     "calogan-ds1-photons-small",

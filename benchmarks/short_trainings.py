@@ -33,6 +33,7 @@ EPOCHS = {
     "ddpm": 20,
     "l2lflows": 10,
     "ffjord": 5,
+    "bib-ae": 15,
 }
 """Of `NAME-ds1-photons-small`: what takes a few minutes on one core."""
 

@@ -25,6 +25,16 @@ from caloforge.transforms import build_transforms
 
 FEATURES, CONDITIONS, BATCH = 14, 1, 32
 SMALL: dict[str, dict[str, Any]] = {
+    "bib_ae": {
+        "code_dim": 3,
+        "noise_dim": 2,
+        "hidden": [96, 96],
+        "critic_hidden": [16, 16],
+        "critic_steps": 1,
+        "post_width": 8,
+        "post_window": 4,
+        "latent_weight": 1.0,
+    },
     "caloflow": {
         "energy_scale": 5000.0,
         "energy_blocks": 2,
@@ -159,7 +169,7 @@ def test_saved_and_loaded_gives_the_same_showers(kind: str, small_geometry: Geom
     assert loaded.provenance["recipe"] == "test"
 
 
-ADVERSARIAL = ("gan", "calogan", "wgan_gp")
+ADVERSARIAL = ("bib_ae", "gan", "calogan", "wgan_gp")
 """Models whose losses are those of a game: they rise again when the adversary learns."""
 
 

@@ -9,6 +9,7 @@ MODELS: ConfiguredRegistry[ShowerModel] = ConfiguredRegistry(
     "model",
     ShowerModel,
     {
+        "bib_ae": "caloforge.models.bib_ae.BIBAE",
         "caloclouds": "caloforge.models.caloclouds.CaloClouds",
         "caloflow": "caloforge.models.caloflow.CaloFlow",
         "caloman": "caloforge.models.caloman.CaloMan",
