@@ -328,7 +328,8 @@ def test_a_law_is_drawn_by_rows() -> None:
 @pytest.mark.parametrize(
     ("text", "facts"),
     [
-        ("theta=uniform:0:60", ["uniform:0:60", "60", "degrees"]),
+        ("theta=uniform:0:60", ["uniform:0:60", "not 60 rad", "degrees? Write 60deg"]),
+        ("theta=95deg", ["from 0 deg to 90 deg, not 95 deg"]),
         ("theta=uniform:60deg:0deg", ["lower limit"]),
         ("theta=uniform:0:30:60deg", ["3 values", "takes 2"]),
         ("theta=flat:0:60deg", ["flat:0:60deg", "uniform:0:60deg"]),

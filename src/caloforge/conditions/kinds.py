@@ -85,6 +85,11 @@ class Condition:
         ends = [self.format(float(v)) for v in (values.min(), values.max())] if len(values) else []
         return " … ".join(dict.fromkeys(ends))
 
+    def possible(self, values: np.ndarray) -> np.ndarray:
+        """(N,) whether values (N,) are finite and within the limits, up to the rounding of float32."""
+        slack = ROUNDING * max((abs(v) for v in (self.low, self.high) if math.isfinite(v)), default=0.0)
+        return (values >= self.low - slack) & (values <= self.high + slack) & np.isfinite(values)
+
     def check(self, values: np.ndarray, where: str = "", start: int = 0) -> None:
         """Require values (N,) to be finite and possible.
 
@@ -96,8 +101,7 @@ class Condition:
         Raises:
             CaloforgeError: one is not; asks about degrees where that would explain it.
         """
-        slack = ROUNDING * max((abs(v) for v in (self.low, self.high) if math.isfinite(v)), default=0.0)
-        bad = ~((values >= self.low - slack) & (values <= self.high + slack) & np.isfinite(values))
+        bad = ~self.possible(values)
         if not bad.any():
             return
         row = int(np.argmax(bad))

@@ -81,15 +81,14 @@ def parse_law(name: str, text: str, kind: Condition | None = None) -> ConditionL
     sizes = {"value": 1, "uniform": 2, "solid": 2, "gauss": 2}
     if word not in (*sizes, "discrete", "list") or not rest or (word == "solid" and kind.unit != "rad"):
         raise CaloforgeError(f"'{text}' is not a valid law of {name}; write {LAWS}")
-    values = _values(rest.split(separator), kind)
+    values, stated = _values(rest.split(separator), kind)
     if word in sizes and len(values) != sizes[word]:
         raise CaloforgeError(f"'{text}' has {len(values)} values; {word} takes {sizes[word]}, as in {LAWS}")
     if word in ("uniform", "solid") and not values[0] < values[1]:
         raise CaloforgeError(f"in '{text}' the lower limit must be below the upper one")
     if word == "gauss" and not values[1] >= 0:
         raise CaloforgeError(f"in '{text}' the standard deviation must not be negative")
-    checked = values[:1] if word == "gauss" else values
-    kind.check(np.array(checked), f"'{text}': ")
+    _check_limits(kind, text, values[:1] if word == "gauss" else values, stated)
     return ConditionLaw(kind, text, word in ("value", "list"), _drawing(word, values))
 
 
@@ -105,11 +104,22 @@ def parse_assignment(text: str) -> ConditionLaw:
     return parse_law(name.strip(), law)
 
 
-def _values(words: list[str], kind: Condition) -> list[float]:
+def _values(words: list[str], kind: Condition) -> tuple[list[float], bool]:
+    """The values in the condition's unit, and whether the last has a unit."""
     found = [kind.parse(word) for word in words]
     unit = found[-1][1]
     factor = kind.parse(f"1{unit}")[0]
-    return [value if own else value * factor for value, own in found]
+    return [value if own else value * factor for value, own in found], bool(unit)
+
+
+def _check_limits(kind: Condition, text: str, values: list[float], stated: bool) -> None:
+    wrong = [value for value in values if not kind.possible(np.array(value))]
+    if not wrong:
+        return
+    value, low, high = (kind.format(x) if stated else f"{x:.4g}" for x in (wrong[0], kind.low, kind.high))
+    unit = f" {kind.unit}" if kind.unit and not stated else ""
+    question = f"; is it in degrees? Write {value}deg" if kind.unit == "rad" and not stated else ""
+    raise CaloforgeError(f"'{text}': {kind.name} must be from {low} to {high}{unit}, not {value}{unit}{question}")
 
 
 def _drawing(word: str, values: list[float]) -> Callable[[np.ndarray, np.random.Generator], np.ndarray]:
