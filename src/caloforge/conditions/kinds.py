@@ -88,7 +88,7 @@ class Condition:
     def possible(self, values: np.ndarray) -> np.ndarray:
         """(N,) whether values (N,) are finite and within the limits, up to the rounding of float32."""
         slack = ROUNDING * max((abs(v) for v in (self.low, self.high) if math.isfinite(v)), default=0.0)
-        return (values >= self.low - slack) & (values <= self.high + slack) & np.isfinite(values)
+        return np.asarray((values >= self.low - slack) & (values <= self.high + slack) & np.isfinite(values))
 
     def check(self, values: np.ndarray, where: str = "", start: int = 0) -> None:
         """Require values (N,) to be finite and possible.
