@@ -30,6 +30,7 @@ RECIPES = (
     "flagship",
     "flagship-fast",
     "caloflow-ds1-photons-small",
+    "consistency-training-ds1-photons-small",
     "ffjord-ds1-photons-small",
     "l2lflows-ds1-photons-small",
     "mean-flow-ds1-photons-small",

@@ -32,6 +32,7 @@ EPOCHS = {
     "calogan": 10,
     "ddpm": 20,
     "l2lflows": 10,
+    "consistency-training": 40,
     "ffjord": 5,
     "bib-ae": 15,
 }

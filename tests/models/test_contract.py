@@ -61,6 +61,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "gan": {"channels": [4, 8, 8], "embedding": 8, "noise_dim": 6, "minibatch_features": 2},
     "ddpm": {"network": "mlp", "width": 16, "blocks": 1, "embedding": 8, "timesteps": 5, "standardise": "each"},
+    "consistency_training": {"width": 16, "blocks": 1, "first_times": 4, "last_times": 8},
     "ffjord": {"width": 16, "blocks": 1, "steps": 2},
     "l2lflows": {
         "energy_scale": 5000.0,

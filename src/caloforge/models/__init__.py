@@ -21,6 +21,7 @@ MODELS: ConfiguredRegistry[ShowerModel] = ConfiguredRegistry(
         "calogan": "caloforge.models.calogan.CaloGAN",
         "gan": "caloforge.models.gan.GAN",
         "ddpm": "caloforge.models.ddpm.DDPM",
+        "consistency_training": "caloforge.models.consistency_training.ConsistencyTraining",
         "ffjord": "caloforge.models.ffjord.FFJORD",
         "l2lflows": "caloforge.models.l2lflows.L2LFlows",
         "mean_flow": "caloforge.models.mean_flow.MeanFlow",
