@@ -132,7 +132,7 @@ QUALITY = (
 
 
 def cell(found: Metric, scale: float, which: str = "") -> str:
-    value = found["baseline"] if which else found.get("value_at_n", found["value"])
+    value = found.get("baseline") if which else found.get("value_at_n", found.get("value"))
     error = found.get("baseline_error" if which else "error")
     return "" if value is None else with_error(scale * value, None if error is None else scale * error)
 
@@ -157,7 +157,7 @@ def times_of(member: Member) -> tuple[float, float, float]:
     """ms per shower at batch 1 and in bulk, and peak memory in MB."""
     found = json.loads(member.times.read_text())
     ms = {row["batch"]: row["ms"]["torch"]["median"] for row in found["generator"]}
-    return ms[1], ms[BULK], found["peak_memory_mb"]
+    return ms[1], ms[BULK], found["peak_memory_mb"]["after_a_batch"]
 
 
 def cost(members: Sequence[Member]) -> Iterator[str]:
@@ -209,7 +209,7 @@ def expectation(member: Member, sample: str, showers: int) -> str:
         values = [float(each["value"]) for each in found]
         error = statistics.stdev(values) if len(values) > 1 else found[0].get("error")
         numbers = [statistics.fmean(values), *([] if error is None else [error])]
-        own.evaluation[title] = [float(f"{value:.3g}") for value in numbers]
+        own.evaluation[title.replace("`", "")] = [float(f"{value:.3g}") for value in numbers]
     plain = own.model_dump()
     return yaml.safe_dump({"expected": plain}, sort_keys=False, default_flow_style=None, allow_unicode=True, width=110)
 
