@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from caloforge.division.multipoles import Multipoles
+from caloforge.division.multipoles import BLUR, Multipoles
 from caloforge.errors import CaloforgeError
 from caloforge.geometry import Geometry, load_geometry
 
@@ -122,3 +122,20 @@ def test_the_field_turns_and_is_mirrored_with_the_shower(geometry: Geometry, cha
 def test_needs_enough_sectors(name: str, order: int) -> None:
     with pytest.raises(CaloforgeError, match=f"order {order}.*{name}"):
         Multipoles(load_geometry(name), order)
+
+
+def test_the_mean_follows_a_further_condition(geometry: Geometry) -> None:
+    """Hits at alpha 0 with probability (1 + f²)/2, else opposite: the mean of the real part of Q_1 is √2 f²."""
+    multipoles, n = Multipoles(geometry, 2, further=1), 4000
+    generator = torch.Generator().manual_seed(0)
+    f = 2 * torch.rand(n, 1, generator=generator) - 1
+    ahead = torch.rand(n, 1, generator=generator) < (1 + f.square()) / 2
+    sides = [_shower(geometry, [(1, alpha, 7, 5.0)]) for alpha in (5, 0)]
+    showers = [torch.where(ahead, a, b) for b, a in zip(*sides, strict=True)]
+    given = torch.cat([torch.zeros(n, 1), f], dim=1)
+    multipoles.fit(*showers, given)
+    mean = multipoles.expected(torch.tensor([[0.0, 0.0], [0.0, 0.8]]))[:, 1]
+    wanted = torch.tensor([0.0, 0.64]) / math.sqrt(1 + BLUR**2) * math.sqrt(2) / multipoles.width[1, 0]
+    torch.testing.assert_close(mean[:, 0], wanted, atol=0.1, rtol=0)  # 4 standard errors
+    torch.testing.assert_close(mean[:, 1], torch.zeros(2), atol=1e-3, rtol=0)
+    assert multipoles.expected(given)[:, 0].abs().max() < 1e-6  # an empty layer

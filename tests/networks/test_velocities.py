@@ -146,3 +146,18 @@ def test_mixing_by_hand() -> None:
     update = torch.tensor([0.5 + 5.0, 1.0 + 11.0]).double()
     expected = h.flatten() + update * torch.sigmoid(update)
     torch.testing.assert_close(block(h, torch.zeros(1, 1).double()).flatten(), expected)
+
+
+def test_each_layer_has_weights_of_its_own_for_some_conditions() -> None:
+    """Code -2: what a layer's vector is at first is linear in the condition, with weights of its own."""
+    torch.manual_seed(0)
+    network = LayerVelocity([0, 1], [-1, -2], 8, 12, 1, groups=2)
+    x, t, c = torch.zeros(3, 2), torch.zeros(1), torch.tensor([[0.3, -1.0], [0.3, 0.0], [0.3, 1.0]])
+    told = []
+    hook = network.blocks[0].register_forward_pre_hook(lambda _, inputs: told.append(inputs[0]))
+    network(x, t, c)
+    hook.remove()
+    assert len(network.common) == 2
+    torch.testing.assert_close(told[0][:, 2], -told[0][:, 0])
+    assert told[0][:, 1].abs().max() == 0
+    assert (told[0][0, 2] - told[0][1, 2]).abs().max() > 0.1

@@ -50,6 +50,7 @@ class Multipoles(nn.Module):
     Args:
         geometry: the voxels.
         order: M.
+        further: conditions beyond the energy; with any, the mean of the moments is a function of them (`expected`).
 
     Raises:
         CaloforgeError: the circle does not divide into enough sectors for the order.
@@ -61,8 +62,9 @@ class Multipoles(nn.Module):
     rings_of_layer: Tensor
     basis: Tensor
     width: Tensor
+    mean: Tensor
 
-    def __init__(self, geometry: Geometry, order: int) -> None:
+    def __init__(self, geometry: Geometry, order: int, further: int = 0) -> None:
         super().__init__()
         sectors = geometry.n_sectors
         layers = [
@@ -94,18 +96,42 @@ class Multipoles(nn.Module):
         self.register_buffer("rings_of_layer", functional.one_hot(layer_of_ring).T.float(), persistent=False)
         self.register_buffer("basis", math.sqrt(2 / sectors) * torch.stack(rows), persistent=False)
         self.register_buffer("width", torch.ones(len(layers), order))
+        if further:
+            self.register_buffer("mean", torch.zeros(2 + 3 * further, len(layers) * 2 * order))
         self.n_packed = self.n_layers * (2 * order + 1) + len(radii) * order
         self.n_conditions = self.n_layers + len(radii) * order
 
     @torch.no_grad()
-    def fit(self, voxels: Tensor, rings: Tensor, n: Tensor) -> None:
-        """Measure the width of each layer and order; arguments as for `moments`."""
+    def fit(self, voxels: Tensor, rings: Tensor, n: Tensor, given: Tensor | None = None) -> None:
+        """Measure the width of each layer and order, and the mean; arguments as for `moments` and `expected`."""
         self.width.fill_(1)
         moments, present = self.moments(voxels, rings, n)
         variance = moments.view(len(moments), self.n_layers, self.order, 2).square().mean(dim=3)
         for number in range(self.n_layers):
             if present[:, number].any():
                 self.width[number] = variance[present[:, number], number].mean(dim=0).clamp_min(1e-6).sqrt()
+        if given is not None:
+            moments, terms = self.moments(voxels, rings, n)[0] / math.sqrt(1 + BLUR**2), self._terms(given)
+            gram = terms.T @ terms + 1e-3 * len(terms) * torch.eye(
+                terms.shape[1], dtype=terms.dtype, device=terms.device
+            )
+            self.mean.copy_(torch.linalg.solve(gram, terms.T @ moments.flatten(1)))
+
+    def expected(self, given: Tensor) -> Tensor:
+        """(N, L, 2M) mean of the blurred moments, a quadratic function of the conditions, from the training showers.
+
+        A slanted shower is not alike all around its axis: its moments have a mean, which is small next to their width
+        and which a network does not find in a few thousand showers.
+
+        Args:
+            given: (N, 1 + further) log E_inc and the further conditions, scaled.
+        """
+        return (self._terms(given) @ self.mean).view(-1, self.n_layers, 2 * self.order)
+
+    def _terms(self, given: Tensor) -> Tensor:
+        """(N, 2 + 3 · further) 1, e, f, f² and e f of log E_inc e and further conditions f."""
+        e, f = given[:, :1], given[:, 1:]
+        return torch.cat([torch.ones_like(e), e, f, f.square(), e * f], dim=1)
 
     def moments(self, voxels: Tensor, rings: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
         """The components of the moments, scaled to width 1.

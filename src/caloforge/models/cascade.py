@@ -115,7 +115,7 @@ class Cascade(LatentModel):
         self.corrections = corrections
         if self.hierarchy.sectors == 1:
             multipoles = None
-        self.moments = None if multipoles is None else Multipoles(geometry, order)
+        self.moments = None if multipoles is None else Multipoles(geometry, order, conditions - 1)
         # The numbers z of a level: those of its parts, and of the hits in them where those are counted.
         splits = [*self.hierarchy]
         self._sizes = {s.name: s.size + t.n_counted for s, t in pairwise(splits)}
@@ -173,7 +173,7 @@ class Cascade(LatentModel):
         if split is deposited:
             return {"layer_of_feature": [0] * deposited.size, "layer_of_condition": [-1, -1, *further]}
         if split is layers:
-            features, conditions = layers.drawn.index.tolist(), [-1, -1]
+            features, conditions, further = layers.drawn.index.tolist(), [-1, -1], [-2] * self.further
             following, layer_of_whole = rings, list(range(rings.n_wholes))
         else:
             layer_of_whole = rings.whole_of_part.index.tolist()
@@ -254,8 +254,15 @@ class Cascade(LatentModel):
         """Width of the moments, and scaling of what their model is given."""
         assert self.moments is not None
         energies = self.hierarchy.energies(x, c)
-        self.moments.fit(*self.for_moments(energies))
         self.scalings[MOMENTS].fit(energies[0], energies[-2])  # type: ignore[operator]
+        self.moments.fit(*self.for_moments(energies), self.expecting(c, energies[-2]))
+
+    def expecting(self, c: Tensor, rings: Tensor) -> Tensor | None:
+        """(B, 1 + further) what the mean of the moments depends on: log E_inc, scaled, and the further conditions."""
+        if not self.further:
+            return None
+        energies: Tensor = self.scalings[MOMENTS](self._incident(c), rings)
+        return torch.cat([energies[:, :1], c[:, 1:]], dim=1)
 
     def for_moments(self, energies: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Energies at all levels in MeV → what `Multipoles.moments` takes."""
@@ -310,6 +317,8 @@ class Cascade(LatentModel):
         of_field = moments.sectors * moments.n_layers
         field = decoders[MOMENTS](z[:, :of_field], self.given(voxels, c, rings, n, MOMENTS))
         wanted, counted = moments.modes(field), voxels.counted(rings)
+        if (given := self.expecting(c, rings)) is not None:
+            wanted = wanted + moments.expected(given)
         conditions = self.with_moments(
             self.given(voxels, c, rings, n), moments.conditions(wanted, moments.shares(counted, n))
         )

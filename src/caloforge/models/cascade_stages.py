@@ -38,6 +38,8 @@ class Levels(Protocol):
 
     def for_moments(self, energies: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]: ...
 
+    def expecting(self, c: Tensor, rings: Tensor) -> Tensor | None: ...
+
     def given(self, split: Split, c: Tensor, wholes: Tensor, n: Tensor | None, name: str = "") -> Tensor: ...
 
     def with_moments(self, conditions: Tensor, of_moments: Tensor) -> Tensor: ...
@@ -144,11 +146,18 @@ class MomentsStage(Stage):
         split = [*self.cascade.hierarchy][-1]
         given = self.cascade.for_moments(energies)
         conditions = self.cascade.given(split, c, energies[-2], given[2], MOMENTS)
-        return self.moments.packed(*given), conditions
+        packed = self.moments.packed(*given)
+        if (expecting := self.cascade.expecting(c, energies[-2])) is not None:
+            packed = torch.cat([packed, self.moments.expected(expecting).flatten(1)], dim=1)
+        return packed, conditions
 
     def _draw(self, packed: Tensor, c: Tensor) -> Pair:
-        """(B, ·) moments → (B, S · L) field, blurred."""
-        return self.moments.noisy_field(self.moments.drawn(packed)[0]), c
+        """(B, ·) moments, and their means where they depend on conditions → (B, S · L) field, blurred."""
+        packed, mean = packed.tensor_split([self.moments.n_packed], dim=1)
+        moments = self.moments.drawn(packed)[0]
+        if mean.shape[1]:
+            moments = moments - mean.view(moments.shape)
+        return self.moments.noisy_field(moments), c
 
     def optimizers(self, settings: StageSettings) -> list[torch.optim.Optimizer]:
         return self.inner.optimizers(settings)

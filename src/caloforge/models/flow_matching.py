@@ -52,7 +52,7 @@ class FlowMatching(TeacherAndStudent, LatentModel):
         sectors: equal sectors in which the features come, for a network of sectors.
         sector_conditions: K, so that the last `sectors` · K conditions come sector by sector too.
         layer_of_feature: layer that each feature belongs to, for a network of layers.
-        layer_of_condition: the same of each condition, -1 for those of the whole shower.
+        layer_of_condition: the same of each condition, -1 or -2 for those of the whole shower (`LayerVelocity`).
         width: hidden channels.
         hidden: channels inside the blocks of a network of sectors or layers; 0 is twice the width.
         blocks: number of blocks.

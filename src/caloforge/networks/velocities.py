@@ -168,7 +168,8 @@ class LayerVelocity(nn.Module):
 
     Args:
         layer_of_feature: (F,) layer of each feature, counted from 0.
-        layer_of_condition: (C,) layer of each condition; -1 for those of the whole shower.
+        layer_of_condition: (C,) layer of each condition; -1 for those of the whole shower, -2 for those of the whole
+            shower that each layer's own weights see too.
         width: channels per layer.
         hidden: channels inside a block.
         blocks: number of blocks.
@@ -192,7 +193,7 @@ class LayerVelocity(nn.Module):
         n = len(layer_of_feature)
         layer = torch.tensor([*layer_of_feature, *layer_of_condition])
         layers = int(layer.max()) + 1
-        members = [torch.nonzero(layer == k)[:, 0] for k in range(layers)]
+        members = [torch.nonzero((layer == k) | (layer == -2))[:, 0] for k in range(layers)]
         own = [int((member < n).sum()) for member in members]
         inputs, self.outputs = max(map(len, members)), max(own)
         columns = torch.full((layers, inputs), len(layer))  # beyond the last column: a zero
