@@ -50,6 +50,7 @@ def test_values_have_units(name: str, text: str, value: float) -> None:
     [
         ("theta", "30mm", ["mm", "theta", "rad, deg"]),
         ("pdg", "11deg", ["deg", "no unit"]),
+        ("tehta", "30deg", ["tehta; it has no unit, as theta"]),
         ("theta", "steep", ["steep", "30deg"]),
         ("theta", "1.2.3", ["1.2.3"]),
     ],

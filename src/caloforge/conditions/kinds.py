@@ -67,7 +67,8 @@ class Condition:
             raise CaloforgeError(f"'{text}' is not a valid value of {self.name}; write a number, as in {example}")
         unit = match.group(2)
         if unit and unit not in units:
-            known = f"its units are {', '.join(units)}" if units else "it has no unit"
+            with_unit = ", ".join(each.name for each in KNOWN.values() if each.unit)
+            known = f"its units are {', '.join(units)}" if units else f"it has no unit, as {with_unit} have"
             raise CaloforgeError(f"'{unit}' in '{text}' is not a unit of {self.name}; {known}")
         return value * units.get(unit, 1.0), unit
 
