@@ -1,6 +1,6 @@
 """AUC of boosted trees in cells of energy and angle, with every shower judged (docs/conditions.md).
 
-    python benchmarks/cells.py generated.h5 more.h5 --reference test.h5 remade.h5 --baseline train.h5
+    python benchmarks/cells.py generated.h5 --reference test.h5 --baseline train.h5
 
 `caloforge evaluate --by theta` judges a fifth of the showers, some 30 in a cell. Here the trees are those of
 `caloforge.classifiers` (400 rounds, rate 0.06) on log E_inc, theta, the challenge's observables and the number of hits,
@@ -10,6 +10,7 @@ trained five times on four fifths of the showers and applied to the others, so t
 from __future__ import annotations
 
 import argparse
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -66,7 +67,7 @@ def main() -> None:
         labels = np.repeat([0.0, 1.0], [len(x) - len(reference[0]), len(reference[0])])
         judged.append((scores(x, labels), labels, energies, angles))
     print("| |", " | ".join(f"{a} to {b}°" for a, b in pairwise(ANGLES)), "|\n" + "|---" * len(ANGLES) + "|")
-    for low, high in [(0, np.inf), *pairwise(ENERGIES)]:
+    for low, high in [(0, math.inf), *pairwise(ENERGIES)]:
         cells = []
         for a, b in pairwise(ANGLES):
             values = []
@@ -74,7 +75,8 @@ def main() -> None:
                 inside = (energies >= low) & (energies < high) & (angles >= a) & (angles < b)
                 values.append(auc(found[inside], labels[inside]))
             cells.append(f"{values[0][0]:.3f} ± {values[0][1]:.3f} ({values[1][0]:.3f})")
-        print(f"| {low / 1000:g} to {high / 1000:g} GeV | {' | '.join(cells)} |")
+        name = f"{low / 1000:g} to {high / 1000:g} GeV" if low else "all"
+        print(f"| {name} | {' | '.join(cells)} |")
     print("all:", "; ".join("{:.3f} ± {:.3f}".format(*auc(found, labels)) for found, labels, *_ in judged))
 
 
