@@ -17,6 +17,7 @@ from caloforge.sources.geant4 import simulation
 from caloforge.sources.geant4.datasets import FoundData
 from caloforge.sources.geant4.detector import Detector, detector_from_plain, load_detector
 from caloforge.sources.geant4.hit_cells import HitCells, layer_pitch
+from caloforge.sources.geant4.minimum_ionising import most_probable_loss
 from caloforge.sources.geant4.journal import decode_hits, encode_hits
 from caloforge.sources.geant4.request import SimulationRequest
 from caloforge.sources.geant4.simulation import simulate
@@ -49,15 +50,29 @@ def test_hits_by_hand() -> None:
     assert cells.hits([first[:0], second[:0]]).shape == (0, 4)
 
 
-def test_a_mip_is_what_the_active_slabs_of_a_layer_take_from_it() -> None:
-    """Two silicon planes of 0.3 mm at 0.388 MeV/mm; three gaps of argon of 5 mm at 0.211 MeV/mm."""
-    assert HitCells.parse("cell:5mm", "0.1MIP", load_detector("w-si")).thresholds == pytest.approx(
-        [0.1 * 0.388 * 0.6] * 45
-    )
-    argon = HitCells.parse("cell:0.5cm", "2 MIP", one_voxel_per_layer())
-    assert argon.pitch == 5
-    assert argon.layers == (0, 5)
-    assert argon.thresholds == pytest.approx([2 * 0.211 * 15] * 2)
+def test_the_most_probable_loss_by_hand() -> None:
+    """0.6 mm of silicon: ξ = 0.1535 MeV · 0.4985 · 2.33 · 0.06 = 0.0107 MeV; ħω_p = 31.06 eV; ln(…) = 16.24."""
+    loss = most_probable_loss([("G4_Si", 0.3), ("G4_Si", 0.3)])
+    assert loss == pytest.approx(0.0107 * (16.24 + 0.2), rel=2e-3)
+    assert loss == most_probable_loss([("G4_Si", 0.6)])
+    assert loss > 2 * most_probable_loss([("G4_Si", 0.3)])  # thicker slabs have a higher loss per length
+    assert most_probable_loss([]) == 0
+
+
+def test_losses_in_different_slabs_add_up() -> None:
+    """More than each by itself, as ln Ξ is larger than ln ξ."""
+    pairs = [("G4_Si", 1.0), ("G4_PLASTIC_SC_VINYLTOLUENE", 3.0)]
+    each = [most_probable_loss([pair]) for pair in pairs]
+    assert sum(each) < most_probable_loss(pairs) < 1.2 * sum(each)
+
+
+def test_a_threshold_in_mip_is_that_of_the_active_slabs_of_a_layer() -> None:
+    silicon, argon = most_probable_loss([("G4_Si", 0.6)]), most_probable_loss([("G4_lAr", 15)])
+    assert HitCells.parse("cell:5mm", "0.1MIP", load_detector("w-si")).thresholds == pytest.approx([0.1 * silicon] * 45)
+    cells = HitCells.parse("cell:0.5cm", "2 MIP", one_voxel_per_layer())
+    assert cells.pitch == 5
+    assert cells.layers == (0, 5)
+    assert cells.thresholds == pytest.approx([2 * argon] * 2)
     assert HitCells.parse("cell:5mm", "20keV", one_voxel_per_layer()).thresholds == pytest.approx([0.02] * 2)
     assert HitCells.parse("cell:5", "", one_voxel_per_layer()).thresholds == (0, 0)
 
@@ -126,7 +141,7 @@ def test_the_hits_of_events_have_the_energy_of_their_voxels(
 
     cut = tmp_path / "cut.h5"
     simulate(request(data, points="cell:5mm", threshold="1MIP"), cut)
-    least = 0.211 * 15
+    least = most_probable_loss([("G4_lAr", 15)])
     above = clouds["energy"] >= np.float32(least)
     assert np.array_equal(read_points(cut)["energy"], clouds["energy"][above])
 

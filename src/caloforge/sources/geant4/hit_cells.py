@@ -1,8 +1,8 @@
 """Hits in square cells of each layer: what a simulation reads out in place of voxels, as points.
 
 Cells have their centres at multiples of the pitch, in every layer. A hit has the energy that is deposited in the active
-material of its cell, not divided by the sampling fraction, if that reaches the threshold: so many MeV, or so many MIP,
-the mean loss of a minimum-ionising particle at normal incidence in the active slabs of the layer.
+material of its cell, not divided by the sampling fraction, if that reaches the threshold: so many MeV, or so many MIP
+(`caloforge.sources.geant4.minimum_ionising`) of the active slabs of the layer.
 """
 
 from __future__ import annotations
@@ -16,21 +16,10 @@ import numpy as np
 
 from caloforge.errors import CaloforgeError, option
 from caloforge.sources.geant4.detector import Detector
+from caloforge.sources.geant4.minimum_ionising import MATERIALS, most_probable_loss
 from caloforge.units import parse_energy
 
 COLUMNS = ("x", "y", "layer", "energy")
-
-MINIMUM_IONISATION = {
-    "G4_Al": 0.436,
-    "G4_Cu": 1.257,
-    "G4_Fe": 1.143,
-    "G4_Pb": 1.274,
-    "G4_PLASTIC_SC_VINYLTOLUENE": 0.202,
-    "G4_Si": 0.388,
-    "G4_W": 2.210,
-    "G4_lAr": 0.211,
-}
-"""Mean loss of a minimum-ionising particle, MeV/mm (Particle Data Group, atomic and nuclear properties)."""
 
 _LENGTH = re.compile(r"cell:([0-9.]+(?:[eE][-+]?[0-9]+)?)(mm|cm)?")
 _MIP = re.compile(r"([0-9.]+)\s*MIP", re.IGNORECASE)
@@ -99,15 +88,10 @@ def _threshold(text: str, layer: int, detector: Detector) -> float:
         return parse_energy(text)
     if not _is_number(in_mip[1]):
         raise CaloforgeError(f"{option('threshold')} '{text}' is not a number of MIP: write it as in 0.1MIP")
-    mip = 0.0
-    for slab in detector.slabs:
-        if slab.layer == layer:
-            if slab.material not in MINIMUM_IONISATION:
-                raise CaloforgeError(
-                    f"the energy of a MIP is not known in {slab.material}: give {option('threshold')} in MeV"
-                )
-            mip += MINIMUM_IONISATION[slab.material] * slab.thickness
-    return float(in_mip[1]) * mip
+    slabs = [(slab.material, slab.thickness) for slab in detector.slabs if slab.layer == layer]
+    if unknown := [material for material, _ in slabs if material not in MATERIALS]:
+        raise CaloforgeError(f"the energy of a MIP is not known in {unknown[0]}: give {option('threshold')} in MeV")
+    return float(in_mip[1]) * most_probable_loss(slabs)
 
 
 def _is_number(text: str) -> bool:
