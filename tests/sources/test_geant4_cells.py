@@ -17,8 +17,8 @@ from caloforge.sources.geant4 import simulation
 from caloforge.sources.geant4.datasets import FoundData
 from caloforge.sources.geant4.detector import Detector, detector_from_plain, load_detector
 from caloforge.sources.geant4.hit_cells import HitCells, layer_pitch
-from caloforge.sources.geant4.minimum_ionising import most_probable_loss
 from caloforge.sources.geant4.journal import decode_hits, encode_hits
+from caloforge.sources.geant4.minimum_ionising import most_probable_loss
 from caloforge.sources.geant4.request import SimulationRequest
 from caloforge.sources.geant4.simulation import simulate
 

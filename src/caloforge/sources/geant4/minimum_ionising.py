@@ -5,7 +5,7 @@ high energy is (Particle Data Group, passage of particles through matter; j = 0.
 
     Δ_p = ξ [ln(2 m_e c² ξ / (ħω_p)²) + j],   ξ = K/2 ⟨Z/A⟩ ρ x,   ħω_p = 28.816 eV √(ρ ⟨Z/A⟩),
 
-with ρ in g/cm³. Losses in several slabs add up to a Landau distribution again, with Ξ = Σ ξ, and Ξ in place of ξ in each
+with ρ in g/cm³. Losses in several slabs add up to a Landau distribution again, with Ξ = Σ ξ in place of ξ in each
 logarithm. A particle with βγ of about 3.5 loses some per cent less.
 """
 
