@@ -124,7 +124,7 @@ QUALITY = (
     ("AUC `trees`", "auc", "trees", 1.0),
     ("AUC `caloman`", "auc", "caloman", 1.0),
     ("AUC `challenge_high`", "auc", "challenge_high", 1.0),
-    ("FPD × 10³", "fpd", "fpd", 1e3),
+    ("FPD × 10³", "fpd", "fpd", 1.0),
     ("precision", "prdc", "precision", 1.0),
     ("recall", "prdc", "recall", 1.0),
     ("coverage", "prdc", "coverage", 1.0),
