@@ -154,11 +154,17 @@ def test_the_command_compares_and_says_so_by_its_status(command: Command) -> Non
     write_recipe("good.yaml", own | {"stages": {stage: [value, 0.0]}, "evaluation": {"trees": [0.9, 0.01]}})
     status, out, _ = command("train good.yaml --train train.h5 -o good --check-expected")
     assert status == 0
-    assert "expected after 3 seeds (demo photons)" in out
+    assert "good, and what the recipe expects after 3 seeds (demo photons)" in out
     assert "as expected" in out
     assert "caloforge evaluate gave trees 0.9 ± 0.01" in out
 
     write_recipe("bad.yaml", own | {"stages": {stage: [value - 1, 0.01]}})
+    write_recipe("other.yaml", own | {"stages": {"modell": [value, 0.01]}})
+    status, _, errors = command("train other.yaml --train train.h5 -o other --check-expected")
+    assert status == 2
+    assert "the recipe expects the stages modell, but the training has model" in errors[-1]
+    assert not Path("other").exists()
+
     status, out, _ = command("train bad.yaml --train train.h5 -o bad --check-expected")
     assert status == 1
     assert "WORSE than expected" in out
@@ -171,6 +177,7 @@ def test_what_cannot_be_compared_is_refused_before_the_training(command: Command
     for words, message in (
         ("train plain.yaml --train train.h5", "does not say what to expect"),
         ("train own.yaml --train train.h5 --set training.epochs=2", "--set changes it"),
+        ("train own.yaml --train train.h5 --exclude-energies 512", "leave out --exclude-energies, --valid and --from"),
         (
             "train own.yaml --train train.h5 --set training.seed=2",
             "on 30,002 showers (photons), and the training",

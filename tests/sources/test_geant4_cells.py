@@ -73,6 +73,7 @@ def test_a_threshold_in_mip_is_that_of_the_active_slabs_of_a_layer() -> None:
     assert cells.pitch == 5
     assert cells.layers == (0, 5)
     assert cells.thresholds == pytest.approx([2 * argon] * 2)
+    assert HitCells.parse("cell:5mm", "2e-1MIP", load_detector("w-si")).thresholds[0] == pytest.approx(0.2 * silicon)
     assert HitCells.parse("cell:5mm", "20keV", one_voxel_per_layer()).thresholds == pytest.approx([0.02] * 2)
     assert HitCells.parse("cell:5", "", one_voxel_per_layer()).thresholds == (0, 0)
 
@@ -85,10 +86,15 @@ def test_layers_of_equal_depth_have_a_pitch() -> None:
 @pytest.mark.parametrize(
     ("points", "threshold", "said"),
     [
-        ("cells", "", "'cells' is not a size of cells: write it as in cell:5mm"),
-        ("cell:0mm", "", "is not a size of cells"),
+        ("cells", "", "'cells' is not a size of cells in mm or cm: write cell:5mm"),
+        ("cell:5GeV", "", "'cell:5GeV' is not a size of cells in mm or cm"),
+        ("cell:0mm", "", "cells must be larger than 0"),
+        ("cell:-5mm", "", "cells must be larger than 0"),
+        ("cell:1e6mm", "", "smaller than half the detector's width"),
+        ("cell:5mm", "0MIP", "'0MIP' is not a positive number of MIP"),
+        ("cell:5mm", "abc", "'abc' is not a valid energy; .*; or a number of MIP, as in 0.1MIP"),
         ("cell:1.2.3mm", "", "is not a size of cells"),
-        ("cell:5mm", "..MIP", r"'\.\.MIP' is not a number of MIP"),
+        ("cell:5mm", "..MIP", r"'\.\.MIP' is not a positive number of MIP"),
         ("cell:5mm", "5 apples", "'apples' in '5 apples' is not a unit of energy"),
     ],
 )

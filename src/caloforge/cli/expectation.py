@@ -60,7 +60,7 @@ class Expectation:
 
         own = self.expected
         seeds = f"{own.seeds} seeds" if own.seeds > 1 else "one training"
-        stdout.print(f"expected after {seeds} ({own.sample}):", markup=False)
+        stdout.print(f"{run}, and what the recipe expects after {seeds} ({own.sample}):", markup=False)
         stages = compared(own, history_of(run), self.recipe.training)
         for stage in stages:
             stdout.print(f"  {stage}", markup=False)

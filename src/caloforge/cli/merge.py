@@ -6,7 +6,16 @@ from pathlib import Path
 
 import typer
 
-WORTH_SAYING = ("detector", "engine", "particle", "recipe", "source", "weights_sha256")
+WORTH_SAYING = (
+    "cell_pitch_mm",
+    "detector",
+    "engine",
+    "hit_threshold_mev",
+    "particle",
+    "recipe",
+    "source",
+    "weights_sha256",
+)
 """Attributes that are equal in all files of one sample."""
 
 

@@ -71,7 +71,7 @@ def geant4(
         "",
         "--threshold",
         metavar="E",
-        help="With --points: least energy of a hit, in MeV or as in 20keV, 0.1MIP.",
+        help="With --points: least energy of a hit, in MeV or as in 20keV, 0.1MIP; by default hits of any energy.",
     ),
     position: str = typer.Option("0,0", "--position", metavar="X,Y", help="Impact point on the front face, mm."),
     cut: float = typer.Option(0.7, "--cut", help="Production cut in mm."),

@@ -100,6 +100,7 @@ def train(
     from caloforge.training import Callback, load_recipe
     from caloforge.training import train as run_training
     from caloforge.training.distributed import restarted
+    from caloforge.training.expected import SameStages
     from caloforge.training.seeds import SeedRun, seed_runs
     from caloforge.units import parse_energy
 
@@ -108,6 +109,11 @@ def train(
     place = _Place(out)
     with _speaking_once(place) as team:
         checked = load_recipe(recipe, overrides)
+        if check_expected and (exclude_energies or valid or initial):
+            raise CaloforgeError(
+                "--check-expected compares trainings on the whole file from the start: leave out --exclude-energies, "
+                "--valid and --from"
+            )
         expectation = Expectation.of(checked, recipe, train_files) if check_expected else None
         plan = [SeedRun(checked.training.seed, out, resume)]
         if seeds is not None:
@@ -134,6 +140,8 @@ def train(
             place.folder = run.folder
             bars = TrainingBars()
             callbacks: list[Callback] = [bars, TensorBoard(run.folder / "tensorboard")] if tensorboard else [bars]
+            if expectation is not None:
+                callbacks.append(SameStages(expectation.expected))
             with bars:
                 simulator = run_training(
                     checked if seeds is None else run.of(checked),

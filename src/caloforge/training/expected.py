@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from caloforge.documents import parse_json, read_text
 from caloforge.errors import CaloforgeError
+from caloforge.training.callbacks import Callback, Trainer
 from caloforge.training.settings import TrainingSettings
 
 CONFIDENCE = 0.99
@@ -93,6 +94,23 @@ class Comparison:
         return f"{self.stage}: {self.quantity} {self.value:.5g}, expected {self.mean:.5g}{spread}: {verdict}"
 
 
+class SameStages(Callback):
+    """Refuses a training whose stages are not those that are expected, before it begins."""
+
+    def __init__(self, expected: Expected) -> None:
+        self.expected = expected
+
+    def training_started(self, trainer: Trainer) -> None:
+        _check_stages(self.expected, [stage.name for stage in trainer.model.stages()])
+
+
+def _check_stages(expected: Expected, names: Sequence[str]) -> None:
+    if set(names) != expected.stages.keys():
+        raise CaloforgeError(
+            f"the recipe expects the stages {', '.join(expected.stages)}, but the training has {', '.join(names)}"
+        )
+
+
 def reached(history: Sequence[Mapping[str, Any]], settings: TrainingSettings) -> dict[str, tuple[str, float]]:
     """Per stage of a training, what its epoch was selected by and the value of the epoch that was kept.
 
@@ -128,10 +146,7 @@ def compared(expected: Expected, history: Sequence[Mapping[str, Any]], settings:
         CaloforgeError: the training has other stages.
     """
     found = reached(history, settings)
-    if found.keys() != expected.stages.keys():
-        raise CaloforgeError(
-            f"the recipe expects the stages {', '.join(expected.stages)}, but the training has {', '.join(found)}"
-        )
+    _check_stages(expected, list(found))
     return [
         Comparison(stage, by, value, expected.stages[stage][0], _spread(expected, stage), expected.limit(stage))
         for stage, (by, value) in found.items()

@@ -25,7 +25,7 @@ import torch
 from caloforge.configured import wants_geometry
 from caloforge.errors import CaloforgeError, option
 from caloforge.evaluation.selection import SELECTIONS, selection_of
-from caloforge.geometry import AnyGeometry
+from caloforge.geometry import AnyGeometry, PointGeometry
 from caloforge.models import MODELS
 from caloforge.models.base import ShowerModel
 from caloforge.models.dataset import STATISTIC_VALUES, ShowerDataset
@@ -52,6 +52,7 @@ from caloforge.training.training_set import (
     TrainingShowers,
     check_finite,
     file_names,
+    name_of,
     training_and_validation,
 )
 from caloforge.transforms import Compose, Transform, build_transforms, specification_of
@@ -184,7 +185,13 @@ def in_detail(recipe: Recipe, showers: ShowerInput, validation: ShowerInput | No
 def _with_geometry(recipe: Recipe, source: Source, validation: Source | None = None) -> Recipe:
     if not recipe.is_open:
         return recipe
-    return recipe.with_geometry(completed(recipe.geometry, source, validation))
+    geometry = completed(recipe.geometry, source, validation)
+    if PointGeometry.is_in(geometry) and not recipe.model_class().takes_clouds:
+        raise CaloforgeError(
+            f"{name_of(source)} holds points, but the recipe {recipe.name} is for voxels: choose another recipe, or "
+            "convert it"
+        )
+    return recipe.with_geometry(geometry)
 
 
 def _specification(transforms: Sequence[Transform | Mapping[str, Any]]) -> list[dict[str, Any]]:

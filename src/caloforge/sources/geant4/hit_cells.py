@@ -21,8 +21,9 @@ from caloforge.units import parse_energy
 
 COLUMNS = ("x", "y", "layer", "energy")
 
-_LENGTH = re.compile(r"cell:([0-9.]+(?:[eE][-+]?[0-9]+)?)(mm|cm)?")
-_MIP = re.compile(r"([0-9.]+)\s*MIP", re.IGNORECASE)
+_NUMBER = r"([-+0-9.]+(?:[eE][-+]?[0-9]+)?)"
+_LENGTH = re.compile(rf"cell:{_NUMBER}\s*(mm|cm)?")
+_MIP = re.compile(rf"{_NUMBER}\s*MIP", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,14 @@ class HitCells:
             CaloforgeError: they are not of this form, or a material's MIP is not known.
         """
         found = _LENGTH.fullmatch(points.strip())
-        pitch = float(found[1]) * (10 if found[2] == "cm" else 1) if found and _is_number(found[1]) else math.nan
+        pitch = _number(found[1]) * (10 if found[2] == "cm" else 1) if found else math.nan
+        if math.isnan(pitch):
+            raise CaloforgeError(f"{option('points')} '{points}' is not a size of cells in mm or cm: write cell:5mm")
         if not 0 < pitch < detector.half_width:
-            raise CaloforgeError(f"{option('points')} '{points}' is not a size of cells: write it as in cell:5mm")
+            raise CaloforgeError(
+                f"{option('points')} '{points}': cells must be larger than 0 and smaller than half the detector's "
+                f"width, {detector.half_width:g} mm"
+            )
         layers = detector.geometry.layer_ids
         return cls(pitch, tuple(_threshold(threshold, layer, detector) for layer in layers), tuple(layers))
 
@@ -85,14 +91,21 @@ def _threshold(text: str, layer: int, detector: Detector) -> float:
         return 0.0
     in_mip = _MIP.fullmatch(text.strip())
     if in_mip is None:
-        return parse_energy(text)
-    if not _is_number(in_mip[1]):
-        raise CaloforgeError(f"{option('threshold')} '{text}' is not a number of MIP: write it as in 0.1MIP")
+        try:
+            return parse_energy(text)
+        except CaloforgeError as error:
+            raise CaloforgeError(f"{option('threshold')}: {error}; or a number of MIP, as in 0.1MIP") from None
+    if not (number := _number(in_mip[1])) > 0:
+        raise CaloforgeError(f"{option('threshold')} '{text}' is not a positive number of MIP: write it as in 0.1MIP")
     slabs = [(slab.material, slab.thickness) for slab in detector.slabs if slab.layer == layer]
     if unknown := [material for material, _ in slabs if material not in MATERIALS]:
         raise CaloforgeError(f"the energy of a MIP is not known in {unknown[0]}: give {option('threshold')} in MeV")
-    return float(in_mip[1]) * most_probable_loss(slabs)
+    return number * most_probable_loss(slabs)
 
 
-def _is_number(text: str) -> bool:
-    return text.count(".") <= 1 and text != "."
+def _number(text: str) -> float:
+    """NaN where it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan

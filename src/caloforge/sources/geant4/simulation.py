@@ -89,10 +89,8 @@ def simulate(
         raise CaloforgeError("files of points cannot be extended: simulate the events anew, or in shards")
     prepare_parent(output)  # what cannot be written is said before hours are spent
     if output.exists() and not (overwrite or append):
-        raise CaloforgeError(
-            f"{output} exists: use {option('append', True)} to add events, or "
-            f"{option('overwrite', True)} to start again"
-        )
+        more = "" if request.points else f"{option('append', True)} to add events, or "
+        raise CaloforgeError(f"{output} exists: use {more}{option('overwrite', True)} to start again")
     events = all_events(request, shard)
     with tempfile.TemporaryDirectory(prefix="caloforge-geant4-") as folder:
         setup = worker_setup(request, Path(folder))
