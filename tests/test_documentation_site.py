@@ -142,8 +142,9 @@ def test_rows_and_numbers_of_a_model_exist(page: Path) -> None:
 @pytest.mark.parametrize("kind", SHORT)
 def test_short_trainings_are_of_the_present_recipes(kind: str) -> None:
     """If a recipe changes, its numbers are stale: repeat `python benchmarks/short_trainings.py KIND`."""
-    recipe = ROOT / "recipes" / f"{SHORT[kind]['recipe']}.yaml"
-    assert hashlib.sha256(recipe.read_bytes()).hexdigest()[:16] == SHORT[kind]["recipe_sha256"]
+    recipe = (ROOT / "recipes" / f"{SHORT[kind]['recipe']}.yaml").read_text(encoding="utf-8")
+    decisive = re.sub(r"(?<=\n)expected:\n.*", "", recipe, flags=re.DOTALL)  # what it reached changes nothing
+    assert hashlib.sha256(decisive.encode()).hexdigest()[:16] == SHORT[kind]["recipe_sha256"]
 
 
 def test_the_link_check_finds_what_leads_nowhere(tmp_path: Path) -> None:

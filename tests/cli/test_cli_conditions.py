@@ -121,7 +121,7 @@ def test_conditions_that_a_run_does_not_know_are_named(files: Path) -> None:
     [
         (("run", "--energies", "list:200"), "run was trained with theta (0."),
         (("run", "--energies", "list:200", "--angles", "uniform:0:80deg"), "the run was trained at"),
-        (("run", "--energies", "list:200", "--angles", "30"), "is it in degrees? Angles are in rad"),
+        (("run", "--energies", "list:200", "--angles", "30"), "is it in degrees? Write 30deg"),
         (("run", "--energies", "list:200", "--angles", "flat:0:1"), "'flat:0:1' is not a valid law of theta"),
         (("run", "--energies", "list:200", "--angles", "0.5", "--condition", "theta=0.5"), "theta has two laws"),
         (

@@ -185,3 +185,33 @@ def test_a_folder_that_is_not_shared_or_cannot_be_written(tmp_path: Path, monkey
     assert [path.name for path in tmp_path.iterdir()] == [".token"]
     with pytest.raises(CaloforgeError, match=r"cannot write to .*nowhere.*collect=True"):
         check_folder(tmp_path / "nowhere", ".token")
+
+
+def test_a_result_that_dies_before_it_is_fetched_is_that_of_a_dead_attempt() -> None:
+    """Two workers die in turn: the first with a result, the second as it computes this again."""
+    from typing import cast
+
+    from distributed import Client, Future
+    from distributed.scheduler import KilledWorker
+
+    from caloforge.cluster.tasks import _fetched
+    from caloforge.cluster.worker import Attempt
+
+    @dataclass(eq=False)
+    class Ended:
+        value: str
+
+        def result(self) -> str:
+            if self.value == "dead":
+                raise KilledWorker("task", None, 0)
+            return self.value
+
+    class Fetching:
+        def gather(self, futures: list[Ended]) -> list[str]:
+            return [future.result() for future in futures]
+
+    first, second, third = futures = [Ended("first"), Ended("dead"), Ended("third")]
+    client, ended = cast(Client, Fetching()), cast("list[Future[Attempt]]", futures)
+    assert _fetched(client, ended) == {first: "first", third: "third"}
+    assert _fetched(client, [ended[0]]) == {first: "first"}
+    assert second not in _fetched(client, ended)

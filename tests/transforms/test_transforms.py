@@ -146,7 +146,7 @@ def test_fitted_constants_travel_in_the_state(small_showers: Showers) -> None:
 
 def test_every_registered_transform_is_tested_here() -> None:
     tried = {entry["kind"] for entries in COMPOSITIONS.values() for entry in entries}
-    elsewhere = {"cartesian_cells", "point_cells", "point_deposit", "point_log"}  # in files of their own
+    elsewhere = {"cartesian_cells"} | {f"point_{name}" for name in ("cells", "centre", "deposit", "layers", "log")}
     assert tried | elsewhere == set(TRANSFORMS)
 
 

@@ -143,7 +143,7 @@ class _Run:
             if any(future.status not in ("finished", "error") for future in ended):
                 return  # the scheduler is lost
             whole = [future for future in ended if future.status == "finished"]
-            results: dict[Future[Attempt], Attempt] = dict(zip(whole, flight.client.gather(whole), strict=True))
+            results = _fetched(flight.client, whole)
             for future in ended:
                 number = flight.running.pop(future)
                 flight.partial.pop(number, None)
@@ -265,6 +265,18 @@ class _Flight:
         if isinstance(error, KilledWorker):
             return f"its worker died ({error.last_worker.address})"
         return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _fetched(client: Client, whole: Sequence[Future[Attempt]]) -> dict[Future[Attempt], Attempt]:
+    """Results of attempts that have ended, except those that died with their worker before they were fetched."""
+    try:
+        return dict(zip(whole, client.gather(whole), strict=True))
+    except KilledWorker:
+        found: dict[Future[Attempt], Attempt] = {}
+        for future in whole:
+            with suppress(KilledWorker):
+                found[future] = future.result()
+        return found
 
 
 def _check_present_workers(client: Client) -> None:
