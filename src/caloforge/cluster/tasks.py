@@ -140,9 +140,10 @@ class _Run:
                 flight.running[self._submit(flight, number)] = number
             self.watcher.progress(self.finished_showers + sum(flight.partial.values()), flight.workers)
             ended = flight.ended()
-            if any(future.status not in ("finished", "error") for future in ended):
+            if any(future.status == "cancelled" for future in ended):
                 return  # the scheduler is lost
-            whole = [future for future in ended if future.status == "finished"]
+            ended = flight.still_ended(ended)
+            whole = [future for future in ended if future.status != "error"]
             results = _fetched(flight.client, whole)
             for future in ended:
                 number = flight.running.pop(future)
@@ -250,6 +251,16 @@ class _Flight:
                 elif event[0] in self.running.values():
                     self.partial[event[0]] = event[1]
                 event = self.news.get_nowait()
+        return found
+
+    def still_ended(self, ended: Sequence[Future[Attempt]]) -> list[Future[Attempt]]:
+        """Those whose end was not taken back; results that died with their worker are computed again, and awaited."""
+        found: list[Future[Attempt]] = []
+        for future in ended:
+            if future.status in ("finished", "error"):
+                found.append(future)
+            else:
+                future.add_done_callback(self.news.put)
         return found
 
     def was_bystander(self, future: Future[Attempt]) -> bool:
