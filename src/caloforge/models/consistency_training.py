@@ -24,7 +24,7 @@ from typing import Literal
 
 import torch
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from caloforge.diffusion.consistency import end_of_trajectory, sample_by_consistency
 from caloforge.diffusion.solvers import Field
@@ -33,7 +33,7 @@ from caloforge.models.base import LatentModel
 from caloforge.models.dataset import ShowerDataset
 from caloforge.models.stages import Losses, Stage, TrainingBatch
 from caloforge.networks.standardise import By, Standardise
-from caloforge.networks.velocities import ResidualVelocity, SectorVelocity
+from caloforge.networks.velocities import residual_or_sectors
 
 HUBER = 0.00054
 """k/√F: below it distances are squared ones."""
@@ -97,15 +97,9 @@ class ConsistencyTraining(LatentModel):
         standardise: By = "each",
     ) -> None:
         super().__init__()
-        if network == "sectors" and features % sectors:
-            raise CaloforgeError(f"{features} features do not come in {sectors} equal sectors: use network 'residual'")
         if last_times < first_times:
             raise CaloforgeError(f"last_times ({last_times}) must not be below first_times ({first_times})")
-        self.network: nn.Module
-        if network == "sectors":
-            self.network = SectorVelocity(features, conditions, sectors, width, hidden or 2 * width, blocks)
-        else:
-            self.network = ResidualVelocity(features, conditions, width, blocks)
+        self.network = residual_or_sectors(network, features, conditions, sectors, width, hidden, blocks)
         self.first_times, self.last_times, self.doubling_steps = first_times, last_times, doubling_steps
         self.time_mean, self.time_width = time_mean, time_width
         self.evaluations, self.latent_dim = evaluations, evaluations * features

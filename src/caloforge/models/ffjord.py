@@ -21,15 +21,14 @@ from typing import Literal
 
 import torch
 from pydantic import NonNegativeInt, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from caloforge.diffusion.solvers import Field, solve
 from caloforge.diffusion.transport import solve_with_divergence
-from caloforge.errors import CaloforgeError
 from caloforge.models.base import LatentModel
 from caloforge.models.stages import Stage
 from caloforge.networks.standardise import By, Standardise
-from caloforge.networks.velocities import ResidualVelocity, SectorVelocity
+from caloforge.networks.velocities import residual_or_sectors
 
 
 class FFJORD(LatentModel):
@@ -70,13 +69,7 @@ class FFJORD(LatentModel):
         standardise: By = "each",
     ) -> None:
         super().__init__()
-        if network == "sectors" and features % sectors:
-            raise CaloforgeError(f"{features} features do not come in {sectors} equal sectors: use network 'residual'")
-        self.velocity: nn.Module
-        if network == "sectors":
-            self.velocity = SectorVelocity(features, conditions, sectors, width, hidden or 2 * width, blocks)
-        else:
-            self.velocity = ResidualVelocity(features, conditions, width, blocks)
+        self.velocity = residual_or_sectors(network, features, conditions, sectors, width, hidden, blocks)
         self.latent_dim = features
         self.solver, self.steps, self.probes = solver, steps, probes
         self.standardise = Standardise(features, standardise)

@@ -25,14 +25,13 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
-from caloforge.errors import CaloforgeError
 from caloforge.models.base import LatentModel
 from caloforge.models.dataset import ShowerDataset
 from caloforge.models.stages import Losses, Stage, TrainingBatch
 from caloforge.networks.standardise import By, Standardise
-from caloforge.networks.velocities import ResidualVelocity, SectorVelocity
+from caloforge.networks.velocities import residual_or_sectors
 from caloforge.sharing import part_of
 
 AverageVelocity = Callable[[Tensor, Tensor, Tensor], Tensor]
@@ -95,14 +94,8 @@ class MeanFlow(LatentModel):
         standardise: By = "each",
     ) -> None:
         super().__init__()
-        if network == "sectors" and features % sectors:
-            raise CaloforgeError(f"{features} features do not come in {sectors} equal sectors: use network 'residual'")
         given = conditions + 2 * WAVES
-        self.velocity: nn.Module
-        if network == "sectors":
-            self.velocity = SectorVelocity(features, given, sectors, width, hidden or 2 * width, blocks)
-        else:
-            self.velocity = ResidualVelocity(features, given, width, blocks)
+        self.velocity = residual_or_sectors(network, features, given, sectors, width, hidden, blocks)
         self.intervals, self.time_mean, self.time_width, self.power = intervals, time_mean, time_width, power
         self.latent_dim, self.steps = features, steps
         self.standardise = Standardise(features, standardise)

@@ -28,6 +28,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from caloforge.errors import CaloforgeError
+
 WAVES = 8
 """Frequencies in the embedding of time."""
 
@@ -294,3 +296,25 @@ def _zeroed(layer: nn.Linear) -> nn.Linear:
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)
     return layer
+
+
+def residual_or_sectors(
+    network: str, features: int, conditions: int, sectors: int, width: int, hidden: int, blocks: int
+) -> ResidualVelocity | SectorVelocity:
+    """The network that a model's settings name.
+
+    Args:
+        network: `residual` or `sectors`.
+        features: F. conditions: C.
+        sectors: equal sectors in which the features come, for a network of sectors.
+        width: hidden channels. hidden: channels inside the blocks of a network of sectors; 0 is twice the width.
+        blocks: number of blocks.
+
+    Raises:
+        CaloforgeError: the features do not divide into sectors.
+    """
+    if network != "sectors":
+        return ResidualVelocity(features, conditions, width, blocks)
+    if features % sectors:
+        raise CaloforgeError(f"{features} features do not come in {sectors} equal sectors: use network 'residual'")
+    return SectorVelocity(features, conditions, sectors, width, hidden or 2 * width, blocks)
